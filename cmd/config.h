@@ -1,0 +1,42 @@
+/*
+ * larder.yml: everything that the program can be told. Loaded once, checked whole, immutable.
+ * docs/config.md describes every key.
+ */
+#ifndef CMD_CONFIG_H
+#define CMD_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "ingest/ingest.h"
+
+struct config {
+    struct arena arena; /* holds all of it */
+    const char *file;
+    struct kafka_setting *kafka;
+    size_t n_kafka;
+    const char *http_address; /* "127.0.0.1" */
+    int http_port;
+    const char *store_path;
+    uint64_t store_head_bytes;
+    struct streams streams;
+};
+
+/* One error of many. */
+struct config_errors {
+    struct err *items;
+    size_t n, cap;
+};
+
+#define CONFIG_ERRORS_MAX 100
+
+/* overrides: "kafka.brokers=HOST:PORT", dotted paths as with --set. All mistakes are collected, each with
+ * file, line, column and what would be right; false when there is one. The caller frees both. */
+bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
+    struct config *out, struct config_errors *errors);
+void config_free(struct config *config);
+void config_errors_free(struct config_errors *errors);
+
+#endif

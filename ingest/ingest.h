@@ -1,0 +1,67 @@
+/*
+ * The ingestion: Kafka topics to committed cells. One thread reads all assigned partitions from the
+ * store's own positions, decodes, checks, rolls up, and commits one transaction per batch: cells,
+ * positions, clocks and counts live or die together.
+ *
+ *     batch -> decode -> contract -> rollups -> one transaction -> fdatasync -> visible
+ *
+ * When a commit fails for lack of space the batch is kept and tried again; nothing is read meanwhile.
+ * When the broker is away it retries for ever and says so.
+ */
+#ifndef INGEST_INGEST_H
+#define INGEST_INGEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ingest/rollup.h"
+#include "store/store.h"
+
+struct kafka_setting {
+    struct slice name, value;
+};
+
+struct ingest_options {
+    const struct kafka_setting *kafka; /* librdkafka's own names, bootstrap.servers among them */
+    size_t n_kafka;
+    const struct streams *streams; /* outlives the ingestion */
+    uint32_t commit_ms;            /* a batch is committed at the latest after this time; 0: 50 */
+    uint32_t batch_events;         /* or when it has this many events; 0: 100,000 */
+};
+
+struct ingest;
+
+/* Defines the metrics in the store, connects and starts the thread. ERR_INVALID: a setting that librdkafka
+ * refuses, or a metric that the store knows otherwise. A broker that is away is no error. */
+bool ingest_start(struct store *store, const struct ingest_options *options, struct ingest **out,
+    struct err *err);
+/* Drains what was fetched, commits, stops the thread, frees. */
+void ingest_stop(struct ingest **ingest);
+
+/* One line per stream, for /metrics, /-/ready and logs. */
+struct stream_stats {
+    struct slice name;
+    uint64_t accepted;           /* events, since the data folder began */
+    uint64_t refused[REFUSALS];  /* by reason, likewise */
+    uint64_t tombstones, bytes;
+    int64_t frontier_ms, watermark_ms; /* INT64_MIN: not known yet */
+    int64_t lag_messages;        /* to the end of all partitions as last heard; -1: not known */
+    uint32_t partitions, halted;
+    bool caught_up;
+};
+
+struct ingest_stats {
+    uint64_t batches, commit_failures;
+    bool connected;      /* a broker has answered since the last failure */
+    char trouble[512];   /* what holds it up now, for a person; empty: nothing */
+    /* CPU and wall time by step, ns, of the ingest thread. */
+    uint64_t ns_poll, ns_decode, ns_rollup, ns_commit;
+};
+
+/* Thread-safe. streams has room for n entries; returns how many there are. */
+size_t ingest_stats(
+    struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * The JSON event scanner: one flat object to an event, checked against its contract, without any
+ * allocation on the common path. Strict JSON (RFC 8259); a field that occurs twice is malformed;
+ * unknown fields are skipped, nested ones too, to a depth of JSON_DEPTH_MAX. Strings with escapes and
+ * numbers with exponents or more digits than fit take a slow path through jansson on the same bytes.
+ */
+#ifndef INGEST_JSON_EVENT_H
+#define INGEST_JSON_EVENT_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+#include "ingest/contract.h"
+
+#define JSON_DEPTH_MAX 32
+
+/* The contract's field names, prepared for the scanner. Immutable, shared by threads. */
+struct json_decoder;
+
+struct json_decoder *json_decoder_new(const struct contract *contract);
+void json_decoder_free(struct json_decoder **decoder);
+
+/* Decodes and checks everything but lateness. scratch holds unescaped strings; the event borrows from it
+ * and from payload. REFUSED_NOT, or why not; then *field (may be NULL) is the field that broke, or -1. */
+enum refusal json_decode(const struct json_decoder *decoder, struct slice payload,
+    struct arena *scratch, struct event *out, int *field);
+
+/* RFC 3339 with any offset, fractions cut (not rounded) at ms, years 0000..9999, leap second 60 as 59.999;
+ * to ms. False: not one. */
+bool time_parse_rfc3339(struct slice text, int64_t *ms);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * A rollup turns events into the cells of one metric. This is its definition, made from larder.yml
+ * and immutable; rollup_run.h executes it.
+ */
+#ifndef INGEST_ROLLUP_H
+#define INGEST_ROLLUP_H
+
+#include "ingest/contract.h"
+#include "ingest/expr.h"
+#include "store/cell.h"
+
+#define ROLLUP_LABELS_MAX 16
+
+struct rollup_label {
+    struct slice name;
+    const struct expr *value; /* string, number or boolean; absent: the label is left out */
+};
+
+struct rollup {
+    struct metric_def def; /* name, kind, digits of value, every, stale_after, schema, help, unit, clock = stream */
+    int stream;            /* index in struct streams */
+    const struct expr *when;  /* NULL: every event */
+    const struct expr *value; /* NULL for a counter: 1 */
+    struct rollup_label labels[ROLLUP_LABELS_MAX]; /* sorted by name */
+    size_t n_labels;
+};
+
+struct stream {
+    struct slice name;
+    const struct slice *topics;
+    size_t n_topics;
+    struct contract contract;
+    int64_t watermark_bound_ms; /* the watermark stands this far behind the slowest partition */
+    int64_t idle_after_ms;      /* a partition at its end and quiet this long does not hold the clocks */
+};
+
+/* All streams and rollups of a config. Immutable; owned by the config that made it. */
+struct streams {
+    const struct stream *streams;
+    size_t n_streams;
+    const struct rollup *rollups;
+    size_t n_rollups;
+};
+
+#endif

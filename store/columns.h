@@ -1,0 +1,53 @@
+/*
+ * Columns: the cells of one series, in time order, one array per part of a cell. The head keeps them
+ * growing, segments store them, cursors hand them out. Times are strictly increasing.
+ *
+ *   kind              arrays used
+ *   counter, level    t, amount
+ *   gauge             t, last, last_ms, min, max, sum, count
+ *   histogram         t, sum, bucket_at (n + 1 entries: buckets of cell i are [at[i], at[i+1])), bucket
+ *   sample            t, bits, hist (NULL when there is no histogram among them)
+ *
+ * Unused arrays are NULL. The arrays belong to whoever made the struct (heap in the head, an arena in
+ * a reader).
+ */
+#ifndef STORE_COLUMNS_H
+#define STORE_COLUMNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "store/cell.h"
+#include "store/histogram.h"
+
+struct columns {
+    enum kind kind;
+    size_t n;
+    int64_t *t; /* window end, or sample time, ms */
+    int128 *amount;
+    int64_t *last, *last_ms, *min, *max, *count;
+    int128 *sum;
+    uint32_t *bucket_at;
+    struct hist_bucket *bucket;
+    uint64_t *bits;            /* of doubles */
+    const struct hist **hist;  /* hist[i] not NULL: sample i is a histogram, bits[i] means nothing */
+};
+
+/* Arrays for n cells (and n_buckets buckets) from the arena; false at its limit. */
+bool columns_alloc(
+    struct arena *arena, enum kind kind, size_t n, size_t n_buckets, struct columns *out);
+
+/*
+ * Merges k columns of one series, oldest commit first, into *out by the kind's rule, keeping cells
+ * with t in (from, to], in canonical form. *out shares nothing with the inputs but `hist` pointers.
+ * False at the arena's limit.
+ */
+bool columns_merge(struct arena *arena, const struct columns *const *in, size_t k, int64_t from,
+    int64_t to, struct columns *out);
+
+/* First index with t > at (n when there is none). */
+size_t columns_after(const struct columns *columns, int64_t at);
+
+#endif
