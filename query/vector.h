@@ -1,0 +1,89 @@
+/*
+ * What evaluating a node gives inside the engine: for every series a value at every step, in columns.
+ *
+ *     labels[s]         of series s, without duplicates when evaluation of the node is complete
+ *     v[s * n_steps + k], present[s * n_steps + k]      float, or histogram when h and h[...] are set
+ *
+ * An instant query has one step. A node whose value cannot change between steps (`@`, literals) may be
+ * evaluated once: n_steps 1, `invariant`, and readers use step_at(). All arrays live in the query's arena.
+ */
+#ifndef QUERY_VECTOR_H
+#define QUERY_VECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "query/ast.h"
+#include "query/engine.h"
+#include "store/histogram.h"
+#include "store/labels.h"
+
+struct vector {
+    enum value_type type; /* VALUE_SCALAR: one series without labels, always present */
+    size_t n, n_steps;
+    bool invariant;
+    struct labels *labels;
+    bool *drop_name; /* NULL or per series: __name__ goes at the end (delayed name removal) */
+    double *v;
+    bool *present;
+    const struct hist **h; /* NULL: no histogram anywhere */
+    struct slice string;   /* VALUE_STRING */
+};
+
+static inline size_t vector_at(const struct vector *x, size_t series, size_t step)
+{
+    return series * x->n_steps + (x->invariant ? 0 : step);
+}
+
+/* The evaluation of one query. Annotations are collected without repeats, in order of first occurrence. */
+struct eval {
+    const struct engine_options *options;
+    const struct query *query;
+    struct slice text; /* of the query, for places */
+    struct arena *arena;
+    int64_t start_ms, step_ms; /* of the node being evaluated: subqueries have their own */
+    size_t n_steps;
+    uint64_t samples;          /* points held, against options->max_samples */
+    struct notes notes;
+    size_t warnings_cap, infos_cap;
+};
+
+static inline int64_t eval_time(const struct eval *eval, size_t step)
+{
+    return eval->start_ms + (int64_t)step * eval->step_ms;
+}
+
+/* A vector of n series and n_steps, nothing present; false: arena or max_samples at its limit. */
+bool vector_new(struct eval *eval, size_t n, size_t n_steps, bool histograms, struct vector *out,
+    struct err *err);
+
+/* Adds "text (line:col)", the place of the node, unless it is there already. node NULL: no place. */
+void eval_warn(struct eval *eval, const struct node *node, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void eval_info(struct eval *eval, const struct node *node, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* An error of execution (not of parsing): ERR_INVALID with sys = 1. Returns false. */
+bool eval_fail(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Cancellation and deadline; call it once per series or block of steps. False: *err is set. */
+bool eval_check(const struct eval *eval, struct err *err);
+
+/* Evaluates any node (eval.c). Range vectors exist only as arguments of functions, which evaluate them
+ * themselves: see range_fn.h. */
+bool eval_node(struct eval *eval, const struct node *node, struct vector *out, struct err *err);
+
+/* aggregate.c: the operand and the parameter are evaluated already. */
+bool eval_aggregate(struct eval *eval, const struct node *node, const struct vector *param,
+    const struct vector *in, struct vector *out, struct err *err);
+/* binary.c: any two of scalars and vectors. */
+bool eval_binary(struct eval *eval, const struct node *node, const struct vector *lhs,
+    const struct vector *rhs, struct vector *out, struct err *err);
+/* instant_fn.c: every function whose arguments are scalars, strings and instant vectors. */
+bool eval_instant_function(struct eval *eval, const struct node *node, const struct vector *args,
+    size_t n_args, struct vector *out, struct err *err);
+
+#endif
