@@ -1,14 +1,14 @@
 /*
- * Cells: what is stored. A cell is one window of one series; a window is (end - every, end], and the
- * cell carries its end. Two cells of one series and end merge by the rule of the kind:
+ * Cells: what is stored. A cell is one window of one series; a window is (end - every, end], and
+ * the cell carries its end. Two cells of one series and end merge by the rule of the kind:
  *
- *   counter, level   add                    amount: scaled integer, 128 bits so that no sum overflows
- *   histogram        add bucket by bucket   counts: 64 bits, negative in inverse cells; sum: 128 bits
- *   gauge            min, max, sum, count each its own; last: later event time, then greater value
- *   sample           last commit wins       bits of a double, at a millisecond
+ *   counter, level   add                    amount: scaled integer, 128 bits so that no sum
+ * overflows histogram        add bucket by bucket   counts: 64 bits, negative in inverse cells;
+ * sum: 128 bits gauge            min, max, sum, count each its own; last: later event time, then
+ * greater value sample           last commit wins       bits of a double, at a millisecond
  *
- * Canonical form: a counter, level or histogram cell that merges to zero does not exist. Readers and
- * segments never show one.
+ * Canonical form: a counter, level or histogram cell that merges to zero does not exist. Readers
+ * and segments never show one.
  */
 #ifndef STORE_CELL_H
 #define STORE_CELL_H
@@ -24,13 +24,14 @@ enum kind { KIND_COUNTER = 1, KIND_HISTOGRAM = 2, KIND_LEVEL = 3, KIND_GAUGE = 4
 /* "counter", ... */
 const char *kind_name(enum kind kind);
 
-/* What is known of a metric. A name has one kind everywhere; every and digits are stored with it. */
+/* What is known of a metric. A name has one kind everywhere; every and digits are stored with it.
+ */
 struct metric_def {
     struct slice name;
     enum kind kind;
-    int digits;             /* of amounts, readings and histogram sums: value = integer / 10^digits */
-    int schema;             /* of histograms: -4..8 */
-    int64_t every_ms;       /* length of a window; 0 for samples */
+    int digits;       /* of amounts, readings and histogram sums: value = integer / 10^digits */
+    int schema;       /* of histograms: -4..8 */
+    int64_t every_ms; /* length of a window; 0 for samples */
     int64_t stale_after_ms; /* aliveness and the gauge's look-back */
     struct slice clock;     /* name of the stream whose frontier and watermark hold for it */
     struct slice help, unit;
@@ -44,9 +45,9 @@ struct gauge_cell {
 };
 
 /*
- * A bucket of an exponential histogram with base b = 2^(2^-schema). The key orders all buckets of one
- * histogram by value: positive (b^(i-1), b^i] is i, zero is HIST_ZERO, negative [-b^i, -b^(i-1)) is
- * HIST_NEGATIVE(i).
+ * A bucket of an exponential histogram with base b = 2^(2^-schema). The key orders all buckets of
+ * one histogram by value: positive (b^(i-1), b^i] is i, zero is HIST_ZERO, negative [-b^i,
+ * -b^(i-1)) is HIST_NEGATIVE(i).
  */
 #define HIST_ZERO        (-(1 << 24))
 #define HIST_NEGATIVE(i) (-(1 << 25) - (i))

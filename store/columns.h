@@ -1,15 +1,15 @@
 /*
- * Columns: the cells of one series, in time order, one array per part of a cell. The head keeps them
- * growing, segments store them, cursors hand them out. Times are strictly increasing.
+ * Columns: the cells of one series, in time order, one array per part of a cell. The head keeps
+ * them growing, segments store them, cursors hand them out. Times are strictly increasing.
  *
  *   kind              arrays used
  *   counter, level    t, amount
- *   gauge             t, last, last_ms, min, max, sum, count
- *   histogram         t, sum, bucket_at (n + 1 entries: buckets of cell i are [at[i], at[i+1])), bucket
- *   sample            t, bits, hist (NULL when there is no histogram among them)
+ *   gauge             t, last, last_ms, min, max, count, sum
+ *   histogram         t, sum, bucket_at (n + 1 entries: buckets of cell i are [at[i], at[i+1])),
+ * bucket sample            t, bits, hist (NULL when there is no histogram among them)
  *
- * Unused arrays are NULL. The arrays belong to whoever made the struct (heap in the head, an arena in
- * a reader).
+ * Unused arrays are NULL. The arrays belong to whoever made the struct (heap in the head, an arena
+ * in a reader).
  */
 #ifndef STORE_COLUMNS_H
 #define STORE_COLUMNS_H
@@ -31,23 +31,36 @@ struct columns {
     int128 *sum;
     uint32_t *bucket_at;
     struct hist_bucket *bucket;
-    uint64_t *bits;            /* of doubles */
-    const struct hist **hist;  /* hist[i] not NULL: sample i is a histogram, bits[i] means nothing */
+    uint64_t *bits;           /* of doubles */
+    const struct hist **hist; /* hist[i] not NULL: sample i is a histogram, bits[i] means nothing */
 };
 
-/* Arrays for n cells (and n_buckets buckets) from the arena; false at its limit. */
-bool columns_alloc(
-    struct arena *arena, enum kind kind, size_t n, size_t n_buckets, struct columns *out);
+/* Arrays for n cells (and n_buckets buckets) from the arena, n set; false at its limit. Samples get
+ * a hist array (all NULL) only when `histograms`. */
+bool columns_alloc(struct arena *arena, enum kind kind, size_t n, size_t n_buckets, bool histograms,
+    struct columns *out);
+
+/* A view of the cells with t in (from, to]: shares all arrays. */
+struct columns columns_slice(const struct columns *columns, int64_t from, int64_t to);
+/* A copy in the arena; false at its limit. */
+bool columns_copy(struct arena *arena, const struct columns *in, struct columns *out);
 
 /*
  * Merges k columns of one series, oldest commit first, into *out by the kind's rule, keeping cells
- * with t in (from, to], in canonical form. *out shares nothing with the inputs but `hist` pointers.
- * False at the arena's limit.
+ * with t in (from, to], in canonical form. *out shares nothing with the inputs but histogram
+ * samples. False at the arena's limit.
  */
-bool columns_merge(struct arena *arena, const struct columns *const *in, size_t k, int64_t from,
+bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int64_t from,
     int64_t to, struct columns *out);
 
 /* First index with t > at (n when there is none). */
 size_t columns_after(const struct columns *columns, int64_t at);
+/* Buckets of all cells of a histogram column. */
+size_t columns_buckets(const struct columns *columns);
+/* Adds the buckets a and b (sorted by key) into out, dropping counts of zero; returns how many. */
+uint32_t buckets_add(const struct hist_bucket *a, uint32_t n_a, const struct hist_bucket *b,
+    uint32_t n_b, struct hist_bucket *out);
+/* True when the cell at i merged to zero and so does not exist. */
+bool columns_is_zero(const struct columns *columns, size_t i);
 
 #endif

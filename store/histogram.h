@@ -25,9 +25,9 @@ struct hist {
     enum hist_reset_hint reset_hint;
     double zero_threshold, zero_count;
     double count, sum;
-    uint32_t n_positive, n_negative;               /* by index ascending; counts of 0 may occur */
+    uint32_t n_positive, n_negative; /* by index ascending; counts of 0 may occur */
     const struct hist_fbucket *positive, *negative;
-    uint32_t n_bounds;                             /* custom upper bounds, +Inf not among them */
+    uint32_t n_bounds; /* custom upper bounds, +Inf not among them */
     const double *bounds;
 };
 

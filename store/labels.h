@@ -1,5 +1,6 @@
 /*
- * Labels: sorted by name in byte order, no name twice, no empty value. The metric's name is the label
+ * Labels: sorted by name in byte order, no name twice, no empty value. The metric's name is the
+ * label
  * __name__, sorted among the others. A set is a borrowed array; who made it owns it.
  */
 #ifndef STORE_LABELS_H

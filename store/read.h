@@ -1,11 +1,11 @@
 /*
- * Reading has three steps, so that budgets are checked before any byte is read, and what is read may
- * one day lie far away:
+ * Reading has three steps, so that budgets are checked before any byte is read, and what is read
+ * may one day lie far away:
  *
  *   plan     plan_new: matchers to series, with labels, kind and metric.
  *            plan_range: the time range that is wanted of each series.
- *   fetch    snapshot_fetch: checks the budget, copies the open columns of all plans of the snapshot
- *            under one short lock (that moment is the snapshot's LSN), then reads pages of segments.
+ *   fetch    snapshot_fetch: checks the budget, copies the open columns of all plans of the
+ * snapshot under one short lock (that moment is the snapshot's LSN), then reads pages of segments.
  *   cursors  plan_columns: no I/O.
  *
  * All plans of one snapshot see exactly one transaction's end. A snapshot is used by one thread.
@@ -65,8 +65,8 @@ void snapshot_put(struct snapshot **snapshot);
 /* The last transaction that is seen; valid after the fetch. */
 uint64_t snapshot_lsn(const struct snapshot *snapshot);
 /* The clocks of a stream in this snapshot, valid after the fetch; false when it has none. */
-bool snapshot_clock(
-    const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms);
+bool snapshot_clock(const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms,
+    int64_t *watermark_ms);
 
 /* Series in order of their labels. The plan belongs to the snapshot. */
 bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
@@ -75,25 +75,28 @@ size_t plan_n(const struct plan *plan);
 /* Borrowed until snapshot_put. */
 struct labels plan_labels(const struct plan *plan, size_t i);
 const struct metric_def *plan_metric(const struct plan *plan, size_t i);
-/* Wants the cells with t in (from_ms, to_ms]; called again it widens. Without it the series is not read. */
+/* Wants the cells with t in (from_ms, to_ms]; called again it widens. Without it the series is not
+ * read. */
 void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms);
 
-/* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel. */
+/* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel.
+ */
 bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
     const atomic_bool *cancel, struct err *err);
 
-/* The series' cells in its range, merged and canonical, in arrays from the arena. Any thread may call
- * it for different i with different arenas at once. ERR_LIMIT: the arena is full. */
-bool plan_columns(const struct plan *plan, size_t i, struct arena *arena, struct columns *out,
-    struct err *err);
+/* The series' cells in its range, merged and canonical, in arrays from the arena. Any thread may
+ * call it for different i with different arenas at once. ERR_LIMIT: the arena is full. */
+bool plan_columns(
+    const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err);
 
 /* ---- metadata ---- */
 
 /* Calls each for every series that matches and has a cell with t in (from_ms, to_ms]; in order of
  * labels. each returns false to stop. */
 typedef bool series_f(void *ctx, struct labels labels, const struct metric_def *def);
-bool store_each_series(struct store *store, const struct scope *scope, const struct matcher *matchers,
-    size_t n, int64_t from_ms, int64_t to_ms, series_f *each, void *ctx, struct err *err);
+bool store_each_series(struct store *store, const struct scope *scope,
+    const struct matcher *matchers, size_t n, int64_t from_ms, int64_t to_ms, series_f *each,
+    void *ctx, struct err *err);
 
 /* Calls each for every metric, by name. The def is borrowed for the call. */
 typedef bool metric_f(void *ctx, const struct metric_def *def);

@@ -1,12 +1,14 @@
 /*
- * A segment: one immutable file of columns, written once, then only read. See docs/format/segment.md
- * for every byte; in short:
+ * A segment: one immutable file of columns, written once, then only read. See
+ * docs/format/segment.md for every byte; in short:
  *
- *     HEADER | TS | VALUE pages | HIST pages | CHUNKDIR | SERIES | DICT | POSTINGS | PROVENANCE | FOOTER
+ *     HEADER | TS | VALUE pages | HIST pages | CHUNKDIR | SERIES | DICT | POSTINGS | PROVENANCE |
+ * FOOTER
  *
- * The series of a segment are sorted by metric name, then labels; their place in that order is their
- * ordinal. Every page and section has a CRC32C, checked on every read; unknown sections are skipped.
- * The file's name comes from its content, so the same cells give the same bytes under the same name.
+ * The series of a segment are sorted by metric name, then labels; their place in that order is
+ * their ordinal. Every page and section has a CRC32C, checked on every read; unknown sections are
+ * skipped. The file's name comes from its content, so the same cells give the same bytes under the
+ * same name.
  *
  * A struct segment is immutable after segment_open and may be read from any thread. References are
  * counted: the manifest holds one, every snapshot that plans on it another.
@@ -42,7 +44,7 @@ struct segment_source {
 };
 
 struct segment_input {
-    int64_t t0, t1;     /* the time block: (t0, t1] */
+    int64_t t0, t1;        /* the time block: (t0, t1] */
     int64_t resolution_ms; /* 0: raw */
     /* Gives the next series, false at the end; what it gives is borrowed until the next call. */
     bool (*next)(void *ctx, struct segment_series *out);
@@ -61,9 +63,10 @@ struct segment_info {
     uint64_t bytes, series, chunks, cells;
 };
 
-/* Writes dir/tmp-..., syncs it, renames it to its name, syncs the folder. On failure nothing is left. */
-bool segment_write(const char *dir, const struct segment_input *input, struct segment_info *out,
-    struct err *err);
+/* Writes dir/tmp-..., syncs it, renames it to its name, syncs the folder. On failure nothing is
+ * left. */
+bool segment_write(
+    const char *dir, const struct segment_input *input, struct segment_info *out, struct err *err);
 
 /* ---- reading ---- */
 
@@ -83,8 +86,8 @@ struct chunk_info {
     int64_t min_t, max_t;
     uint32_t n;
     uint64_t bytes;
-    /* Aggregates of counter, level, gauge and sample chunks, in the kind's own integers (samples: bits of
-     * doubles): see the format. */
+    /* Aggregates of counter, level, gauge and sample chunks, in the kind's own integers (samples:
+     * bits of doubles): see the format. */
     int128 sum;
     int64_t min, max, first, last;
 };
@@ -93,12 +96,12 @@ void segment_chunk(
     const struct segment *segment, uint32_t ordinal, size_t chunk, struct chunk_info *out);
 
 /* Decodes one chunk into arrays from the arena. ERR_CORRUPT names file, page and place. */
-bool segment_read(const struct segment *segment, uint32_t ordinal, size_t chunk, struct arena *arena,
-    struct columns *out, struct err *err);
+bool segment_read(const struct segment *segment, uint32_t ordinal, size_t chunk,
+    struct arena *arena, struct columns *out, struct err *err);
 
 /* Ordinals with label = value, ascending; *n in, out: capacity of out and number there are. */
-void segment_postings(const struct segment *segment, struct slice name, struct slice value,
-    uint32_t *out, size_t *n);
+void segment_postings(
+    const struct segment *segment, struct slice name, struct slice value, uint32_t *out, size_t *n);
 
 /* Reads everything and checks it: pages, dictionary order, postings against columns, aggregates. */
 bool segment_verify(const struct segment *segment, struct err *err);

@@ -6,8 +6,8 @@
  * clocks live or die together. txn_commit appends one frame to the write-ahead log, syncs it, and
  * only then shows the cells to readers: what a reader has seen is on disk.
  *
- * One thread writes at a time: between txn_begin and txn_commit or txn_abort no other transaction can
- * begin (txn_begin waits). Readers are any number of threads.
+ * One thread writes at a time: between txn_begin and txn_commit or txn_abort no other transaction
+ * can begin (txn_begin waits). Readers are any number of threads.
  *
  * A folder belongs to one process; a lock file says so.
  */
@@ -30,28 +30,33 @@ struct store_options {
     const char *path;        /* folder, made when absent; NULL: in memory only, nothing is kept */
     int64_t block_ms;        /* length of a time block; 0: 2 hours */
     uint64_t wal_file_bytes; /* a WAL file is closed at this size; 0: 64 MiB */
-    uint64_t checkpoint_bytes; /* WAL since the last checkpoint that triggers the next; 0: 128 MiB */
-    uint64_t head_bytes;     /* memory for open blocks, past which the oldest is sealed; 0: 1 GiB */
+    uint64_t
+        checkpoint_bytes; /* WAL since the last checkpoint that triggers the next; 0: 128 MiB */
+    uint64_t head_bytes;  /* memory for open blocks, past which the oldest is sealed; 0: 1 GiB */
 };
 
-/* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the folder.
- * ERR_CORRUPT: names the file and place. A torn last frame of the WAL is cut off, counted, logged. */
+/* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the
+ * folder. ERR_CORRUPT: names the file and place. A torn last frame of the WAL is cut off, counted,
+ * logged. */
 bool store_open(const struct store_options *options, struct store **out, struct err *err);
-/* Syncs nothing that a commit has not synced already. No transaction and no snapshot may be open. */
+/* Syncs nothing that a commit has not synced already. No transaction and no snapshot may be open.
+ */
 void store_close(struct store **store);
 
 /* ---- transactions ---- */
 
 struct txn *txn_begin(struct store *store);
 
-/* The id of the metric; defined in this transaction when it is new. ERR_INVALID when the name is known
- * with another kind, every, digits or schema. help, unit, clock and stale_after_ms are updated. */
+/* The id of the metric; defined in this transaction when it is new. ERR_INVALID when the name is
+ * known with another kind, every, digits or schema. help, unit, clock and stale_after_ms are
+ * updated. */
 bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric, struct err *err);
 
-/* The id of the series with these labels (sorted, with __name__ equal to the metric's name); created in
- * this transaction when it is new. Ids are dense from 0 and last as long as the store. */
-bool txn_series(struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series,
-    struct err *err);
+/* The id of the series with these labels (sorted, with __name__ equal to the metric's name);
+ * created in this transaction when it is new. Ids are dense from 0 and last as long as the store.
+ */
+bool txn_series(
+    struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series, struct err *err);
 
 /* Cells. end_ms is a multiple of the metric's every_ms; the kind must fit (ensured). */
 void txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount);
@@ -62,17 +67,19 @@ void txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v);
 void txn_sample_histogram(
     struct txn *txn, uint32_t series, int64_t t_ms, const struct hist *histogram);
 
-/* The state of a source (a Kafka partition, say) after this transaction. name is opaque to the store,
- * as is state (at most SOURCE_STATE_MAX bytes). */
+/* The state of a source (a Kafka partition, say) after this transaction. name is opaque to the
+ * store, as is state (at most SOURCE_STATE_MAX bytes). */
 #define SOURCE_STATE_MAX 4096
-void txn_source(struct txn *txn, struct slice name, int64_t next, int64_t newest_ms, struct slice state);
+void txn_source(
+    struct txn *txn, struct slice name, int64_t next, int64_t newest_ms, struct slice state);
 
 /* The clocks of a stream after this transaction. Both are monotone: a smaller value is ignored. */
 void txn_clock(struct txn *txn, struct slice name, int64_t frontier_ms, int64_t watermark_ms);
 
-/* Makes the transaction durable and visible, frees it and sets *lsn (may be NULL). On failure nothing
- * of it is visible and *txn stays open: the caller tries again or aborts. ERR_NO_SPACE may pass.
- * After a failed sync every further commit fails with ERR_IO until the store is opened anew. */
+/* Makes the transaction durable and visible, frees it and sets *lsn (may be NULL). On failure
+ * nothing of it is visible and *txn stays open: the caller tries again or aborts. ERR_NO_SPACE may
+ * pass. After a failed sync every further commit fails with ERR_IO until the store is opened anew.
+ */
 bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err);
 /* Drops the transaction. Series and metrics it defined are dropped with it. */
 void txn_abort(struct txn **txn);
@@ -88,7 +95,8 @@ struct source_state {
 
 /* False when the source was never committed. */
 bool store_source(struct store *store, struct slice name, struct source_state *out);
-bool store_clock(struct store *store, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms);
+bool store_clock(
+    struct store *store, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms);
 
 /* ---- maintenance; called from one thread, beside the writer ---- */
 
