@@ -60,7 +60,13 @@ static inline int64_t eval_time(const struct eval *eval, size_t step)
 bool vector_new(struct eval *eval, size_t n, size_t n_steps, bool histograms, struct vector *out,
     struct err *err);
 
-/* Adds "text (line:col)", the place of the node, unless it is there already. node NULL: no place. */
+/* The room for histograms in a vector that was made without; nothing happens when it is there. */
+bool vector_histograms(struct eval *eval, struct vector *x, struct err *err);
+/* The array drop_name, all false, unless it is there already. */
+bool vector_drop_names(struct eval *eval, struct vector *x, struct err *err);
+
+/* Adds "PromQL warning: text (line:col)", the place of the node, unless it is there already; eval_info
+ * begins with "PromQL info: ". node NULL: no place. */
 void eval_warn(struct eval *eval, const struct node *node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void eval_info(struct eval *eval, const struct node *node, const char *fmt, ...)
@@ -68,6 +74,9 @@ void eval_info(struct eval *eval, const struct node *node, const char *fmt, ...)
 
 /* An error of execution (not of parsing): ERR_INVALID with sys = 1. Returns false. */
 bool eval_fail(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The arena is full: ERR_LIMIT "query needs more memory than allowed ...". Returns false. */
+bool eval_no_memory(const struct eval *eval, struct err *err);
 
 /* Cancellation and deadline; call it once per series or block of steps. False: *err is set. */
 bool eval_check(const struct eval *eval, struct err *err);
