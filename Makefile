@@ -1,58 +1,140 @@
-# Larder. `make help` lists what can be asked for.
+# Larder: one C program between Kafka and Grafana. `make help` lists what can be asked for.
+#
+# One compiler and one sanitizer make one variant, in its own folder: build/ for gcc, build/clang,
+# build/address, build/clang-thread. File lists are wildcards: a new .c file is picked up.
 
-V        ?= 0
+V        ?= 0#                verbose: make V=1
+SANITIZE ?=#                  address, undefined, thread, or address,undefined
+FUZZ     ?=#                  1: fuzz targets get libFuzzer's driver (clang)
+JOBS     ?= $(shell nproc)
 Q         = $(if $(filter 1,$(V)),,@)
-SANITIZE ?=
-CC       ?= gcc
-CXX      ?= g++
 
-FOLDERS = base store ingest query api dashboards cmd
-BUILD   = build$(if $(SANITIZE),/$(SANITIZE))
+# --- compiler, flags, variant ---------------------------------------------------------------------
 
-PKGS    = rdkafka libmicrohttpd liblz4 jansson yaml-0.1 re2
-WARN    = -Wall -Wextra -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpointer-arith -Wvla \
-          -Wformat=2 -Wconversion -Wno-sign-conversion -Werror
-CWARN   = -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
-CFLAGS  ?= -O2 -g
-COMMON  = -I. -D_GNU_SOURCE -fno-omit-frame-pointer -pthread -MMD -MP $(WARN)
-
-# AddressSanitizer and its siblings bring their own allocator, so jemalloc goes.
-ifeq ($(SANITIZE),)
-MALLOC  = -ljemalloc
-else
-SANFLAG = -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+ifeq ($(origin CC),default)
+CC        = gcc
+endif
+ifeq ($(origin CXX),default)
+CXX       = $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),g++)
 endif
 
-LIBS    = $(shell pkg-config --libs $(PKGS)) $(MALLOC) -lm
+comma    := ,
+VARIANT  := $(filter-out gcc cc,$(notdir $(firstword $(CC)))) $(subst $(comma),-,$(SANITIZE)) \
+            $(if $(FUZZ),fuzz)
+VARIANT  := $(subst $() ,-,$(strip $(VARIANT)))
+BUILD    := build$(if $(VARIANT),/$(VARIANT))
 
-SRC     = $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*/*.c)))
-OBJ     = $(SRC:%.c=$(BUILD)/%.o) $(BUILD)/base/regex.o
-LIBOBJ  = $(filter-out $(BUILD)/cmd/main.o,$(OBJ))
-TESTSRC = $(sort $(wildcard tests/*/test_*.c))
-TESTS   = $(TESTSRC:%.c=$(BUILD)/%)
+WARN      = -Wall -Wextra -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpointer-arith -Wvla \
+            -Wformat=2 -Wconversion -Wno-sign-conversion
+CWARN     = -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+COMMON    = -I. -D_GNU_SOURCE -fno-omit-frame-pointer -pthread -MMD -MP $(WARN)
+PKGS      = rdkafka libmicrohttpd liblz4 jansson yaml-0.1 re2
+LIBS      = $(shell pkg-config --libs $(PKGS)) $(MALLOC) -lm
+
+# The sanitizers bring their own allocator, so jemalloc goes. Their instrumentation makes gcc warn of
+# what it does not see through; the plain builds are the ones that must be free of warnings.
+ifeq ($(SANITIZE)$(FUZZ),)
+MALLOC    = -ljemalloc
+WARN     += -Werror
+CFLAGS   ?= -O2 -g
+else
+CFLAGS   ?= -O1 -g
+SANFLAG   = -fsanitize=$(or $(SANITIZE),address)$(if $(FUZZ),$(comma)fuzzer-no-link) \
+            -fno-sanitize-recover=all
+endif
+
+# --- files ------------------------------------------------------------------------------------------
+
+FOLDERS   = base store ingest query rules api dashboards cmd
+SRC       = $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*/*.c)))
+OBJ       = $(SRC:%.c=$(BUILD)/%.o) $(BUILD)/base/regex.o
+MAIN      = $(BUILD)/cmd/main.o
+LIBRARY   = $(BUILD)/liblarder.a
+
+TESTS     = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
+FUZZERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+HELPERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/e2e/*.c bench/*.c)))
+SHIMS     = $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard tests/e2e/shim/*.c)))
+
+# --- build ------------------------------------------------------------------------------------------
 
 all: $(BUILD)/larder ## build build/larder (the default)
 
-$(BUILD)/larder: $(OBJ)
-	@echo "  LINK $@"
+tests: $(TESTS) $(FUZZERS) $(HELPERS) $(SHIMS) ## build the unit tests, fuzz targets and test helpers
+
+$(BUILD)/larder: $(MAIN) $(LIBRARY)
+	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS)
+
+$(LIBRARY): $(filter-out $(MAIN),$(OBJ))
+	@echo "  AR     $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	@echo "  CC   $<"
+	@echo "  CC     $@"
 	$(Q)$(CC) -std=c11 $(COMMON) $(CWARN) $(CFLAGS) $(SANFLAG) -c -o $@ $<
 
 $(BUILD)/base/regex.o: base/regex.cc
 	@mkdir -p $(@D)
-	@echo "  CXX  $<"
+	@echo "  CXX    $@"
 	$(Q)$(CXX) -std=c++17 $(COMMON) $(CFLAGS) $(SANFLAG) -c -o $@ $<
 
-tests: $(TESTS) ## build the unit tests
-
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIBOBJ)
-	@mkdir -p $(@D)
-	@echo "  LINK $@"
+$(TESTS): %: %.o $(LIBRARY)
+	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS) -lcmocka
+
+# A fuzz target is a plain function; the replay driver runs it over its corpus, libFuzzer for ever.
+$(FUZZERS): %: %.o $(if $(FUZZ),,$(BUILD)/tests/fuzz/replay.o) $(LIBRARY)
+	@echo "  LINK   $@"
+	$(Q)$(CXX) $(SANFLAG) $(if $(FUZZ),-fsanitize=fuzzer) -pthread -o $@ $^ $(LIBS)
+
+$(HELPERS): %: %.o $(LIBRARY)
+	@echo "  LINK   $@"
+	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/e2e/shim/%.so: tests/e2e/shim/%.c
+	@mkdir -p $(@D)
+	@echo "  SHIM   $@"
+	$(Q)$(CC) -std=c11 $(COMMON) $(CWARN) $(CFLAGS) -fPIC -shared -o $@ $< -ldl
+
+# --- what people ask for ----------------------------------------------------------------------------
+# These install what they lack and then build, so they call make again: the build lists its files
+# and asks pkg-config only after the installation.
+
+deps: ## install what the build lacks (apt-get, as root or by sudo)
+	@deploy/install-deps.sh build
+
+demo: deps ## build and run the whole thing on an embedded broker: DEMO="--seconds 60 --port 9595"
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(BUILD)/larder demo $(DEMO)
+
+check: deps ## build and run all tests: SUITES="unit e2e" for some
+	@deploy/install-deps.sh check
+	@python3 tests/run_suites.py --jobs $(JOBS) $(SUITES)
+
+campaign: deps ## the real-input test on 20 seeds
+	@deploy/install-deps.sh check
+	@LARDER_SEEDS=20 python3 tests/run_suites.py --jobs $(JOBS) e2e
+
+lint: deps ## include order, headers alone, names, formatting, static analysis
+	@deploy/install-deps.sh check lint
+	@python3 tests/lint/lint.py --jobs $(JOBS)
+
+fuzz: deps ## run every fuzz target for FUZZ_SECONDS (20)
+	@deploy/install-deps.sh check
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang FUZZ=1 fuzzers
+	@tests/fuzz/run.sh build/clang-fuzz/tests/fuzz $(or $(FUZZ_SECONDS),20)
+
+fuzzers: $(FUZZERS)
+
+bench: deps ## events/s from a broker to a query, and CPU per event by step: BENCH="--events 2000000"
+	@deploy/install-deps.sh bench
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@python3 bench/ingest.py $(BENCH)
+
+clean-room: ## make demo and make check in a fresh Debian folder, with their times (needs root)
+	@deploy/clean-room.sh
 
 clean: ## remove build/
 	rm -rf build
@@ -60,6 +142,6 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
--include $(OBJ:.o=.d) $(TESTS:=.d)
-.PHONY: all tests clean help
+-include $(OBJ:.o=.d) $(TESTS:=.d) $(FUZZERS:=.d) $(HELPERS:=.d)
+.PHONY: all tests deps demo check campaign lint fuzz fuzzers bench clean-room clean help
 .SECONDARY:

@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Runs all suites of `make check` and ends with one line: N passed, N failed, N skipped.
+
+A suite is a list of jobs; a job is one program that speaks TAP ("ok 1 - name", "not ok 2 - name",
+"ok 3 # SKIP name"), run under a time limit in its own process group. Every TAP line is one case. A
+job that crashes, hangs, stops before its plan is through or says nothing at all adds one failed
+case with its own name, so no program can vanish unseen.
+
+    tests/run_suites.py                all suites
+    tests/run_suites.py unit e2e       some of them
+    tests/run_suites.py --list         their names
+
+Environment: LARDER_SHARED, the folder of shared test inputs (../shared): a suite that needs it and
+does not find it is one skipped case. CI=true: a skipped case fails the run.
+"""
+import argparse
+import concurrent.futures
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHARED = os.path.abspath(os.environ.get("LARDER_SHARED") or os.path.join(ROOT, "..", "shared"))
+BUILD_SECONDS = 900
+TAIL_BYTES = 12000
+
+
+class Job:
+    """One program of a suite; it needs a fresh temporary folder and a bound in time."""
+
+    def __init__(self, name, argv, seconds, env=None, parse="tap", at_least=0):
+        self.name, self.argv, self.seconds, self.env = name, argv, seconds, env or {}
+        self.parse, self.at_least = parse, at_least
+
+
+class Result:
+    def __init__(self, name):
+        self.name, self.passed, self.failed, self.skipped = name, 0, [], []
+        self.output, self.seconds = "", 0.0
+
+
+def run(argv, seconds, env):
+    """Exit status and output (both streams, as they came); None as status: it ran out of time."""
+    folder = tempfile.mkdtemp(prefix="larder-check-")
+    merged = dict(os.environ, TMPDIR=folder, **env)
+    with tempfile.TemporaryFile() as out:
+        child = subprocess.Popen(argv, cwd=ROOT, env=merged, stdin=subprocess.DEVNULL, stdout=out,
+                                 stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            status = child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            try:  # whatever the program left running goes with it
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            child.wait()
+        out.seek(0)
+        text = out.read().decode("utf-8", "replace")
+    shutil.rmtree(folder, ignore_errors=True)
+    return status, text
+
+
+TAP = re.compile(r"^(not )?ok\b\s*(\d+)?\s*(?:-\s*)?(.*)$")
+PLAN = re.compile(r"^1\.\.(\d+)\s*$")
+
+
+def parse_tap(result, text):
+    """Counts the cases; says what is missing from the plans."""
+    planned = seen = 0
+    for line in text.splitlines():
+        plan = PLAN.match(line)
+        if plan:
+            planned += int(plan.group(1))
+            continue
+        case = TAP.match(line)
+        if not case:
+            continue
+        seen += 1
+        name = "%s: %s" % (result.name, case.group(3) or case.group(2))
+        if re.search(r"#\s*SKIP", line, re.I):  # cmocka writes "not ok 3 # SKIP name"
+            result.skipped.append(name)
+        elif case.group(1):
+            result.failed.append(name)
+        else:
+            result.passed += 1
+    if seen < planned:
+        result.failed.append("%s: %d of %d cases never ended" % (result.name, planned - seen, planned))
+    elif seen == 0:
+        result.failed.append("%s: no case was run" % result.name)
+
+
+def parse_promql(result, text, at_least):
+    """The sum that `larder test promql` prints last: N passed, N failed, N unsupported."""
+    total = re.findall(r"(\d+) passed, (\d+) failed, (\d+) unsupported", text)
+    if not total:
+        result.failed.append("%s: no sum in the output" % result.name)
+        return
+    passed, failed, unsupported = map(int, total[-1])
+    result.passed += passed
+    result.failed += ["%s: failed case %d" % (result.name, i + 1) for i in range(failed)]
+    if passed < at_least:
+        result.failed.append("%s: %d passed, at least %d were expected" %
+                             (result.name, passed, at_least))
+    result.note = "%d unsupported" % unsupported
+
+
+def run_job(job):
+    result = Result(job.name)
+    begin = time.monotonic()
+    try:
+        status, text = run(job.argv, job.seconds, job.env)
+    except OSError as e:
+        result.failed.append("%s: %s" % (job.name, e))
+        return result
+    result.seconds = time.monotonic() - begin
+    result.output = text
+    if job.parse == "tap":
+        parse_tap(result, text)
+    elif job.parse == "promql":
+        parse_promql(result, text, job.at_least)
+    elif status == 0:
+        result.passed += 1
+    if status is None:
+        result.failed.append("%s: no end after %d s" % (job.name, job.seconds))
+    elif status != 0 and not result.failed:
+        how = "signal %d" % -status if status < 0 else "exit status %d" % status
+        result.failed.append("%s: %s" % (job.name, how))
+    return result
+
+
+def make(variant, *targets):
+    """A job that builds; make goes on after an error, so that one file does not hide the rest."""
+    argv = [os.environ.get("MAKE", "make"), "-k", "--no-print-directory", "-j%d" % ARGS.jobs]
+    argv += [*variant, *targets]
+    env = {"MAKEFLAGS": "", "MFLAGS": ""}
+    return Job("build " + " ".join(list(variant) + list(targets)), argv, BUILD_SECONDS, env, "status")
+
+
+def sources(pattern):
+    return sorted(glob.glob(os.path.join(ROOT, pattern)))
+
+
+def program(folder, source):
+    return os.path.join(folder, os.path.relpath(source, ROOT))[:-len(".c")]
+
+
+def unit_jobs(folder, keep=lambda source: True, seconds=120):
+    env = {"CMOCKA_MESSAGE_OUTPUT": "TAP", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    jobs = []
+    for source in sources("tests/*/test_*.c"):
+        if keep(source):
+            name = os.path.relpath(source, os.path.join(ROOT, "tests"))[:-2]
+            jobs.append(Job(name, [program(folder, source)], seconds, env))
+    return jobs
+
+
+def fuzz_jobs(folder):
+    jobs = []
+    for source in sources("tests/fuzz/fuzz_*.c"):
+        noun = os.path.basename(source)[len("fuzz_"):-2]
+        corpus = os.path.join(ROOT, "tests/fuzz/corpus", noun)
+        jobs.append(Job("fuzz/" + noun, [program(folder, source), corpus], 120))
+    return jobs
+
+
+def uses_threads(source):
+    with open(source, encoding="utf-8") as f:
+        return re.search(r"pthread|thread_start|base/thread\.h", f.read()) is not None
+
+
+def skip_job(name, why):
+    """A case that is skipped by name."""
+    return Job(name, ["printf", "%s\n", "1..1", "ok 1 # SKIP %s: %s" % (name, why)], 10)
+
+
+def promql_jobs():
+    larder = os.path.join(ROOT, "build/larder")
+    jobs = []
+    own = sources("tests/promql/*.test")
+    if own:
+        jobs.append(Job("promql/own", [larder, "test", "promql", *own], 120, None, "promql"))
+    shared = sorted(glob.glob(os.path.join(SHARED, "promqltest", "*.test")))
+    if shared:
+        jobs.append(Job("promql/shared", [larder, "test", "promql", *shared], 300, None, "promql", 500))
+    else:
+        jobs.append(skip_job("promql/shared", "no %s" % os.path.join(SHARED, "promqltest")))
+    return jobs
+
+
+def e2e_jobs():
+    env = {"LARDER_SHARED": SHARED}
+    jobs = []
+    for path in sources("tests/e2e/test_*.py"):
+        name = "e2e/" + os.path.basename(path)[len("test_"):-len(".py")]
+        jobs.append(Job(name, [sys.executable, path], 900, env))
+    return jobs
+
+
+# Name, what it is, build jobs, test jobs. In the order in which a reader wants to see them fail.
+SUITES = [
+    ("unit", "unit tests, gcc",
+     lambda: [make([], "all", "tests")], lambda: unit_jobs("build")),
+    ("fuzz", "fuzz targets over their corpora",
+     lambda: [make([], "tests")], lambda: fuzz_jobs("build")),
+    ("promql", "PromQL scripts",
+     lambda: [make([], "all")], promql_jobs),
+    ("e2e", "end to end: broker, server, queries",
+     lambda: [make([], "all", "tests")], e2e_jobs),
+    ("clang", "unit tests, clang",
+     lambda: [make(["CC=clang"], "all", "tests")], lambda: unit_jobs("build/clang")),
+    ("address", "unit tests and corpora under AddressSanitizer and UndefinedBehaviorSanitizer",
+     lambda: [make(["SANITIZE=address,undefined"], "tests")],
+     lambda: unit_jobs("build/address-undefined", seconds=300) +
+     fuzz_jobs("build/address-undefined")),
+    ("thread", "unit tests with threads under ThreadSanitizer",
+     lambda: [make(["SANITIZE=thread"], *threaded_programs())],
+     lambda: unit_jobs("build/thread", uses_threads, 300)),
+]
+
+
+def threaded_programs():
+    programs = [program("build/thread", s) for s in sources("tests/*/test_*.c") if uses_threads(s)]
+    return programs or ["build/thread/liblarder.a"]
+
+
+def show(result):
+    print("---- %s" % result.name)
+    text = result.output
+    if len(text) > TAIL_BYTES:
+        text = "[...]\n" + text[-TAIL_BYTES:]
+    print(text, end="" if text.endswith("\n") else "\n")
+    print("----", flush=True)
+
+
+def run_suite(name, about, builds, tests, built):
+    begin = time.monotonic()
+    results = []
+    for job in builds():
+        if job.name not in built:  # several suites share the plain build
+            built[job.name] = run_job(job)
+            results.append(built[job.name])
+    with concurrent.futures.ThreadPoolExecutor(ARGS.jobs) as pool:
+        results += pool.map(run_job, tests())
+    for result in results:
+        if result.failed:
+            show(result)
+    passed = sum(r.passed for r in results)
+    failed = [case for r in results for case in r.failed]
+    skipped = [case for r in results for case in r.skipped]
+    notes = [r.note for r in results if hasattr(r, "note")]
+    print("%-8s %5d passed, %d failed, %d skipped  %6.1f s  %s%s" %
+          (name, passed, len(failed), len(skipped), time.monotonic() - begin, about,
+           " (%s)" % "; ".join(notes) if notes else ""))
+    for case in failed:
+        print("         failed:  %s" % case)
+    for case in skipped:
+        print("         skipped: %s" % case)
+    sys.stdout.flush()
+    return passed, len(failed), len(skipped)
+
+
+def main():
+    global ARGS
+    parser = argparse.ArgumentParser(description="Runs the suites of make check.")
+    parser.add_argument("suites", nargs="*", help="names of suites; none: all")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--list", action="store_true")
+    ARGS = parser.parse_args()
+    names = [s[0] for s in SUITES]
+    if ARGS.list:
+        for name, about, _, _ in SUITES:
+            print("%-8s %s" % (name, about))
+        return 0
+    for name in ARGS.suites:
+        if name not in names:
+            parser.error("no suite %s; there are: %s" % (name, " ".join(names)))
+    built, sums = {}, [0, 0, 0]
+    for name, about, builds, tests in SUITES:
+        if not ARGS.suites or name in ARGS.suites:
+            sums = [a + b for a, b in zip(sums, run_suite(name, about, builds, tests, built))]
+    bad = sums[1] > 0 or sums[0] == 0
+    if sums[2] and os.environ.get("CI") == "true":
+        print("a skipped case fails a run under CI=true")
+        bad = True
+    print("%d passed, %d failed, %d skipped" % tuple(sums), flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
