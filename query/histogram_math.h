@@ -60,7 +60,7 @@ const struct hist *hist_with_hint(
 
 /* ---- comparing ---- */
 
-/* Bit for bit, empty buckets included and hints not: Prometheus' Equals. */
+/* Bit for bit; empty buckets and hints do not count. */
 bool hist_equal(const struct hist *a, const struct hist *b);
 /* True when counting must have begun anew between previous and current. */
 bool hist_detect_reset(const struct hist *current, const struct hist *previous);
