@@ -44,7 +44,9 @@ struct field {
     struct slice name;
     enum field_type type;
     int digits; /* of FIELD_DECIMAL */
-    bool required, personal;
+    bool required;
+    bool personal;  /* never a label */
+    bool unbounded; /* ever new values, such as order ids: never a label */
     bool has_min, has_max;
     int64_t min, max; /* in the field's scaled integer */
     const struct slice *allowed;
@@ -77,7 +79,9 @@ struct event {
 };
 
 /* Checks lateness by the record alone: arrival_ms is the record's timestamp, or for arrival: partition
- * the greatest event time of the partition. REFUSED_NOT, REFUSED_LATE or REFUSED_AHEAD. */
+ * the greatest event time of the partition before this record (INT64_MIN: none). An event exactly late_ms
+ * or ahead_ms away is accepted. For arrival: partition nothing is too far ahead: an event that passes the
+ * greatest time becomes it. REFUSED_NOT, REFUSED_LATE or REFUSED_AHEAD. */
 enum refusal contract_judge_time(const struct contract *contract, int64_t time_ms, int64_t arrival_ms);
 
 #endif

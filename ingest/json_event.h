@@ -16,11 +16,15 @@
 /* The contract's field names, prepared for the scanner. Immutable, shared by threads. */
 struct json_decoder;
 
+/* The contract outlives the decoder. */
 struct json_decoder *json_decoder_new(const struct contract *contract);
 void json_decoder_free(struct json_decoder **decoder);
 
-/* Decodes and checks everything but lateness. scratch holds unescaped strings; the event borrows from it
- * and from payload. REFUSED_NOT, or why not; then *field (may be NULL) is the field that broke, or -1. */
+/* Decodes and checks everything but lateness. scratch holds unescaped strings, at most
+ * FIELDS_MAX * FIELD_STRING_MAX bytes of an event, for which its limit must leave room; the event borrows
+ * from it and from payload. REFUSED_NOT, or the first reason of the enum that applies to any field; then
+ * *field (may be NULL) is the first field with it in the contract's order, or -1. An int in any spelling
+ * without a fraction is an int (3.0, 3e0); with one it is refused: type. */
 enum refusal json_decode(const struct json_decoder *decoder, struct slice payload,
     struct arena *scratch, struct event *out, int *field);
 
