@@ -1,6 +1,6 @@
 /*
- * A contract: what an event of a stream looks like. It is made once, from larder.yml, and is immutable
- * afterwards. An event that breaks it is refused for the first reason that applies.
+ * A contract: what an event of a stream looks like. It is made once, from larder.yml, and is
+ * immutable afterwards. An event that breaks it is refused for the first reason that applies.
  */
 #ifndef INGEST_CONTRACT_H
 #define INGEST_CONTRACT_H
@@ -11,11 +11,12 @@
 
 #include "base/slice.h"
 
-#define FIELDS_MAX        64
-#define FIELD_STRING_MAX  1024        /* bytes of a string field that is kept; longer is refused: range */
-#define EVENT_BYTES_MAX   (1u << 20)  /* a larger message is refused: malformed */
+#define FIELDS_MAX       64
+#define FIELD_STRING_MAX 1024 /* bytes of a string field that is kept; longer is refused: range */
+#define EVENT_BYTES_MAX  (1u << 20) /* a larger message is refused: malformed */
 
-/* Why an event is refused, in the order of the design; the order of fields decides among several. */
+/* Why an event is refused, in the order of the design; the order of fields decides among several.
+ */
 enum refusal {
     REFUSED_NOT = 0,
     REFUSED_MALFORMED,
@@ -64,8 +65,8 @@ struct contract {
     struct slice owner;
 };
 
-/* A field of one event. num holds ints, scaled decimals, ms, booleans; str is borrowed from the message
- * (or from the decoder's arena) and lives as long as it. */
+/* A field of one event. num holds ints, scaled decimals, ms, booleans; str is borrowed from the
+ * message (or from the decoder's arena) and lives as long as it. */
 struct field_value {
     bool present; /* JSON null counts as absent */
     int64_t num;
@@ -78,10 +79,11 @@ struct event {
     int64_t time_ms; /* the event time */
 };
 
-/* Checks lateness by the record alone: arrival_ms is the record's timestamp, or for arrival: partition
- * the greatest event time of the partition before this record (INT64_MIN: none). An event exactly late_ms
- * or ahead_ms away is accepted. For arrival: partition nothing is too far ahead: an event that passes the
- * greatest time becomes it. REFUSED_NOT, REFUSED_LATE or REFUSED_AHEAD. */
-enum refusal contract_judge_time(const struct contract *contract, int64_t time_ms, int64_t arrival_ms);
+/* Checks lateness by the record alone: arrival_ms is the record's timestamp, or for arrival:
+ * partition the greatest event time of the partition before this record (INT64_MIN: none). An event
+ * exactly late_ms or ahead_ms away is accepted. For arrival: partition nothing is too far ahead: an
+ * event that passes the greatest time becomes it. REFUSED_NOT, REFUSED_LATE or REFUSED_AHEAD. */
+enum refusal contract_judge_time(
+    const struct contract *contract, int64_t time_ms, int64_t arrival_ms);
 
 #endif
