@@ -1,4 +1,6 @@
+extern "C" {
 #include "base/regex.h"
+}
 
 #include <map>
 #include <new>
@@ -7,7 +9,9 @@
 
 struct regex {
     RE2 re;
-    regex(const re2::StringPiece &pattern, const RE2::Options &options) : re(pattern, options) {}
+    regex(const re2::StringPiece &pattern, const RE2::Options &options) : re(pattern, options)
+    {
+    }
 };
 
 static re2::StringPiece piece(struct slice s)

@@ -8,7 +8,9 @@
  * snapshot under one short lock (that moment is the snapshot's LSN), then reads pages of segments.
  *   cursors  plan_columns: no I/O.
  *
- * All plans of one snapshot see exactly one transaction's end. A snapshot is used by one thread.
+ * All plans of one snapshot see exactly one transaction's end. A snapshot is used by one thread,
+ * and from snapshot_get to snapshot_fetch that thread calls nothing else of the store: publishing
+ * waits for it.
  *
  *     struct snapshot *snap = snapshot_get(store);
  *     plan_new(snap, &scope, matchers, n, &plan, &err);
@@ -64,6 +66,8 @@ struct snapshot *snapshot_get(struct store *store);
 void snapshot_put(struct snapshot **snapshot);
 /* The last transaction that is seen; valid after the fetch. */
 uint64_t snapshot_lsn(const struct snapshot *snapshot);
+/* Cells that its plans read; valid after the fetch. */
+uint64_t snapshot_cells(const struct snapshot *snapshot);
 /* The clocks of a stream in this snapshot, valid after the fetch; false when it has none. */
 bool snapshot_clock(const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms,
     int64_t *watermark_ms);

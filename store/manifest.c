@@ -1,0 +1,315 @@
+#include "store/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/files.h"
+#include "store/frame.h"
+
+/* edit := op*. An op that is not known stops the start: it says something that must not be
+ * overlooked. */
+enum op { OP_BLOCK_MS = 1, OP_ADD = 2, OP_DROP = 3, OP_SEALED = 4, OP_CHECKPOINT = 5 };
+
+#define MANIFEST_MAGIC   "LMAN"
+#define MANIFEST_VERSION 1
+#define NAME_BYTES       32
+
+static void put_add(struct buf *out, const struct manifest_segment *s)
+{
+    buf_u8(out, OP_ADD);
+    buf_lstr(out, slice_from(s->name));
+    buf_varint(out, s->lsn);
+}
+
+static void put_sealed(struct buf *out, const struct manifest_sealed *s)
+{
+    buf_u8(out, OP_SEALED);
+    buf_svarint(out, s->block);
+    buf_varint(out, s->lsn);
+}
+
+static void put_edit(struct buf *out, const struct manifest_edit *e)
+{
+    if (e->add)
+        put_add(out, e->add);
+    if (e->drop) {
+        buf_u8(out, OP_DROP);
+        buf_lstr(out, slice_from(e->drop));
+    }
+    if (e->seal)
+        put_sealed(out, &e->sealed);
+    if (e->checkpoint_lsn) {
+        buf_u8(out, OP_CHECKPOINT);
+        buf_varint(out, e->checkpoint_lsn);
+    }
+}
+
+static void put_state(struct buf *out, const struct manifest *m)
+{
+    buf_u8(out, OP_BLOCK_MS);
+    buf_varint(out, (uint64_t)m->block_ms);
+    for (size_t i = 0; i < m->n_segments; i++)
+        put_add(out, &m->segments[i]);
+    for (size_t i = 0; i < m->n_sealed; i++)
+        put_sealed(out, &m->sealed[i]);
+    buf_u8(out, OP_CHECKPOINT);
+    buf_varint(out, m->checkpoint_lsn);
+}
+
+/* ---- the state in memory ---- */
+
+static void state_add(struct manifest *m, const struct manifest_segment *s)
+{
+    GROW(m->segments, m->segments_cap, m->n_segments + 1);
+    m->segments[m->n_segments++] = *s;
+}
+
+static bool state_drop(struct manifest *m, struct slice name)
+{
+    for (size_t i = 0; i < m->n_segments; i++)
+        if (slice_is(name, m->segments[i].name)) {
+            memmove(&m->segments[i], &m->segments[i + 1],
+                (m->n_segments - i - 1) * sizeof *m->segments);
+            m->n_segments--;
+            return true;
+        }
+    return false;
+}
+
+static size_t sealed_place(const struct manifest *m, int64_t block)
+{
+    size_t lo = 0, hi = m->n_sealed;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (m->sealed[mid].block < block)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static void state_seal(struct manifest *m, struct manifest_sealed s)
+{
+    size_t i = sealed_place(m, s.block);
+    if (i < m->n_sealed && m->sealed[i].block == s.block) {
+        if (s.lsn > m->sealed[i].lsn)
+            m->sealed[i].lsn = s.lsn;
+        return;
+    }
+    GROW(m->sealed, m->sealed_cap, m->n_sealed + 1);
+    memmove(&m->sealed[i + 1], &m->sealed[i], (m->n_sealed - i) * sizeof *m->sealed);
+    m->sealed[i] = s;
+    m->n_sealed++;
+}
+
+uint64_t manifest_sealed_lsn(const struct manifest *manifest, int64_t block)
+{
+    size_t i = sealed_place(manifest, block);
+    return i < manifest->n_sealed && manifest->sealed[i].block == block ? manifest->sealed[i].lsn
+                                                                        : 0;
+}
+
+static bool read_op(struct manifest *m, struct reader *r)
+{
+    switch (read_u8(r)) {
+    case OP_BLOCK_MS: m->block_ms = (int64_t)read_varint(r); return m->block_ms > 0;
+    case OP_ADD: {
+        struct manifest_segment s = {0};
+        struct slice name = read_lstr(r);
+        s.lsn = read_varint(r);
+        if (name.len == 0 || name.len >= sizeof s.name || memchr(name.ptr, '/', name.len))
+            return false;
+        memcpy(s.name, name.ptr, name.len);
+        state_add(m, &s);
+        return true;
+    }
+    case OP_DROP: return state_drop(m, read_lstr(r));
+    case OP_SEALED: {
+        struct manifest_sealed s;
+        s.block = read_svarint(r);
+        s.lsn = read_varint(r);
+        state_seal(m, s);
+        return true;
+    }
+    case OP_CHECKPOINT: m->checkpoint_lsn = read_varint(r); return true;
+    default: return false;
+    }
+}
+
+static bool apply_frame(void *ctx, const struct frame *frame, struct slice payload, struct err *err)
+{
+    struct manifest *m = ctx;
+    struct reader r = reader_of(payload);
+    if (frame->lsn != m->edits + 1 || frame->type != FRAME_EDIT)
+        return err_set(err, ERR_CORRUPT, "edit %" PRIu64 " is out of order", frame->lsn);
+    while (reader_left(&r) > 0)
+        if (!read_op(m, &r) || r.failed)
+            return err_set(err, ERR_CORRUPT, "edit %" PRIu64 ": bad entry before byte %zu",
+                frame->lsn, payload.len - reader_left(&r));
+    m->edits = frame->lsn;
+    return true;
+}
+
+/* ---- files ---- */
+
+static bool manifest_path(
+    const struct manifest *m, uint32_t number, char out[PATH_BYTES], struct err *err)
+{
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "manifest-%06u", number);
+    return path_join(out, m->dir, name, err);
+}
+
+static bool read_current(struct manifest *m, bool *found, struct err *err)
+{
+    char path[PATH_BYTES], extra;
+    struct buf name, content;
+    if (!path_join(path, m->dir, "CURRENT", err))
+        return false;
+    *found = access(path, F_OK) == 0;
+    if (!*found)
+        return errno == ENOENT || err_sys(err, "cannot open %s", path);
+    buf_init(&name, 0);
+    buf_init(&content, 0);
+    bool ok = file_read(path, 64, &name, err);
+    if (ok && sscanf(buf_cstr(&name), "manifest-%6u\n%c", &m->number, &extra) != 1)
+        ok = err_set(err, ERR_CORRUPT, "%s does not name a manifest", path);
+    ok = ok && manifest_path(m, m->number, path, err) &&
+         file_read(path, SIZE_MAX / 2, &content, err);
+    size_t end = 0;
+    struct frame_scan scan = {.path = path,
+        .magic = MANIFEST_MAGIC,
+        .version = MANIFEST_VERSION,
+        .each = apply_frame,
+        .ctx = m};
+    ok = ok && frames_scan(buf_view(&content), &scan, &end, err);
+    if (ok && end < content.len)
+        log_warn("%s: a torn edit at byte %zu was dropped", path, end);
+    if (ok && m->edits == 0)
+        ok = err_set(err, ERR_CORRUPT, "%s holds no edit", path);
+    buf_fini(&name);
+    buf_fini(&content);
+    return ok;
+}
+
+/* A fresh file with the whole state as one edit; then CURRENT names it. */
+static bool rewrite(struct manifest *m, struct err *err)
+{
+    char name[NAME_BYTES], current[NAME_BYTES + 1], path[PATH_BYTES], old[PATH_BYTES];
+    struct buf state, file;
+    uint32_t number = m->number + 1;
+    if (!manifest_path(m, m->number, old, err) || !manifest_path(m, number, path, err))
+        return false;
+    snprintf(name, sizeof name, "manifest-%06u", number);
+    snprintf(current, sizeof current, "%s\n", name);
+    buf_init(&state, 0);
+    buf_init(&file, 0);
+    put_state(&state, m);
+    frame_header(&file, MANIFEST_MAGIC, MANIFEST_VERSION, 1);
+    frame_encode(&file, 1, FRAME_EDIT, buf_view(&state));
+    bool ok = file_replace(m->dir, name, buf_view(&file), err) &&
+              file_replace(m->dir, "CURRENT", slice_from(current), err);
+    int fd = ok ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    if (ok && fd < 0)
+        ok = err_sys(err, "cannot open %s", path);
+    if (ok) {
+        if (m->fd >= 0)
+            close(m->fd);
+        m->fd = fd;
+        m->bytes = file.len;
+        m->edits = 1;
+        if (m->number)
+            unlink(old);
+        m->number = number;
+    }
+    buf_fini(&state);
+    buf_fini(&file);
+    return ok;
+}
+
+bool manifest_open(const char *dir, int64_t block_ms, struct manifest *out, struct err *err)
+{
+    bool found;
+    *out = (struct manifest){.fd = -1};
+    snprintf(out->dir, sizeof out->dir, "%s", dir);
+    bool ok = read_current(out, &found, err);
+    if (ok && !found)
+        out->block_ms = block_ms;
+    if (ok && block_ms && out->block_ms != block_ms)
+        ok = err_set(err, ERR_INVALID,
+            "%s was made with time blocks of %" PRId64 " ms, and %" PRId64 " ms are asked for", dir,
+            out->block_ms, block_ms);
+    ok = ok && rewrite(out, err);
+    if (!ok)
+        manifest_close(out);
+    return ok;
+}
+
+void manifest_close(struct manifest *manifest)
+{
+    if (manifest->fd >= 0)
+        close(manifest->fd);
+    free(manifest->segments);
+    free(manifest->sealed);
+    *manifest = (struct manifest){.fd = -1};
+}
+
+static bool append_edit(struct manifest *m, struct slice payload, struct err *err)
+{
+    char path[PATH_BYTES];
+    struct buf frame;
+    if (!manifest_path(m, m->number, path, err))
+        return false;
+    buf_init(&frame, 0);
+    frame_encode(&frame, m->edits + 1, FRAME_EDIT, payload);
+    bool ok = file_write_at(m->fd, path, m->bytes, frame.ptr, frame.len, err);
+    if (!ok && ftruncate(m->fd, (off_t)m->bytes) != 0) {
+        close(m->fd);
+        m->fd = -1;
+    }
+    if (ok && fdatasync(m->fd) != 0) {
+        ok = err_sys(err, "cannot sync %s: no more changes until restart", path);
+        close(m->fd);
+        m->fd = -1;
+    }
+    if (ok) {
+        m->bytes += frame.len;
+        m->edits++;
+    }
+    buf_fini(&frame);
+    return ok;
+}
+
+bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit, struct err *err)
+{
+    if (manifest->fd < 0)
+        return err_set(err, ERR_IO,
+            "the manifest in %s failed earlier: no more changes until restart", manifest->dir);
+    if (manifest->bytes > MANIFEST_BYTES_MAX && !rewrite(manifest, err))
+        return false;
+    struct buf payload;
+    buf_init(&payload, 0);
+    put_edit(&payload, edit);
+    bool ok = payload.len == 0 || append_edit(manifest, buf_view(&payload), err);
+    buf_fini(&payload);
+    if (!ok)
+        return false;
+    if (edit->add)
+        state_add(manifest, edit->add);
+    if (edit->drop)
+        state_drop(manifest, slice_from(edit->drop));
+    if (edit->seal)
+        state_seal(manifest, edit->sealed);
+    if (edit->checkpoint_lsn)
+        manifest->checkpoint_lsn = edit->checkpoint_lsn;
+    return true;
+}

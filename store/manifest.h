@@ -1,0 +1,67 @@
+/*
+ * The manifest: which segments exist, which checkpoint counts, and up to which LSN each time block
+ * is sealed. A checksummed log of edits, each all or nothing; see docs/format/manifest.md.
+ *
+ *     CURRENT          the name of the manifest file
+ *     manifest-000001  header | edit frame*         same framing as the WAL, the LSN counts edits
+ *
+ * A new file is written with the whole state, and CURRENT renamed to it, when the log has grown
+ * past MANIFEST_BYTES_MAX, and at every open. One thread at a time may edit.
+ */
+#ifndef STORE_MANIFEST_H
+#define STORE_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "store/segment.h"
+
+#define MANIFEST_BYTES_MAX (4u << 20)
+
+struct manifest_segment {
+    char name[SEGMENT_NAME_MAX];
+    uint64_t lsn; /* the last transaction whose cells may be in it */
+};
+
+/* Cells of the block that came with a transaction up to lsn are in segments. */
+struct manifest_sealed {
+    int64_t block;
+    uint64_t lsn;
+};
+
+struct manifest {
+    char dir[1024];
+    struct manifest_segment *segments; /* in order of their commits */
+    size_t n_segments, segments_cap;
+    struct manifest_sealed *sealed; /* by block */
+    size_t n_sealed, sealed_cap;
+    uint64_t checkpoint_lsn; /* 0: none */
+    int64_t block_ms;        /* fixed when the store is made */
+    uint32_t number;
+    uint64_t edits, bytes;
+    int fd;
+};
+
+/* One atomic change. Fields that are zero change nothing. */
+struct manifest_edit {
+    const struct manifest_segment *add;
+    const char *drop; /* name of a segment */
+    bool seal;
+    struct manifest_sealed sealed;
+    uint64_t checkpoint_lsn;
+};
+
+/* Reads the manifest of the folder, or starts one with block_ms. ERR_CORRUPT names file and place;
+ * a torn last edit was never acknowledged and is dropped. ERR_INVALID: the folder was made with
+ * another block_ms (0 accepts any). */
+bool manifest_open(const char *dir, int64_t block_ms, struct manifest *out, struct err *err);
+void manifest_close(struct manifest *manifest);
+/* Durable when it returns true. After a failed sync every edit fails until the store is opened
+ * anew. */
+bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit, struct err *err);
+/* 0: the block was never sealed. */
+uint64_t manifest_sealed_lsn(const struct manifest *manifest, int64_t block);
+
+#endif

@@ -1,0 +1,426 @@
+/*
+ * Reading: plan, fetch, cursors. See read.h.
+ *
+ * A snapshot holds the store's lock for reading from snapshot_get to snapshot_fetch. Everything it
+ * needs of what can change is copied in between; segments are immutable and counted.
+ */
+#include "store/read.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ensure.h"
+#include "base/mem.h"
+#include "store/store_priv.h"
+
+/* One run of cells that the fetch copies or reads, oldest commit first. */
+struct part {
+    const struct head_chunk *chunk; /* of the head or the frozen block; or */
+    struct segment *segment;
+    uint32_t ordinal, piece;
+    struct columns columns; /* after the fetch */
+    struct part *next;
+};
+
+struct planned {
+    uint32_t id;
+    struct labels labels;
+    const struct metric_def *def;
+    int64_t from, to;
+    bool wanted;
+    struct part *parts;
+};
+
+struct plan {
+    struct snapshot *snapshot;
+    struct planned *series;
+    size_t n;
+    struct plan *next;
+};
+
+struct snapshot {
+    struct store *store;
+    struct arena arena;
+    struct plan *plans, **last;
+    struct segment **segments; /* counted */
+    size_t n_segments;
+    struct stream_clock *clocks;
+    size_t n_clocks;
+    uint64_t lsn, cells, bytes;
+    bool fetched;
+};
+
+struct snapshot *snapshot_get(struct store *store)
+{
+    struct snapshot *s = xcalloc(1, sizeof *s);
+    s->store = store;
+    s->last = &s->plans;
+    arena_init(&s->arena, 0);
+    store_lock_read(store);
+    return s;
+}
+
+void snapshot_put(struct snapshot **snapshot)
+{
+    struct snapshot *s = *snapshot;
+    *snapshot = NULL;
+    if (!s)
+        return;
+    if (!s->fetched)
+        store_unlock(s->store);
+    for (size_t i = 0; i < s->n_segments; i++)
+        segment_put(&s->segments[i]);
+    free(s->segments);
+    arena_fini(&s->arena);
+    free(s);
+}
+
+uint64_t snapshot_lsn(const struct snapshot *snapshot)
+{
+    ensure(snapshot->fetched);
+    return snapshot->lsn;
+}
+
+bool snapshot_clock(
+    const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms)
+{
+    ensure(snapshot->fetched);
+    for (size_t i = 0; i < snapshot->n_clocks; i++)
+        if (slice_eq(snapshot->clocks[i].name, name)) {
+            *frontier_ms = snapshot->clocks[i].frontier_ms;
+            *watermark_ms = snapshot->clocks[i].watermark_ms;
+            return true;
+        }
+    return false;
+}
+
+/* ---- plan ---- */
+
+static bool full(struct err *err)
+{
+    return err_set(err, ERR_LIMIT, "the query needs more memory than it is allowed");
+}
+
+static int by_labels(const void *a, const void *b)
+{
+    const struct planned *x = a, *y = b;
+    return labels_cmp(x->labels, y->labels);
+}
+
+bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
+    size_t n, const struct read_budget *budget, struct plan **out, struct err *err)
+{
+    struct arena *arena = &snapshot->arena;
+    const struct catalog *catalog = &snapshot->store->catalog;
+    size_t n_scope = scope ? scope->n_matchers : 0;
+    uint32_t *ids;
+    ensure(!snapshot->fetched);
+    const struct matcher **all = arena_array(arena, n + n_scope, sizeof(void *));
+    struct plan *plan = arena_zalloc(arena, sizeof *plan);
+    if (!all || !plan)
+        return full(err);
+    for (size_t i = 0; i < n; i++)
+        all[i] = &matchers[i];
+    for (size_t i = 0; i < n_scope; i++)
+        all[n + i] = &scope->matchers[i];
+    if (!catalog_select(catalog, all, n + n_scope, arena, &ids, &plan->n, err))
+        return false;
+    if (budget && budget->max_series && plan->n > budget->max_series)
+        return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", plan->n,
+            (unsigned long long)budget->max_series);
+    plan->series = arena_array(arena, plan->n, sizeof *plan->series);
+    if (!plan->series)
+        return full(err);
+    for (size_t i = 0; i < plan->n; i++) {
+        plan->series[i] = (struct planned){.id = ids[i],
+            .labels = catalog_labels(catalog, ids[i], arena),
+            .def = catalog->metrics[catalog->series[ids[i]].metric]};
+        if (!plan->series[i].labels.items && catalog->series[ids[i]].n_pairs)
+            return full(err);
+    }
+    if (plan->n)
+        qsort(plan->series, plan->n, sizeof *plan->series, by_labels);
+    plan->snapshot = snapshot;
+    *snapshot->last = plan;
+    snapshot->last = &plan->next;
+    *out = plan;
+    return true;
+}
+
+size_t plan_n(const struct plan *plan)
+{
+    return plan->n;
+}
+
+struct labels plan_labels(const struct plan *plan, size_t i)
+{
+    return plan->series[i].labels;
+}
+
+const struct metric_def *plan_metric(const struct plan *plan, size_t i)
+{
+    return plan->series[i].def;
+}
+
+void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms)
+{
+    struct planned *s = &plan->series[i];
+    ensure(!plan->snapshot->fetched);
+    if (!s->wanted || from_ms < s->from)
+        s->from = from_ms;
+    if (!s->wanted || to_ms > s->to)
+        s->to = to_ms;
+    s->wanted = true;
+}
+
+/* ---- fetch ---- */
+
+static struct part *part_add(struct snapshot *s, struct part ***at)
+{
+    struct part *p = arena_zalloc(&s->arena, sizeof *p);
+    if (!p)
+        return NULL;
+    **at = p;
+    *at = &p->next;
+    return p;
+}
+
+static uint32_t ordinal_of(const struct attached *a, uint32_t series)
+{
+    size_t lo = 0, hi = a->n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (a->series[mid].series < series)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < a->n && a->series[lo].series == series ? a->series[lo].ordinal : UINT32_MAX;
+}
+
+static bool plan_segment(
+    struct snapshot *s, const struct planned *series, const struct attached *a, struct part ***at)
+{
+    const struct segment_info *info = segment_info(a->segment);
+    if (info->max_t <= series->from || info->min_t > series->to)
+        return true;
+    uint32_t ordinal = ordinal_of(a, series->id);
+    size_t n = ordinal == UINT32_MAX ? 0 : segment_chunks(a->segment, ordinal);
+    for (size_t i = 0; i < n; i++) {
+        struct chunk_info chunk;
+        segment_chunk(a->segment, ordinal, i, &chunk);
+        if (chunk.max_t <= series->from || chunk.min_t > series->to)
+            continue;
+        struct part *p = part_add(s, at);
+        if (!p)
+            return false;
+        p->segment = a->segment;
+        p->ordinal = ordinal;
+        p->piece = (uint32_t)i;
+        s->cells += chunk.n;
+        s->bytes += chunk.bytes;
+    }
+    return true;
+}
+
+static bool plan_chunk(struct snapshot *s, const struct planned *series,
+    const struct head_chunk *chunk, struct part ***at)
+{
+    struct columns view = columns_slice(&chunk->columns, series->from, series->to);
+    if (view.n == 0)
+        return true;
+    struct part *p = part_add(s, at);
+    if (!p)
+        return false;
+    p->chunk = chunk;
+    s->cells += view.n;
+    s->bytes += view.n * sizeof(int64_t) * 2 + columns_buckets(&view) * sizeof(struct hist_bucket);
+    return true;
+}
+
+/* Which parts a series needs: segments in order of their commits, then the frozen block, then the
+ * head. */
+static bool plan_parts(struct snapshot *s, struct planned *series)
+{
+    const struct store *store = s->store;
+    struct part **at = &series->parts;
+    for (size_t i = 0; i < store->n_segments; i++)
+        if (!plan_segment(s, series, &store->segments[i], &at))
+            return false;
+    const struct head_chunk *frozen = frozen_chunk(store->frozen, series->id);
+    if (frozen && !plan_chunk(s, series, frozen, &at))
+        return false;
+    for (const struct head_chunk *c = head_chunks(&store->head, series->id); c; c = c->next)
+        if (!plan_chunk(s, series, c, &at))
+            return false;
+    return true;
+}
+
+static bool check_budget(const struct snapshot *s, const struct read_budget *b, struct err *err)
+{
+    if (b && b->max_cells && s->cells > b->max_cells)
+        return err_set(err, ERR_LIMIT,
+            "the query would read %llu samples; %llu are allowed: ask for less time, fewer series, "
+            "or "
+            "raise the limit",
+            (unsigned long long)s->cells, (unsigned long long)b->max_cells);
+    if (b && b->max_bytes && s->bytes > b->max_bytes)
+        return err_set(err, ERR_LIMIT, "the query would read %llu bytes; %llu are allowed",
+            (unsigned long long)s->bytes, (unsigned long long)b->max_bytes);
+    return true;
+}
+
+/* What can change is copied, under the lock. */
+static bool copy_open(struct snapshot *s, struct err *err)
+{
+    const struct store *store = s->store;
+    s->lsn = store->lsn;
+    s->n_clocks = store->n_clocks;
+    s->clocks = arena_array(&s->arena, store->n_clocks, sizeof *s->clocks);
+    s->segments = xcalloc(store->n_segments, sizeof(struct segment *));
+    for (size_t i = 0; i < store->n_segments; i++)
+        s->segments[s->n_segments++] = segment_get(store->segments[i].segment);
+    if (!s->clocks)
+        return full(err);
+    if (store->n_clocks)
+        memcpy(s->clocks, store->clocks, store->n_clocks * sizeof *s->clocks);
+    for (struct plan *plan = s->plans; plan; plan = plan->next)
+        for (size_t i = 0; i < plan->n; i++)
+            for (struct part *p = plan->series[i].parts; p; p = p->next) {
+                if (!p->chunk)
+                    continue;
+                struct columns view =
+                    columns_slice(&p->chunk->columns, plan->series[i].from, plan->series[i].to);
+                if (!columns_copy(&s->arena, &view, &p->columns))
+                    return full(err);
+            }
+    return true;
+}
+
+static bool read_segments(struct snapshot *s, const atomic_bool *cancel, struct err *err)
+{
+    for (struct plan *plan = s->plans; plan; plan = plan->next)
+        for (size_t i = 0; i < plan->n; i++) {
+            if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
+                return err_set(err, ERR_CANCELED, "query was canceled");
+            for (struct part *p = plan->series[i].parts; p; p = p->next)
+                if (p->segment &&
+                    !segment_read(p->segment, p->ordinal, p->piece, &s->arena, &p->columns, err))
+                    return false;
+        }
+    return true;
+}
+
+bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
+    const atomic_bool *cancel, struct err *err)
+{
+    bool ok = true;
+    ensure(!snapshot->fetched);
+    for (struct plan *plan = snapshot->plans; ok && plan; plan = plan->next)
+        for (size_t i = 0; ok && i < plan->n; i++)
+            if (plan->series[i].wanted && !plan_parts(snapshot, &plan->series[i]))
+                ok = full(err);
+    ok = ok && check_budget(snapshot, budget, err) && copy_open(snapshot, err);
+    snapshot->fetched = true;
+    store_unlock(snapshot->store);
+    return ok && read_segments(snapshot, cancel, err);
+}
+
+uint64_t snapshot_cells(const struct snapshot *snapshot)
+{
+    return snapshot->cells;
+}
+
+/* ---- cursors ---- */
+
+bool plan_columns(
+    const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err)
+{
+    const struct planned *s = &plan->series[i];
+    size_t k = 0;
+    ensure(plan->snapshot->fetched);
+    for (const struct part *p = s->parts; p; p = p->next)
+        k++;
+    if (k == 0) {
+        *out = (struct columns){.kind = s->def->kind};
+        return true;
+    }
+    struct columns *in = arena_array(arena, k, sizeof *in);
+    if (!in)
+        return full(err);
+    k = 0;
+    for (const struct part *p = s->parts; p; p = p->next)
+        in[k++] = p->columns;
+    return columns_merge(arena, in, k, s->from, s->to, out) || full(err);
+}
+
+/* ---- metadata ---- */
+
+static bool chunk_has_cells(const struct head_chunk *chunk, int64_t from, int64_t to)
+{
+    struct columns view = columns_slice(&chunk->columns, from, to);
+    for (size_t i = 0; i < view.n; i++)
+        if (!columns_is_zero(&view, i))
+            return true;
+    return false;
+}
+
+static bool has_cells(const struct store *store, uint32_t series, int64_t from, int64_t to)
+{
+    for (const struct head_chunk *c = head_chunks(&store->head, series); c; c = c->next)
+        if (chunk_has_cells(c, from, to))
+            return true;
+    const struct head_chunk *frozen = frozen_chunk(store->frozen, series);
+    if (frozen && chunk_has_cells(frozen, from, to))
+        return true;
+    for (size_t i = 0; i < store->n_segments; i++) {
+        const struct attached *a = &store->segments[i];
+        const struct segment_info *info = segment_info(a->segment);
+        uint32_t ordinal =
+            info->max_t <= from || info->min_t > to ? UINT32_MAX : ordinal_of(a, series);
+        size_t n = ordinal == UINT32_MAX ? 0 : segment_chunks(a->segment, ordinal);
+        for (size_t k = 0; k < n; k++) {
+            struct chunk_info chunk;
+            segment_chunk(a->segment, ordinal, k, &chunk);
+            if (chunk.max_t > from && chunk.min_t <= to)
+                return true;
+        }
+    }
+    return false;
+}
+
+bool store_each_series(struct store *store, const struct scope *scope,
+    const struct matcher *matchers, size_t n, int64_t from_ms, int64_t to_ms, series_f *each,
+    void *ctx, struct err *err)
+{
+    struct snapshot *s = snapshot_get(store);
+    struct plan *plan;
+    bool ok = plan_new(s, scope, matchers, n, NULL, &plan, err);
+    for (size_t i = 0; ok && i < plan->n; i++)
+        if (has_cells(store, plan->series[i].id, from_ms, to_ms) &&
+            !each(ctx, plan->series[i].labels, plan->series[i].def))
+            break;
+    snapshot_put(&s);
+    return ok;
+}
+
+static int by_metric_name(const void *a, const void *b)
+{
+    const struct metric_def *const *x = a, *const *y = b;
+    return slice_cmp((*x)->name, (*y)->name);
+}
+
+void store_each_metric(struct store *store, metric_f *each, void *ctx)
+{
+    store_lock_read(store);
+    size_t n = store->catalog.n_metrics;
+    const struct metric_def **defs = xcalloc(n, sizeof(void *));
+    if (n)
+        memcpy(defs, store->catalog.metrics, n * sizeof(void *));
+    store_unlock(store);
+    if (n)
+        qsort(defs, n, sizeof(void *), by_metric_name);
+    for (size_t i = 0; i < n && each(ctx, defs[i]); i++)
+        ;
+    free(defs);
+}

@@ -1,0 +1,98 @@
+/*
+ * Inside the store: shared by store.c (open, transactions), seal.c (segments, checkpoints) and
+ * snapshot.c (reading). Nobody else includes it.
+ *
+ * Locks, in this order:
+ *   writer  held by an open transaction; guards wal, txn
+ *   seal    held by store_maintain; guards manifest
+ *   lock    readers-writer: guards catalog, head, frozen, segments, sources, clocks, lsn, stats.
+ * Taken for writing only to publish what is on disk already: no I/O is done under it.
+ */
+#ifndef STORE_STORE_PRIV_H
+#define STORE_STORE_PRIV_H
+
+#include <pthread.h>
+
+#include "store/catalog.h"
+#include "store/files.h"
+#include "store/head.h"
+#include "store/manifest.h"
+#include "store/segment.h"
+#include "store/store.h"
+#include "store/transaction.h"
+#include "store/wal.h"
+
+/* A segment, and its series in the catalogue: sorted by series id. */
+struct attached_series {
+    uint32_t series, ordinal;
+};
+
+struct attached {
+    struct segment *segment;
+    struct attached_series *series;
+    size_t n;
+};
+
+struct source {
+    struct slice name; /* in catalog.strings */
+    int64_t next, newest_ms;
+    uint8_t *state;
+    size_t state_len;
+};
+
+struct stream_clock {
+    struct slice name;
+    int64_t frontier_ms, watermark_ms;
+};
+
+struct store {
+    struct store_options options;
+    char *path; /* NULL: memory only */
+    int lock_fd;
+    pthread_mutex_t writer, seal;
+    pthread_rwlock_t lock;
+    struct wal *wal;
+    struct manifest manifest;
+    struct catalog catalog;
+    struct head head;
+    struct frozen *frozen; /* at most one block is being sealed */
+    struct attached *segments;
+    size_t n_segments, segments_cap;
+    struct source *sources;
+    size_t n_sources, sources_cap;
+    struct stream_clock *clocks;
+    size_t n_clocks, clocks_cap;
+    struct arena histograms; /* of memory-only stores */
+    uint64_t lsn;
+    uint64_t commits, cells, torn_frames;
+    uint64_t wal_at_checkpoint; /* WAL bytes ever written when the last checkpoint was made */
+    uint64_t wal_written;
+    bool failed;
+    struct txn *txn; /* the open one */
+};
+
+struct txn {
+    struct store *store;
+    struct transaction data;
+    struct map metric_map, series_map; /* new ones of this transaction */
+};
+
+void store_lock_read(struct store *store);
+void store_lock_write(struct store *store);
+void store_unlock(struct store *store);
+
+/* Adds what a durable transaction holds; lock held for writing. Replaying skips cells that are in
+ * segments. */
+bool store_apply(
+    struct store *store, const struct transaction *t, uint64_t lsn, bool replay, struct err *err);
+/* Makes a segment readable; lock held for writing. Unknown series and metrics enter the catalogue.
+ */
+bool store_attach(struct store *store, struct segment *segment_take, struct err *err);
+
+/* The name of a checkpoint file: checkpoint-<lsn, 16 hex digits>. */
+#define CHECKPOINT_NAME_MAX 40
+void checkpoint_name(uint64_t lsn, char out[CHECKPOINT_NAME_MAX]);
+bool checkpoint_load(struct store *store, uint64_t lsn, struct err *err);
+bool checkpoint_write(struct store *store, struct err *err);
+
+#endif

@@ -1,0 +1,294 @@
+/*
+ * Transactions: collecting, committing. See store.h.
+ *
+ * While a transaction is open its thread is the only one that changes the catalogue, so it looks
+ * ids up without the lock; new metrics and series get the ids that they will have once committed.
+ */
+#include "store/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checksum.h"
+#include "base/ensure.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "store/store_priv.h"
+
+struct txn *txn_begin(struct store *store)
+{
+    mutex_lock(&store->writer);
+    struct txn *txn = xcalloc(1, sizeof *txn);
+    txn->store = store;
+    transaction_init(&txn->data);
+    txn->data.first_metric = (uint32_t)store->catalog.n_metrics;
+    txn->data.first_series = (uint32_t)store->catalog.n_series;
+    store->txn = txn;
+    return txn;
+}
+
+static void txn_free(struct txn **txn)
+{
+    struct txn *t = *txn;
+    struct store *store = t->store;
+    *txn = NULL;
+    transaction_fini(&t->data);
+    map_fini(&t->metric_map);
+    map_fini(&t->series_map);
+    free(t);
+    store->txn = NULL;
+    mutex_unlock(&store->writer);
+}
+
+void txn_abort(struct txn **txn)
+{
+    txn_free(txn);
+}
+
+/* ---- definitions ---- */
+
+static bool new_metric_matches(const void *ctx, const void *key, uint32_t i)
+{
+    const struct transaction *t = ctx;
+    return slice_eq(t->metrics[i].name, *(const struct slice *)key);
+}
+
+static bool new_series_matches(const void *ctx, const void *key, uint32_t i)
+{
+    const struct transaction *t = ctx;
+    return labels_cmp(t->series[i].labels, *(const struct labels *)key) == 0;
+}
+
+static struct metric_def keep_def(struct arena *arena, const struct metric_def *def)
+{
+    struct metric_def kept = *def;
+    kept.name = arena_slice(arena, def->name);
+    kept.clock = arena_slice(arena, def->clock);
+    kept.help = arena_slice(arena, def->help);
+    kept.unit = arena_slice(arena, def->unit);
+    return kept;
+}
+
+static bool same_shape(const struct metric_def *old, const struct metric_def *def, struct err *err)
+{
+    if (old->kind != def->kind)
+        return err_set(err, ERR_INVALID, "metric %.*s is a %s in this store, and a %s is asked for",
+            SLICE_FMT(def->name), kind_name(old->kind), kind_name(def->kind));
+    if (old->every_ms != def->every_ms)
+        return err_set(err, ERR_INVALID,
+            "metric %.*s has windows of %lld ms in this store, and %lld ms are asked for",
+            SLICE_FMT(def->name), (long long)old->every_ms, (long long)def->every_ms);
+    if (old->digits != def->digits)
+        return err_set(err, ERR_INVALID,
+            "metric %.*s has %d digits in this store, and %d are asked for", SLICE_FMT(def->name),
+            old->digits, def->digits);
+    if (old->kind == KIND_HISTOGRAM && old->schema != def->schema)
+        return err_set(err, ERR_INVALID,
+            "metric %.*s has schema %d in this store, and %d is asked for", SLICE_FMT(def->name),
+            old->schema, def->schema);
+    return true;
+}
+
+static bool same_description(const struct metric_def *old, const struct metric_def *def)
+{
+    return slice_eq(old->help, def->help) && slice_eq(old->unit, def->unit) &&
+           slice_eq(old->clock, def->clock) && old->stale_after_ms == def->stale_after_ms;
+}
+
+bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric, struct err *err)
+{
+    struct transaction *t = &txn->data;
+    const struct catalog *c = &txn->store->catalog;
+    uint64_t hash = hash64(def->name.ptr, def->name.len);
+    uint32_t id = catalog_find_metric(c, def->name);
+    if (id != MAP_NONE) {
+        *metric = id;
+        if (!same_shape(c->metrics[id], def, err))
+            return false;
+        if (!same_description(c->metrics[id], def)) {
+            GROW(t->updates, t->updates_cap, t->n_updates + 1);
+            t->updates[t->n_updates++] = keep_def(&t->arena, def);
+        }
+        return true;
+    }
+    id = map_find(&txn->metric_map, hash, new_metric_matches, t, &def->name);
+    if (id == MAP_NONE) {
+        id = (uint32_t)t->n_metrics;
+        GROW(t->metrics, t->metrics_cap, t->n_metrics + 1);
+        t->metrics[t->n_metrics++] = keep_def(&t->arena, def);
+        map_insert(&txn->metric_map, hash, id);
+    } else if (!same_shape(&t->metrics[id], def, err)) {
+        return false;
+    }
+    *metric = t->first_metric + id;
+    return true;
+}
+
+static bool labels_check(struct labels labels, struct err *err)
+{
+    if (labels.n > LABELS_MAX)
+        return err_set(err, ERR_LIMIT, "a series with %zu labels; at most %d are allowed", labels.n,
+            LABELS_MAX);
+    for (size_t i = 0; i < labels.n; i++) {
+        const struct label *l = &labels.items[i];
+        if (l->name.len == 0 || l->name.len > LABEL_NAME_MAX)
+            return err_set(err, ERR_LIMIT, "a label name of %zu bytes; 1 to %d are allowed",
+                l->name.len, LABEL_NAME_MAX);
+        if (l->value.len == 0 || l->value.len > LABEL_VALUE_MAX)
+            return err_set(err, ERR_LIMIT,
+                "label %.*s has a value of %zu bytes; 1 to %d are allowed", SLICE_FMT(l->name),
+                l->value.len, LABEL_VALUE_MAX);
+        ensure(i == 0 || slice_cmp(labels.items[i - 1].name, l->name) < 0);
+    }
+    return true;
+}
+
+bool txn_series(
+    struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series, struct err *err)
+{
+    struct transaction *t = &txn->data;
+    uint32_t id = catalog_find_series(&txn->store->catalog, labels);
+    if (id != MAP_NONE) {
+        *series = id;
+        return true;
+    }
+    uint64_t hash = labels_hash(labels);
+    id = map_find(&txn->series_map, hash, new_series_matches, t, &labels);
+    if (id == MAP_NONE) {
+        if (!labels_check(labels, err))
+            return false;
+        id = (uint32_t)t->n_series;
+        GROW(t->series, t->series_cap, t->n_series + 1);
+        t->series[t->n_series++] = (struct series_def){metric, labels_copy(&t->arena, labels)};
+        map_insert(&txn->series_map, hash, id);
+    }
+    *series = t->first_series + id;
+    return true;
+}
+
+/* ---- cells ---- */
+
+void txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount)
+{
+    struct transaction *t = &txn->data;
+    GROW(t->adds, t->adds_cap, t->n_adds + 1);
+    t->adds[t->n_adds++] = (struct add_cell){series, end_ms, amount};
+}
+
+void txn_gauge(struct txn *txn, uint32_t series, int64_t end_ms, const struct gauge_cell *cell)
+{
+    struct transaction *t = &txn->data;
+    ensure(cell->count >= 1);
+    GROW(t->gauges, t->gauges_cap, t->n_gauges + 1);
+    t->gauges[t->n_gauges++] = (struct gauge_entry){series, end_ms, *cell};
+}
+
+void txn_histogram(struct txn *txn, uint32_t series, int64_t end_ms, const struct hist_cell *cell)
+{
+    struct transaction *t = &txn->data;
+    ensure(t->n_buckets + cell->n <= UINT32_MAX);
+    GROW(t->hists, t->hists_cap, t->n_hists + 1);
+    GROW(t->buckets, t->buckets_cap, t->n_buckets + cell->n);
+    t->hists[t->n_hists++] =
+        (struct hist_entry){series, end_ms, cell->sum, (uint32_t)t->n_buckets, cell->n};
+    for (uint32_t i = 0; i < cell->n; i++) {
+        ensure(cell->buckets[i].count != 0 &&
+               (i == 0 || cell->buckets[i - 1].key < cell->buckets[i].key));
+        t->buckets[t->n_buckets++] = cell->buckets[i];
+    }
+}
+
+void txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v)
+{
+    struct transaction *t = &txn->data;
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    GROW(t->samples, t->samples_cap, t->n_samples + 1);
+    t->samples[t->n_samples++] = (struct sample_entry){series, t_ms, bits, NULL};
+}
+
+static const struct hist *hist_keep(struct arena *arena, const struct hist *h)
+{
+    struct hist *kept = arena_alloc(arena, sizeof *kept);
+    struct hist_fbucket *p = arena_array(arena, h->n_positive, sizeof *p);
+    struct hist_fbucket *n = arena_array(arena, h->n_negative, sizeof *n);
+    double *b = arena_array(arena, h->n_bounds, sizeof *b);
+    if (h->n_positive)
+        memcpy(p, h->positive, h->n_positive * sizeof *p);
+    if (h->n_negative)
+        memcpy(n, h->negative, h->n_negative * sizeof *n);
+    if (h->n_bounds)
+        memcpy(b, h->bounds, h->n_bounds * sizeof *b);
+    *kept = *h;
+    kept->positive = p;
+    kept->negative = n;
+    kept->bounds = b;
+    return kept;
+}
+
+void txn_sample_histogram(
+    struct txn *txn, uint32_t series, int64_t t_ms, const struct hist *histogram)
+{
+    struct transaction *t = &txn->data;
+    ensure(txn->store->path == NULL);
+    GROW(t->samples, t->samples_cap, t->n_samples + 1);
+    t->samples[t->n_samples++] =
+        (struct sample_entry){series, t_ms, 0, hist_keep(&txn->store->histograms, histogram)};
+}
+
+void txn_source(
+    struct txn *txn, struct slice name, int64_t next, int64_t newest_ms, struct slice state)
+{
+    struct transaction *t = &txn->data;
+    ensure(state.len <= SOURCE_STATE_MAX);
+    GROW(t->sources, t->sources_cap, t->n_sources + 1);
+    t->sources[t->n_sources++] = (struct source_entry){
+        arena_slice(&t->arena, name), next, newest_ms, arena_slice(&t->arena, state)};
+}
+
+void txn_clock(struct txn *txn, struct slice name, int64_t frontier_ms, int64_t watermark_ms)
+{
+    struct transaction *t = &txn->data;
+    GROW(t->clocks, t->clocks_cap, t->n_clocks + 1);
+    t->clocks[t->n_clocks++] =
+        (struct clock_entry){arena_slice(&t->arena, name), frontier_ms, watermark_ms};
+}
+
+/* ---- commit ---- */
+
+static bool write_ahead(struct store *store, uint64_t lsn, struct slice payload, struct err *err)
+{
+    if (!store->path)
+        return true;
+    if (wal_file_bytes(store->wal) >= store->options.wal_file_bytes && !wal_rotate(store->wal, err))
+        return false;
+    return wal_append(store->wal, lsn, payload, err);
+}
+
+bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
+{
+    struct txn *t = *txn;
+    struct store *store = t->store;
+    struct buf payload;
+    uint64_t next = store->lsn + 1;
+    buf_init(&payload, 0);
+    transaction_encode(&t->data, &payload);
+    bool empty = payload.len == 0;
+    bool ok = empty || write_ahead(store, next, buf_view(&payload), err);
+    store_lock_write(store);
+    if (ok && !empty) {
+        struct err broken;
+        ensure(store_apply(store, &t->data, next, false, &broken));
+        store->commits++;
+        store->wal_written += payload.len;
+    }
+    if (store->path)
+        store->failed = wal_failed(store->wal);
+    store_unlock(store);
+    if (lsn)
+        *lsn = store->lsn;
+    buf_fini(&payload);
+    if (ok)
+        txn_free(txn);
+    return ok;
+}

@@ -1,0 +1,507 @@
+/* The store through its public headers: transactions, recovery, reading, sealing, damage. */
+#include "store/read.h"
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+
+#define BLOCK 7200000
+
+static struct metric_def orders = {.name = {"orders_total", 12},
+    .kind = KIND_COUNTER,
+    .every_ms = 5000,
+    .stale_after_ms = 3600000,
+    .clock = {"orders", 6},
+    .help = {"Orders.", 7}};
+static struct metric_def stock = {.name = {"stock", 5}, .kind = KIND_GAUGE, .every_ms = 5000};
+static struct metric_def delay = {.name = {"delay_seconds", 13},
+    .kind = KIND_HISTOGRAM,
+    .digits = 3,
+    .schema = 5,
+    .every_ms = 5000};
+
+struct fixture {
+    char dir[64];
+    struct store *store;
+    struct store_options options;
+};
+
+static void reopen(struct fixture *f)
+{
+    struct err err = {0};
+    store_close(&f->store);
+    if (!store_open(&f->options, &f->store, &err))
+        fail_msg("%s", err.text);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    snprintf(f->dir, sizeof f->dir, "/tmp/larder-store-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    f->options.path = f->dir;
+    reopen(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char cmd[128];
+    store_close(&f->store);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
+    assert_int_equal(system(cmd), 0);
+    free(f);
+    return 0;
+}
+
+static uint32_t series(struct txn *txn, struct metric_def *def, const char *market)
+{
+    uint32_t metric, id;
+    struct err err = {0};
+    struct label l[2] = {{SLICE("__name__"), def->name}, {SLICE("market"), slice_from(market)}};
+    assert_true(txn_metric(txn, def, &metric, &err));
+    assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
+    return id;
+}
+
+static uint64_t commit(struct txn *txn)
+{
+    struct err err = {0};
+    uint64_t lsn;
+    if (!txn_commit(&txn, &lsn, &err))
+        fail_msg("%s", err.text);
+    assert_null(txn);
+    return lsn;
+}
+
+static uint64_t add(struct store *store, const char *market, int64_t end, int amount)
+{
+    struct txn *txn = txn_begin(store);
+    txn_add(txn, series(txn, &orders, market), end, amount);
+    return commit(txn);
+}
+
+/* All cells of name{market=...} in (from, to]; the arena keeps them. */
+static struct columns read_series(struct store *store, const char *name, const char *market,
+    int64_t from, int64_t to, struct arena *arena)
+{
+    struct matcher m[2] = {{MATCH_EQUAL, SLICE("__name__"), slice_from(name), NULL},
+        {MATCH_EQUAL, SLICE("market"), slice_from(market), NULL}};
+    struct snapshot *s = snapshot_get(store);
+    struct plan *plan;
+    struct columns c = {0};
+    struct err err = {0};
+    assert_true(plan_new(s, NULL, m, 2, NULL, &plan, &err));
+    if (plan_n(plan)) {
+        assert_int_equal(plan_n(plan), 1);
+        plan_range(plan, 0, from, to);
+    }
+    if (!snapshot_fetch(s, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    if (plan_n(plan))
+        assert_true(plan_columns(plan, 0, arena, &c, &err));
+    snapshot_put(&s);
+    return c;
+}
+
+static int64_t total(struct store *store, const char *market, int64_t from, int64_t to)
+{
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct columns c = read_series(store, "orders_total", market, from, to, &arena);
+    int128 sum = 0;
+    for (size_t i = 0; i < c.n; i++)
+        sum += c.amount[i];
+    arena_fini(&arena);
+    return (int64_t)sum;
+}
+
+static void test_cells_merge_and_survive(void **state)
+{
+    struct fixture *f = *state;
+    add(f->store, "berlin", 10000, 3);
+    add(f->store, "berlin", 5000, 2); /* before it */
+    add(f->store, "berlin", 10000, 4);
+    add(f->store, "paris", 10000, 1);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(total(f->store, "berlin", 0, 10000), 9);
+        assert_int_equal(total(f->store, "berlin", 5000, 10000), 7); /* left-open */
+        assert_int_equal(total(f->store, "paris", 0, 10000), 1);
+        assert_int_equal(total(f->store, "rome", 0, 10000), 0);
+        reopen(f);
+    }
+}
+
+static void test_zero_cells_do_not_exist(void **state)
+{
+    struct fixture *f = *state;
+    struct arena arena;
+    add(f->store, "berlin", 10000, 3);
+    add(f->store, "berlin", 10000, -3);
+    arena_init(&arena, 0);
+    assert_int_equal(read_series(f->store, "orders_total", "berlin", 0, 20000, &arena).n, 0);
+    arena_fini(&arena);
+}
+
+static void test_abort_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct txn *txn = txn_begin(f->store);
+    txn_add(txn, series(txn, &orders, "berlin"), 5000, 3);
+    txn_abort(&txn);
+    assert_int_equal(total(f->store, "berlin", 0, 20000), 0);
+    struct store_stats stats;
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.series, 0);
+    assert_int_equal(stats.lsn, 0);
+}
+
+static void test_gauges_and_histograms(void **state)
+{
+    struct fixture *f = *state;
+    struct arena arena;
+    struct gauge_cell a = {7, 1000, 7, 7, 7, 1}, b = {3, 2000, 3, 3, 3, 1},
+                      c = {9, 500, 9, 9, 9, 1};
+    struct hist_bucket one[] = {{HIST_NEGATIVE(4), 1}, {HIST_ZERO, 2}, {10, 3}};
+    struct hist_bucket two[] = {{10, 1}, {11, 5}};
+    struct hist_cell h1 = {1500, 3, one}, h2 = {-200, 2, two};
+    struct txn *txn = txn_begin(f->store);
+    uint32_t g = series(txn, &stock, "berlin"), h = series(txn, &delay, "berlin");
+    txn_gauge(txn, g, 5000, &a);
+    txn_histogram(txn, h, 5000, &h1);
+    commit(txn);
+    txn = txn_begin(f->store);
+    txn_gauge(txn, g, 5000, &b);
+    txn_gauge(txn, g, 5000, &c);
+    txn_histogram(txn, h, 5000, &h2);
+    commit(txn);
+    arena_init(&arena, 0);
+    for (int round = 0; round < 3; round++) {
+        struct columns x = read_series(f->store, "stock", "berlin", 0, 5000, &arena);
+        assert_int_equal(x.n, 1);
+        assert_int_equal(x.last[0], 3);
+        assert_int_equal(x.last_ms[0], 2000);
+        assert_int_equal(x.min[0], 3);
+        assert_int_equal(x.max[0], 9);
+        assert_int_equal(x.sum[0], 19);
+        assert_int_equal(x.count[0], 3);
+        struct columns y = read_series(f->store, "delay_seconds", "berlin", 0, 5000, &arena);
+        assert_int_equal(y.n, 1);
+        assert_int_equal(y.sum[0], 1300);
+        assert_int_equal(columns_buckets(&y), 4);
+        assert_int_equal(y.bucket[0].key, HIST_NEGATIVE(4));
+        assert_int_equal(y.bucket[2].count, 4);
+        assert_int_equal(y.bucket[3].count, 5);
+        struct err err = {0};
+        if (round == 1)
+            assert_true(store_maintain(f->store, BLOCK, &err));
+        reopen(f);
+    }
+    arena_fini(&arena);
+}
+
+static void test_sealing_and_late_cells(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct store_stats stats;
+    for (int i = 1; i <= 100; i++)
+        add(f->store, i % 2 ? "berlin" : "paris", i * 5000, i);
+    add(f->store, "berlin", BLOCK + 5000, 1000);
+    assert_true(store_maintain(f->store, BLOCK, &err));
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.segments, 1);
+    assert_int_equal(stats.head_cells, 1);
+    add(f->store, "berlin", 5000, 7); /* late: merges with a sealed cell */
+    add(f->store, "rome", 5000, 8);   /* late, and new */
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(total(f->store, "berlin", 0, 2 * BLOCK), 2500 + 1000 + 7);
+        assert_int_equal(total(f->store, "berlin", 0, 5000), 8);
+        assert_int_equal(total(f->store, "paris", 0, 2 * BLOCK), 2550);
+        assert_int_equal(total(f->store, "rome", 0, 2 * BLOCK), 8);
+        reopen(f);
+    }
+}
+
+static void test_checkpoint_forgets_the_log(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct store_stats stats;
+    store_close(&f->store);
+    f->options.checkpoint_bytes = 1000;
+    f->options.wal_file_bytes = 600;
+    reopen(f);
+    for (int i = 1; i <= 200; i++) {
+        add(f->store, i % 2 ? "berlin" : "paris", i * 5000, i);
+        if (i % 20 == 0)
+            assert_true(store_maintain(f->store, i == 100 ? BLOCK : 0, &err));
+        if (i % 50 == 0)
+            reopen(f);
+    }
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.lsn, 200);
+    assert_true(stats.wal_bytes < 3000);
+    assert_int_equal(stats.segments, 1);
+    assert_int_equal(total(f->store, "berlin", 0, BLOCK), 10000);
+    assert_int_equal(total(f->store, "paris", 0, BLOCK), 10100);
+}
+
+static void test_sources_and_clocks(void **state)
+{
+    struct fixture *f = *state;
+    struct source_state s;
+    int64_t frontier, watermark;
+    assert_false(store_source(f->store, SLICE("orders/0"), &s));
+    struct txn *txn = txn_begin(f->store);
+    txn_source(txn, SLICE("orders/0"), 42, 99000, SLICE("abc"));
+    txn_clock(txn, SLICE("orders"), 1000, 500);
+    commit(txn);
+    txn = txn_begin(f->store);
+    txn_clock(txn, SLICE("orders"), 900, 700); /* monotone, each its own */
+    commit(txn);
+    for (int round = 0; round < 2; round++) {
+        assert_true(store_source(f->store, SLICE("orders/0"), &s));
+        assert_int_equal(s.next, 42);
+        assert_int_equal(s.newest_ms, 99000);
+        assert_int_equal(s.state_len, 3);
+        assert_true(store_clock(f->store, SLICE("orders"), &frontier, &watermark));
+        assert_int_equal(frontier, 1000);
+        assert_int_equal(watermark, 700);
+        reopen(f);
+    }
+}
+
+static void test_a_name_has_one_kind(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    uint32_t metric;
+    struct metric_def other = orders;
+    add(f->store, "berlin", 5000, 1);
+    struct txn *txn = txn_begin(f->store);
+    other.kind = KIND_GAUGE;
+    assert_false(txn_metric(txn, &other, &metric, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_non_null(strstr(err.text, "orders_total is a counter"));
+    other = orders;
+    other.every_ms = 10000;
+    assert_false(txn_metric(txn, &other, &metric, &err));
+    other = orders;
+    other.help = SLICE("Better.");
+    assert_true(txn_metric(txn, &other, &metric, &err));
+    commit(txn);
+}
+
+static void test_folder_in_use(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct store *second;
+    assert_false(store_open(&f->options, &second, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    assert_non_null(strstr(err.text, f->dir));
+}
+
+/* ---- damage ---- */
+
+static size_t file_size(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+static void flip(const char *path, size_t at)
+{
+    int fd = open(path, O_RDWR);
+    char c;
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &c, 1, (off_t)at), 1);
+    c ^= 4;
+    assert_int_equal(pwrite(fd, &c, 1, (off_t)at), 1);
+    close(fd);
+}
+
+static void test_torn_tail_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    struct store_stats stats;
+    snprintf(path, sizeof path, "%s/wal/00000001.wal", f->dir);
+    add(f->store, "berlin", 5000, 1);
+    store_stats(f->store, &stats);
+    add(f->store, "berlin", 5000, 2);
+    store_close(&f->store);
+    /* The second frame ends where the zeros begin. */
+    FILE *in = fopen(path, "rb");
+    size_t last = 0;
+    for (int c, i = 0; (c = fgetc(in)) != EOF; i++)
+        if (c)
+            last = (size_t)i;
+    fclose(in);
+    flip(path, last);
+    reopen(f);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.torn_frames, 1);
+    assert_int_equal(stats.lsn, 1);
+    assert_int_equal(total(f->store, "berlin", 0, 5000), 1);
+    add(f->store, "berlin", 5000, 5);
+    reopen(f);
+    assert_int_equal(total(f->store, "berlin", 0, 5000), 6);
+}
+
+static void test_damage_before_a_valid_frame_stops(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    struct err err = {0};
+    snprintf(path, sizeof path, "%s/wal/00000001.wal", f->dir);
+    add(f->store, "berlin", 5000, 1);
+    add(f->store, "berlin", 5000, 2);
+    store_close(&f->store);
+    flip(path, 50);
+    assert_false(store_open(&f->options, &f->store, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "00000001.wal"));
+    assert_non_null(strstr(err.text, "byte 20"));
+    flip(path, 50);
+    reopen(f);
+    assert_int_equal(total(f->store, "berlin", 0, 5000), 3);
+}
+
+/* Whatever is cut from the log's end, what is left is a prefix of the transactions. */
+static void test_truncation_gives_a_prefix(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/wal/00000001.wal", f->dir);
+    for (int i = 0; i < 5; i++)
+        add(f->store, "berlin", 5000, 1 << i);
+    store_close(&f->store);
+    FILE *in = fopen(path, "rb");
+    size_t size = file_size(path) < 4096 ? file_size(path) : 4096;
+    char *copy = malloc(size);
+    assert_int_equal(fread(copy, 1, size, in), size);
+    fclose(in);
+    int64_t before = 31;
+    for (size_t len = size; len-- > 0;) {
+        FILE *out = fopen(path, "wb");
+        assert_int_equal(fwrite(copy, 1, len, out), len);
+        fclose(out);
+        reopen(f);
+        int64_t now = total(f->store, "berlin", 0, 5000);
+        assert_true(now <= before && ((now + 1) & now) == 0);
+        before = now;
+        store_close(&f->store);
+    }
+    assert_int_equal(before, 0);
+    free(copy);
+    reopen(f);
+}
+
+static bool count_series(void *ctx, struct labels labels, const struct metric_def *def)
+{
+    (void)def;
+    assert_true(labels_get(labels, SLICE("market")).len > 0);
+    ++*(int *)ctx;
+    return true;
+}
+
+static void test_selection(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct regex *re;
+    add(f->store, "berlin", 5000, 1);
+    add(f->store, "paris", 5000, 1);
+    add(f->store, "prague", 50000, 1);
+    assert_true(regex_new(SLICE("p.*"), &re, &err));
+    struct matcher name = {MATCH_EQUAL, SLICE("__name__"), SLICE("orders_total"), NULL};
+    struct {
+        struct matcher m;
+        int64_t to;
+        int n;
+    } cases[] = {
+        {{MATCH_REGEX, SLICE("market"), SLICE("p.*"), re}, 100000, 2},
+        {{MATCH_REGEX, SLICE("market"), SLICE("p.*"), re}, 5000, 1},
+        {{MATCH_NOT_REGEX, SLICE("market"), SLICE("p.*"), re}, 100000, 1},
+        {{MATCH_NOT_EQUAL, SLICE("market"), SLICE("berlin"), NULL}, 100000, 2},
+        {{MATCH_EQUAL, SLICE("market"), SLICE("rome"), NULL}, 100000, 0},
+        {{MATCH_EQUAL, SLICE("absent"), SLICE(""), NULL}, 100000, 3},
+        {{MATCH_NOT_EQUAL, SLICE("absent"), SLICE(""), NULL}, 100000, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct matcher m[2] = {name, cases[i].m};
+        int n = 0;
+        assert_true(
+            store_each_series(f->store, NULL, m, 2, 0, cases[i].to, count_series, &n, &err));
+        assert_int_equal(n, cases[i].n);
+        struct scope scope = {SLICE("someone"), &cases[i].m, 1};
+        n = 0;
+        assert_true(
+            store_each_series(f->store, &scope, &name, 1, 0, cases[i].to, count_series, &n, &err));
+        assert_int_equal(n, cases[i].n);
+    }
+    regex_free(&re);
+}
+
+static void test_budgets(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct plan *plan;
+    for (int i = 1; i <= 10; i++)
+        add(f->store, "berlin", i * 5000, 1);
+    add(f->store, "paris", 5000, 1);
+    struct matcher name = {MATCH_EQUAL, SLICE("__name__"), SLICE("orders_total"), NULL};
+    struct read_budget budget = {.max_series = 1};
+    struct snapshot *s = snapshot_get(f->store);
+    assert_false(plan_new(s, NULL, &name, 1, &budget, &plan, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    snapshot_put(&s);
+    budget = (struct read_budget){.max_cells = 9};
+    s = snapshot_get(f->store);
+    assert_true(plan_new(s, NULL, &name, 1, &budget, &plan, &err));
+    plan_range(plan, 0, 0, 100000);
+    assert_false(snapshot_fetch(s, &budget, NULL, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_non_null(strstr(err.text, "10 samples; 9 are allowed"));
+    snapshot_put(&s);
+    add(f->store, "berlin", 5000, 1); /* the lock is free again */
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_cells_merge_and_survive),
+        TEST(test_zero_cells_do_not_exist),
+        TEST(test_abort_leaves_nothing),
+        TEST(test_gauges_and_histograms),
+        TEST(test_sealing_and_late_cells),
+        TEST(test_checkpoint_forgets_the_log),
+        TEST(test_sources_and_clocks),
+        TEST(test_a_name_has_one_kind),
+        TEST(test_folder_in_use),
+        TEST(test_torn_tail_is_cut),
+        TEST(test_damage_before_a_valid_frame_stops),
+        TEST(test_truncation_gives_a_prefix),
+        TEST(test_selection),
+        TEST(test_budgets),
+    };
+    log_set_level(LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
