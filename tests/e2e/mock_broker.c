@@ -8,6 +8,8 @@
  * each answered by "ok" or "error: ...":
  *
  *     topic NAME PARTITIONS    make a topic
+ *     hide NAME                say that the topic does not exist (the mock makes what is asked for)
+ *     show NAME                say that it does
  *     down                     close the port and all connections
  *     up                       open it again
  *
@@ -34,6 +36,15 @@ static bool topic_create(rd_kafka_mock_cluster_t *cluster, const char *name, con
     return rd_kafka_mock_topic_create(cluster, name, (int)n, 1) == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* Metadata and requests answer with the error as long as it is set. */
+static bool topic_hide(rd_kafka_mock_cluster_t *cluster, const char *name, bool hide)
+{
+    rd_kafka_resp_err_t error =
+        hide ? RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART : RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_mock_topic_set_error(cluster, name, error);
+    return true;
+}
+
 static bool obey(rd_kafka_mock_cluster_t *cluster, char *line)
 {
     char *save = NULL;
@@ -45,6 +56,8 @@ static bool obey(rd_kafka_mock_cluster_t *cluster, char *line)
     if (strcmp(word, "up") == 0)
         return !rd_kafka_mock_broker_set_up(cluster, BROKER_ID);
     const char *name = strtok_r(NULL, " \n", &save), *count = strtok_r(NULL, " \n", &save);
+    if (name && (strcmp(word, "hide") == 0 || strcmp(word, "show") == 0))
+        return topic_hide(cluster, name, word[0] == 'h');
     return strcmp(word, "topic") == 0 && name && count && topic_create(cluster, name, count);
 }
 
