@@ -23,7 +23,8 @@ enum node_type {
     NODE_BINARY,
     NODE_UNARY,
     NODE_PAREN,
-    NODE_DURATION, /* operator of a duration expression: arithmetic, step(), range(), min_of, max_of */
+    NODE_DURATION, /* operator of a duration expression: arithmetic, step(), range(), min_of, max_of
+                    */
 };
 
 enum value_type { VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
@@ -32,9 +33,22 @@ enum value_type { VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
 const char *value_type_name(enum value_type type);
 
 enum binary_op {
-    OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_MOD, OP_POW, OP_ATAN2,
-    OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE,
-    OP_AND, OP_OR, OP_UNLESS,
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_MOD,
+    OP_POW,
+    OP_ATAN2,
+    OP_EQ,
+    OP_NE,
+    OP_LT,
+    OP_LE,
+    OP_GT,
+    OP_GE,
+    OP_AND,
+    OP_OR,
+    OP_UNLESS,
     OP_TRIM_UPPER, /* </ */
     OP_TRIM_LOWER, /* >/ */
 };
@@ -42,11 +56,27 @@ enum binary_op {
 const char *binary_op_name(enum binary_op op);
 
 enum aggregate_op {
-    AGG_SUM, AGG_AVG, AGG_COUNT, AGG_MIN, AGG_MAX, AGG_GROUP, AGG_STDDEV, AGG_STDVAR,
-    AGG_TOPK, AGG_BOTTOMK, AGG_QUANTILE, AGG_COUNT_VALUES, AGG_LIMITK, AGG_LIMIT_RATIO,
+    AGG_SUM,
+    AGG_AVG,
+    AGG_COUNT,
+    AGG_MIN,
+    AGG_MAX,
+    AGG_GROUP,
+    AGG_STDDEV,
+    AGG_STDVAR,
+    AGG_TOPK,
+    AGG_BOTTOMK,
+    AGG_QUANTILE,
+    AGG_COUNT_VALUES,
+    AGG_LIMITK,
+    AGG_LIMIT_RATIO,
 };
 
 const char *aggregate_op_name(enum aggregate_op op);
+
+bool binary_op_is_comparison(enum binary_op op); /* == != < <= > >= */
+bool binary_op_is_set(enum binary_op op);        /* and, or, unless */
+bool aggregate_op_has_param(enum aggregate_op op);
 
 /* How @ is given. */
 enum at_kind { AT_NONE, AT_TIME, AT_START, AT_END };
@@ -80,16 +110,17 @@ struct function;
 
 struct node {
     enum node_type type;
-    enum value_type value;    /* what evaluating it gives */
-    uint32_t start, end;      /* bytes [start, end) of the query text */
+    enum value_type value; /* what evaluating it gives */
+    uint32_t start, end;   /* bytes [start, end) of the query text */
+    uint32_t height;       /* of the tree below and here: at most PARSE_DEPTH_MAX */
     union {
         struct {
             double v;
             bool is_duration; /* written as 5m: printed so again */
         } number;
-        struct slice string;  /* unescaped */
+        struct slice string; /* unescaped */
         struct {
-            struct slice name; /* {NULL,0}: no name in front of the braces */
+            struct slice name;              /* {NULL,0}: no name in front of the braces */
             const struct matcher *matchers; /* __name__ included */
             size_t n_matchers;
             struct when when;
@@ -124,8 +155,8 @@ struct node {
             const struct node *lhs, *rhs;
             bool return_bool;
             enum match_card card;
-            bool on;               /* on(...), else ignoring(...) */
-            bool matching;         /* on or ignoring was written */
+            bool on;       /* on(...), else ignoring(...) */
+            bool matching; /* on or ignoring was written */
             const struct slice *labels;
             size_t n_labels;
             const struct slice *include; /* group_left(...)/group_right(...) */
@@ -138,7 +169,7 @@ struct node {
         } unary;
         const struct node *paren;
         struct {
-            char op;              /* + - * / % ^, 's' step(), 'r' range(), 'm' min_of, 'M' max_of */
+            char op; /* + - * / % ^, 's' step(), 'r' range(), 'm' min_of, 'M' max_of */
             const struct node *lhs, *rhs; /* NULL where the operator takes none */
         } duration;
     } u;

@@ -1,6 +1,8 @@
 /*
  * FUNCTION(id, name, result, min_args, max_args, experimental, argument types...)
- * Included several times, each time with another meaning of FUNCTION. max_args -1: the last type repeats.
+ * Included several times, each time with another meaning of FUNCTION. max_args -1: no limit. When
+ * max_args is not min_args, the types are min_args + 1, and the last one holds for all further
+ * arguments.
  */
 /* clang-format off */
 #define V VALUE_VECTOR
@@ -41,7 +43,7 @@ FUNCTION(FN_HISTOGRAM_AVG, "histogram_avg", V, 1, 1, false, V)
 FUNCTION(FN_HISTOGRAM_COUNT, "histogram_count", V, 1, 1, false, V)
 FUNCTION(FN_HISTOGRAM_FRACTION, "histogram_fraction", V, 3, 3, false, S, S, V)
 FUNCTION(FN_HISTOGRAM_QUANTILE, "histogram_quantile", V, 2, 2, false, S, V)
-FUNCTION(FN_HISTOGRAM_QUANTILES, "histogram_quantiles", V, 3, -1, true, V, T, S)
+FUNCTION(FN_HISTOGRAM_QUANTILES, "histogram_quantiles", V, 3, 12, true, V, T, S, S)
 FUNCTION(FN_HISTOGRAM_STDDEV, "histogram_stddev", V, 1, 1, false, V)
 FUNCTION(FN_HISTOGRAM_STDVAR, "histogram_stdvar", V, 1, 1, false, V)
 FUNCTION(FN_HISTOGRAM_SUM, "histogram_sum", V, 1, 1, false, V)
@@ -57,9 +59,9 @@ FUNCTION(FN_LN, "ln", V, 1, 1, false, V)
 FUNCTION(FN_LOG10, "log10", V, 1, 1, false, V)
 FUNCTION(FN_LOG2, "log2", V, 1, 1, false, V)
 FUNCTION(FN_MAD_OVER_TIME, "mad_over_time", V, 1, 1, true, M)
-FUNCTION(FN_MAX_OF, "max_of", S, 1, -1, true, S)
+FUNCTION(FN_MAX_OF, "max_of", S, 2, 2, true, S, S)
 FUNCTION(FN_MAX_OVER_TIME, "max_over_time", V, 1, 1, false, M)
-FUNCTION(FN_MIN_OF, "min_of", S, 1, -1, true, S)
+FUNCTION(FN_MIN_OF, "min_of", S, 2, 2, true, S, S)
 FUNCTION(FN_MIN_OVER_TIME, "min_over_time", V, 1, 1, false, M)
 FUNCTION(FN_MINUTE, "minute", V, 0, 1, false, V)
 FUNCTION(FN_MONTH, "month", V, 0, 1, false, V)
