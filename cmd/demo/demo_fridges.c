@@ -78,7 +78,8 @@ static void tell_door(struct demo_fridges *fridges, uint32_t id, int64_t now_ms)
     struct demo_event event = about(fridges, id, DEMO_DOOR, now_ms);
     demo_sender_send(fridges->sender, &event);
     struct demo_fridge *fridge = &fridges->fridges[id];
-    fridge->milli_celsius += 30;
+    if (fridge->milli_celsius < 6500)
+        fridge->milli_celsius += 30;
 }
 
 static uint32_t stock(const struct demo_fridge *fridge, uint32_t *capacity)

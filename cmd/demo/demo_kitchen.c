@@ -196,7 +196,7 @@ void demo_kitchen_place(struct demo_kitchen *kitchen, int market, int64_t now_ms
     const struct demo_category *category = &demo_categories[order->category];
     double price = demo_random_lognormal(r, category->price_cents, 0.25);
     order->amount_cents = 290 + (int32_t)price * order->items;
-    int promise_min = category->prep_min + 19 + (int)(4 * demo_rhythm(market, now_ms));
+    int promise_min = category->prep_min + 15 + (int)(1.5 * demo_rhythm(market, now_ms));
     order->promised_ms = (now_ms / MINUTE_MS + promise_min) * MINUTE_MS;
     set_drive(kitchen, order);
     tell_stage(kitchen, order, DEMO_PLACED, DEMO_NO_REASON, now_ms);
