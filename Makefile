@@ -47,7 +47,7 @@ endif
 
 FOLDERS   = base store ingest query rules api dashboards cmd
 SRC       = $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*/*.c)))
-OBJ       = $(SRC:%.c=$(BUILD)/%.o) $(BUILD)/base/regex.o
+OBJ       = $(SRC:%.c=$(BUILD)/%.o) $(BUILD)/base/regex.o $(BUILD)/dashboards/assets.o
 MAIN      = $(BUILD)/cmd/main.o
 LIBRARY   = $(BUILD)/liblarder.a
 
@@ -79,6 +79,17 @@ $(BUILD)/base/regex.o: base/regex.cc
 	@mkdir -p $(@D)
 	@echo "  CXX    $@"
 	$(Q)$(CXX) -std=c++17 $(COMMON) $(CFLAGS) $(SANFLAG) -c -o $@ $<
+
+# The web pages become arrays inside the program; `make deps` has fetched the chart library.
+$(BUILD)/dashboards/assets.c: dashboards/embed.sh dashboards/package-lock.json \
+        $(wildcard dashboards/page/* larder.yml)
+	@mkdir -p $(@D)
+	@echo "  EMBED  $@"
+	$(Q)dashboards/embed.sh >$@.part && mv $@.part $@
+
+$(BUILD)/dashboards/assets.o: $(BUILD)/dashboards/assets.c
+	@echo "  CC     $@"
+	$(Q)$(CC) -std=c11 $(COMMON) $(CWARN) $(CFLAGS) $(SANFLAG) -c -o $@ $<
 
 $(TESTS): %: %.o $(LIBRARY)
 	@echo "  LINK   $@"

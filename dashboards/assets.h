@@ -1,7 +1,7 @@
 /*
- * The built-in web pages: files of dashboards/ that the build turns into arrays inside the program, so
- * that it serves them without looking at a disk. The shipped larder.yml is among them, under a path that
- * no URL has, for `larder demo`. embed.sh makes the table.
+ * The built-in web pages: files of dashboards/ that the build turns into arrays inside the program,
+ * so that it serves them without looking at a disk. The shipped larder.yml is among them, under a
+ * path that no URL has, for `larder demo`. embed.sh makes the table.
  */
 #ifndef DASHBOARDS_ASSETS_H
 #define DASHBOARDS_ASSETS_H

@@ -16,7 +16,6 @@ files=(
     "/uplot.js $uplot/dist/uPlot.iife.min.js"
     "/uplot.css $uplot/dist/uPlot.min.css"
     "/uplot.LICENSE.txt $uplot/LICENSE"
-    "larder.yml larder.yml"
 )
 
 type_of() {
