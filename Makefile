@@ -115,6 +115,7 @@ $(BUILD)/tests/e2e/shim/%.so: tests/e2e/shim/%.c
 
 deps: ## install what the build lacks (apt-get, as root or by sudo)
 	@deploy/install-deps.sh build
+	@[ ! -x dashboards/fetch.sh ] || dashboards/fetch.sh
 
 demo: deps ## build and run the whole thing on an embedded broker: DEMO="--seconds 60 --port 9595"
 	@$(MAKE) --no-print-directory -j$(JOBS) all
@@ -145,7 +146,8 @@ bench: deps ## events/s from a broker to a query, and CPU per event by step: BEN
 	@python3 bench/ingest.py $(BENCH)
 
 clean-room: ## make demo and make check in a fresh Debian folder, with their times (needs root)
-	@deploy/clean-room.sh
+	@deploy/install-deps.sh clean-room
+	@python3 deploy/clean_room.py $(CLEAN_ROOM)
 
 clean: ## remove build/
 	rm -rf build
