@@ -38,12 +38,15 @@ static inline size_t vector_at(const struct vector *x, size_t series, size_t ste
     return series * x->n_steps + (x->invariant ? 0 : step);
 }
 
+struct selections;
+
 /* The evaluation of one query. Annotations are collected without repeats, in order of first occurrence. */
 struct eval {
     const struct engine_options *options;
     const struct query *query;
     struct slice text; /* of the query, for places */
     struct arena *arena;
+    struct selections *selections; /* the query's selectors, read: see select.h */
     int64_t start_ms, step_ms; /* of the node being evaluated: subqueries have their own */
     size_t n_steps;
     uint64_t samples;          /* points held, against options->max_samples */
