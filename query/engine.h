@@ -1,6 +1,6 @@
 /*
- * The query engine: text in, value out. It reads the store through its three steps and holds no state
- * between queries. Time is a parameter.
+ * The query engine: text in, value out. It reads the store through its three steps and holds no
+ * state between queries. Time is a parameter.
  */
 #ifndef QUERY_ENGINE_H
 #define QUERY_ENGINE_H
@@ -16,12 +16,12 @@
 #include "store/read.h"
 
 struct engine_options {
-    int64_t lookback_ms;      /* 0: 5 minutes */
-    int64_t default_step_ms;  /* of subqueries without a step; 0: 1 minute */
-    bool experimental;        /* experimental functions and modifiers */
+    int64_t lookback_ms;       /* 0: 5 minutes */
+    int64_t default_step_ms;   /* of subqueries without a step; 0: 1 minute */
+    bool experimental;         /* experimental functions and modifiers */
     bool delayed_name_removal; /* as Prometheus' feature flag of that name */
-    uint64_t max_samples;     /* points held at once; 0: 50,000,000 */
-    uint64_t max_series;      /* of one selector; 0: no limit */
+    uint64_t max_samples;      /* points held at once; 0: 50,000,000 */
+    uint64_t max_series;       /* of one selector; 0: no limit */
 };
 
 struct query {
@@ -46,9 +46,11 @@ struct answer {
 };
 
 /*
- * Runs the query. Errors: ERR_INVALID (does not parse or type-check: HTTP bad_data), ERR_UNSUPPORTED
+ * Runs the query. Errors: ERR_INVALID (does not parse or type-check: HTTP bad_data),
+ * ERR_UNSUPPORTED
  * ("not supported yet: NAME", with its position), ERR_LIMIT, ERR_TIMEOUT, ERR_CANCELED, and
- * ERR_INVALID with sys = 1 for errors of execution (many-to-many matching and so on: HTTP execution).
+ * ERR_INVALID with sys = 1 for errors of execution (many-to-many matching and so on: HTTP
+ * execution).
  */
 bool engine_query(struct store *store, const struct engine_options *options,
     const struct query *query, struct arena *arena, struct answer *out, struct err *err);
