@@ -48,6 +48,9 @@ struct segment_input {
     int64_t resolution_ms; /* 0: raw */
     /* Gives the next series, false at the end; what it gives is borrowed until the next call. */
     bool (*next)(void *ctx, struct segment_series *out);
+    /* May be NULL. Asked when next has given false: true when it did so because of an error, which
+     * is now in *err; then nothing is written. */
+    bool (*failed)(void *ctx, struct err *err);
     void *ctx;
     const struct segment_source *sources;
     size_t n_sources;
@@ -70,7 +73,8 @@ bool segment_write(
 
 /* ---- reading ---- */
 
-/* Checks header, footer, and the CRC of every section but the data pages. */
+/* Checks header, footer, and the CRC of every section but the data pages. ERR_CORRUPT names file
+ * and place, ERR_UNSUPPORTED the version. */
 bool segment_open(const char *path, struct segment **out, struct err *err);
 struct segment *segment_get(struct segment *segment);
 void segment_put(struct segment **segment);
@@ -82,14 +86,22 @@ const struct metric_def *segment_metric(const struct segment *segment, uint32_t 
 
 /* Chunks of a series, in time order, at most CHUNK_CELLS_MAX cells each. */
 #define CHUNK_CELLS_MAX 1024
+enum {                   /* chunk_info.has: which aggregates there are; the others are 0 */
+    SEGMENT_HAS_SUM = 1, /* and count */
+    SEGMENT_HAS_MIN_MAX = 2,
+    SEGMENT_HAS_FIRST_LAST = 4,
+    SEGMENT_HAS_RESETS = 8, /* reset_sum, resets: of samples */
+};
 struct chunk_info {
     int64_t min_t, max_t;
     uint32_t n;
-    uint64_t bytes;
-    /* Aggregates of counter, level, gauge and sample chunks, in the kind's own integers (samples:
-     * bits of doubles): see the format. */
+    uint64_t bytes; /* of its cells, unpacked */
+    /* Aggregates in the kind's own integers (samples: bits of doubles): store/segment/aggregate.h.
+     */
+    uint32_t has;
+    int64_t count, resets;
+    int64_t min, max, first, last, reset_sum;
     int128 sum;
-    int64_t min, max, first, last;
 };
 size_t segment_chunks(const struct segment *segment, uint32_t ordinal);
 void segment_chunk(
@@ -99,9 +111,42 @@ void segment_chunk(
 bool segment_read(const struct segment *segment, uint32_t ordinal, size_t chunk,
     struct arena *arena, struct columns *out, struct err *err);
 
-/* Ordinals with label = value, ascending; *n in, out: capacity of out and number there are. */
+/*
+ * Reading in two steps, for who reads many chunks: pages are fetched once, then chunks are decoded
+ * without I/O. Pages are numbered from 0.
+ */
+struct segment_page {
+    uint64_t offset;    /* in the file */
+    uint32_t bytes;     /* in the file */
+    uint32_t raw_bytes; /* unpacked */
+};
+size_t segment_pages(const struct segment *segment);
+void segment_page(const struct segment *segment, uint32_t page, struct segment_page *out);
+/* The pages that a chunk needs, 1 or 2: its cells', and its times' when they have no constant step.
+ */
+size_t segment_chunk_pages(
+    const struct segment *segment, uint32_t ordinal, size_t chunk, uint32_t out[2]);
+/* Reads, checks and unpacks a page into the arena. */
+bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *arena,
+    struct slice *out, struct err *err);
+/* As segment_read, from the fetched pages of segment_chunk_pages, in that order. */
+bool segment_decode(const struct segment *segment, uint32_t ordinal, size_t chunk,
+    const struct slice raw[2], struct arena *arena, struct columns *out, struct err *err);
+
+/* Ordinals with label = value, ascending; *n in, out: capacity of out and number there are. The
+ * value
+ * "" finds the series that do not have the label. */
 void segment_postings(
     const struct segment *segment, struct slice name, struct slice value, uint32_t *out, size_t *n);
+
+/* Label names, in byte order, and the values of each, in byte order: what a matcher is tried on. */
+size_t segment_label_names(const struct segment *segment);
+struct slice segment_label_name(const struct segment *segment, size_t name);
+size_t segment_label_values(const struct segment *segment, size_t name);
+struct slice segment_label_value(const struct segment *segment, size_t name, size_t value);
+
+/* The sources, by name. */
+const struct segment_source *segment_sources(const struct segment *segment, size_t *n);
 
 /* Reads everything and checks it: pages, dictionary order, postings against columns, aggregates. */
 bool segment_verify(const struct segment *segment, struct err *err);

@@ -1,0 +1,41 @@
+/*
+ * Aggregates of a chunk, kept in the directory so that a chunk that lies inside a range need not be
+ * read at all. In the kind's own integers; of samples the bits of doubles.
+ *
+ *     kind            count            sum               min, max      first, last     resets
+ *     counter, level  cells            of amounts        of amounts    amounts         -
+ *     gauge           readings         of readings       of readings   last readings   -
+ *     histogram       observations     of observations   -             -               -
+ *     sample          samples but      doubles, low      of numbers,   but markers     Prometheus'
+ *                     stale markers    word; high: its   NaN aside                     counter
+ * resets compensation
+ *
+ * What does not fit its field, or has no values to be taken from, is marked absent in `has` and is
+ * 0. Sums of samples follow Neumaier's compensated summation in time order; a NaN among the results
+ * is always NAN_BITS, so that a file does not depend on the processor's choice of NaN. reset_sum is
+ * the sum of the values before each reset.
+ */
+#ifndef STORE_SEGMENT_AGGREGATE_H
+#define STORE_SEGMENT_AGGREGATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/columns.h"
+
+#define NAN_BITS   UINT64_C(0x7ff8000000000001) /* Prometheus' ordinary NaN */
+#define STALE_BITS UINT64_C(0x7ff0000000000002) /* Prometheus' staleness marker */
+
+struct aggregate {
+    uint32_t has; /* SEGMENT_HAS_* */
+    int64_t count, resets;
+    int64_t min, max, first, last, reset_sum;
+    int128 sum;
+};
+
+/* Of cells [from, from + n), n > 0. */
+void aggregate_of(const struct columns *columns, size_t from, size_t n, struct aggregate *out);
+bool aggregate_eq(const struct aggregate *a, const struct aggregate *b);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * Chunks: up to CHUNK_CELLS_MAX cells of one series without their times, which are a piece of a
+ * timestamp vector (times.h). A chunk is its streams, one behind the other, each of n values:
+ *
+ *     counter, level   0 amount.lo   1 amount.hi
+ *     gauge            0 last   1 last_ms   2 min   3 max   4 count   5 sum.lo   6 sum.hi
+ *     sample           0 bits
+ *     histogram        n_keys u32 | 0 keys (n_keys values)
+ *                      | 1 counts, one stream per key in the keys' order | 2 sum.lo   3 sum.hi
+ *
+ * A 128-bit number is two words; its hi stream is left out when every value is the sign extension
+ * of its lo word. The codec of each stream stands in the directory. The keys are those of all
+ * buckets that occur in the chunk, ascending; a bucket that a cell does not have counts 0 there. A
+ * histogram chunk holds at most HIST_CHUNK_COUNTS counts, which bounds what a reader allocates.
+ */
+#ifndef STORE_SEGMENT_CHUNK_H
+#define STORE_SEGMENT_CHUNK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "store/columns.h"
+#include "store/segment/page.h"
+
+#define CHUNK_STREAMS_MAX 8
+#define HIST_CHUNK_COUNTS (1u << 17)
+#define HIST_KEYS_MAX     65535
+
+/* How many cells from `from` on, at most max, fit into one chunk; 0 when not even one does. */
+size_t chunk_cells(const struct columns *columns, size_t from, size_t max);
+/* Appends the chunk of cells [from, from + n) and says which codecs its streams have. */
+void chunk_encode(const struct columns *columns, size_t from, size_t n, struct buf *out,
+    uint8_t codecs[CHUNK_STREAMS_MAX]);
+/* Fills everything but the times of *out, whose arrays come from the arena. place is the page's. */
+bool chunk_decode(enum kind kind, struct slice bytes, size_t n,
+    const uint8_t codecs[CHUNK_STREAMS_MAX], const struct place *place, struct arena *arena,
+    struct columns *out, struct err *err);
+
+#endif

@@ -1,0 +1,114 @@
+#include "store/segment/metric_table.h"
+
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "store/labels.h"
+#include "store/segment/layout.h"
+
+#define SCHEMA_MIN (-4)
+#define SCHEMA_MAX 8
+
+static const char *what_is_wrong(const struct metric_def *def)
+{
+    if (def->kind < KIND_COUNTER || def->kind > KIND_SAMPLE)
+        return "kind";
+    if (def->digits < 0 || def->digits > DIGITS_MAX)
+        return "digits";
+    if (def->kind == KIND_HISTOGRAM && (def->schema < SCHEMA_MIN || def->schema > SCHEMA_MAX))
+        return "schema";
+    if (def->schema < INT8_MIN || def->schema > INT8_MAX)
+        return "schema";
+    if (def->every_ms < 0 || (def->every_ms == 0) != (def->kind == KIND_SAMPLE))
+        return "every_ms";
+    if (def->stale_after_ms < 0)
+        return "stale_after_ms";
+    if (def->clock.len > METRIC_TEXT_MAX)
+        return "clock";
+    if (def->help.len > METRIC_TEXT_MAX)
+        return "help";
+    if (def->unit.len > METRIC_TEXT_MAX)
+        return "unit";
+    return NULL;
+}
+
+bool metric_def_check(const struct metric_def *def, struct err *err)
+{
+    const char *wrong = what_is_wrong(def);
+    return !wrong || err_set(err, ERR_INVALID, "metric %.*s: %s is out of bounds",
+                         SLICE_FMT(def->name), wrong);
+}
+
+bool metric_def_agrees(const struct metric_def *a, const struct metric_def *b)
+{
+    return a->kind == b->kind && a->digits == b->digits && a->schema == b->schema &&
+           a->every_ms == b->every_ms;
+}
+
+static void put_row(struct buf *out, const struct metric_def *def)
+{
+    buf_u8(out, (uint8_t)def->kind);
+    buf_u8(out, (uint8_t)def->digits);
+    buf_u8(out, (uint8_t)def->schema);
+    buf_u8(out, 0);
+    buf_le64(out, (uint64_t)def->every_ms);
+    buf_le64(out, (uint64_t)def->stale_after_ms);
+    buf_lstr(out, def->clock);
+    buf_lstr(out, def->help);
+    buf_lstr(out, def->unit);
+}
+
+void metric_table_put(struct section_buf *section, const struct metric_def *defs, uint32_t n)
+{
+    struct buf raw;
+    buf_init(&raw, 0);
+    for (uint32_t i = 0, first; i < n;) {
+        buf_clear(&raw);
+        buf_le32(&raw, first = i);
+        buf_le32(&raw, 0);
+        buf_le32(&raw, n);
+        for (; i < n && raw.len < PAGE_RAW_TARGET; i++)
+            put_row(&raw, &defs[i]);
+        le32_put(raw.ptr + 4, i - first);
+        section_add(section, PAGE_METRICS, buf_view(&raw));
+    }
+    buf_fini(&raw);
+}
+
+static bool get_row(struct reader *r, struct arena *arena, struct metric_def *out)
+{
+    out->kind = (enum kind)read_u8(r);
+    out->digits = read_u8(r);
+    out->schema = (int8_t)read_u8(r);
+    read_u8(r);
+    out->every_ms = (int64_t)read_le64(r);
+    out->stale_after_ms = (int64_t)read_le64(r);
+    out->clock = arena_slice(arena, read_lstr(r));
+    out->help = arena_slice(arena, read_lstr(r));
+    out->unit = arena_slice(arena, read_lstr(r));
+    return !r->failed && out->clock.ptr && out->help.ptr && out->unit.ptr && !what_is_wrong(out);
+}
+
+bool metric_table_get(struct metric_table *table, struct slice raw, const struct place *place,
+    struct arena *arena, struct err *err)
+{
+    struct reader r = reader_of(raw);
+    uint32_t first = read_le32(&r), n = read_le32(&r), total = read_le32(&r);
+    if (r.failed || n == 0 || first != table->n || total > SEGMENT_SERIES_MAX ||
+        (first > 0 && total != table->total) || first >= total || n > total - first)
+        return place_corrupt(place, err,
+            "metrics %" PRIu32 ", %" PRIu32 " of them, of %" PRIu32 " do not follow %" PRIu32,
+            first, n, total, table->n);
+    if (first == 0) {
+        table->total = total;
+        table->defs = arena_array(arena, total, sizeof *table->defs);
+        if (!table->defs)
+            return place_corrupt(place, err, "%" PRIu32 " metrics are too many", total);
+    }
+    for (uint32_t i = 0; i < n; i++, table->n++) {
+        table->defs[table->n] = (struct metric_def){0};
+        if (!get_row(&r, arena, &table->defs[table->n]))
+            return place_corrupt(place, err, "metric %" PRIu32 " does not decode", table->n);
+    }
+    return reader_left(&r) == 0 || place_corrupt(place, err, "bytes behind the last metric");
+}

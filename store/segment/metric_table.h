@@ -1,0 +1,39 @@
+/*
+ * What a segment knows of its metrics, in the order of their names: metric i has the name with rank
+ * i in the dictionary of __name__.
+ *
+ *     page := first u32 | n u32 | total u32 | row*
+ *     row  := kind u8 | digits u8 | schema i8 | zero u8 | every_ms i64 | stale_after_ms i64
+ *             | clock | help | unit             each varint length, bytes
+ */
+#ifndef STORE_SEGMENT_METRIC_TABLE_H
+#define STORE_SEGMENT_METRIC_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "store/cell.h"
+#include "store/segment/section.h"
+
+#define METRIC_TEXT_MAX 65536 /* bytes of clock, help, unit each */
+
+/* ERR_INVALID when the definition makes no sense or a text is too long. */
+bool metric_def_check(const struct metric_def *def, struct err *err);
+/* Whether two definitions of one name agree in what the cells depend on. */
+bool metric_def_agrees(const struct metric_def *a, const struct metric_def *b);
+/* Appends the pages. The definitions were checked. */
+void metric_table_put(struct section_buf *section, const struct metric_def *defs, uint32_t n);
+
+struct metric_table {
+    struct metric_def *defs; /* names are filled in by the caller */
+    uint32_t n, total;
+};
+
+/* Adds a page's metrics, which must follow those that are there. Texts live in the arena. */
+bool metric_table_get(struct metric_table *table, struct slice raw, const struct place *place,
+    struct arena *arena, struct err *err);
+
+#endif

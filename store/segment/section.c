@@ -1,0 +1,77 @@
+#include "store/segment/section.h"
+
+#include "base/bytes.h"
+#include "base/ensure.h"
+
+void section_init(struct section_buf *section)
+{
+    *section = (struct section_buf){0};
+}
+
+void section_fini(struct section_buf *section)
+{
+    buf_fini(&section->bytes);
+    buf_fini(&section->digest);
+}
+
+void section_add(struct section_buf *section, enum page_type type, struct slice raw)
+{
+    page_put(&section->bytes, type, raw);
+    digest_page(&section->digest, (uint8_t)type, raw);
+}
+
+void digest_page(struct buf *digest, uint8_t type, struct slice raw)
+{
+    if (type == PAGE_PAGES)
+        return;
+    struct hash128 hash = hash128(raw.ptr, raw.len);
+    buf_u8(digest, type);
+    buf_le64(digest, hash.lo);
+    buf_le64(digest, hash.hi);
+}
+
+struct hash128 digest_id(int64_t t0, int64_t t1, int64_t resolution_ms, const struct buf *digest)
+{
+    struct buf all;
+    buf_init(&all, 0);
+    buf_le64(&all, (uint64_t)t0);
+    buf_le64(&all, (uint64_t)t1);
+    buf_le64(&all, (uint64_t)resolution_ms);
+    buf_slice(&all, buf_view(digest));
+    struct hash128 id = hash128(all.ptr, all.len);
+    buf_fini(&all);
+    return id;
+}
+
+void walk_init(struct section_walk *walk, struct slice bytes, const char *file, const char *part,
+    uint64_t offset)
+{
+    *walk = (struct section_walk){.left = bytes, .place = {file, part, offset}};
+}
+
+void walk_fini(struct section_walk *walk)
+{
+    buf_fini(&walk->scratch);
+}
+
+bool walk_at_end(const struct section_walk *walk)
+{
+    return walk->left.len == 0;
+}
+
+bool walk_next(struct section_walk *walk, uint8_t *type, struct slice *raw, struct place *place,
+    struct err *err)
+{
+    struct page page;
+    ensure(!walk_at_end(walk));
+    if (!page_get(walk->left, &walk->place, &page, err) ||
+        !page_raw(&page, &walk->scratch, raw, err))
+        return false;
+    *type = page.type;
+    *place = page.place;
+    size_t bytes = page_bytes(&page);
+    walk->left.ptr += bytes;
+    walk->left.len -= bytes;
+    walk->place.offset += bytes;
+    return true;
+}

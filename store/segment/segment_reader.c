@@ -1,0 +1,346 @@
+#include "store/segment/segment_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/ensure.h"
+#include "base/mem.h"
+#include "store/segment/codec.h"
+#include "store/segment/postings.h"
+
+/* What an open segment may take: a base, and so many times the file's bytes. A label of a series is
+ * a fraction of a byte in the file at best, 32 bytes in memory. */
+#define MEMORY_BASE  (64u << 20)
+#define MEMORY_TIMES 1024u
+
+/* ---- opening ---- */
+
+bool segment_pread(const struct segment *segment, uint64_t offset, void *to, size_t n,
+    const char *part, struct err *err)
+{
+    char *p = to;
+    for (size_t done = 0; done < n;) {
+        ssize_t got = pread(segment->fd, p + done, n - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_sys(err, "cannot read %s", segment->path);
+        if (got == 0) {
+            struct place place = {segment->path, part, offset};
+            return place_corrupt(&place, err, "the file ends before");
+        }
+        done += (size_t)got;
+    }
+    return true;
+}
+
+static bool file_bytes(const struct segment *s, uint64_t *out, struct err *err)
+{
+    struct stat st;
+    struct place place = {s->path, "file", 0};
+    if (fstat(s->fd, &st) != 0)
+        return err_sys(err, "cannot stat %s", s->path);
+    if (!S_ISREG(st.st_mode))
+        return place_corrupt(&place, err, "this is no file");
+    *out = (uint64_t)st.st_size;
+    if (*out < HEADER_BYTES + FOOTER_FIXED + FOOTER_TAIL_BYTES)
+        return place_corrupt(&place, err, "%" PRIu64 " bytes are no segment", *out);
+    return true;
+}
+
+static bool read_frame(struct segment *s, struct err *err)
+{
+    uint64_t bytes = 0;
+    uint32_t length = 0;
+    uint8_t head[HEADER_BYTES], tail[FOOTER_TAIL_BYTES], footer[FOOTER_BYTES_MAX];
+    if (!file_bytes(s, &bytes, err) || !segment_pread(s, 0, head, sizeof head, "header", err) ||
+        !header_get(head, s->path, &s->header, err) ||
+        !segment_pread(s, bytes - sizeof tail, tail, sizeof tail, "footer", err) ||
+        !footer_length(tail, s->path, bytes, &length, err) ||
+        !segment_pread(s, bytes - length, footer, length, "footer", err) ||
+        !footer_get(slice_of(footer, length), s->path, bytes, &s->footer, err))
+        return false;
+    if (!hash128_eq(s->header.id, s->footer.id)) {
+        struct place place = {s->path, "footer", bytes - length};
+        return place_corrupt(&place, err, "it belongs to another header");
+    }
+    layout_info(&s->info, &s->header, &s->footer, bytes);
+    return true;
+}
+
+bool segment_open(const char *path, struct segment **out, struct err *err)
+{
+    struct segment *s = xcalloc(1, sizeof *s);
+    atomic_init(&s->references, 1);
+    s->path = xstrdup(path);
+    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = s->fd >= 0 || err_sys(err, "cannot open %s", path);
+    ok = ok && read_frame(s, err);
+    arena_init(&s->arena, MEMORY_BASE + s->info.bytes * MEMORY_TIMES);
+    ok = ok && segment_load(s, err);
+    *out = s;
+    if (!ok)
+        segment_put(out);
+    return ok;
+}
+
+struct segment *segment_get(struct segment *segment)
+{
+    atomic_fetch_add_explicit(&segment->references, 1u, memory_order_relaxed);
+    return segment;
+}
+
+static void free_segment(struct segment *s)
+{
+    for (uint32_t i = 0; s->labels && i < s->names.n; i++)
+        free(s->labels[i].pages);
+    directory_fini(&s->directory);
+    arena_fini(&s->arena);
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->path);
+    free(s);
+}
+
+void segment_put(struct segment **segment)
+{
+    struct segment *s = *segment;
+    *segment = NULL;
+    if (s && atomic_fetch_sub_explicit(&s->references, 1u, memory_order_acq_rel) == 1)
+        free_segment(s);
+}
+
+/* ---- from memory ---- */
+
+const struct segment_info *segment_info(const struct segment *segment)
+{
+    return &segment->info;
+}
+
+struct labels segment_labels(const struct segment *segment, uint32_t ordinal)
+{
+    ensure(ordinal < segment->info.series);
+    uint32_t from = ordinal ? segment->label_end[ordinal - 1] : 0;
+    return (struct labels){segment->label + from, segment->label_end[ordinal] - from};
+}
+
+const struct metric_def *segment_metric(const struct segment *segment, uint32_t ordinal)
+{
+    ensure(ordinal < segment->info.series);
+    return &segment->metrics.defs[segment->metric_of[ordinal]];
+}
+
+size_t segment_chunks(const struct segment *segment, uint32_t ordinal)
+{
+    ensure(ordinal < segment->info.series);
+    const uint32_t *first = segment->directory.first_chunk + ordinal;
+    return first[1] - first[0];
+}
+
+static const struct chunk *chunk_at(const struct segment *segment, uint32_t ordinal, size_t chunk)
+{
+    ensure(chunk < segment_chunks(segment, ordinal));
+    return &segment->directory.chunks[segment->directory.first_chunk[ordinal] + chunk];
+}
+
+void segment_chunk(
+    const struct segment *segment, uint32_t ordinal, size_t chunk, struct chunk_info *out)
+{
+    const struct chunk *c = chunk_at(segment, ordinal, chunk);
+    const struct aggregate *a = &c->aggregate;
+    *out = (struct chunk_info){.min_t = c->min_t,
+        .max_t = c->max_t,
+        .n = c->n,
+        .bytes = c->bytes,
+        .has = a->has,
+        .count = a->count,
+        .resets = a->resets,
+        .min = a->min,
+        .max = a->max,
+        .first = a->first,
+        .last = a->last,
+        .reset_sum = a->reset_sum,
+        .sum = a->sum};
+}
+
+size_t segment_pages(const struct segment *segment)
+{
+    return segment->directory.n_pages;
+}
+
+void segment_page(const struct segment *segment, uint32_t page, struct segment_page *out)
+{
+    ensure(page < segment->directory.n_pages);
+    const struct data_page *p = &segment->directory.pages[page];
+    *out = (struct segment_page){p->offset, p->bytes, p->raw_bytes};
+}
+
+size_t segment_chunk_pages(
+    const struct segment *segment, uint32_t ordinal, size_t chunk, uint32_t out[2])
+{
+    const struct chunk *c = chunk_at(segment, ordinal, chunk);
+    const struct vector *v = &segment->directory.vectors[c->vector];
+    out[0] = c->page;
+    out[1] = v->page;
+    return v->codec == CODEC_NONE ? 1 : 2;
+}
+
+size_t segment_label_names(const struct segment *segment)
+{
+    return segment->names.n;
+}
+
+struct slice segment_label_name(const struct segment *segment, size_t name)
+{
+    ensure(name < segment->names.n);
+    return segment->names.values[name];
+}
+
+size_t segment_label_values(const struct segment *segment, size_t name)
+{
+    ensure(name < segment->names.n);
+    return segment->labels[name].values.n;
+}
+
+struct slice segment_label_value(const struct segment *segment, size_t name, size_t value)
+{
+    ensure(value < segment_label_values(segment, name));
+    return segment->labels[name].values.values[value];
+}
+
+const struct segment_source *segment_sources(const struct segment *segment, size_t *n)
+{
+    *n = segment->provenance.n;
+    return segment->provenance.sources;
+}
+
+/* ---- postings ---- */
+
+struct slice segment_list(const struct segment *segment, uint32_t name, uint32_t value)
+{
+    const struct label_name *label = &segment->labels[name];
+    size_t lo = 0, hi = label->n_pages;
+    while (hi - lo > 1) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (label->pages[mid].first <= value)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    const struct postings_page *page = &label->pages[lo];
+    uint32_t i = value - page->first;
+    ensure(i < page->n);
+    const char *offsets = page->raw.ptr + 12;
+    size_t from = le32_get(offsets + 4 * (size_t)i);
+    size_t to = i + 1 < page->n ? le32_get(offsets + 4 * (size_t)(i + 1)) : page->raw.len;
+    return slice_of(page->raw.ptr + from, to - from);
+}
+
+/* The series in none of the name's lists. */
+static size_t absent(const struct segment *s, uint32_t name, uint32_t *out, size_t max)
+{
+    uint32_t series = (uint32_t)s->info.series;
+    uint32_t *list = xreallocarray(NULL, series, sizeof *list);
+    bool *has = xcalloc(series, sizeof *has);
+    for (uint32_t v = 0; name != UINT32_MAX && v < s->labels[name].values.n; v++) {
+        size_t n = postings_get(segment_list(s, name, v), list, series);
+        for (size_t i = 0; i < n; i++)
+            has[list[i]] = true;
+    }
+    size_t n = 0;
+    for (uint32_t i = 0; i < series; i++)
+        if (!has[i] && n++ < max)
+            out[n - 1] = i;
+    free(list);
+    free(has);
+    return n;
+}
+
+void segment_postings(
+    const struct segment *segment, struct slice name, struct slice value, uint32_t *out, size_t *n)
+{
+    uint32_t name_rank = dict_find(&segment->names, name);
+    if (value.len == 0) {
+        *n = absent(segment, name_rank, out, *n);
+        return;
+    }
+    uint32_t rank =
+        name_rank == UINT32_MAX ? UINT32_MAX : dict_find(&segment->labels[name_rank].values, value);
+    *n = rank == UINT32_MAX ? 0 : postings_get(segment_list(segment, name_rank, rank), out, *n);
+}
+
+/* ---- data ---- */
+
+bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *arena,
+    struct slice *out, struct err *err)
+{
+    ensure(page < segment->directory.n_pages);
+    const struct data_page *p = &segment->directory.pages[page];
+    struct place place = {segment->path, "page", p->offset};
+    struct page parsed;
+    char *raw = arena_alloc(arena, p->raw_bytes);
+    if (!raw)
+        return err_set(err, ERR_LIMIT, "memory of the query is used up while reading a page");
+    char *stored = xmalloc(p->bytes);
+    bool ok = segment_pread(segment, p->offset, stored, p->bytes, "page", err) &&
+              page_get(slice_of(stored, p->bytes), &place, &parsed, err);
+    if (ok && (parsed.type != p->type || parsed.raw_bytes != p->raw_bytes ||
+                  page_bytes(&parsed) != p->bytes))
+        ok = place_corrupt(&place, err, "it is not the page that the directory knows");
+    ok = ok && page_inflate(&parsed, raw, err);
+    free(stored);
+    *out = slice_of(raw, p->raw_bytes);
+    return ok;
+}
+
+static bool decode_times(
+    const struct segment *s, const struct chunk *c, struct slice raw, int64_t *out, struct err *err)
+{
+    const struct vector *v = &s->directory.vectors[c->vector];
+    if (v->codec == CODEC_NONE) {
+        times_fill(v, c->start, c->n, out);
+        return true;
+    }
+    struct place place = {s->path, "page", s->directory.pages[v->page].offset};
+    ensure(raw.len == s->directory.pages[v->page].raw_bytes);
+    if (!times_decode(v, slice_of(raw.ptr + v->offset, v->bytes), c->start, c->n, &place, out, err))
+        return false;
+    if (out[0] != c->min_t || out[c->n - 1] != c->max_t)
+        return place_corrupt(&place, err,
+            "times from %" PRId64 " to %" PRId64 " are not those of the directory", out[0],
+            out[c->n - 1]);
+    return true;
+}
+
+bool segment_decode(const struct segment *segment, uint32_t ordinal, size_t chunk,
+    const struct slice raw[2], struct arena *arena, struct columns *out, struct err *err)
+{
+    const struct chunk *c = chunk_at(segment, ordinal, chunk);
+    struct place place = {segment->path, "page", segment->directory.pages[c->page].offset};
+    ensure(raw[0].len == segment->directory.pages[c->page].raw_bytes);
+    return chunk_decode(segment_metric(segment, ordinal)->kind,
+               slice_of(raw[0].ptr + c->offset, c->bytes), c->n, c->codecs, &place, arena, out,
+               err) &&
+           decode_times(segment, c, raw[1], out->t, err);
+}
+
+/* The pages live as long as the call: they are bounded, and the caller's arena keeps cells only. */
+bool segment_read(const struct segment *segment, uint32_t ordinal, size_t chunk,
+    struct arena *arena, struct columns *out, struct err *err)
+{
+    struct arena pages;
+    struct slice raw[2] = {{NULL, 0}, {NULL, 0}};
+    uint32_t page[2];
+    size_t n = segment_chunk_pages(segment, ordinal, chunk, page);
+    bool ok = true;
+    arena_init(&pages, 0);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = segment_fetch(segment, page[i], &pages, &raw[i], err);
+    ok = ok && segment_decode(segment, ordinal, chunk, raw, arena, out, err);
+    arena_fini(&pages);
+    return ok;
+}

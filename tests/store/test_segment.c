@@ -1,0 +1,683 @@
+#include "tests/store/segment_fixture.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <sys/stat.h>
+
+#include "store/segment/aggregate.h"
+#include "store/segment/chunk.h"
+#include "store/segment/page.h"
+
+#define T0 INT64_C(1700000000000)
+#define T1 (T0 + 7200000)
+
+static const struct metric_def counter = {.name = {"orders_total", 12},
+    .kind = KIND_COUNTER,
+    .digits = 2,
+    .every_ms = 5000,
+    .stale_after_ms = 3600000,
+    .clock = {"orders", 6},
+    .help = {"Orders, by stage.", 17},
+    .unit = {"orders", 6}};
+static const struct metric_def level = {
+    .name = {"orders_open", 11}, .kind = KIND_LEVEL, .every_ms = 5000};
+static const struct metric_def gauge = {
+    .name = {"fridge_temperature_celsius", 26}, .kind = KIND_GAUGE, .digits = 6, .every_ms = 5000};
+static const struct metric_def histogram = {.name = {"delivery_seconds", 16},
+    .kind = KIND_HISTOGRAM,
+    .digits = 3,
+    .schema = 5,
+    .every_ms = 5000};
+static const struct metric_def sample = {.name = {"up", 2}, .kind = KIND_SAMPLE};
+
+static uint64_t seed;
+
+static uint64_t next_random(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    fixture_init(f, T0, T1);
+    seed = 42;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_fini(*state);
+    free(*state);
+    return 0;
+}
+
+/* ---- kinds ---- */
+
+static void counters_and_levels(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    fixture_counter(f, &counter, "market=oslo,stage=placed", 1000, T0 + 5000, 5000, 1);
+    fixture_counter(f, &counter, "market=oslo,stage=delivered", 700, T0 + 10000, 10000, 1);
+    struct columns *c = fixture_counter(f, &level, "market=oslo", 3, T0 + 5000, 5000, -1000);
+    c->amount[0] = (int128)INT64_MAX * 1000000;
+    c->amount[1] = (int128)INT64_MIN * 1000000;
+    c->amount[2] = -1;
+    c = fixture_counter(f, &level, "market=riga", 3, T0 + 5000, 5000, 1);
+    c->amount[0] = INT64_MAX;
+    c->amount[1] = INT64_MIN;
+    c->amount[2] = (int128)((uint128)1 << 127); /* the least there is */
+    struct segment *s = fixture_round_trip(f, &info);
+    assert_int_equal(info.series, 4);
+    assert_int_equal(info.chunks, 4);
+    assert_int_equal(info.cells, 1706);
+    assert_int_equal(info.min_t, T0 + 5000);
+    assert_int_equal(info.max_t, T0 + 7000000);
+    segment_put(&s);
+    assert_null(s);
+}
+
+static void gauges(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct columns *c = fixture_add(f, &gauge, "fridge=f1", 500, 0);
+    for (size_t i = 0; i < c->n; i++) {
+        c->t[i] = T0 + 5000 + (int64_t)i * 5000 + (i > 250) * 35000; /* a gap */
+        c->last[i] = (int64_t)next_random();
+        c->last_ms[i] = c->t[i] - (int64_t)(next_random() % 5000);
+        c->min[i] = c->last[i] - 5;
+        c->max[i] = c->last[i] < INT64_MAX - 5 ? c->last[i] + 5 : INT64_MAX;
+        c->count[i] = 1 + (int64_t)(next_random() % 1000);
+        c->sum[i] = (int128)c->last[i] * c->count[i];
+    }
+    c = fixture_add(f, &gauge, "fridge=f2", 1, 0);
+    c->t[0] = T1;
+    c->last[0] = c->min[0] = c->max[0] = INT64_MIN;
+    c->last_ms[0] = 0;
+    c->count[0] = 1;
+    c->sum[0] = INT64_MIN;
+    struct segment *s = fixture_round_trip(f, &info);
+    segment_put(&s);
+}
+
+static void bits_of_samples(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    static const uint64_t bits[] = {0x3ff0000000000000, 0, 0x8000000000000000, NAN_BITS, STALE_BITS,
+        0x7ff8000000000000, 0xfff8dead0000beef, 0x7ff0000000000000, 0xfff0000000000000, 1,
+        0x7fefffffffffffff, 0x7ff0000000000001};
+    size_t n = sizeof bits / sizeof *bits;
+    struct columns *c = fixture_add(f, &sample, "job=a", n, 0);
+    for (size_t i = 0; i < n; i++) {
+        c->t[i] = T0 + 1 + (int64_t)(i * i);
+        c->bits[i] = bits[i];
+    }
+    c = fixture_add(f, &sample, "job=b", 2, 0); /* the same times, once in the file */
+    c->t[0] = T0 + 1;
+    c->t[1] = T0 + 2;
+    c->bits[0] = c->bits[1] = STALE_BITS;
+    struct segment *s = fixture_round_trip(f, &info);
+    struct chunk_info chunk;
+    segment_chunk(s, 1, 0, &chunk); /* markers only: nothing is known */
+    assert_int_equal(chunk.has, 0);
+    assert_int_equal(chunk.count, 0);
+    segment_put(&s);
+}
+
+/* Cells with random buckets out of `keys` keys from `least` on. */
+static void fill_histogram(
+    struct columns *c, size_t n, int32_t least, uint32_t keys, uint32_t per_cell)
+{
+    uint32_t at = 0;
+    c->n = n;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t key = 0;
+        c->t[i] = T0 + 5000 * (int64_t)(i + 1);
+        c->sum[i] = (int128)(int64_t)next_random() * 3;
+        c->bucket_at[i] = at;
+        for (uint32_t k = 0; k < per_cell && key < keys; k++) {
+            key += (uint32_t)(next_random() % (keys / per_cell + 1));
+            if (key >= keys)
+                break;
+            int64_t count = 1 + (int64_t)(next_random() % 9);
+            c->bucket[at++] = (struct hist_bucket){least + (int32_t)key++, count};
+        }
+    }
+    c->bucket_at[n] = at;
+}
+
+static void histograms(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct columns *c = fixture_add(f, &histogram, "market=a", 1400, 1400 * 30);
+    fill_histogram(c, 1400, -40, 300, 30);
+    c = fixture_add(f, &histogram, "market=b", 3, 8);
+    memcpy(c->t, (int64_t[]){T0 + 5000, T0 + 10000, T0 + 20000}, 3 * sizeof *c->t);
+    struct hist_bucket b[] = {{HIST_NEGATIVE(HIST_INDEX_MAX - 1), 1}, {HIST_NEGATIVE(-3), -2},
+        {HIST_ZERO, INT64_MAX}, {5, INT64_MIN}, {HIST_INDEX_MAX - 1, 7}, {-9, 1}};
+    memcpy(c->bucket, b, sizeof b);
+    memcpy(c->bucket_at, (uint32_t[]){0, 5, 5, 6}, 4 * sizeof *c->bucket_at); /* one without any */
+    c->sum[0] = (int128)1 << 100;
+    c->sum[1] = -1;
+    c->sum[2] = 0;
+    struct segment *s = fixture_round_trip(f, &info);
+    assert_true(segment_chunks(s, 0) >= 3); /* 1400 cells of 300 keys: no page is past its bound */
+    struct chunk_info chunk;
+    segment_chunk(s, 1, 0, &chunk);
+    assert_int_equal(chunk.n, 3);
+    assert_true(chunk.has & SEGMENT_HAS_SUM);
+    assert_true(chunk.sum == ((int128)1 << 100) - 1);
+    segment_put(&s);
+}
+
+static void widest_histogram(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct err err;
+    struct columns *c = fixture_add(f, &histogram, "", 3, 3 * (HIST_KEYS_MAX + 1));
+    fill_histogram(c, 3, -30000, HIST_KEYS_MAX, HIST_KEYS_MAX);
+    struct segment *s = fixture_round_trip(f, &info);
+    for (uint32_t p = 0; p < segment_pages(s); p++) {
+        struct segment_page page;
+        segment_page(s, p, &page);
+        assert_true(page.raw_bytes <= PAGE_RAW_MAX);
+    }
+    segment_put(&s);
+    c = &f->series[0].columns;
+    c->n = 1;
+    for (uint32_t k = 0; k <= HIST_KEYS_MAX; k++)
+        c->bucket[k] = (struct hist_bucket){(int32_t)k, 1};
+    c->bucket_at[1] = HIST_KEYS_MAX + 1;
+    assert_false(fixture_write(f, &info, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+}
+
+/* ---- chunks and times ---- */
+
+static void chunk_borders(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    static const size_t sizes[] = {1, 1023, 1024, 1025, 2048, 2049, 5000};
+    for (size_t i = 0; i < 7; i++) {
+        char labels[32];
+        snprintf(labels, sizeof labels, "n=%05zu,grid=y", sizes[i]);
+        fixture_counter(f, &counter, labels, sizes[i], T0 + 1, 1, 1);
+        snprintf(labels, sizeof labels, "n=%05zu,grid=no", sizes[i]);
+        struct columns *c = fixture_counter(f, &counter, labels, sizes[i], T0 + 1, 3, 1);
+        for (size_t k = 0; k < c->n; k++)
+            c->t[k] += (int64_t)(next_random() % 3);
+    }
+    struct segment *s = fixture_round_trip(f, &info);
+    static const size_t chunks[] = {1, 1, 1, 2, 2, 3, 5};
+    for (uint32_t i = 0; i < 14; i++)
+        assert_int_equal(segment_chunks(s, i), chunks[i % 7]); /* grid=no sorts before grid=y */
+    struct chunk_info chunk;
+    segment_chunk(s, 9, 0, &chunk);
+    assert_int_equal(chunk.n, 1024);
+    segment_chunk(s, 10, 1, &chunk);
+    assert_int_equal(chunk.n, 1);
+    assert_int_equal(chunk.min_t, T0 + 1025);
+    assert_int_equal(chunk.max_t, T0 + 1025);
+    segment_put(&s);
+}
+
+/* A regular grid costs nothing, and series with the same times share them. */
+static void shared_times(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    uint32_t pages[2], other[2];
+    for (int i = 0; i < 20; i++) {
+        char labels[32];
+        snprintf(labels, sizeof labels, "i=%02d,grid=%c", i, i < 10 ? 'a' : 'b');
+        struct columns *c = fixture_counter(f, &counter, labels, 1000, T0 + 1, 7, 1);
+        for (size_t k = 0; i >= 10 && k < c->n; k++)
+            c->t[k] += (int64_t)(k % 3);
+    }
+    struct segment *s = fixture_round_trip(f, &info);
+    assert_int_equal(segment_chunk_pages(s, 0, 0, pages), 1);
+    assert_int_equal(segment_chunk_pages(s, 19, 0, other), 2);
+    assert_int_equal(segment_chunk_pages(s, 10, 0, pages), 2);
+    assert_int_equal(pages[1], other[1]);
+    struct segment_page page;
+    segment_page(s, pages[1], &page);
+    assert_int_equal(page.raw_bytes, 8000); /* one vector for ten series */
+    segment_put(&s);
+}
+
+/* Times at the ends of 64 bits. */
+static void extreme_times(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    f->t0 = INT64_MIN;
+    f->t1 = INT64_MAX;
+    struct columns *c = fixture_counter(f, &counter, "a=1", 3, 0, 1, 1);
+    memcpy(c->t, (int64_t[]){INT64_MIN + 1, 0, INT64_MAX}, 3 * sizeof *c->t);
+    c = fixture_counter(f, &counter, "a=2", 2, 0, 1, 1);
+    memcpy(c->t, (int64_t[]){INT64_MIN + 1, INT64_MAX}, 2 * sizeof *c->t);
+    c = fixture_counter(f, &counter, "a=3", 2, INT64_MAX - 1, 1, 1);
+    struct segment *s = fixture_round_trip(f, &info);
+    segment_put(&s);
+}
+
+/* ---- aggregates ---- */
+
+static uint64_t bits_of(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+static void aggregates(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct chunk_info a;
+    struct columns *c = fixture_counter(f, &counter, "a=1", 3, T0 + 1, 1, 1);
+    memcpy(c->amount, (int128[]){7, -3, 5}, 3 * sizeof *c->amount);
+    c = fixture_counter(f, &counter, "a=2", 2, T0 + 1, 1, 1);
+    memcpy(c->amount, (int128[]){(int128)1 << 70, 1}, 2 * sizeof *c->amount);
+    c = fixture_add(f, &sample, "", 8, 0);
+    static const double v[] = {1e100, 1, NAN, 5, 2, -1e100, 3, 0};
+    for (size_t i = 0; i < 8; i++) {
+        c->t[i] = T0 + 1 + (int64_t)i;
+        c->bits[i] = bits_of(v[i]);
+    }
+    c->bits[2] = STALE_BITS;
+    struct segment *s = fixture_round_trip(f, &info);
+    segment_chunk(s, 0, 0, &a);
+    assert_int_equal(a.has, SEGMENT_HAS_SUM | SEGMENT_HAS_MIN_MAX | SEGMENT_HAS_FIRST_LAST);
+    assert_int_equal(a.min, -3);
+    assert_int_equal(a.max, 7);
+    assert_int_equal(a.first, 7);
+    assert_int_equal(a.last, 5);
+    assert_int_equal(a.count, 3);
+    assert_true(a.sum == 9);
+    segment_chunk(s, 1, 0, &a);
+    assert_int_equal(a.has, SEGMENT_HAS_SUM); /* the others do not fit 64 bits */
+    assert_true(a.sum == ((int128)1 << 70) + 1);
+    segment_chunk(s, 2, 0, &a);
+    assert_int_equal(a.has, 15);
+    assert_int_equal(a.count, 7);
+    assert_int_equal(a.min, bits_of(-1e100));
+    assert_int_equal(a.max, bits_of(1e100));
+    assert_int_equal(a.first, bits_of(1e100));
+    assert_int_equal(a.last, bits_of(0));
+    assert_int_equal(a.resets, 4);
+    assert_int_equal(a.reset_sum, bits_of(1e100 + 5 + 2 + 3));
+    uint64_t lo = (uint64_t)a.sum, hi = (uint64_t)(a.sum >> 64);
+    double sum, compensation;
+    memcpy(&sum, &lo, sizeof sum);
+    memcpy(&compensation, &hi, sizeof compensation);
+    assert_true(sum + compensation == 11); /* nothing is lost beside 1e100 */
+    segment_put(&s);
+}
+
+/* ---- labels ---- */
+
+static void expect_postings(
+    const struct segment *s, const char *name, const char *value, const char *want)
+{
+    uint32_t got[64];
+    char text[512] = "";
+    size_t n = 64, len = 0;
+    segment_postings(s, slice_from(name), slice_from(value), got, &n);
+    for (size_t i = 0; i < n; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "%u ", got[i]);
+    assert_string_equal(text, want);
+}
+
+static void label_queries(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct err err;
+    static const char *const sets[] = {
+        "market=oslo,stage=a", "market=oslo,stage=b", "market=riga,stage=a", "stage=c", ""};
+    for (size_t i = 0; i < 5; i++)
+        fixture_counter(f, &counter, sets[i], 2, T0 + 1, 1, 1);
+    fixture_counter(f, &level, "market=riga", 2, T0 + 1, 1, 1);
+    struct segment *s = fixture_round_trip(f, &info);
+    /* Order: orders_open{riga}, orders_total{}, {oslo,a}, {oslo,b}, {riga,a}, {stage=c}. */
+    expect_postings(s, "__name__", "orders_open", "0 ");
+    expect_postings(s, "__name__", "orders_total", "1 2 3 4 5 ");
+    expect_postings(s, "market", "riga", "0 4 ");
+    expect_postings(s, "market", "oslo", "2 3 ");
+    expect_postings(s, "market", "", "1 5 "); /* those that do not have it */
+    expect_postings(s, "stage", "a", "2 4 ");
+    expect_postings(s, "stage", "", "0 1 ");
+    expect_postings(s, "market", "paris", "");
+    expect_postings(s, "city", "oslo", "");
+    expect_postings(s, "city", "", "0 1 2 3 4 5 ");
+    uint32_t one[1];
+    size_t n = 1;
+    segment_postings(s, SLICE("__name__"), SLICE("orders_total"), one, &n);
+    assert_int_equal(n, 5); /* the number there are, past the room */
+    assert_int_equal(one[0], 1);
+    assert_int_equal(segment_label_names(s), 3);
+    assert_true(slice_is(segment_label_name(s, 1), "market"));
+    assert_int_equal(segment_label_values(s, 1), 2);
+    assert_true(slice_is(segment_label_value(s, 1, 1), "riga"));
+    segment_put(&s);
+    /* A label with an empty value is a label that is not there; who writes one has made a mistake.
+     */
+    struct label *items = arena_array(&f->arena, 2, sizeof *items);
+    items[0] = (struct label){SLICE("__name__"), counter.name};
+    items[1] = (struct label){SLICE("market"), {"", 0}};
+    f->n = 1;
+    f->series[0].def = &counter;
+    f->series[0].labels = (struct labels){items, 2};
+    assert_false(fixture_write(f, &info, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_int_equal(fixture_files(f), 1); /* the one from before */
+}
+
+/* Every value once, and long ones with long common beginnings. */
+static void big_dictionaries(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    for (uint32_t i = 0; i < 20000; i++) {
+        char labels[128];
+        snprintf(labels, sizeof labels, "order=order-%u,shop=%u,zone=%llu", i * 7919, i % 97,
+            (unsigned long long)(next_random() % 3));
+        fixture_counter(f, i % 2 ? &counter : &level, labels, 1, T0 + 1 + i, 1, 1 + i);
+    }
+    char *text = xmalloc(5 + LABEL_VALUE_MAX);
+    for (int i = 0; i < 40; i++) {
+        memset(text, 'x', 4 + LABEL_VALUE_MAX);
+        memcpy(text, "url=", 4);
+        text[4 + LABEL_VALUE_MAX - i] = 0;
+        fixture_counter(f, &counter, text, 1, T0 + 1, 1, 1);
+    }
+    free(text);
+    struct segment *s = fixture_round_trip(f, &info);
+    uint32_t *got = xreallocarray(NULL, f->n, sizeof *got);
+    for (uint32_t i = 0; i < f->n; i += 61) {
+        size_t n = f->n;
+        struct slice value = labels_get(f->series[i].labels, SLICE("order"));
+        if (!value.ptr)
+            continue;
+        segment_postings(s, SLICE("order"), value, got, &n);
+        assert_int_equal(n, 1);
+        assert_int_equal(got[0], i);
+    }
+    size_t n = f->n, want = 0;
+    segment_postings(s, SLICE("shop"), SLICE("13"), got, &n);
+    for (uint32_t i = 0; i < f->n; i++)
+        if (slice_is(labels_get(f->series[i].labels, SLICE("shop")), "13")) {
+            assert_true(want < n);
+            assert_int_equal(got[want++], i);
+        }
+    assert_int_equal(n, want);
+    free(got);
+    segment_put(&s);
+}
+
+/* ---- the file ---- */
+
+static void fill_mix(struct fixture *f)
+{
+    for (int i = 0; i < 30; i++) {
+        char labels[64];
+        snprintf(labels, sizeof labels, "market=m%d,stage=s%d", i % 7, i);
+        struct columns *c = fixture_counter(f, &counter, labels, 100, T0 + 1, 5, 1);
+        for (size_t k = 0; k < c->n; k++)
+            c->t[k] += (int64_t)(next_random() % 5);
+        fill_histogram(fixture_add(f, &histogram, labels, 20, 20 * 10), 20, -5, 50, 10);
+    }
+    f->sources[0] = (struct segment_source){SLICE("orders/1"), 12345};
+    f->sources[1] = (struct segment_source){SLICE("orders/0"), 0};
+    f->n_sources = 2;
+}
+
+static void read_all(const char *path, struct buf *out)
+{
+    buf_init(out, 0);
+    assert_true(file_read(path, SIZE_MAX / 2, out, NULL));
+}
+
+/* The same input gives the same file under the same name; anything else another name. */
+static void deterministic(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info a, b;
+    char path[PATH_BYTES];
+    struct buf before, after;
+    fill_mix(f);
+    struct segment *s = fixture_round_trip(f, &a);
+    segment_put(&s);
+    fixture_path(f, &a, path);
+    read_all(path, &before);
+    struct segment_source swap = f->sources[0]; /* their order is no content */
+    f->sources[0] = f->sources[1];
+    f->sources[1] = swap;
+    assert_true(fixture_write(f, &b, NULL));
+    read_all(path, &after);
+    assert_string_equal(a.name, b.name);
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.ptr, after.ptr, before.len);
+    assert_int_equal(fixture_files(f), 1);
+    char start[64];
+    snprintf(start, sizeof start, "%lld-%lld.", (long long)T0, (long long)T1);
+    assert_memory_equal(a.name, start, strlen(start));
+    assert_int_equal(strlen(a.name), strlen(start) + 32 + 4);
+
+    f->series[3].columns.amount ? (f->series[3].columns.amount[5] += 1)
+                                : (f->series[3].columns.sum[5] += 1);
+    assert_true(fixture_write(f, &b, NULL));
+    assert_string_not_equal(a.name, b.name);
+    strcpy(a.name, b.name);
+    f->sources[0].next++;
+    assert_true(fixture_write(f, &b, NULL));
+    assert_string_not_equal(a.name, b.name);
+    strcpy(a.name, b.name);
+    f->t1++;
+    assert_true(fixture_write(f, &b, NULL));
+    assert_string_not_equal(a.name, b.name);
+    assert_int_equal(fixture_files(f), 4);
+    buf_fini(&before);
+    buf_fini(&after);
+}
+
+static void sources(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct err err;
+    size_t n;
+    fill_mix(f);
+    struct segment *s = fixture_round_trip(f, &info);
+    const struct segment_source *got = segment_sources(s, &n);
+    assert_int_equal(n, 2);
+    assert_true(slice_is(got[0].name, "orders/0"));
+    assert_int_equal(got[0].next, 0);
+    assert_true(slice_is(got[1].name, "orders/1"));
+    assert_int_equal(got[1].next, 12345);
+    segment_put(&s);
+    f->sources[1] = f->sources[0];
+    assert_false(fixture_write(f, &info, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+}
+
+static void pages_in_two_steps(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct err err;
+    struct arena arena;
+    fill_mix(f);
+    struct segment *s = fixture_round_trip(f, &info);
+    struct segment *second = segment_get(s);
+    arena_init(&arena, 0);
+    struct slice *raw = xcalloc(segment_pages(s), sizeof *raw);
+    for (uint32_t p = 0; p < segment_pages(s); p++)
+        assert_true(segment_fetch(s, p, &arena, &raw[p], &err));
+    segment_put(&s);
+    for (uint32_t i = 0; i < f->n; i++)
+        for (size_t k = 0, at = 0; k < segment_chunks(second, i); k++) {
+            uint32_t pages[2] = {0, 0};
+            struct columns c;
+            size_t n = segment_chunk_pages(second, i, k, pages);
+            struct slice two[2] = {raw[pages[0]], n == 2 ? raw[pages[1]] : (struct slice){0}};
+            assert_true(segment_decode(second, i, k, two, &arena, &c, &err));
+            for (size_t j = 0; j < c.n; j++)
+                assert_true(cell_eq(&c, j, &f->series[i].columns, at + j));
+            at += c.n;
+        }
+    arena_fini(&arena);
+    /* A full arena is a limit, no damage. */
+    struct columns c;
+    arena_init(&arena, 100);
+    assert_false(segment_read(second, 0, 0, &arena, &c, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_false(segment_fetch(second, 0, &arena, &raw[0], &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    arena_fini(&arena);
+    free(raw);
+    segment_put(&second);
+}
+
+/* ---- what is refused ---- */
+
+static void expect_refused(struct fixture *f, enum err_code code)
+{
+    struct err err = {0};
+    struct segment_info info;
+    assert_false(fixture_write_unsorted(f, &info, &err));
+    assert_int_equal(err.code, code);
+    assert_true(err.text[0]);
+    assert_int_equal(fixture_files(f), 0); /* nothing is left */
+}
+
+static void bad_input(void **state)
+{
+    struct fixture *f = *state;
+    expect_refused(f, ERR_INVALID); /* no series */
+    struct columns *c = fixture_counter(f, &counter, "a=1", 3, T0 + 1, 1, 1);
+    struct segment_series good = f->series[0];
+    c->t[1] = c->t[0];
+    expect_refused(f, ERR_INVALID); /* times do not ascend */
+    c->t[0] = T0;
+    c->t[1] = T0 + 2;
+    expect_refused(f, ERR_INVALID); /* t0 itself is outside */
+    c->t[0] = T0 + 1;
+    c->t[2] = T1 + 1;
+    expect_refused(f, ERR_INVALID);
+    c->t[2] = T1;
+    c->amount[1] = 0;
+    expect_refused(f, ERR_INVALID); /* not canonical */
+    c->amount[1] = 1;
+    f->series[0].columns.n = 0;
+    expect_refused(f, ERR_INVALID);
+    f->series[0].columns.n = 3;
+    f->series[0].columns.kind = KIND_LEVEL;
+    expect_refused(f, ERR_INVALID);
+    f->series[0] = good;
+    fixture_counter(f, &counter, "a=1", 1, T0 + 1, 1, 1);
+    expect_refused(f, ERR_INVALID); /* the same labels again */
+    f->series[1].labels = fixture_labels(f, &counter, "a=0");
+    expect_refused(f, ERR_INVALID); /* out of order */
+    struct metric_def other = counter;
+    other.digits = 3;
+    f->series[1].labels = fixture_labels(f, &counter, "a=2");
+    f->series[1].def = &other;
+    expect_refused(f, ERR_INVALID); /* two definitions of a name */
+    f->series[1].def = &counter;
+    f->series[1].labels = fixture_labels(f, &level, "a=2");
+    expect_refused(f, ERR_INVALID); /* labels of another metric */
+    f->n = 1;
+    other = counter;
+    other.every_ms = 0;
+    f->series[0].def = &other;
+    expect_refused(f, ERR_INVALID);
+    f->series[0] = good;
+    f->t1 = f->t0;
+    expect_refused(f, ERR_INVALID);
+}
+
+static void histogram_samples(void **state)
+{
+    struct fixture *f = *state;
+    static const struct hist h = {.count = 1};
+    const struct hist *hist[2] = {NULL, NULL};
+    struct columns *c = fixture_add(f, &sample, "", 2, 0);
+    c->t[0] = T0 + 1;
+    c->t[1] = T0 + 2;
+    c->bits[0] = c->bits[1] = 0;
+    c->hist = hist;
+    struct segment_info info;
+    struct segment *s = fixture_round_trip(f, &info); /* room for histograms, but none */
+    segment_put(&s);
+    char path[PATH_BYTES];
+    fixture_path(f, &info, path);
+    assert_int_equal(unlink(path), 0);
+    hist[1] = &h;
+    expect_refused(f, ERR_UNSUPPORTED);
+}
+
+static bool failing_next(void *ctx, struct segment_series *out)
+{
+    struct fixture *f = ctx;
+    return f->at < 3 && fixture_next(f, out);
+}
+
+static bool has_failed(void *ctx, struct err *err)
+{
+    (void)ctx;
+    err_set(err, ERR_CORRUPT, "the input broke");
+    return true;
+}
+
+static void failing_input(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct segment_info info;
+    fill_mix(f);
+    qsort(f->series, f->n, sizeof *f->series, fixture_cmp);
+    struct segment_input input = {
+        .t0 = T0, .t1 = T1, .next = failing_next, .failed = has_failed, .ctx = f};
+    assert_false(segment_write(f->dir, &input, &info, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_string_equal(err.text, "the input broke");
+    assert_int_equal(fixture_files(f), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(counters_and_levels),
+        TEST(gauges),
+        TEST(bits_of_samples),
+        TEST(histograms),
+        TEST(widest_histogram),
+        TEST(chunk_borders),
+        TEST(shared_times),
+        TEST(extreme_times),
+        TEST(aggregates),
+        TEST(label_queries),
+        TEST(big_dictionaries),
+        TEST(deterministic),
+        TEST(sources),
+        TEST(pages_in_two_steps),
+        TEST(bad_input),
+        TEST(histogram_samples),
+        TEST(failing_input),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
