@@ -47,7 +47,7 @@ endif
 
 FOLDERS   = base store ingest query rules api dashboards cmd
 SRC       = $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*/*.c)))
-OBJ       = $(SRC:%.c=$(BUILD)/%.o) $(BUILD)/base/regex.o
+OBJ       = $(SRC:%.c=$(BUILD)/%.o) $(BUILD)/base/regex.o $(BUILD)/dashboards/assets.o
 MAIN      = $(BUILD)/cmd/main.o
 LIBRARY   = $(BUILD)/liblarder.a
 
@@ -80,6 +80,17 @@ $(BUILD)/base/regex.o: base/regex.cc
 	@echo "  CXX    $@"
 	$(Q)$(CXX) -std=c++17 $(COMMON) $(CFLAGS) $(SANFLAG) -c -o $@ $<
 
+# The web pages become arrays inside the program; `make deps` has fetched the chart library.
+$(BUILD)/dashboards/assets.c: dashboards/embed.sh dashboards/package-lock.json \
+        $(wildcard dashboards/page/* larder.yml)
+	@mkdir -p $(@D)
+	@echo "  EMBED  $@"
+	$(Q)dashboards/embed.sh >$@.part && mv $@.part $@
+
+$(BUILD)/dashboards/assets.o: $(BUILD)/dashboards/assets.c
+	@echo "  CC     $@"
+	$(Q)$(CC) -std=c11 $(COMMON) $(CWARN) $(CFLAGS) $(SANFLAG) -c -o $@ $<
+
 $(TESTS): %: %.o $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS) -lcmocka
@@ -104,6 +115,7 @@ $(BUILD)/tests/e2e/shim/%.so: tests/e2e/shim/%.c
 
 deps: ## install what the build lacks (apt-get, as root or by sudo)
 	@deploy/install-deps.sh build
+	@[ ! -x dashboards/fetch.sh ] || dashboards/fetch.sh
 
 demo: deps ## build and run the whole thing on an embedded broker: DEMO="--seconds 60 --port 9595"
 	@$(MAKE) --no-print-directory -j$(JOBS) all
@@ -134,7 +146,8 @@ bench: deps ## events/s from a broker to a query, and CPU per event by step: BEN
 	@python3 bench/ingest.py $(BENCH)
 
 clean-room: ## make demo and make check in a fresh Debian folder, with their times (needs root)
-	@deploy/clean-room.sh
+	@deploy/install-deps.sh clean-room
+	@python3 deploy/clean_room.py $(CLEAN_ROOM)
 
 clean: ## remove build/
 	rm -rf build

@@ -16,6 +16,19 @@ void map_fini(struct map *map)
     *map = (struct map){0};
 }
 
+void map_clear(struct map *map)
+{
+    if (!map->slots)
+        return;
+    if (map->mask + 1 > 1024 && map->used * 16 < map->mask + 1) {
+        map_fini(map);
+        return;
+    }
+    for (size_t i = 0; i <= map->mask; i++)
+        map->slots[i] = (struct map_slot){0, MAP_NONE};
+    map->used = 0;
+}
+
 static void place(struct map *map, uint32_t hash, uint32_t id)
 {
     size_t i = hash & map->mask;

@@ -1,7 +1,7 @@
 /*
  * A hash map from byte strings or 64-bit keys to 32-bit ids: open addressing, linear probing,
  * load at most 3/4. It keeps hashes and ids only; the owner of the ids keeps the keys and says
- * whether one matches. Nothing is ever removed: ids are for good.
+ * whether one matches. Single entries are never removed: ids are for good, or until map_clear.
  *
  *     slot := hash u32 | id u32         id MAP_NONE: empty
  */
@@ -28,6 +28,8 @@ typedef bool map_match_f(const void *ctx, const void *key, uint32_t id);
 
 void map_init(struct map *map);
 void map_fini(struct map *map);
+/* Empties it; keeps a table that was well used, gives back one that was far too large. */
+void map_clear(struct map *map);
 /* The id, or MAP_NONE. */
 uint32_t map_find(
     const struct map *map, uint64_t hash, map_match_f *match, const void *ctx, const void *key);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a Debian 12 machine lacks for one purpose or several:
 #
-#     deploy/install-deps.sh [build] [check] [lint] [bench]
+#     deploy/install-deps.sh [build] [check] [lint] [bench] [clean-room]
 #
 # Each thing is looked for first, a tool by its command and a library by pkg-config or by its header,
 # so a machine that has them all is never touched and needs no root. The packages asked for bring
@@ -57,8 +57,12 @@ for purpose in "${@:-build}"; do
     bench)
         tool python3 python3 "runs the benchmark"
         ;;
+    clean-room)
+        tool python3 python3 "runs the commands and compares"
+        tool debootstrap debootstrap "makes the bare system"
+        ;;
     *)
-        echo "usage: deploy/install-deps.sh [build] [check] [lint] [bench]" >&2
+        echo "usage: deploy/install-deps.sh [build] [check] [lint] [bench] [clean-room]" >&2
         exit 2
         ;;
     esac

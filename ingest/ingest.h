@@ -5,8 +5,8 @@
  *
  *     batch -> decode -> contract -> rollups -> one transaction -> fdatasync -> visible
  *
- * When a commit fails for lack of space the batch is kept and tried again; nothing is read meanwhile.
- * When the broker is away it retries for ever and says so.
+ * When a commit fails for lack of space the batch is kept and tried again; nothing is read
+ * meanwhile. When the broker is away it retries for ever and says so.
  */
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
@@ -33,29 +33,30 @@ struct ingest_options {
 
 struct ingest;
 
-/* Defines the metrics in the store, connects and starts the thread. ERR_INVALID: a setting that librdkafka
- * refuses, or a metric that the store knows otherwise. A broker that is away is no error. */
+/* Defines the metrics in the store, connects and starts the thread. ERR_INVALID: a setting that
+ * librdkafka refuses, or a metric that the store knows otherwise. A broker that is away is no
+ * error. */
 bool ingest_start(struct store *store, const struct ingest_options *options, struct ingest **out,
     struct err *err);
 /* Drains what was fetched, commits, stops the thread, frees. */
 void ingest_stop(struct ingest **ingest);
 
-/* One line per stream, for /metrics, /-/ready and logs. */
+/* Of one stream, for /metrics, /-/ready and logs. */
 struct stream_stats {
     struct slice name;
-    uint64_t accepted;           /* events, since the data folder began */
-    uint64_t refused[REFUSALS];  /* by reason, likewise */
+    uint64_t accepted;          /* events, since the data folder began */
+    uint64_t refused[REFUSALS]; /* by reason, likewise */
     uint64_t tombstones, bytes;
     int64_t frontier_ms, watermark_ms; /* INT64_MIN: not known yet */
-    int64_t lag_messages;        /* to the end of all partitions as last heard; -1: not known */
+    int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
     uint32_t partitions, halted;
     bool caught_up;
 };
 
 struct ingest_stats {
     uint64_t batches, commit_failures;
-    bool connected;      /* a broker has answered since the last failure */
-    char trouble[512];   /* what holds it up now, for a person; empty: nothing */
+    bool connected;             /* a broker has answered since the last failure */
+    char trouble[ERR_TEXT_MAX]; /* what holds it up now, for a person; empty: nothing */
     /* CPU and wall time by step, ns, of the ingest thread. */
     uint64_t ns_poll, ns_decode, ns_rollup, ns_commit;
 };
@@ -63,5 +64,9 @@ struct ingest_stats {
 /* Thread-safe. streams has room for n entries; returns how many there are. */
 size_t ingest_stats(
     struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n);
+
+/* Event time that every stream has passed (its watermark): blocks that end before may be sealed.
+ * INT64_MIN: not known yet. */
+int64_t ingest_passed_ms(struct ingest *ingest);
 
 #endif

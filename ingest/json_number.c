@@ -36,7 +36,8 @@ const char *json_number_scan(const char *p, const char *end, struct json_number 
         digits += fraction;
         out->fraction = fraction <= DIGITS_MAX ? (int)fraction : 0;
     }
-    out->odd = digits > DIGITS_MAX;
+    out->odd =
+        digits - (*first == '0') > DIGITS_MAX; /* a zero before the point is no digit of it */
     if (p < end && (*p == 'e' || *p == 'E')) {
         out->odd = true;
         p++;

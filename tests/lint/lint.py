@@ -125,14 +125,22 @@ def check_format(files):
 
 
 def analyse(path):
-    done = subprocess.run(["clang-tidy", "--quiet", path, "--", *FLAGS], cwd=ROOT,
+    """Findings without the analyzer's path through the code: `clang-tidy FILE -- -I. ...` shows it."""
+    known = ["-include", "base/err.h", "-include", "tests/lint/analyzer.h"]
+    flags = FLAGS + (known if path != "base/err.c" else [])
+    done = subprocess.run(["clang-tidy", "--quiet", path, "--", *flags], cwd=ROOT,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if done.returncode:
-        yield done.stdout.decode().replace(ROOT + "/", "") or done.stderr.decode()
+    out = done.stdout.decode().replace(ROOT + "/", "")
+    found = re.findall(r"^\S+:\d+:\d+: (?:error|warning): .*$", out, re.M)
+    if done.returncode and not found:
+        found = [out + done.stderr.decode()]
+    yield from found
 
 
 def check_analysis(files):
-    yield from in_parallel(analyse, [f for f in files if f.endswith(".c")])
+    # Not the unit tests: the analyzer does not know that a failed assertion ends the test.
+    sources = [f for f in files if f.endswith(".c") and not os.path.basename(f).startswith("test_")]
+    yield from in_parallel(analyse, sources)
 
 
 def in_parallel(check, files):

@@ -1,0 +1,426 @@
+#include "ingest/ingest.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "ingest/json_event.h"
+#include "ingest/kafka_source.h"
+#include "ingest/partition.h"
+#include "ingest/rollup_run.h"
+
+#define COMMIT_MS       50
+#define BATCH_EVENTS    100000
+#define POLL_RECORDS    2000
+#define POLL_MS         5
+#define DISCOVER_MS     10000 /* new partitions are looked for */
+#define RETRY_MS        2000  /* while a topic or broker is missing */
+#define METADATA_MS     1000
+#define CLOCKS_MS       500 /* clocks are committed at least so often while they move */
+#define HINT_MS         5000
+#define COMMIT_RETRY_MS 500
+#define SCRATCH_BYTES   (8u << 20)
+/* One event in so many is timed step by step: a clock read costs as much as a rollup. */
+#define TIMED_EVERY 32
+
+/*
+ * Threads: the ingest thread owns everything but `shared`, which `lock` guards: a copy of the
+ * statistics for whoever asks, renewed with every batch.
+ */
+struct ingest {
+    struct store *store;
+    const struct streams *streams;
+    uint32_t commit_ms, batch_events;
+    struct kafka_source *source;
+    struct rollup_runner *runner;
+    struct json_decoder **decoders; /* by stream */
+    struct arena scratch;
+    struct kafka_record records[POLL_RECORDS];
+    struct event event;
+    struct stream_stats *streams_now; /* by stream */
+    struct ingest_stats now;
+    uint64_t events; /* seen in this run, to pick the timed ones */
+    size_t batch;    /* events of the open batch */
+    int64_t batch_ms, discover_ms, hint_ms, clocks_ms;
+    char trouble[ERR_TEXT_MAX]; /* of commits */
+    pthread_t thread;
+    atomic_bool stop;
+    _Atomic int64_t passed_ms;
+    pthread_mutex_t lock;
+    struct {
+        struct ingest_stats stats;
+        struct stream_stats *streams;
+    } shared;
+};
+
+/* ---- one event ---- */
+
+static enum refusal judge_time(const struct kafka_record *r, const struct event *event)
+{
+    const struct contract *c = event->contract;
+    int64_t arrival = c->arrival_partition ? r->partition->newest_ms : r->timestamp_ms;
+    return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
+}
+
+static enum refusal take_event(struct ingest *in, const struct kafka_record *r, bool timed)
+{
+    size_t stream = r->partition->stream;
+    int64_t t0 = timed ? clock_mono_ns() : 0;
+    enum refusal why = json_decode(in->decoders[stream], r->value, &in->scratch, &in->event, NULL);
+    if (!why)
+        why = judge_time(r, &in->event);
+    int64_t t1 = timed ? clock_mono_ns() : 0;
+    if (!why)
+        why = rollup_runner_event(in->runner, stream, &in->event);
+    if (timed) {
+        in->now.ns_decode += (uint64_t)(t1 - t0) * TIMED_EVERY;
+        in->now.ns_rollup += (uint64_t)(clock_mono_ns() - t1) * TIMED_EVERY;
+    }
+    if (!why && in->event.time_ms > r->partition->newest_ms)
+        r->partition->newest_ms = in->event.time_ms;
+    return why;
+}
+
+static void take_record(struct ingest *in, const struct kafka_record *r)
+{
+    struct tally *tally = &r->partition->tally;
+    if (!r->value.ptr) {
+        tally->tombstones++;
+        return;
+    }
+    enum refusal why = r->value.len > EVENT_BYTES_MAX
+                           ? REFUSED_MALFORMED
+                           : take_event(in, r, in->events++ % TIMED_EVERY == 0);
+    if (why)
+        tally->refused[why]++;
+    else
+        tally->accepted++;
+    tally->bytes += r->value.len;
+    if (in->scratch.used_bytes > SCRATCH_BYTES / 2)
+        arena_reset(&in->scratch);
+}
+
+/* ---- clocks ---- */
+
+/* The partitions of the stream, others left out; without halted ones when running. */
+static size_t stream_partitions(
+    struct ingest *in, size_t stream, bool running, const struct partition **out)
+{
+    struct partition *const *all;
+    size_t n = kafka_source_partitions(in->source, &all), m = 0;
+    for (size_t i = 0; i < n; i++)
+        if (all[i]->stream == stream && !(running && all[i]->halted))
+            out[m++] = all[i];
+    return m;
+}
+
+static void sum_partitions(
+    const struct partition *const *partitions, size_t n, struct stream_stats *out)
+{
+    struct tally sum = {0};
+    out->caught_up = n > 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct partition *p = partitions[i];
+        int64_t next = p->next < 0 ? 0 : p->next;
+        tally_add(&sum, &p->tally);
+        out->halted += p->halted;
+        out->caught_up = out->caught_up && p->caught_up;
+        if (p->end < 0 || out->lag_messages < 0)
+            out->lag_messages = -1;
+        else
+            out->lag_messages += p->end > next ? p->end - next : 0;
+    }
+    out->partitions = (uint32_t)n;
+    out->accepted = sum.accepted;
+    out->tombstones = sum.tombstones;
+    out->bytes = sum.bytes;
+    memcpy(out->refused, sum.refused, sizeof out->refused);
+}
+
+static void refresh_streams(struct ingest *in, int64_t now_ms)
+{
+    struct partition *const *all;
+    const struct partition **mine =
+        xcalloc(kafka_source_partitions(in->source, &all), sizeof(void *));
+    int64_t least = INT64_MAX;
+    for (size_t s = 0; s < in->streams->n_streams; s++) {
+        const struct stream *stream = &in->streams->streams[s];
+        struct stream_stats *out = &in->streams_now[s];
+        int64_t frontier, passed;
+        *out = (struct stream_stats){
+            .name = stream->name, .frontier_ms = INT64_MIN, .watermark_ms = INT64_MIN};
+        size_t n = stream_partitions(in, s, false, mine);
+        sum_partitions(mine, n, out);
+        /* A topic that is not known yet may hold anything. */
+        if (kafka_source_knows(in->source, s))
+            partitions_clocks(mine, n, now_ms, stream->watermark_bound_ms, stream->idle_after_ms,
+                &out->frontier_ms, &out->watermark_ms);
+        n = stream_partitions(in, s, true, mine);
+        partitions_clocks(
+            mine, n, now_ms, stream->watermark_bound_ms, stream->idle_after_ms, &frontier, &passed);
+        if (n && passed < least)
+            least = passed;
+    }
+    free(mine);
+    atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
+}
+
+static void share(struct ingest *in)
+{
+    in->now.connected = kafka_source_connected(in->source);
+    snprintf(in->now.trouble, sizeof in->now.trouble, "%s",
+        in->trouble[0] ? in->trouble : kafka_source_trouble(in->source));
+    mutex_lock(&in->lock);
+    in->shared.stats = in->now;
+    memcpy(in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
+    mutex_unlock(&in->lock);
+}
+
+/* ---- commit ---- */
+
+static void write_sources(struct ingest *in, struct txn *txn)
+{
+    struct partition *const *all;
+    struct buf state;
+    size_t n = kafka_source_partitions(in->source, &all);
+    buf_init(&state, SOURCE_STATE_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (!all[i]->dirty)
+            continue;
+        buf_clear(&state);
+        tally_encode(&all[i]->tally, &state);
+        txn_source(
+            txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
+    }
+    buf_fini(&state);
+}
+
+static void write_clocks(struct ingest *in, struct txn *txn)
+{
+    for (size_t s = 0; s < in->streams->n_streams; s++) {
+        const struct stream_stats *x = &in->streams_now[s];
+        if (x->frontier_ms != INT64_MIN || x->watermark_ms != INT64_MIN)
+            txn_clock(txn, x->name, x->frontier_ms, x->watermark_ms);
+    }
+}
+
+static void mark_clean(struct ingest *in)
+{
+    struct partition *const *all;
+    size_t n = kafka_source_partitions(in->source, &all);
+    for (size_t i = 0; i < n; i++)
+        all[i]->dirty = false;
+}
+
+/* Tries until it works, the store has failed for good, or the ingestion is to stop. */
+static bool commit_until_done(struct ingest *in, struct txn **txn)
+{
+    struct err err;
+    while (!txn_commit(txn, NULL, &err)) {
+        if (strcmp(in->trouble, err.text) != 0)
+            log_error("ingestion stands still: %s", err.text);
+        snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
+        in->now.commit_failures++;
+        share(in);
+        struct store_stats stats;
+        store_stats(in->store, &stats);
+        if (stats.failed || atomic_load(&in->stop)) {
+            txn_abort(txn);
+            return false;
+        }
+        clock_sleep_ms(COMMIT_RETRY_MS);
+    }
+    if (in->trouble[0])
+        log_info("ingestion goes on");
+    in->trouble[0] = 0;
+    return true;
+}
+
+/* False: nothing more can be committed in this run. */
+static bool commit_batch(struct ingest *in, int64_t now_ms)
+{
+    struct err err;
+    int64_t t0 = clock_mono_ns();
+    refresh_streams(in, now_ms);
+    struct txn *txn = txn_begin(in->store);
+    if (!rollup_runner_write(in->runner, txn, &err)) {
+        log_error("ingestion stops: %s", err.text);
+        snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
+        txn_abort(&txn);
+        share(in);
+        return false;
+    }
+    write_sources(in, txn);
+    write_clocks(in, txn);
+    if (!commit_until_done(in, &txn))
+        return false;
+    mark_clean(in);
+    rollup_runner_clear(in->runner);
+    in->now.batches += in->batch > 0;
+    in->batch = 0;
+    in->clocks_ms = now_ms;
+    in->now.ns_commit += (uint64_t)(clock_mono_ns() - t0);
+    share(in);
+    return true;
+}
+
+/* ---- the thread ---- */
+
+static void partition_found(void *ctx, struct partition *p)
+{
+    struct ingest *in = ctx;
+    struct source_state state;
+    if (!store_source(in->store, slice_from(p->name), &state))
+        return;
+    p->next = state.next;
+    p->newest_ms = state.newest_ms;
+    if (!tally_decode(slice_of(state.state, state.state_len), &p->tally))
+        log_warn("source %s: its counts do not read; they begin anew", p->name);
+    log_info("source %s: from offset %" PRId64, p->name, p->next);
+}
+
+static void discover(struct ingest *in, int64_t now_ms)
+{
+    if (now_ms < in->discover_ms)
+        return;
+    bool all = kafka_source_discover(in->source, METADATA_MS, now_ms, partition_found, in);
+    in->discover_ms = now_ms + (all ? DISCOVER_MS : RETRY_MS);
+}
+
+static void read_some(struct ingest *in, int64_t now_ms)
+{
+    int64_t t0 = clock_mono_ns();
+    size_t n = kafka_source_poll(in->source, POLL_MS, now_ms, in->records, POLL_RECORDS);
+    in->now.ns_poll += (uint64_t)(clock_mono_ns() - t0);
+    if (n && in->batch == 0)
+        in->batch_ms = now_ms;
+    for (size_t i = 0; i < n; i++)
+        take_record(in, &in->records[i]);
+    in->batch += n;
+}
+
+static bool batch_is_due(const struct ingest *in, int64_t now_ms)
+{
+    if (in->batch >= in->batch_events || (in->batch && now_ms - in->batch_ms >= in->commit_ms))
+        return true;
+    return in->batch == 0 && now_ms - in->clocks_ms >= CLOCKS_MS;
+}
+
+static void *run(void *arg)
+{
+    struct ingest *in = arg;
+    bool ok = true;
+    while (ok && !atomic_load(&in->stop)) {
+        int64_t now_ms = clock_now_ms();
+        discover(in, now_ms);
+        read_some(in, now_ms);
+        now_ms = clock_now_ms();
+        if (batch_is_due(in, now_ms))
+            ok = commit_batch(in, now_ms);
+        if (now_ms - in->hint_ms >= HINT_MS) {
+            kafka_source_hint(in->source);
+            in->hint_ms = now_ms;
+        }
+    }
+    if (ok && in->batch)
+        commit_batch(in, clock_now_ms());
+    kafka_source_hint(in->source);
+    return NULL;
+}
+
+/* Metrics are known to the store before the first event, and a config that does not fit is refused.
+ */
+static bool define_metrics(struct ingest *in, struct err *err)
+{
+    struct txn *txn = txn_begin(in->store);
+    uint32_t id;
+    for (size_t i = 0; i < in->streams->n_rollups; i++)
+        if (!txn_metric(txn, &in->streams->rollups[i].def, &id, err)) {
+            txn_abort(&txn);
+            return false;
+        }
+    if (txn_commit(&txn, NULL, err))
+        return true;
+    /* A full disk may get room again: the first batch defines them then. */
+    txn_abort(&txn);
+    return err->code == ERR_NO_SPACE;
+}
+
+static void free_all(struct ingest *in)
+{
+    kafka_source_free(&in->source);
+    rollup_runner_free(&in->runner);
+    for (size_t i = 0; in->decoders && i < in->streams->n_streams; i++)
+        json_decoder_free(&in->decoders[i]);
+    arena_fini(&in->scratch);
+    free(in->decoders);
+    free(in->streams_now);
+    free(in->shared.streams);
+    pthread_mutex_destroy(&in->lock);
+    free(in);
+}
+
+bool ingest_start(
+    struct store *store, const struct ingest_options *options, struct ingest **out, struct err *err)
+{
+    struct ingest *in = xcalloc(1, sizeof *in);
+    size_t n = options->streams->n_streams;
+    *out = NULL;
+    in->store = store;
+    in->streams = options->streams;
+    in->commit_ms = options->commit_ms ? options->commit_ms : COMMIT_MS;
+    in->batch_events = options->batch_events ? options->batch_events : BATCH_EVENTS;
+    in->passed_ms = INT64_MIN;
+    mutex_init(&in->lock);
+    arena_init(&in->scratch, SCRATCH_BYTES);
+    in->streams_now = xcalloc(n, sizeof *in->streams_now);
+    in->shared.streams = xcalloc(n, sizeof *in->shared.streams);
+    in->decoders = xcalloc(n, sizeof(void *));
+    if (!define_metrics(in, err) || !kafka_source_new(options, &in->source, err)) {
+        free_all(in);
+        return false;
+    }
+    in->runner = rollup_runner_new(in->streams);
+    for (size_t i = 0; i < n; i++)
+        in->decoders[i] = json_decoder_new(&in->streams->streams[i].contract);
+    refresh_streams(in, 0);
+    share(in);
+    thread_start(&in->thread, "ingest", run, in);
+    *out = in;
+    return true;
+}
+
+void ingest_stop(struct ingest **ingest)
+{
+    struct ingest *in = *ingest;
+    *ingest = NULL;
+    if (!in)
+        return;
+    atomic_store(&in->stop, true);
+    thread_join(in->thread);
+    free_all(in);
+}
+
+size_t ingest_stats(
+    struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n)
+{
+    size_t have = ingest->streams->n_streams;
+    mutex_lock(&ingest->lock);
+    *out = ingest->shared.stats;
+    memcpy(streams, ingest->shared.streams, (n < have ? n : have) * sizeof *streams);
+    mutex_unlock(&ingest->lock);
+    return have;
+}
+
+int64_t ingest_passed_ms(struct ingest *ingest)
+{
+    return atomic_load(&ingest->passed_ms);
+}

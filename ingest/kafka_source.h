@@ -1,0 +1,60 @@
+/*
+ * The Kafka side of the ingestion: a consumer that is assigned partitions at our own positions. It
+ * joins no group; what it commits to the broker is a hint for lag tools. One thread uses a source.
+ */
+#ifndef INGEST_KAFKA_SOURCE_H
+#define INGEST_KAFKA_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ingest/ingest.h"
+#include "ingest/partition.h"
+
+struct kafka_source;
+
+struct kafka_record {
+    struct partition *partition;
+    int64_t offset;
+    int64_t timestamp_ms; /* of the record; INT64_MIN: it has none */
+    struct slice value;   /* ptr NULL: a tombstone */
+};
+
+/* ERR_INVALID: a setting that librdkafka does not know or take; the text is librdkafka's. Does not
+ * connect yet. */
+bool kafka_source_new(
+    const struct ingest_options *options, struct kafka_source **out, struct err *err);
+void kafka_source_free(struct kafka_source **source);
+
+/* Called for a partition that is seen for the first time: fills next, newest_ms and tally from the
+ * store. */
+typedef void partition_found_f(void *ctx, struct partition *partition);
+
+/* Asks for the partitions of all topics, waiting at most wait_ms, and assigns those that can be
+ * read. What cannot be had now (a broker that is away, a topic that does not exist) is tried again
+ * with the next call. Returns whether every topic was found. */
+bool kafka_source_discover(
+    struct kafka_source *source, int wait_ms, int64_t now_ms, partition_found_f *found, void *ctx);
+
+/* Whether the partitions of all topics of the stream are known. */
+bool kafka_source_knows(const struct kafka_source *source, size_t stream);
+
+/* Fills at most max records, in offset order per partition, waiting at most wait_ms for the first.
+ * They are borrowed until the next call. Records that were read before are left out. A partition
+ * whose position is gone from the log is halted. */
+size_t kafka_source_poll(
+    struct kafka_source *source, int wait_ms, int64_t now_ms, struct kafka_record *out, size_t max);
+
+/* All partitions, in order of discovery; stable addresses. */
+size_t kafka_source_partitions(struct kafka_source *source, struct partition *const **out);
+
+/* Tells the broker our positions, without waiting. */
+void kafka_source_hint(struct kafka_source *source);
+
+/* What holds it up now, for a person; "" when nothing does. */
+const char *kafka_source_trouble(const struct kafka_source *source);
+bool kafka_source_connected(const struct kafka_source *source);
+
+#endif

@@ -1,0 +1,385 @@
+#include "ingest/rollup_run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/checksum.h"
+#include "base/ensure.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+#define NONE    UINT32_MAX
+#define KEY_MAX (ROLLUP_LABELS_MAX * (FIELD_STRING_MAX + 8))
+
+/* A label set of a rollup. */
+struct slot {
+    struct hash128 hash;
+    struct labels labels; /* in runner->labels */
+    uint32_t series;      /* NONE until it is written the first time */
+    uint32_t newest;      /* the accumulator that was used last, of this batch, or NONE */
+    uint64_t batch;       /* for which `newest` holds */
+};
+
+struct accumulator {
+    uint32_t rollup, slot;
+    int64_t end;
+    union {
+        int128 amount;
+        struct gauge_cell gauge;
+        struct {
+            int128 sum;
+            struct hist_bucket *buckets; /* by key; in runner->buckets */
+            uint32_t n, cap;
+        } hist;
+    } u;
+};
+
+/* What pass one found out about one rollup and the event. */
+struct pending {
+    uint32_t rollup, slot;
+    int64_t value;
+};
+
+struct rollup_state {
+    const struct rollup *def;
+    uint32_t metric;
+    bool defined; /* metric is valid */
+    struct slot *slots;
+    size_t n_slots, slots_cap;
+    struct map map; /* hash to slot */
+};
+
+struct rollup_runner {
+    const struct streams *streams;
+    struct rollup_state
+        *rollups; /* those of a stream side by side: of_stream[s] .. of_stream[s + 1] */
+    uint32_t *of_stream;
+    struct pending *pending;
+    struct arena labels;
+    /* of the batch */
+    uint64_t batch;
+    struct arena buckets;
+    struct accumulator *accumulators;
+    size_t n_accumulators, accumulators_cap;
+    struct map windows; /* (rollup, slot, end) to accumulator */
+    char *key;
+};
+
+int64_t window_end(int64_t t_ms, int64_t every_ms)
+{
+    int64_t rest = t_ms % every_ms;
+    if (rest == 0)
+        return t_ms;
+    return rest > 0 ? t_ms - rest + every_ms : t_ms - rest;
+}
+
+struct rollup_runner *rollup_runner_new(const struct streams *streams)
+{
+    struct rollup_runner *r = xcalloc(1, sizeof *r);
+    size_t n = 0;
+    r->streams = streams;
+    r->rollups = xcalloc(streams->n_rollups, sizeof *r->rollups);
+    r->of_stream = xcalloc(streams->n_streams + 1, sizeof *r->of_stream);
+    r->pending = xcalloc(streams->n_rollups, sizeof *r->pending);
+    r->key = xmalloc(KEY_MAX);
+    r->batch = 1;
+    arena_init(&r->labels, 0);
+    arena_init(&r->buckets, 0);
+    for (size_t s = 0; s < streams->n_streams; s++) {
+        r->of_stream[s] = (uint32_t)n;
+        for (size_t i = 0; i < streams->n_rollups; i++)
+            if (streams->rollups[i].stream == (int)s)
+                r->rollups[n++] = (struct rollup_state){.def = &streams->rollups[i]};
+    }
+    r->of_stream[streams->n_streams] = (uint32_t)n;
+    return r;
+}
+
+void rollup_runner_free(struct rollup_runner **runner)
+{
+    struct rollup_runner *r = *runner;
+    *runner = NULL;
+    if (!r)
+        return;
+    for (size_t i = 0; i < r->of_stream[r->streams->n_streams]; i++) {
+        free(r->rollups[i].slots);
+        map_fini(&r->rollups[i].map);
+    }
+    free(r->rollups);
+    free(r->of_stream);
+    free(r->pending);
+    free(r->accumulators);
+    free(r->key);
+    map_fini(&r->windows);
+    arena_fini(&r->labels);
+    arena_fini(&r->buckets);
+    free(r);
+}
+
+/* ---- label sets ---- */
+
+/* The text of a label's value; numbers without trailing zeros behind the point. */
+static struct slice label_text(const struct expr *expr, const struct field_value *v, char tmp[32])
+{
+    int digits = expr_digits(expr);
+    if (expr_type(expr) == EXPR_STRING)
+        return v->str;
+    if (expr_type(expr) == EXPR_BOOL)
+        return v->num ? SLICE("true") : SLICE("false");
+    int64_t scale = pow10_int(digits);
+    int64_t whole = v->num / scale, rest = v->num % scale;
+    int n = snprintf(tmp, 32, "%s%" PRId64, v->num < 0 && whole == 0 ? "-" : "", whole);
+    if (rest) {
+        n += snprintf(tmp + n, 32 - (size_t)n, ".%0*" PRId64, digits, rest < 0 ? -rest : rest);
+        while (tmp[n - 1] == '0')
+            n--;
+    }
+    return slice_of(tmp, (size_t)n);
+}
+
+struct label_values {
+    struct slice values[ROLLUP_LABELS_MAX];
+    char numbers[ROLLUP_LABELS_MAX][32];
+};
+
+/* Label values of the event; an absent or empty one is {.., 0}: the label is left out. */
+static enum expr_result eval_labels(
+    const struct rollup *def, const struct event *event, struct label_values *out)
+{
+    for (size_t i = 0; i < def->n_labels; i++) {
+        struct field_value v;
+        enum expr_result rc = expr_eval(def->labels[i].value, event, &v);
+        if (rc == EXPR_RANGE)
+            return rc;
+        out->values[i] = rc == EXPR_ABSENT ? (struct slice){"", 0}
+                                           : label_text(def->labels[i].value, &v, out->numbers[i]);
+    }
+    return EXPR_OK;
+}
+
+static struct hash128 hash_labels(
+    struct rollup_runner *r, const struct rollup *def, const struct label_values *v)
+{
+    char *p = r->key;
+    for (size_t i = 0; i < def->n_labels; i++) {
+        uint32_t len = (uint32_t)v->values[i].len;
+        ensure((size_t)(p - r->key) + sizeof len + len <= KEY_MAX);
+        memcpy(p, &len, sizeof len);
+        p += sizeof len;
+        if (len)
+            memcpy(p, v->values[i].ptr, len);
+        p += len;
+    }
+    return hash128(r->key, (size_t)(p - r->key));
+}
+
+static bool slot_matches(const void *ctx, const void *key, uint32_t id)
+{
+    const struct rollup_state *s = ctx;
+    return hash128_eq(s->slots[id].hash, *(const struct hash128 *)key);
+}
+
+static struct labels keep_labels(
+    struct rollup_runner *r, const struct rollup *def, const struct label_values *v)
+{
+    struct label l[ROLLUP_LABELS_MAX + 1];
+    size_t n = 0;
+    l[n++] = (struct label){SLICE(LABEL_METRIC_NAME), def->def.name};
+    for (size_t i = 0; i < def->n_labels; i++)
+        l[n++] = (struct label){def->labels[i].name, v->values[i]};
+    ensure(labels_sort(l, &n)); /* the config has checked the names */
+    return labels_copy(&r->labels, (struct labels){l, n});
+}
+
+static uint32_t find_slot(
+    struct rollup_runner *r, struct rollup_state *s, const struct label_values *v)
+{
+    struct hash128 hash = hash_labels(r, s->def, v);
+    uint32_t id = map_find(&s->map, hash.lo, slot_matches, s, &hash);
+    if (id != MAP_NONE)
+        return id;
+    id = (uint32_t)s->n_slots;
+    GROW(s->slots, s->slots_cap, s->n_slots + 1);
+    s->slots[s->n_slots++] =
+        (struct slot){.hash = hash, .labels = keep_labels(r, s->def, v), .series = NONE};
+    map_insert(&s->map, hash.lo, id);
+    return id;
+}
+
+/* ---- accumulators ---- */
+
+struct window_key {
+    uint32_t rollup, slot;
+    int64_t end;
+};
+
+static bool window_matches(const void *ctx, const void *key, uint32_t id)
+{
+    const struct rollup_runner *r = ctx;
+    const struct window_key *k = key;
+    const struct accumulator *a = &r->accumulators[id];
+    return a->slot == k->slot && a->end == k->end && a->rollup == k->rollup;
+}
+
+static uint64_t window_hash(const struct window_key *k)
+{
+    uint64_t h = ((uint64_t)k->rollup << 32 | k->slot) * 0x9e3779b97f4a7c15u;
+    h ^= (uint64_t)k->end * 0xc2b2ae3d27d4eb4fu;
+    return h ^ h >> 31;
+}
+
+/* The accumulator of a window; *fresh when the event is its first. */
+static struct accumulator *accumulator_of(
+    struct rollup_runner *r, uint32_t rollup, uint32_t slot_id, int64_t end, bool *fresh)
+{
+    struct slot *slot = &r->rollups[rollup].slots[slot_id];
+    *fresh = false;
+    if (slot->batch == r->batch && r->accumulators[slot->newest].end == end)
+        return &r->accumulators[slot->newest];
+    struct window_key key = {rollup, slot_id, end};
+    uint64_t hash = window_hash(&key);
+    uint32_t id = map_find(&r->windows, hash, window_matches, r, &key);
+    if (id == MAP_NONE) {
+        *fresh = true;
+        id = (uint32_t)r->n_accumulators;
+        GROW(r->accumulators, r->accumulators_cap, r->n_accumulators + 1);
+        r->accumulators[r->n_accumulators++] =
+            (struct accumulator){.rollup = rollup, .slot = slot_id, .end = end};
+        map_insert(&r->windows, hash, id);
+    }
+    slot->newest = id;
+    slot->batch = r->batch;
+    return &r->accumulators[id];
+}
+
+static void add_bucket(struct rollup_runner *r, struct accumulator *a, int32_t key)
+{
+    struct hist_bucket *b = a->u.hist.buckets;
+    uint32_t at = a->u.hist.n;
+    while (at > 0 && b[at - 1].key > key)
+        at--;
+    if (at > 0 && b[at - 1].key == key) {
+        b[at - 1].count++;
+        return;
+    }
+    if (a->u.hist.n == a->u.hist.cap) {
+        a->u.hist.cap = a->u.hist.cap ? a->u.hist.cap * 2 : 4;
+        b = arena_array(&r->buckets, a->u.hist.cap, sizeof *b);
+        if (a->u.hist.n)
+            memcpy(b, a->u.hist.buckets, a->u.hist.n * sizeof *b);
+        a->u.hist.buckets = b;
+    }
+    memmove(b + at + 1, b + at, (a->u.hist.n - at) * sizeof *b);
+    b[at] = (struct hist_bucket){key, 1};
+    a->u.hist.n++;
+}
+
+static void accumulate(struct rollup_runner *r, const struct pending *p, int64_t time_ms)
+{
+    const struct metric_def *def = &r->rollups[p->rollup].def->def;
+    bool fresh;
+    struct accumulator *a =
+        accumulator_of(r, p->rollup, p->slot, window_end(time_ms, def->every_ms), &fresh);
+    if (def->kind == KIND_GAUGE) {
+        struct gauge_cell c = {p->value, time_ms, p->value, p->value, p->value, 1};
+        if (fresh)
+            a->u.gauge = c;
+        else
+            gauge_cell_merge(&a->u.gauge, &c);
+    } else if (def->kind == KIND_HISTOGRAM) {
+        a->u.hist.sum += p->value;
+        add_bucket(r, a, hist_bucket_key(p->value, def->digits, def->schema));
+    } else {
+        a->u.amount += p->value;
+    }
+}
+
+/* Whether the event counts in the rollup; then *p says as what. */
+static enum expr_result evaluate(
+    struct rollup_runner *r, uint32_t rollup, const struct event *event, struct pending *p)
+{
+    struct rollup_state *s = &r->rollups[rollup];
+    struct label_values labels;
+    struct field_value v = {.num = 1};
+    enum expr_result rc;
+    if (s->def->when) {
+        rc = expr_eval(s->def->when, event, &v);
+        if (rc != EXPR_OK)
+            return rc;
+        if (!v.num)
+            return EXPR_ABSENT;
+    }
+    v.num = 1;
+    rc = s->def->value ? expr_eval(s->def->value, event, &v) : EXPR_OK;
+    if (rc != EXPR_OK)
+        return rc;
+    rc = eval_labels(s->def, event, &labels);
+    if (rc != EXPR_OK)
+        return rc;
+    *p = (struct pending){rollup, find_slot(r, s, &labels), v.num};
+    return EXPR_OK;
+}
+
+enum refusal rollup_runner_event(
+    struct rollup_runner *runner, size_t stream, const struct event *event)
+{
+    size_t n = 0;
+    for (uint32_t i = runner->of_stream[stream]; i < runner->of_stream[stream + 1]; i++) {
+        enum expr_result rc = evaluate(runner, i, event, &runner->pending[n]);
+        if (rc == EXPR_RANGE)
+            return REFUSED_RANGE;
+        n += rc == EXPR_OK;
+    }
+    for (size_t i = 0; i < n; i++)
+        accumulate(runner, &runner->pending[i], event->time_ms);
+    return REFUSED_NOT;
+}
+
+/* ---- writing ---- */
+
+static bool write_one(
+    struct rollup_runner *r, const struct accumulator *a, struct txn *txn, struct err *err)
+{
+    struct rollup_state *s = &r->rollups[a->rollup];
+    struct slot *slot = &s->slots[a->slot];
+    if (!s->defined) {
+        if (!txn_metric(txn, &s->def->def, &s->metric, err))
+            return false;
+        s->defined = true;
+    }
+    if (slot->series == NONE && !txn_series(txn, s->metric, slot->labels, &slot->series, err))
+        return err_wrap(err, "rollup %.*s", SLICE_FMT(s->def->def.name));
+    if (s->def->def.kind == KIND_GAUGE) {
+        txn_gauge(txn, slot->series, a->end, &a->u.gauge);
+    } else if (s->def->def.kind == KIND_HISTOGRAM) {
+        struct hist_cell cell = {a->u.hist.sum, a->u.hist.n, a->u.hist.buckets};
+        txn_histogram(txn, slot->series, a->end, &cell);
+    } else if (a->u.amount != 0) {
+        txn_add(txn, slot->series, a->end, a->u.amount);
+    }
+    return true;
+}
+
+bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct err *err)
+{
+    for (size_t i = 0; i < runner->n_accumulators; i++)
+        if (!write_one(runner, &runner->accumulators[i], txn, err))
+            return false;
+    return true;
+}
+
+void rollup_runner_clear(struct rollup_runner *runner)
+{
+    runner->batch++;
+    runner->n_accumulators = 0;
+    arena_reset(&runner->buckets);
+    map_clear(&runner->windows);
+}
+
+size_t rollup_runner_cells(const struct rollup_runner *runner)
+{
+    return runner->n_accumulators;
+}

@@ -1,0 +1,42 @@
+/*
+ * Rollups at work: events of one batch to cells. One thread uses a runner.
+ *
+ * An event is either counted in all rollups of its stream or, when a value does not fit, in none
+ * and refused. Label sets are kept by 128-bit hash and resolved to series when the batch is
+ * written; accumulators, one per series and window, live until then:
+ *
+ *     event -> label set -> slot -> (window end) -> accumulator -> cell of the transaction
+ */
+#ifndef INGEST_ROLLUP_RUN_H
+#define INGEST_ROLLUP_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ingest/rollup.h"
+#include "store/store.h"
+
+struct rollup_runner;
+
+/* The streams outlive the runner. */
+struct rollup_runner *rollup_runner_new(const struct streams *streams);
+void rollup_runner_free(struct rollup_runner **runner);
+
+/* Counts an event of the stream. REFUSED_RANGE: a value does not fit; nothing was counted. */
+enum refusal rollup_runner_event(
+    struct rollup_runner *runner, size_t stream, const struct event *event);
+
+/* Puts the batch's cells, and what they need to be defined, into the transaction. ERR_INVALID: the
+ * store knows a metric otherwise; ERR_LIMIT: a series that the store refuses. */
+bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct err *err);
+/* Forgets the batch, once it is committed (or given up). */
+void rollup_runner_clear(struct rollup_runner *runner);
+/* Cells of the batch so far. */
+size_t rollup_runner_cells(const struct rollup_runner *runner);
+
+/* The end of the window (end - every_ms, end] that t_ms lies in. */
+int64_t window_end(int64_t t_ms, int64_t every_ms);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * Produces the lines of standard input to Kafka, in their order:
+ *
+ *     TOPIC <tab> PARTITION <tab> TIMESTAMP_MS <tab> KEY <tab> PAYLOAD
+ *
+ * PARTITION -1 chooses by the key. A line without PAYLOAD is a tombstone. A line "!flush" waits
+ * until everything before it is acknowledged and says "flushed N"; "!batch N" changes the greatest
+ * number of messages of a batch (by a new producer, after a flush).
+ *
+ *     produce BROKERS [CODEC [MESSAGES_PER_BATCH]]
+ *
+ * Exit status 1 when a message was not acknowledged.
+ */
+#include <errno.h>
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FLUSH_MS 60000
+
+struct producer {
+    const char *brokers, *codec;
+    rd_kafka_t *rk;
+    uint64_t acknowledged, failed;
+};
+
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    struct producer *p = opaque;
+    (void)rk;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        p->acknowledged++;
+        return;
+    }
+    if (p->failed++ == 0)
+        fprintf(stderr, "produce: %s\n", rd_kafka_err2str(message->err));
+}
+
+static bool producer_open(struct producer *p, const char *batch)
+{
+    /* One request in flight keeps the order of a partition. */
+    const char *settings[][2] = {
+        {"bootstrap.servers", p->brokers},
+        {"compression.codec", p->codec},
+        {"batch.num.messages", batch},
+        {"linger.ms", "5"},
+        {"max.in.flight.requests.per.connection", "1"},
+        {"message.timeout.ms", "30000"},
+        {"queue.buffering.max.messages", "1000000"},
+        {"log_level", "3"},
+    };
+    char text[512];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], text, sizeof text)) {
+            fprintf(stderr, "produce: %s\n", text);
+            rd_kafka_conf_destroy(conf);
+            return false;
+        }
+    }
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_opaque(conf, p);
+    p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    if (!p->rk)
+        fprintf(stderr, "produce: %s\n", text);
+    return p->rk != NULL;
+}
+
+static bool producer_flush(struct producer *p)
+{
+    return rd_kafka_flush(p->rk, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && p->failed == 0;
+}
+
+/* Splits the line at its first four tabs. False: a field is missing or is no number. */
+static bool produce_line(struct producer *p, char *line)
+{
+    char *field[5] = {line}, *end;
+    int n = 1;
+    for (char *tab; n < 5 && (tab = strchr(field[n - 1], '\t')); n++) {
+        *tab = '\0';
+        field[n] = tab + 1;
+    }
+    if (n < 4)
+        return false;
+    int32_t partition = (int32_t)strtol(field[1], &end, 10);
+    if (*end)
+        return false;
+    int64_t timestamp = strtoll(field[2], &end, 10);
+    if (*end)
+        return false;
+    char *payload = n == 5 ? field[4] : NULL;
+    size_t len = payload ? strlen(payload) : 0;
+    for (;;) {
+        rd_kafka_resp_err_t error = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(field[0]),
+            RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_TIMESTAMP(timestamp),
+            RD_KAFKA_V_KEY(field[3], strlen(field[3])), RD_KAFKA_V_VALUE(payload, len),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+            return true;
+        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            fprintf(stderr, "produce: %s\n", rd_kafka_err2str(error));
+            return false;
+        }
+        rd_kafka_poll(p->rk, 100);
+    }
+}
+
+static bool command(struct producer *p, const char *line)
+{
+    if (!producer_flush(p))
+        return false;
+    if (strncmp(line, "!batch ", 7) == 0) {
+        rd_kafka_destroy(p->rk);
+        return producer_open(p, line + 7);
+    }
+    printf("flushed %llu\n", (unsigned long long)p->acknowledged);
+    fflush(stdout);
+    return strcmp(line, "!flush") == 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct producer p = {.codec = argc > 2 ? argv[2] : "lz4"};
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    if (argc < 2 || argc > 4) {
+        fprintf(stderr, "usage: produce BROKERS [CODEC [MESSAGES_PER_BATCH]]\n");
+        return 2;
+    }
+    p.brokers = argv[1];
+    bool ok = producer_open(&p, argc > 3 ? argv[3] : "10000");
+    for (uint64_t number = 1; ok && (len = getline(&line, &cap, stdin)) > 0; number++) {
+        if (line[len - 1] == '\n')
+            line[len - 1] = '\0';
+        ok = line[0] == '!' ? command(&p, line) : produce_line(&p, line);
+        if (!ok)
+            fprintf(stderr, "produce: line %llu failed\n", (unsigned long long)number);
+        if (ok && number % 1000 == 0)
+            rd_kafka_poll(p.rk, 0);
+    }
+    ok = ok && producer_flush(&p);
+    if (ok)
+        printf("produced %llu\n", (unsigned long long)p.acknowledged);
+    if (p.rk)
+        rd_kafka_destroy(p.rk);
+    free(line);
+    return ok ? 0 : 1;
+}
