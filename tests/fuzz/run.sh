@@ -15,6 +15,10 @@ for target in "$folder"/fuzz_*; do
     found=$folder/found/$noun
     mkdir -p "$found"
     echo "fuzz: $noun, $seconds s"
-    "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-        -artifact_prefix="$found/crash-" -verbosity=0 "$found" "tests/fuzz/corpus/$noun"
+    # The corpus is only read: libFuzzer writes to the first folder.
+    if ! "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
+        -artifact_prefix="$found/crash-" "$found" "tests/fuzz/corpus/$noun" >"$found.log" 2>&1; then
+        tail -n 60 "$found.log" >&2
+        exit 1
+    fi
 done
