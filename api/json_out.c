@@ -1,6 +1,6 @@
 #include "api/json_out.h"
 
-#include <stdio.h>
+#include <math.h>
 
 #include "base/number.h"
 #include "store/cell.h"
@@ -151,8 +151,8 @@ static void custom_buckets(struct buf *out, bool *any, const struct hist *h)
     for (uint32_t i = 0; i < h->n_positive; i++) {
         int32_t at = h->positive[i].index;
         bool inside = at >= 0 && (uint32_t)at < h->n_bounds;
-        double lower = at > 0 && (uint32_t)at <= h->n_bounds ? h->bounds[at - 1] : -1.0 / 0.0;
-        bucket(out, any, at == 0 ? CLOSED : OPEN_LEFT, lower, inside ? h->bounds[at] : 1.0 / 0.0,
+        double lower = at > 0 && (uint32_t)at <= h->n_bounds ? h->bounds[at - 1] : -INFINITY;
+        bucket(out, any, at == 0 ? CLOSED : OPEN_LEFT, lower, inside ? h->bounds[at] : INFINITY,
             h->positive[i].count);
     }
 }

@@ -1,7 +1,7 @@
 /*
  * The HTTP server: Prometheus' API over the engine and the store, health, metrics and the built-in
  * pages. libmicrohttpd accepts; queries run on a bounded pool of workers. Everything read from
- * outside is bounded: request line, headers, body, parameters, connections, time.
+ * outside is bounded: request line, headers, body, parameters, connections, time (see http.h).
  */
 #ifndef API_SERVER_H
 #define API_SERVER_H
@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "dashboards/assets.h"
 #include "query/engine.h"
 #include "store/store.h"
 
@@ -21,16 +22,20 @@ struct server_options {
     int port;            /* 0: any free one */
     struct store *store; /* NULL until the store is open: see server_set_store */
     struct engine_options engine;
-    int workers;         /* query threads; 0: 4 */
-    int queue;           /* requests that may wait for one; 0: 64; more get 503 with Retry-After */
-    int64_t timeout_ms;  /* of a query; 0: 2 minutes */
-    /* Adds further lines to /metrics, in Prometheus' text format; may be NULL. */
+    int workers;          /* query threads; 0: 4 */
+    int queue;            /* requests that may wait for one; 0: 64; more get 503 with Retry-After */
+    int64_t timeout_ms;   /* of a query; 0: 2 minutes */
+    uint64_t query_bytes; /* memory that one query may take; 0: 1 GiB */
+    const struct asset *pages; /* outlive the server; may be NULL */
+    size_t n_pages;
+    /* Adds further lines to /metrics, in Prometheus' text format; may be NULL. Called from the
+     * server's thread: it must not wait. */
     void (*metrics)(void *ctx, struct buf *out);
     void *metrics_ctx;
 };
 
-/* Listens at once; until server_set_store, queries and /-/ready answer 503 "starting". ERR_BUSY: the port
- * is in use, and the text says so. */
+/* Listens at once; until server_set_store, queries and /-/ready answer 503 "starting". ERR_BUSY:
+ * the port is in use, and the text says so. */
 bool server_start(const struct server_options *options, struct server **out, struct err *err);
 int server_port(const struct server *server);
 void server_set_store(struct server *server, struct store *store);

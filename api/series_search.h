@@ -1,0 +1,35 @@
+/*
+ * The series that the metadata endpoints talk about: those that match one of the request's match[]
+ * selectors (all, when there is none) and that a selector could show at some time between start and
+ * end. That is a series with a cell in the range, or one of events whose last cell still counts in
+ * it: a counter, histogram or gauge for its stale_after, a level for ever.
+ *
+ *     search_new -> search_params -> search_run -> search_free
+ */
+#ifndef API_SERIES_SEARCH_H
+#define API_SERIES_SEARCH_H
+
+#include <stdbool.h>
+
+#include "api/request.h"
+#include "api/route.h"
+#include "store/labels.h"
+
+struct series_search;
+
+/* Gets a series; the labels are borrowed for the call, and a series may come more than once. False
+ * with *err set ends the search. */
+typedef bool search_found_f(void *ctx, struct labels labels, struct err *err);
+
+struct series_search *search_new(const struct api *api, struct request *request);
+void search_free(struct series_search **search);
+/* Reads start, end and match[]; sets the number of selectors. ERR_INVALID as Prometheus words it.
+ */
+bool search_params(struct series_search *search, size_t *n_selectors, struct err *err);
+/* ERR_CANCELED, ERR_TIMEOUT (after the time that a query may take), ERR_LIMIT, and what found says.
+ */
+bool search_run(struct series_search *search, search_found_f *found, void *ctx, struct err *err);
+/* The arena is full: ERR_LIMIT. Returns false. */
+bool search_full(struct err *err);
+
+#endif

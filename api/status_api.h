@@ -1,0 +1,15 @@
+/*
+ * Health and build information.
+ */
+#ifndef API_STATUS_API_H
+#define API_STATUS_API_H
+
+#include "api/route.h"
+
+void status_buildinfo(const struct api *api, struct request *request, struct response *response);
+/* 200 as long as the process answers at all. */
+void status_healthy(const struct api *api, struct request *request, struct response *response);
+/* 200 when queries are answered, 503 until then. */
+void status_ready(const struct api *api, struct request *request, struct response *response);
+
+#endif
