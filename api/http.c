@@ -387,13 +387,15 @@ bool http_start(const struct http_options *options, struct http **out, struct er
         [PEER_SEND] = o->send_ms};
     http->peers = peers_new(limits);
     http->pool = worker_pool_new("http-worker", (size_t)o->workers, (size_t)o->queue, work);
+    /* Set before the first request can come in: handlers may use it. */
+    *out = http;
     http->daemon = start_daemon(http, fd);
     if (!http->daemon) {
+        *out = NULL;
         http_free(http); /* the library has closed the socket */
         return err_set(
             err, ERR_IO, "cannot start the HTTP server on %s:%d", options->address, port);
     }
-    *out = http;
     return true;
 }
 

@@ -41,7 +41,7 @@ static void escape(struct buf *out, unsigned char c)
     }
 }
 
-void json_string(struct buf *out, struct slice text)
+void json_out_string(struct buf *out, struct slice text)
 {
     const unsigned char *p = (const unsigned char *)text.ptr, *end = p + text.len, *run = p;
     buf_char(out, '"');
@@ -76,7 +76,7 @@ static char *put_uint(char *p, uint64_t v)
     return p;
 }
 
-void json_time(struct buf *out, int64_t ms)
+void json_out_time(struct buf *out, int64_t ms)
 {
     char *start = buf_reserve(out, 32), *p = start;
     if (!p)
@@ -108,20 +108,20 @@ static void quoted(struct buf *out, double v, size_t (*format)(double, char *))
     out->len += n + 2;
 }
 
-void json_number(struct buf *out, double v)
+void json_out_number(struct buf *out, double v)
 {
     quoted(out, v, number_format_json);
 }
 
-void json_labels(struct buf *out, struct labels labels)
+void json_out_labels(struct buf *out, struct labels labels)
 {
     buf_char(out, '{');
     for (size_t i = 0; i < labels.n; i++) {
         if (i)
             buf_char(out, ',');
-        json_string(out, labels.items[i].name);
+        json_out_string(out, labels.items[i].name);
         buf_char(out, ':');
-        json_string(out, labels.items[i].value);
+        json_out_string(out, labels.items[i].value);
     }
     buf_char(out, '}');
 }
@@ -138,11 +138,11 @@ static void bucket(struct buf *out, bool *any, enum boundaries boundaries, doubl
     buf_str(out, *any ? "," : ",\"buckets\":[");
     *any = true;
     buf_printf(out, "[%d,", boundaries);
-    json_number(out, lower);
+    json_out_number(out, lower);
     buf_char(out, ',');
-    json_number(out, upper);
+    json_out_number(out, upper);
     buf_char(out, ',');
-    json_number(out, count);
+    json_out_number(out, count);
     buf_char(out, ']');
 }
 
@@ -174,13 +174,13 @@ static void exponential_buckets(struct buf *out, bool *any, const struct hist *h
     }
 }
 
-void json_histogram(struct buf *out, const struct hist *h)
+void json_out_histogram(struct buf *out, const struct hist *h)
 {
     bool any = false;
     buf_str(out, "{\"count\":");
-    json_number(out, h->count);
+    json_out_number(out, h->count);
     buf_str(out, ",\"sum\":");
-    json_number(out, h->sum);
+    json_out_number(out, h->sum);
     if (h->schema == HIST_SCHEMA_CUSTOM)
         custom_buckets(out, &any, h);
     else
@@ -193,12 +193,12 @@ void json_histogram(struct buf *out, const struct hist *h)
 static void point(struct buf *out, const struct point *p)
 {
     buf_char(out, '[');
-    json_time(out, p->t_ms);
+    json_out_time(out, p->t_ms);
     buf_char(out, ',');
     if (p->h)
-        json_histogram(out, p->h);
+        json_out_histogram(out, p->h);
     else
-        json_number(out, p->v);
+        json_out_number(out, p->v);
     buf_char(out, ']');
 }
 
@@ -219,7 +219,7 @@ static void points(struct buf *out, const struct series *s, const char *key, boo
 static void one_series(struct buf *out, const struct series *s, bool matrix)
 {
     buf_str(out, "{\"metric\":");
-    json_labels(out, s->labels);
+    json_out_labels(out, s->labels);
     if (matrix) {
         points(out, s, ",\"values\":[", false);
         points(out, s, ",\"histograms\":[", true);
@@ -241,14 +241,14 @@ static const char *result_type(enum value_type type)
     return "none";
 }
 
-void json_value(struct buf *out, const struct value *value, size_t limit, const char *stats)
+void json_out_value(struct buf *out, const struct value *value, size_t limit, const char *stats)
 {
     buf_printf(out, "{\"resultType\":\"%s\",\"result\":[", result_type(value->type));
     if (value->type == VALUE_SCALAR || value->type == VALUE_STRING) {
-        json_time(out, value->t_ms);
+        json_out_time(out, value->t_ms);
         buf_char(out, ',');
         if (value->type == VALUE_STRING)
-            json_string(out, value->string);
+            json_out_string(out, value->string);
         else
             quoted(out, value->n && value->series[0].n ? value->series[0].points[0].v : 0,
                 number_format_f);
@@ -270,7 +270,7 @@ void json_value(struct buf *out, const struct value *value, size_t limit, const 
 
 /* ---- envelope ---- */
 
-void json_begin(struct buf *out)
+void json_out_begin(struct buf *out)
 {
     buf_str(out, "{\"status\":\"success\",\"data\":");
 }
@@ -285,7 +285,7 @@ static void notes_list(struct buf *out, const char *key, const char *one, const 
     for (size_t i = 0; i < shown; i++) {
         if (i)
             buf_char(out, ',');
-        json_string(out, slice_from(items[i]));
+        json_out_string(out, slice_from(items[i]));
     }
     if (n > shown)
         buf_printf(out, ",\"%zu more %s annotations omitted\"", n - shown, one);
@@ -294,7 +294,7 @@ static void notes_list(struct buf *out, const char *key, const char *one, const 
     buf_char(out, ']');
 }
 
-void json_end(struct buf *out, const struct notes *notes, bool truncated)
+void json_out_end(struct buf *out, const struct notes *notes, bool truncated)
 {
     static const struct notes none;
     if (!notes)
@@ -304,9 +304,9 @@ void json_end(struct buf *out, const struct notes *notes, bool truncated)
     buf_char(out, '}');
 }
 
-void json_error(struct buf *out, const char *type, struct slice text)
+void json_out_error(struct buf *out, const char *type, struct slice text)
 {
     buf_printf(out, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":", type);
-    json_string(out, text);
+    json_out_string(out, text);
     buf_char(out, '}');
 }

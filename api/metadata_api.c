@@ -29,16 +29,10 @@ static bool strings_add(struct strings *set, struct slice text, struct err *err)
     uint64_t hash = hash64(text.ptr, text.len);
     if (map_find(&set->map, hash, same_string, set, &text) != MAP_NONE)
         return true;
-    if (set->n == set->cap) {
-        size_t cap = set->cap ? set->cap * 2 : 256;
-        struct slice *items = arena_array(set->arena, cap, sizeof *items);
-        if (!items || cap >= MAP_NONE)
-            return search_full(err);
-        if (set->n)
-            memcpy(items, set->items, set->n * sizeof *items);
-        set->items = items;
-        set->cap = cap;
-    }
+    struct slice *items = arena_grow(set->arena, set->items, set->n, &set->cap, sizeof *items);
+    if (!items || set->n + 1 >= MAP_NONE)
+        return search_full(err);
+    set->items = items;
     struct slice copy = arena_slice(set->arena, text);
     if (!copy.ptr)
         return search_full(err);
@@ -57,15 +51,15 @@ static void write_strings(struct buf *out, struct strings *set, size_t limit)
     size_t n = set->n < limit ? set->n : limit;
     if (set->n)
         qsort(set->items, set->n, sizeof *set->items, by_bytes);
-    json_begin(out);
+    json_out_begin(out);
     buf_char(out, '[');
     for (size_t i = 0; i < n && !out->failed; i++) {
         if (i)
             buf_char(out, ',');
-        json_string(out, set->items[i]);
+        json_out_string(out, set->items[i]);
     }
     buf_char(out, ']');
-    json_end(out, NULL, set->n > limit);
+    json_out_end(out, NULL, set->n > limit);
 }
 
 static bool found_names(void *ctx, struct labels labels, struct err *err)
@@ -177,16 +171,10 @@ struct found_series {
 static bool found_labels(void *ctx, struct labels labels, struct err *err)
 {
     struct found_series *set = ctx;
-    if (set->n == set->cap) {
-        size_t cap = set->cap ? set->cap * 2 : 256;
-        struct labels *items = arena_array(set->arena, cap, sizeof *items);
-        if (!items)
-            return search_full(err);
-        if (set->n)
-            memcpy(items, set->items, set->n * sizeof *items);
-        set->items = items;
-        set->cap = cap;
-    }
+    struct labels *items = arena_grow(set->arena, set->items, set->n, &set->cap, sizeof *items);
+    if (!items)
+        return search_full(err);
+    set->items = items;
     struct labels copy = labels_copy(set->arena, labels);
     if (labels.n && !copy.items)
         return search_full(err);
@@ -205,7 +193,7 @@ static void write_series(struct buf *out, struct found_series *set, size_t limit
     bool more = false;
     if (set->n)
         qsort(set->items, set->n, sizeof *set->items, by_labels);
-    json_begin(out);
+    json_out_begin(out);
     buf_char(out, '[');
     for (size_t i = 0; i < set->n && !out->failed && !more; i++) {
         if (i && labels_cmp(set->items[i - 1], set->items[i]) == 0)
@@ -215,10 +203,10 @@ static void write_series(struct buf *out, struct found_series *set, size_t limit
             break;
         if (written++)
             buf_char(out, ',');
-        json_labels(out, set->items[i]);
+        json_out_labels(out, set->items[i]);
     }
     buf_char(out, ']');
-    json_end(out, NULL, more);
+    json_out_end(out, NULL, more);
 }
 
 void metadata_series(const struct api *api, struct request *request, struct response *response)
@@ -267,11 +255,11 @@ static bool write_metric(void *ctx, const struct metric_def *def)
         return false;
     if (m->n++)
         buf_char(m->out, ',');
-    json_string(m->out, def->name);
+    json_out_string(m->out, def->name);
     buf_printf(m->out, ":[{\"type\":\"%s\",\"help\":", type_of(def->kind));
-    json_string(m->out, def->help);
+    json_out_string(m->out, def->help);
     buf_str(m->out, ",\"unit\":");
-    json_string(m->out, def->unit);
+    json_out_string(m->out, def->unit);
     buf_str(m->out, "}]");
     return !m->out->failed;
 }
@@ -284,9 +272,9 @@ void metadata_metrics(const struct api *api, struct request *request, struct res
         response_err(response, &err);
         return;
     }
-    json_begin(&response->body);
+    json_out_begin(&response->body);
     buf_char(&response->body, '{');
     store_each_metric(api->store, write_metric, &m);
     buf_char(&response->body, '}');
-    json_end(&response->body, NULL, false);
+    json_out_end(&response->body, NULL, false);
 }

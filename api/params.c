@@ -56,16 +56,11 @@ static bool add(struct params *params, struct param param, struct err *err)
 {
     if (params->n == PARAMS_MAX)
         return err_set(err, ERR_LIMIT, "more than %d parameters", PARAMS_MAX);
-    if (params->n == params->cap) {
-        size_t cap = params->cap ? params->cap * 4 : 16;
-        struct param *items = arena_array(params->arena, cap, sizeof *items);
-        if (!items)
-            return err_set(err, ERR_LIMIT, "the request is too large");
-        if (params->n)
-            memcpy(items, params->items, params->n * sizeof *items);
-        params->items = items;
-        params->cap = cap;
-    }
+    struct param *items =
+        arena_grow(params->arena, params->items, params->n, &params->cap, sizeof *items);
+    if (!items)
+        return err_set(err, ERR_LIMIT, "the request is too large");
+    params->items = items;
     params->items[params->n++] = param;
     return true;
 }

@@ -113,9 +113,9 @@ static void write_answer(const struct request *request, const struct answer *ans
             "\"series\":%llu}",
             (double)took_ns / 1e9, (unsigned long long)answer->stats.cells,
             (unsigned long long)answer->stats.series);
-    json_begin(out);
-    json_value(out, value, limit, wanted ? stats : NULL);
-    json_end(out, &answer->notes, list && value->n > limit);
+    json_out_begin(out);
+    json_out_value(out, value, limit, wanted ? stats : NULL);
+    json_out_end(out, &answer->notes, list && value->n > limit);
 }
 
 static void run(const struct api *api, struct request *request, struct response *response,
@@ -171,9 +171,9 @@ void query_format(const struct api *api, struct request *request, struct respons
     buf_init(&printed, response->body.limit);
     print_node(ast.root, &printed);
     ast_free(&ast);
-    json_begin(&response->body);
-    json_string(&response->body, buf_view(&printed));
-    json_end(&response->body, NULL, false);
+    json_out_begin(&response->body);
+    json_out_string(&response->body, buf_view(&printed));
+    json_out_end(&response->body, NULL, false);
     response->body.failed |= printed.failed;
     buf_fini(&printed);
 }
@@ -181,7 +181,7 @@ void query_format(const struct api *api, struct request *request, struct respons
 void query_exemplars(const struct api *api, struct request *request, struct response *response)
 {
     (void)api, (void)request;
-    json_begin(&response->body);
+    json_out_begin(&response->body);
     buf_str(&response->body, "[]");
-    json_end(&response->body, NULL, false);
+    json_out_end(&response->body, NULL, false);
 }

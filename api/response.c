@@ -51,7 +51,7 @@ void response_error(struct response *response, int status, const char *type, con
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     restart(response, status, TYPE_JSON);
-    json_error(&response->body, type, slice_from(text));
+    json_out_error(&response->body, type, slice_from(text));
 }
 
 void response_err(struct response *response, const struct err *err)

@@ -91,16 +91,11 @@ static bool on_metric(void *ctx, const struct metric_def *def)
     struct arena *arena = search->request->arena;
     if (def->kind == KIND_SAMPLE)
         return true;
-    if (search->n_metrics == search->metrics_cap) {
-        size_t cap = search->metrics_cap ? search->metrics_cap * 4 : 64;
-        struct event_metric *metrics = arena_array(arena, cap, sizeof *metrics);
-        if (!metrics)
-            return search_full(search->err);
-        if (search->n_metrics)
-            memcpy(metrics, search->metrics, search->n_metrics * sizeof *metrics);
-        search->metrics = metrics;
-        search->metrics_cap = cap;
-    }
+    struct event_metric *metrics = arena_grow(
+        arena, search->metrics, search->n_metrics, &search->metrics_cap, sizeof *metrics);
+    if (!metrics)
+        return search_full(search->err);
+    search->metrics = metrics;
     struct event_metric *metric = &search->metrics[search->n_metrics];
     metric->name = arena_slice(arena, def->name);
     metric->counts_ms = def->kind == KIND_LEVEL ? INT64_MAX : def->stale_after_ms;

@@ -13,12 +13,12 @@
 void status_buildinfo(const struct api *api, struct request *request, struct response *response)
 {
     (void)api, (void)request;
-    json_begin(&response->body);
+    json_out_begin(&response->body);
     buf_str(&response->body,
         "{\"version\":\"" PROMETHEUS_VERSION "+larder." LARDER_VERSION
         "\",\"revision\":\"" LARDER_REVISION
         "\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}");
-    json_end(&response->body, NULL, false);
+    json_out_end(&response->body, NULL, false);
 }
 
 void status_healthy(const struct api *api, struct request *request, struct response *response)

@@ -104,6 +104,20 @@ void *arena_array(struct arena *arena, size_t n, size_t size)
     return arena_alloc(arena, n * size);
 }
 
+void *arena_grow(struct arena *arena, void *items, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap)
+        return items;
+    size_t more = n < 8 ? 16 : n > SIZE_MAX / 2 ? SIZE_MAX : 2 * n;
+    void *moved = arena_array(arena, more, size);
+    if (!moved)
+        return NULL;
+    if (n)
+        memcpy(moved, items, n * size);
+    *cap = more;
+    return moved;
+}
+
 struct slice arena_slice(struct arena *arena, struct slice s)
 {
     char *p = s.len == SIZE_MAX ? NULL : arena_alloc(arena, s.len + 1);
