@@ -1,0 +1,15 @@
+/*
+ * The subcommands. Each is one function in a file of its own, gets its own arguments (argv[0] is
+ * the subcommand's name) and returns the exit code. main.c has the table.
+ */
+#ifndef CMD_COMMANDS_H
+#define CMD_COMMANDS_H
+
+#define EXIT_FINE  0 /* it worked, and found nothing wrong */
+#define EXIT_FOUND 1 /* it found what it looks for: a failed check, an error in a query */
+#define EXIT_USAGE 2 /* the command line, or the environment: files, ports, peers */
+
+int cmd_serve(int argc, char **argv);
+int cmd_query(int argc, char **argv);
+
+#endif

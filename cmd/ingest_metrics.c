@@ -1,0 +1,146 @@
+#include "cmd/ingest_metrics.h"
+
+#include "api/exposition.h"
+
+#define STREAMS_SHOWN 256
+
+struct table {
+    struct buf *out;
+    const struct stream_stats *streams;
+    size_t n;
+};
+
+/* A family with one sample per stream; value returns false where there is nothing to say yet. */
+static void per_stream(const struct table *t, const char *name, const char *type, const char *help,
+    bool (*value)(const struct stream_stats *, double *))
+{
+    exposition_family(t->out, name, type, help);
+    for (size_t i = 0; i < t->n; i++) {
+        struct exposition_label stream = {"stream", t->streams[i].name};
+        double v;
+        if (value(&t->streams[i], &v))
+            exposition_sample(t->out, name, "", &stream, 1, v);
+    }
+}
+
+static bool accepted(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->accepted;
+    return true;
+}
+
+static bool tombstones(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->tombstones;
+    return true;
+}
+
+static bool bytes(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->bytes;
+    return true;
+}
+
+static bool frontier(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->frontier_ms / 1000;
+    return s->frontier_ms != INT64_MIN;
+}
+
+static bool watermark(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->watermark_ms / 1000;
+    return s->watermark_ms != INT64_MIN;
+}
+
+static bool lag(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->lag_messages;
+    return s->lag_messages >= 0;
+}
+
+static bool partitions(const struct stream_stats *s, double *v)
+{
+    *v = s->partitions;
+    return true;
+}
+
+static bool halted(const struct stream_stats *s, double *v)
+{
+    *v = s->halted;
+    return true;
+}
+
+static bool caught_up(const struct stream_stats *s, double *v)
+{
+    *v = s->caught_up;
+    return true;
+}
+
+static void write_refused(const struct table *t)
+{
+    static const char name[] = "larder_events_refused_total";
+    exposition_family(
+        t->out, name, "counter", "Events that broke their contract, by the first reason.");
+    for (size_t i = 0; i < t->n; i++)
+        for (int r = REFUSED_NOT + 1; r < REFUSALS; r++) {
+            struct exposition_label labels[] = {{"stream", t->streams[i].name},
+                {"reason", slice_from(refusal_name((enum refusal)r))}};
+            exposition_sample(t->out, name, "", labels, 2, (double)t->streams[i].refused[r]);
+        }
+}
+
+static void write_streams(const struct table *t)
+{
+    per_stream(t, "larder_events_accepted_total", "counter",
+        "Events counted since the data folder began.", accepted);
+    write_refused(t);
+    per_stream(t, "larder_tombstones_total", "counter", "Messages without a value.", tombstones);
+    per_stream(t, "larder_ingest_bytes_total", "counter", "Bytes of messages read.", bytes);
+    per_stream(t, "larder_frontier_timestamp_seconds", "gauge",
+        "Event time up to which the stream has been read.", frontier);
+    per_stream(t, "larder_watermark_timestamp_seconds", "gauge",
+        "Event time up to which the stream is complete.", watermark);
+    per_stream(t, "larder_ingest_lag_messages", "gauge", "Messages that are not read yet.", lag);
+    per_stream(t, "larder_ingest_partitions", "gauge", "Partitions that are read.", partitions);
+    per_stream(t, "larder_ingest_partitions_halted", "gauge",
+        "Partitions that wait for the operator's decision.", halted);
+    per_stream(t, "larder_ingest_caught_up", "gauge",
+        "1 when the ends of all partitions are reached.", caught_up);
+}
+
+static void write_steps(const struct ingest_stats *stats, struct buf *out)
+{
+    static const char name[] = "larder_ingest_step_seconds_total";
+    const struct {
+        const char *step;
+        uint64_t ns;
+    } steps[] = {{"poll", stats->ns_poll}, {"decode", stats->ns_decode},
+        {"rollup", stats->ns_rollup}, {"commit", stats->ns_commit}};
+    exposition_family(out, name, "counter", "Time of the ingestion by step.");
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct exposition_label step = {"step", slice_from(steps[i].step)};
+        exposition_sample(out, name, "", &step, 1, (double)steps[i].ns / 1e9);
+    }
+}
+
+void ingest_metrics_write(struct ingest *ingest, struct buf *out)
+{
+    struct stream_stats streams[STREAMS_SHOWN];
+    struct ingest_stats stats;
+    size_t n = ingest_stats(ingest, &stats, streams, STREAMS_SHOWN);
+    struct table t = {out, streams, n < STREAMS_SHOWN ? n : STREAMS_SHOWN};
+    write_streams(&t);
+    exposition_one(
+        out, "larder_ingest_commits_total", "counter", "Batches committed.", (double)stats.batches);
+    exposition_one(out, "larder_ingest_commit_failures_total", "counter",
+        "Commits that failed and were, or will be, tried again.", (double)stats.commit_failures);
+    exposition_one(out, "larder_kafka_connected", "gauge",
+        "1 when a broker has answered since the last failure.", stats.connected);
+    write_steps(&stats, out);
+    static const char trouble[] = "larder_ingest_trouble";
+    struct exposition_label why = {"trouble", slice_from(stats.trouble)};
+    exposition_family(
+        out, trouble, "gauge", "1 while something holds the ingestion up; which is in the label.");
+    exposition_sample(out, trouble, "", &why, stats.trouble[0] ? 1 : 0, stats.trouble[0] != 0);
+}

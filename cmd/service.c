@@ -1,0 +1,173 @@
+#include "cmd/service.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "api/server.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "cmd/ingest_metrics.h"
+#include "ingest/ingest.h"
+
+#define MAINTAIN_MS 500
+
+struct service {
+    const struct config *config;
+    struct server *server;
+    struct store *store;
+    _Atomic(struct ingest *) ingest; /* set while it runs: /metrics reads it */
+    pthread_t maintenance;
+    bool maintained;
+    pthread_mutex_t lock; /* guards ending */
+    pthread_cond_t wake;
+    bool ending;
+};
+
+/* ---- maintenance ---- */
+
+/* Up to when every stream that has told anything is complete: what ends before may be sealed. */
+static int64_t passed_ms(struct service *service)
+{
+    const struct streams *streams = &service->config->streams;
+    int64_t passed = INT64_MAX, frontier_ms, watermark_ms;
+    for (size_t i = 0; i < streams->n_streams; i++)
+        if (store_clock(service->store, streams->streams[i].name, &frontier_ms, &watermark_ms) &&
+            watermark_ms < passed)
+            passed = watermark_ms;
+    return passed == INT64_MAX ? INT64_MIN : passed;
+}
+
+static void *maintain(void *arg)
+{
+    struct service *service = arg;
+    bool told = false;
+    mutex_lock(&service->lock);
+    while (!service->ending) {
+        mutex_unlock(&service->lock);
+        struct err err = {0};
+        bool ok = store_maintain(service->store, passed_ms(service), &err);
+        if (!ok && !told)
+            log_error("the store's maintenance failed and will be tried again: %s", err.text);
+        if (ok && told)
+            log_info("the store's maintenance works again");
+        told = !ok;
+        mutex_lock(&service->lock);
+        if (!service->ending)
+            cond_wait_ms(&service->wake, &service->lock, MAINTAIN_MS);
+    }
+    mutex_unlock(&service->lock);
+    return NULL;
+}
+
+static void stop_maintenance(struct service *service)
+{
+    if (!service->maintained)
+        return;
+    mutex_lock(&service->lock);
+    service->ending = true;
+    pthread_cond_signal(&service->wake);
+    mutex_unlock(&service->lock);
+    thread_join(service->maintenance);
+}
+
+/* ---- start and stop ---- */
+
+static void write_metrics(void *ctx, struct buf *out)
+{
+    struct service *service = ctx;
+    struct ingest *ingest = atomic_load(&service->ingest);
+    if (ingest)
+        ingest_metrics_write(ingest, out);
+}
+
+static bool start_server(
+    struct service *service, const struct service_options *options, struct err *err)
+{
+    const struct config *config = options->config;
+    struct server_options server = {
+        .address = config->http_address,
+        .port = config->http_port,
+        .pages = options->pages,
+        .n_pages = options->n_pages,
+        .metrics = write_metrics,
+        .metrics_ctx = service,
+    };
+    return server_start(&server, &service->server, err);
+}
+
+static bool start_store(struct service *service, struct err *err)
+{
+    const struct config *config = service->config;
+    struct store_options store = {
+        .path = config->store_path,
+        .head_bytes = config->store_head_bytes,
+    };
+    if (!store_open(&store, &service->store, err))
+        return false;
+    server_set_store(service->server, service->store);
+    return true;
+}
+
+static bool start_ingest(struct service *service, struct err *err)
+{
+    const struct config *config = service->config;
+    struct ingest *ingest = NULL;
+    struct ingest_options options = {
+        .kafka = config->kafka,
+        .n_kafka = config->n_kafka,
+        .streams = &config->streams,
+    };
+    if (config->streams.n_streams == 0)
+        return true;
+    if (!ingest_start(service->store, &options, &ingest, err))
+        return false;
+    atomic_store(&service->ingest, ingest);
+    return true;
+}
+
+bool service_start(const struct service_options *options, struct service **out, struct err *err)
+{
+    struct service *service = xcalloc(1, sizeof *service);
+    service->config = options->config;
+    atomic_init(&service->ingest, NULL);
+    mutex_init(&service->lock);
+    cond_init(&service->wake);
+    if (!start_server(service, options, err) || !start_store(service, err) ||
+        !start_ingest(service, err)) {
+        service_stop(&service);
+        return false;
+    }
+    thread_start(&service->maintenance, "maintenance", maintain, service);
+    service->maintained = true;
+    *out = service;
+    return true;
+}
+
+int service_port(const struct service *service)
+{
+    return server_port(service->server);
+}
+
+struct store *service_store(struct service *service)
+{
+    return service->store;
+}
+
+void service_stop(struct service **slot)
+{
+    struct service *service = *slot;
+    *slot = NULL;
+    if (!service)
+        return;
+    server_stop(&service->server);
+    struct ingest *ingest = atomic_exchange(&service->ingest, NULL);
+    if (ingest)
+        ingest_stop(&ingest);
+    stop_maintenance(service);
+    if (service->store)
+        store_close(&service->store);
+    pthread_cond_destroy(&service->wake);
+    pthread_mutex_destroy(&service->lock);
+    free(service);
+}

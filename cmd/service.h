@@ -1,0 +1,34 @@
+/*
+ * The running server: HTTP, store, ingestion and the store's maintenance, made from a config. What
+ * `larder serve` and `larder demo` have in common.
+ *
+ *     start:  HTTP (answers 503) -> store (recovers) -> queries answered -> ingestion ->
+ * maintenance stop:   HTTP drains -> ingestion drains and commits -> maintenance -> store
+ */
+#ifndef CMD_SERVICE_H
+#define CMD_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "cmd/config.h"
+#include "dashboards/assets.h"
+#include "store/store.h"
+
+struct service;
+
+struct service_options {
+    const struct config *config; /* outlives the service */
+    const struct asset *pages;   /* may be NULL */
+    size_t n_pages;
+};
+
+/* The caller blocks the signals that it wants to wait for first: the libraries' threads inherit its
+ * mask. ERR_BUSY: the port or the data folder is in use, and the text says which. */
+bool service_start(const struct service_options *options, struct service **out, struct err *err);
+int service_port(const struct service *service);
+struct store *service_store(struct service *service);
+void service_stop(struct service **service);
+
+#endif
