@@ -100,13 +100,12 @@ static void wait_for_end(const sigset_t *set)
 
 static int serve(const struct config *config)
 {
-    struct service_options options = {.config = config};
     struct service *service = NULL;
     char line[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
     struct err err = {0};
     sigset_t set;
     block_signals(&set);
-    if (!service_start(&options, &service, &err)) {
+    if (!service_start(config, &service, &err)) {
         fprintf(stderr, "larder serve: %s\n", err_format(&err, line, sizeof line));
         return EXIT_USAGE;
     }

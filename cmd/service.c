@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "cmd/ingest_metrics.h"
+#include "dashboards/assets.h"
 #include "ingest/ingest.h"
 
 #define MAINTAIN_MS 500
@@ -81,15 +82,14 @@ static void write_metrics(void *ctx, struct buf *out)
         ingest_metrics_write(ingest, out);
 }
 
-static bool start_server(
-    struct service *service, const struct service_options *options, struct err *err)
+static bool start_server(struct service *service, struct err *err)
 {
-    const struct config *config = options->config;
+    const struct config *config = service->config;
     struct server_options server = {
         .address = config->http_address,
         .port = config->http_port,
-        .pages = options->pages,
-        .n_pages = options->n_pages,
+        .pages = assets,
+        .n_pages = assets_n,
         .metrics = write_metrics,
         .metrics_ctx = service,
     };
@@ -126,15 +126,14 @@ static bool start_ingest(struct service *service, struct err *err)
     return true;
 }
 
-bool service_start(const struct service_options *options, struct service **out, struct err *err)
+bool service_start(const struct config *config, struct service **out, struct err *err)
 {
     struct service *service = xcalloc(1, sizeof *service);
-    service->config = options->config;
+    service->config = config;
     atomic_init(&service->ingest, NULL);
     mutex_init(&service->lock);
     cond_init(&service->wake);
-    if (!start_server(service, options, err) || !start_store(service, err) ||
-        !start_ingest(service, err)) {
+    if (!start_server(service, err) || !start_store(service, err) || !start_ingest(service, err)) {
         service_stop(&service);
         return false;
     }

@@ -9,24 +9,17 @@
 #define CMD_SERVICE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "base/err.h"
 #include "cmd/config.h"
-#include "dashboards/assets.h"
 #include "store/store.h"
 
 struct service;
 
-struct service_options {
-    const struct config *config; /* outlives the service */
-    const struct asset *pages;   /* may be NULL */
-    size_t n_pages;
-};
-
 /* The caller blocks the signals that it wants to wait for first: the libraries' threads inherit its
- * mask. ERR_BUSY: the port or the data folder is in use, and the text says which. */
-bool service_start(const struct service_options *options, struct service **out, struct err *err);
+ * mask. The config outlives the service. ERR_BUSY: the port or the data folder is in use, and the
+ * text says which. */
+bool service_start(const struct config *config, struct service **out, struct err *err);
 int service_port(const struct service *service);
 struct store *service_store(struct service *service);
 void service_stop(struct service **service);

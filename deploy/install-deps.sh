@@ -36,6 +36,7 @@ for purpose in "${@:-build}"; do
         tool pkg-config pkg-config "finds the libraries"
         library rdkafka librdkafka-dev "the Kafka client"
         library libmicrohttpd libmicrohttpd-dev "the HTTP server"
+        library libcurl libcurl4-openssl-dev "asking servers over HTTP"
         library liblz4 liblz4-dev "compression"
         library jemalloc libjemalloc-dev "the allocator"
         library jansson libjansson-dev "JSON"
