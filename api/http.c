@@ -119,10 +119,14 @@ static struct MHD_Response *mhd_response(struct exchange *x)
 {
     struct response *r = &x->response;
     struct slice body = r->fixed.ptr ? r->fixed : buf_view(&r->body);
-    /* The exchange outlives the sending: exchange_free is called behind the last byte. The cast is
-     * the library's: it does not write to a persistent buffer. */
-    struct MHD_Response *out = MHD_create_response_from_buffer(
-        body.len, (void *)(uintptr_t)body.ptr, MHD_RESPMEM_PERSISTENT);
+    /* The exchange outlives the sending: exchange_free is called behind the last byte. The library
+     * takes a pointer without const, and does not write through it. */
+    union {
+        const char *given;
+        void *taken;
+    } bytes = {body.ptr};
+    struct MHD_Response *out =
+        MHD_create_response_from_buffer(body.len, bytes.taken, MHD_RESPMEM_PERSISTENT);
     if (!out)
         return NULL;
     bool ok = r->status == 204 || MHD_add_response_header(out, "Content-Type", r->type) == MHD_YES;

@@ -162,8 +162,11 @@ bool duration_parse(struct slice text, int64_t *out, struct err *err)
         *out = (int64_t)round(seconds * 1000);
         return true;
     }
-    if (parse_duration(text, out, NULL))
+    int64_t ms;
+    if (parse_duration(text, &ms, NULL)) {
+        *out = ms;
         return true;
+    }
     return err_set(err, ERR_INVALID, "cannot parse \"%s\" to a valid duration", shown(text, tmp));
 }
 

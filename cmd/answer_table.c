@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ensure.h"
 #include "base/mem.h"
 #include "base/rfc3339.h"
 #include "base/slice.h"
@@ -177,6 +178,7 @@ static void put_aligned(struct buf *out, const char *text, size_t wide, bool las
 static void write_aligned(const struct table *t, struct buf *out)
 {
     size_t n = columns(t);
+    ensure(n > 0);
     size_t *wide = xcalloc(n, sizeof *wide);
     for (size_t c = 0; c < n; c++)
         wide[c] = width(heading(t, c));
