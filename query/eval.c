@@ -104,8 +104,7 @@ static bool eval_unary(
         return false;
     if (out->type == VALUE_SCALAR)
         return true;
-    return series_drop_names(eval, out, err) &&
-           (eval->options->delayed_name_removal || series_merge_same(eval, out, err));
+    return series_lose_names(eval, out, err);
 }
 
 static const struct node *without_parens(const struct node *node)
@@ -126,8 +125,7 @@ static bool eval_call(
     if (node->u.call.function->id == FN_TIMESTAMP) {
         const struct node *arg = without_parens(node->u.call.args[0]);
         if (arg->type == NODE_SELECTOR)
-            return eval_selector(eval, arg, true, out, err) && series_drop_names(eval, out, err) &&
-                   (eval->options->delayed_name_removal || series_merge_same(eval, out, err));
+            return eval_selector(eval, arg, true, out, err) && series_lose_names(eval, out, err);
     }
     struct vector *args = arena_array(eval->arena, n, sizeof *args);
     if (!args)

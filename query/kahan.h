@@ -7,6 +7,7 @@
 #define QUERY_KAHAN_H
 
 #include <math.h>
+#include <stdbool.h>
 
 struct kahan {
     double sum, comp;
@@ -27,6 +28,39 @@ static inline void kahan_add(struct kahan *k, double v)
 static inline double kahan_total(struct kahan k)
 {
     return k.sum + k.comp;
+}
+
+/* A running mean: a plain sum until that would overflow, from then on the mean itself, so that the
+ * mean of numbers near the largest double is finite. Begin with {{first, 0}, 1, false}. */
+struct mean {
+    struct kahan k;
+    double n;
+    bool is_mean;
+};
+
+static inline void mean_add(struct mean *m, double v)
+{
+    m->n++;
+    if (!m->is_mean) {
+        struct kahan next = m->k;
+        kahan_add(&next, v);
+        if (!isinf(next.sum)) {
+            m->k = next;
+            return;
+        }
+        m->is_mean = true;
+        m->k.sum /= m->n - 1;
+        m->k.comp /= m->n - 1;
+    }
+    double share = (m->n - 1) / m->n;
+    m->k.sum *= share;
+    m->k.comp *= share;
+    kahan_add(&m->k, v / m->n);
+}
+
+static inline double mean_result(const struct mean *m)
+{
+    return m->is_mean ? kahan_total(m->k) : m->k.sum / m->n + m->k.comp / m->n;
 }
 
 #endif

@@ -166,6 +166,12 @@ bool series_merge_same(struct eval *eval, struct vector *x, struct err *err)
     return true;
 }
 
+bool series_lose_names(struct eval *eval, struct vector *x, struct err *err)
+{
+    return series_drop_names(eval, x, err) &&
+           (eval->options->delayed_name_removal || series_merge_same(eval, x, err));
+}
+
 bool series_check_same(struct eval *eval, const struct vector *x, struct err *err)
 {
     if (x->n < 2)

@@ -18,6 +18,9 @@ struct labels labels_without_metric(struct arena *arena, struct labels labels);
  * labels go now. The arrays labels and drop_name of x must be its own. */
 bool series_drop_names(struct eval *eval, struct vector *x, struct err *err);
 
+/* series_drop_names, and when names go now, series_merge_same. */
+bool series_lose_names(struct eval *eval, struct vector *x, struct err *err);
+
 /* Series with equal labels become one; "vector cannot contain metrics with the same labelset" when
  * two of them have a point at one step. */
 bool series_merge_same(struct eval *eval, struct vector *x, struct err *err);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "query/quote.h"
 
 /*
  * The helpers that every part of the evaluation shares: making vectors within the query's budget,
@@ -55,6 +56,9 @@ bool vector_new(struct eval *eval, size_t n, size_t n_steps, bool histograms, st
         return eval_no_memory(eval, err);
     memset(out->labels, 0, n * sizeof *out->labels);
     memset(out->present, 0, points * sizeof *out->present);
+    if (histograms && points)
+        memset(
+            out->v, 0, points * sizeof *out->v); /* operators may read the float of a histogram */
     return !histograms || vector_histograms(eval, out, err);
 }
 
@@ -76,6 +80,27 @@ bool vector_drop_names(struct eval *eval, struct vector *x, struct err *err)
         return true;
     x->drop_name = arena_zalloc(eval->arena, x->n * sizeof *x->drop_name);
     return x->drop_name ? true : eval_no_memory(eval, err);
+}
+
+bool vector_like(struct eval *eval, const struct vector *in, bool histograms, struct vector *out,
+    struct err *err)
+{
+    if (!vector_new(eval, in->n, in->n_steps, histograms, out, err))
+        return false;
+    out->invariant = in->invariant;
+    if (in->n)
+        memcpy(out->labels, in->labels, in->n * sizeof *in->labels);
+    if (in->drop_name) {
+        if (!vector_drop_names(eval, out, err))
+            return false;
+        memcpy(out->drop_name, in->drop_name, in->n * sizeof *in->drop_name);
+    }
+    return true;
+}
+
+size_t vector_steps(const struct eval *eval, const struct vector *a, const struct vector *b)
+{
+    return a->invariant && (!b || b->invariant) ? 1 : eval->n_steps;
 }
 
 /* ---- annotations ---- */
@@ -143,6 +168,31 @@ void eval_info(struct eval *eval, const struct node *node, const char *fmt, ...)
     note_format(text, eval, node, "PromQL info: ", fmt, ap);
     va_end(ap);
     note_add(eval, &eval->notes.infos, &eval->notes.n_infos, &eval->infos_cap, text);
+}
+
+/* "" when memory is out, as any note is lost then. */
+const char *eval_quote(struct eval *eval, struct slice text)
+{
+    struct buf buf;
+    buf_init(&buf, NOTE_TEXT_MAX / 2);
+    quote_text(text, &buf);
+    struct slice copy = arena_slice(eval->arena, buf_view(&buf));
+    buf_fini(&buf);
+    return copy.ptr ? copy.ptr : "";
+}
+
+void eval_warn_named(
+    struct eval *eval, const struct node *node, struct labels labels, const char *text)
+{
+    eval_warn(
+        eval, node, "%s%s", text, eval_quote(eval, labels_get(labels, SLICE(LABEL_METRIC_NAME))));
+}
+
+void eval_info_named(
+    struct eval *eval, const struct node *node, struct labels labels, const char *text)
+{
+    eval_info(
+        eval, node, "%s%s", text, eval_quote(eval, labels_get(labels, SLICE(LABEL_METRIC_NAME))));
 }
 
 /* ---- errors ---- */

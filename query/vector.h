@@ -1,11 +1,14 @@
 /*
- * What evaluating a node gives inside the engine: for every series a value at every step, in columns.
+ * What evaluating a node gives inside the engine: for every series a value at every step, in
+ * columns.
  *
  *     labels[s]         of series s, without duplicates when evaluation of the node is complete
- *     v[s * n_steps + k], present[s * n_steps + k]      float, or histogram when h and h[...] are set
+ *     v[s * n_steps + k], present[s * n_steps + k]      float, or histogram when h and h[...] are
+ * set
  *
- * An instant query has one step. A node whose value cannot change between steps (`@`, literals) may be
- * evaluated once: n_steps 1, `invariant`, and readers use step_at(). All arrays live in the query's arena.
+ * An instant query has one step. A node whose value cannot change between steps (`@`, literals) may
+ * be evaluated once: n_steps 1, `invariant`, and readers use step_at(). All arrays live in the
+ * query's arena.
  */
 #ifndef QUERY_VECTOR_H
 #define QUERY_VECTOR_H
@@ -40,16 +43,17 @@ static inline size_t vector_at(const struct vector *x, size_t series, size_t ste
 
 struct selections;
 
-/* The evaluation of one query. Annotations are collected without repeats, in order of first occurrence. */
+/* The evaluation of one query. Annotations are collected without repeats, in order of first
+ * occurrence. */
 struct eval {
     const struct engine_options *options;
     const struct query *query;
     struct slice text; /* of the query, for places */
     struct arena *arena;
     struct selections *selections; /* the query's selectors, read: see select.h */
-    int64_t start_ms, step_ms; /* of the node being evaluated: subqueries have their own */
+    int64_t start_ms, step_ms;     /* of the node being evaluated: subqueries have their own */
     size_t n_steps;
-    uint64_t samples;          /* points held, against options->max_samples */
+    uint64_t samples; /* points held, against options->max_samples */
     struct notes notes;
     size_t warnings_cap, infos_cap;
 };
@@ -68,12 +72,39 @@ bool vector_histograms(struct eval *eval, struct vector *x, struct err *err);
 /* The array drop_name, all false, unless it is there already. */
 bool vector_drop_names(struct eval *eval, struct vector *x, struct err *err);
 
-/* Adds "PromQL warning: text (line:col)", the place of the node, unless it is there already; eval_info
- * begins with "PromQL info: ". node NULL: no place. */
+/* A vector like in: its series, steps and labels, nothing present. */
+bool vector_like(struct eval *eval, const struct vector *in, bool histograms, struct vector *out,
+    struct err *err);
+/* The steps of an operation on these: 1 when both are invariant. b may be NULL. */
+size_t vector_steps(const struct eval *eval, const struct vector *a, const struct vector *b);
+
+static inline const struct hist *vector_hist(const struct vector *x, size_t at)
+{
+    return x->h ? x->h[at] : NULL;
+}
+
+/* Without the parentheses around it: what annotations point at. */
+static inline const struct node *node_inner(const struct node *node)
+{
+    while (node->type == NODE_PAREN)
+        node = node->u.paren;
+    return node;
+}
+
+/* Adds "PromQL warning: text (line:col)", the place of the node, unless it is there already;
+ * eval_info begins with "PromQL info: ". node NULL: no place. */
 void eval_warn(struct eval *eval, const struct node *node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void eval_info(struct eval *eval, const struct node *node, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The text in quotes, as Go's %q writes it; in the arena. */
+const char *eval_quote(struct eval *eval, struct slice text);
+/* As eval_warn and eval_info, with the metric's name in quotes behind the text. */
+void eval_warn_named(
+    struct eval *eval, const struct node *node, struct labels labels, const char *text);
+void eval_info_named(
+    struct eval *eval, const struct node *node, struct labels labels, const char *text);
 
 /* An error of execution (not of parsing): ERR_INVALID with sys = 1. Returns false. */
 bool eval_fail(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -84,8 +115,8 @@ bool eval_no_memory(const struct eval *eval, struct err *err);
 /* Cancellation and deadline; call it once per series or block of steps. False: *err is set. */
 bool eval_check(const struct eval *eval, struct err *err);
 
-/* Evaluates any node (eval.c). Range vectors exist only as arguments of functions, which evaluate them
- * themselves: see range_fn.h. */
+/* Evaluates any node (eval.c). Range vectors exist only as arguments of functions, which evaluate
+ * them themselves: see range_fn.h. */
 bool eval_node(struct eval *eval, const struct node *node, struct vector *out, struct err *err);
 
 /* aggregate.c: the operand and the parameter are evaluated already. */
