@@ -50,6 +50,8 @@ SRC       = $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*/*.c)))
 OBJ       = $(SRC:%.c=$(BUILD)/%.o) $(BUILD)/base/regex.o $(BUILD)/dashboards/assets.o
 MAIN      = $(BUILD)/cmd/main.o
 LIBRARY   = $(BUILD)/liblarder.a
+# ThreadSanitizer does not know the C11 threads that librdkafka uses.
+THREADS   = $(if $(filter thread,$(SANITIZE)),$(BUILD)/tests/sanitize/c11_threads.o)
 
 TESTS     = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 FUZZERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -62,7 +64,7 @@ all: $(BUILD)/larder ## build build/larder (the default)
 
 tests: $(TESTS) $(FUZZERS) $(HELPERS) $(SHIMS) ## build the unit tests, fuzz targets and test helpers
 
-$(BUILD)/larder: $(MAIN) $(LIBRARY)
+$(BUILD)/larder: $(MAIN) $(THREADS) $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS)
 
@@ -91,7 +93,7 @@ $(BUILD)/dashboards/assets.o: $(BUILD)/dashboards/assets.c
 	@echo "  CC     $@"
 	$(Q)$(CC) -std=c11 $(COMMON) $(CWARN) $(CFLAGS) $(SANFLAG) -c -o $@ $<
 
-$(TESTS): %: %.o $(LIBRARY)
+$(TESTS): %: %.o $(THREADS) $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS) -lcmocka
 
@@ -100,7 +102,7 @@ $(FUZZERS): %: %.o $(if $(FUZZ),,$(BUILD)/tests/fuzz/replay.o) $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) $(if $(FUZZ),-fsanitize=fuzzer) -pthread -o $@ $^ $(LIBS)
 
-$(HELPERS): %: %.o $(LIBRARY)
+$(HELPERS): %: %.o $(THREADS) $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS)
 

@@ -153,7 +153,9 @@ def program(folder, source):
 
 
 def unit_jobs(folder, keep=lambda source: True, seconds=120):
-    env = {"CMOCKA_MESSAGE_OUTPUT": "TAP", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    suppressed = os.path.join(ROOT, "tests", "sanitize", "thread.supp")
+    env = {"CMOCKA_MESSAGE_OUTPUT": "TAP", "UBSAN_OPTIONS": "print_stacktrace=1",
+           "TSAN_OPTIONS": "suppressions=" + suppressed}
     jobs = []
     for source in sources("tests/*/test_*.c"):
         if keep(source):
