@@ -12,6 +12,7 @@
 #include "base/slice.h"
 
 #define FIELDS_MAX       64
+#define FIELD_NAME_MAX   128  /* bytes */
 #define FIELD_STRING_MAX 1024 /* bytes of a string field that is kept; longer is refused: range */
 #define EVENT_BYTES_MAX  (1u << 20) /* a larger message is refused: malformed */
 

@@ -1,0 +1,160 @@
+#include "cmd/config.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+#include "base/ensure.h"
+#include "base/settings.h"
+#include "cmd/config_kafka.h"
+#include "cmd/config_override.h"
+#include "ingest/streams_config.h"
+
+#define LISTEN_DEFAULT_ADDRESS "127.0.0.1"
+#define LISTEN_DEFAULT_PORT    9595
+#define STORE_DEFAULT_PATH     "data"
+#define HEAD_BYTES_MIN         (UINT64_C(16) << 20)
+
+_Static_assert(CONFIG_ERRORS_MAX == ERR_LIST_MAX, "the errors of a config are such a list");
+
+static const char *const root_keys[] = {
+    "kafka", "http", "store", "streams", "lifecycles", "rollups"};
+
+/* "ADDRESS:PORT" with an address of digits, an IPv6 one in brackets; or localhost. */
+static bool parse_listen(struct slice text, char *address, size_t size, int *port)
+{
+    const char *colon = memrchr(text.ptr, ':', text.len);
+    if (!colon)
+        return false;
+    struct slice host = slice_of(text.ptr, (size_t)(colon - text.ptr));
+    bool brackets = host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+    if (brackets)
+        host = slice_of(host.ptr + 1, host.len - 2);
+    if (slice_is(host, "localhost"))
+        host = SLICE(LISTEN_DEFAULT_ADDRESS);
+    if (host.len >= size)
+        return false;
+    memcpy(address, host.ptr, host.len);
+    address[host.len] = 0;
+    unsigned char bytes[16];
+    if (inet_pton(brackets ? AF_INET6 : AF_INET, address, bytes) != 1)
+        return false;
+    *port = 0;
+    const char *p = colon + 1, *end = text.ptr + text.len;
+    if (p == end || end - p > 5)
+        return false;
+    for (; p < end; p++) {
+        if (*p < '0' || *p > '9')
+            return false;
+        *port = *port * 10 + (*p - '0');
+    }
+    return *port <= 65535;
+}
+
+static void read_http(
+    struct settings *settings, const struct yaml_node *node, struct config *config)
+{
+    static const char *const keys[] = {"listen"};
+    char address[64];
+    struct slice text;
+    if (!settings_mapping(settings, node, "'http'", keys, 1))
+        return;
+    const struct yaml_node *listen = yaml_get(node, "listen");
+    if (!listen || !settings_text(settings, listen, "'listen'", &text))
+        return;
+    if (!parse_listen(text, address, sizeof address, &config->http_port))
+        settings_error(settings, listen,
+            "'listen' must be an address and a port, such as \"127.0.0.1:9595\", \"0.0.0.0:9595\" "
+            "or "
+            "\"[::1]:9595\", not '%.*s'",
+            SLICE_FMT(text));
+    else
+        config->http_address = arena_slice(settings->arena, slice_from(address)).ptr;
+}
+
+static void read_retention(struct settings *settings, const struct yaml_node *node)
+{
+    static const char *const keys[] = {"raw", "1m", "1h"};
+    size_t before = settings->errors->n;
+    if (!settings_mapping(settings, node, "'retention'", keys, 3))
+        return;
+    for (size_t i = 0; i < node->n; i++) {
+        int64_t ms;
+        settings_duration(settings, node->values[i], "a retention", &ms);
+    }
+    if (settings->errors->n == before)
+        settings_unsupported(settings, node, "retention");
+}
+
+static void read_store(
+    struct settings *settings, const struct yaml_node *node, struct config *config)
+{
+    static const char *const keys[] = {"path", "head_memory", "retention"};
+    const struct yaml_node *value;
+    struct slice path;
+    if (!settings_mapping(settings, node, "'store'", keys, 3))
+        return;
+    if ((value = yaml_get(node, "path")) && settings_text(settings, value, "'path'", &path))
+        config->store_path = path.ptr; /* scalars of the tree end in NUL */
+    if ((value = yaml_get(node, "head_memory")) &&
+        settings_bytes(settings, value, "'head_memory'", &config->store_head_bytes) &&
+        config->store_head_bytes < HEAD_BYTES_MIN)
+        settings_error(settings, value, "'head_memory' must be at least 16MiB");
+    if ((value = yaml_get(node, "retention")))
+        read_retention(settings, value);
+}
+
+static void read_root(
+    struct settings *settings, const struct yaml_node *root, struct config *config)
+{
+    const struct yaml_node *value;
+    if (!settings_mapping(settings, root, "the config", root_keys, 6))
+        return;
+    const struct yaml_node *streams = yaml_get(root, "streams");
+    if ((value = yaml_get(root, "kafka")))
+        config_kafka_read(settings, value, &config->kafka, &config->n_kafka);
+    else if (streams)
+        settings_need(settings, root, "kafka", "kafka: {brokers: \"HOST:PORT\"}");
+    if ((value = yaml_get(root, "http")))
+        read_http(settings, value, config);
+    if ((value = yaml_get(root, "store")))
+        read_store(settings, value, config);
+    if ((value = yaml_get(root, "lifecycles")))
+        settings_unsupported(settings, value, "lifecycles");
+    streams_config_read(settings, streams, yaml_get(root, "rollups"), &config->streams);
+}
+
+bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
+    struct config *out, struct config_errors *errors)
+{
+    struct err_list list = {0};
+    struct yaml_node *root;
+    struct err err;
+    *out = (struct config){.http_address = LISTEN_DEFAULT_ADDRESS,
+        .http_port = LISTEN_DEFAULT_PORT,
+        .store_path = STORE_DEFAULT_PATH};
+    arena_init(&out->arena, 0); /* the tree is bounded, and what is made from it is in proportion */
+    struct settings settings = {&list, &out->arena};
+    out->file = arena_slice(&out->arena, slice_from(path)).ptr;
+    if (yaml_load(path, &out->arena, &root, &err)) {
+        for (size_t i = 0; i < n_overrides && root->type == YAML_MAPPING; i++)
+            config_override(&settings, root, overrides[i]);
+        read_root(&settings, root, out);
+    } else {
+        err_list_add(&list, &err);
+    }
+    err_list_sort(&list);
+    *errors = (struct config_errors){list.items, list.n, list.cap};
+    return list.n == 0;
+}
+
+void config_free(struct config *config)
+{
+    arena_fini(&config->arena);
+    *config = (struct config){0};
+}
+
+void config_errors_free(struct config_errors *errors)
+{
+    free(errors->items);
+    *errors = (struct config_errors){0};
+}

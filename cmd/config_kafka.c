@@ -1,0 +1,98 @@
+#include "cmd/config_kafka.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include "base/ensure.h"
+#include "base/nearest.h"
+
+#define BROKERS_MAX 100
+
+/* What the promise of exactness rests on is not for the config to change. */
+static const struct {
+    const char *name, *why;
+} decided[] = {
+    {"enable.auto.commit", "positions are kept with the data"},
+    {"enable.auto.offset.store", "positions are kept with the data"},
+    {"auto.offset.reset", "a position that is out of range halts its partition"},
+    {"isolation.level", "only committed messages count"},
+    {"enable.partition.eof", "the ingestion needs its own"},
+    {"bootstrap.servers", "it is called 'brokers' here"},
+    {"metadata.broker.list", "it is called 'brokers' here"},
+};
+
+static bool check_decided(struct settings *settings, const struct yaml_node *key)
+{
+    for (size_t i = 0; i < sizeof decided / sizeof *decided; i++)
+        if (slice_is(key->text, decided[i].name))
+            return settings_error(
+                settings, key, "'%s' cannot be set: %s", decided[i].name, decided[i].why);
+    return true;
+}
+
+/* librdkafka knows its settings and their values; conf is for nothing else. */
+static void check_setting(struct settings *settings, rd_kafka_conf_t *conf,
+    const struct yaml_node *key, const struct yaml_node *value, struct slice text)
+{
+    char why[512];
+    switch (rd_kafka_conf_set(conf, key->text.ptr, text.ptr, why, sizeof why)) {
+    case RD_KAFKA_CONF_OK: return;
+    case RD_KAFKA_CONF_UNKNOWN:
+        if (nearest_find(key->text, &(struct slice){"brokers", 7}, 1) == 0)
+            settings_error(
+                settings, key, "unknown key '%.*s', did you mean 'brokers'?", SLICE_FMT(key->text));
+        else
+            settings_error(settings, key, "'%.*s' is neither 'brokers' nor a setting of librdkafka",
+                SLICE_FMT(key->text));
+        return;
+    default: settings_error(settings, value, "librdkafka: %s", why);
+    }
+}
+
+/* One text of brokers: a list is joined. */
+static bool read_brokers(struct settings *settings, const struct yaml_node *node, struct slice *out)
+{
+    if (node->type != YAML_SEQUENCE)
+        return settings_text(settings, node, "'brokers'", out);
+    if (node->n == 0 || node->n > BROKERS_MAX)
+        return settings_error(
+            settings, node, "'brokers' has 1 to %d of \"HOST:PORT\"", BROKERS_MAX);
+    char *all = arena_printf(settings->arena, "%s", "");
+    for (size_t i = 0; i < node->n; i++) {
+        struct slice one;
+        if (!settings_text(settings, node->values[i], "a broker", &one))
+            return false;
+        all = arena_printf(settings->arena, "%s%s%.*s", all, i ? "," : "", SLICE_FMT(one));
+        ensure(all);
+    }
+    *out = slice_from(all);
+    return true;
+}
+
+void config_kafka_read(
+    struct settings *settings, const struct yaml_node *node, struct kafka_setting **out, size_t *n)
+{
+    *n = 0;
+    if (!settings_names(settings, node, "'kafka'"))
+        return;
+    struct kafka_setting *made = arena_array(settings->arena, node->n + 1, sizeof *made);
+    ensure(made);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    for (size_t i = 0; i < node->n; i++) {
+        const struct yaml_node *key = node->keys[i], *value = node->values[i];
+        struct kafka_setting *to = &made[*n];
+        if (slice_is(key->text, "brokers")) {
+            to->name = SLICE("bootstrap.servers");
+            *n += read_brokers(settings, value, &to->value);
+            continue;
+        }
+        to->name = key->text;
+        if (!check_decided(settings, key) ||
+            !settings_text(settings, value, "a setting of librdkafka", &to->value))
+            continue;
+        check_setting(settings, conf, key, value, to->value);
+        (*n)++;
+    }
+    rd_kafka_conf_destroy(conf);
+    settings_need(settings, node, "brokers", "\"HOST:PORT\" of one broker or more");
+    *out = made;
+}

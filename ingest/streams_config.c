@@ -1,0 +1,189 @@
+#include "ingest/streams_config.h"
+
+#include "base/ensure.h"
+#include "ingest/fields_config.h"
+#include "ingest/rollups_config.h"
+#include "store/labels.h"
+
+#define LATE_DEFAULT_MS  INT64_C(86400000)
+#define AHEAD_DEFAULT_MS INT64_C(300000)
+#define IDLE_DEFAULT_MS  INT64_C(30000)
+#define TOPIC_NAME_MAX   249 /* Kafka's */
+
+static const char *const stream_keys[] = {"topics", "key", "format", "event_time", "event_id",
+    "fields", "late", "ahead", "arrival", "owner", "watermark_bound", "idle_after"};
+
+/* Kafka's own rule. */
+static bool topic_is_valid(struct slice name)
+{
+    if (name.len == 0 || name.len > TOPIC_NAME_MAX || slice_is(name, ".") || slice_is(name, ".."))
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!plain && c != '.' && c != '_' && c != '-')
+            return false;
+    }
+    return true;
+}
+
+/* The stream that has the topic; NULL: none. */
+static const struct stream *topic_owner(const struct stream *streams, size_t n, struct slice topic)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < streams[i].n_topics; k++)
+            if (slice_eq(streams[i].topics[k], topic))
+                return &streams[i];
+    return NULL;
+}
+
+/* streams[n] is the one that is read. */
+static void read_topics(
+    struct settings *settings, const struct yaml_node *node, struct stream *streams, size_t n)
+{
+    if (!settings_sequence(settings, node, "'topics'"))
+        return;
+    if (node->n == 0 || node->n > TOPICS_MAX) {
+        settings_error(settings, node, "a stream has 1 to %d topics", TOPICS_MAX);
+        return;
+    }
+    struct slice *topics = arena_array(settings->arena, node->n, sizeof *topics);
+    ensure(topics);
+    streams[n].topics = topics;
+    for (size_t i = 0; i < node->n; i++) {
+        const struct yaml_node *item = node->values[i];
+        struct slice topic;
+        if (!settings_text(settings, item, "a topic", &topic))
+            continue;
+        const struct stream *owner = topic_owner(streams, n + 1, topic);
+        if (!topic_is_valid(topic))
+            settings_error(settings, item,
+                "'%.*s' is no topic name: Kafka allows 1 to %d letters, digits, '.', '_' and '-'",
+                SLICE_FMT(topic), TOPIC_NAME_MAX);
+        else if (owner)
+            settings_error(settings, item, "topic '%.*s' belongs to stream '%.*s' already",
+                SLICE_FMT(topic), SLICE_FMT(owner->name));
+        else
+            topics[streams[n].n_topics++] = topic;
+    }
+}
+
+static void read_format(struct settings *settings, const struct yaml_node *node)
+{
+    static const char *const formats[] = {"json", "avro"};
+    int format;
+    if (settings_choice(settings, node, "'format'", formats, 2, &format) && format == 1)
+        settings_unsupported(settings, node, "format avro");
+}
+
+/* Event time, id and key are fields; time and id must be there in every event. */
+static void read_roles(
+    struct settings *settings, const struct yaml_node *node, struct contract *contract)
+{
+    const struct yaml_node *value =
+        settings_need(settings, node, "event_time", "the name of the time field");
+    contract->event_time =
+        value ? fields_config_find(settings, value, "'event_time'", contract) : -1;
+    if (contract->event_time >= 0) {
+        struct field *field = &contract->fields[contract->event_time];
+        field->required = true;
+        if (field->type != FIELD_TIME)
+            settings_error(settings, value, "'event_time' must be a field of type time");
+    }
+    if ((value = yaml_get(node, "event_id")))
+        contract->event_id = fields_config_find(settings, value, "'event_id'", contract);
+    if (contract->event_id >= 0) {
+        struct field *field = &contract->fields[contract->event_id];
+        field->required = true;
+        if (field->type != FIELD_STRING)
+            settings_error(settings, value, "'event_id' must be a field of type string");
+    }
+    if ((value = yaml_get(node, "key")))
+        contract->key = fields_config_find(settings, value, "'key'", contract);
+}
+
+static void read_times(
+    struct settings *settings, const struct yaml_node *node, struct stream *stream)
+{
+    static const char *const arrivals[] = {"record", "partition"};
+    struct contract *contract = &stream->contract;
+    const struct yaml_node *value;
+    int arrival = 0;
+    if ((value = yaml_get(node, "late")))
+        settings_duration(settings, value, "'late'", &contract->late_ms);
+    if ((value = yaml_get(node, "ahead")))
+        settings_duration(settings, value, "'ahead'", &contract->ahead_ms);
+    if ((value = yaml_get(node, "arrival")))
+        settings_choice(settings, value, "'arrival'", arrivals, 2, &arrival);
+    contract->arrival_partition = arrival == 1;
+    stream->watermark_bound_ms = contract->ahead_ms;
+    if ((value = yaml_get(node, "watermark_bound")) &&
+        settings_duration(settings, value, "'watermark_bound'", &stream->watermark_bound_ms) &&
+        stream->watermark_bound_ms < contract->ahead_ms)
+        settings_error(settings, value, "'watermark_bound' must be at least 'ahead'");
+    if ((value = yaml_get(node, "idle_after")))
+        settings_duration(settings, value, "'idle_after'", &stream->idle_after_ms);
+}
+
+/* streams[n] is the one that is read. Returns whether the types of its fields are known. */
+static bool read_stream(struct settings *settings, const struct yaml_node *name,
+    const struct yaml_node *node, struct stream *streams, size_t n)
+{
+    struct stream *stream = &streams[n];
+    struct contract *contract = &stream->contract;
+    stream->name = contract->stream = name->text;
+    stream->idle_after_ms = IDLE_DEFAULT_MS;
+    contract->late_ms = LATE_DEFAULT_MS;
+    contract->ahead_ms = AHEAD_DEFAULT_MS;
+    contract->event_time = contract->event_id = contract->key = -1;
+    if (!label_name_is_plain(name->text))
+        settings_error(settings, name,
+            "'%.*s' is no stream name: letters, digits and '_', not a digit first",
+            SLICE_FMT(name->text));
+    if (!settings_mapping(settings, node, "a stream", stream_keys, 12))
+        return false;
+    const struct yaml_node *value =
+        settings_need(settings, node, "topics", "a list such as [orders]");
+    if (value)
+        read_topics(settings, value, streams, n);
+    if ((value = yaml_get(node, "format")))
+        read_format(settings, value);
+    if ((value = yaml_get(node, "owner")))
+        settings_text(settings, value, "'owner'", &contract->owner);
+    read_times(settings, node, stream);
+    value = settings_need(settings, node, "fields", "the names and types of the events' fields");
+    if (!value || !fields_config_read(settings, value, contract))
+        return false;
+    read_roles(settings, node, contract);
+    return true;
+}
+
+void streams_config_read(struct settings *settings, const struct yaml_node *streams,
+    const struct yaml_node *rollups, struct streams *out)
+{
+    bool sound[STREAMS_MAX] = {false};
+    *out = (struct streams){0};
+    if (streams && settings_names(settings, streams, "'streams'")) {
+        if (streams->n > STREAMS_MAX)
+            settings_error(settings, streams, "at most %d streams", STREAMS_MAX);
+        size_t n = streams->n < STREAMS_MAX ? streams->n : STREAMS_MAX;
+        struct stream *made = arena_zalloc(settings->arena, (n + !n) * sizeof *made);
+        ensure(made);
+        for (size_t i = 0; i < n; i++)
+            sound[i] = read_stream(settings, streams->keys[i], streams->values[i], made, i);
+        out->streams = made;
+        out->n_streams = n;
+    }
+    if (rollups && settings_names(settings, rollups, "'rollups'")) {
+        if (rollups->n > ROLLUPS_MAX)
+            settings_error(settings, rollups, "at most %d rollups", ROLLUPS_MAX);
+        size_t n = rollups->n < ROLLUPS_MAX ? rollups->n : ROLLUPS_MAX;
+        struct rollup *made = arena_zalloc(settings->arena, (n + !n) * sizeof *made);
+        ensure(made);
+        for (size_t i = 0; i < n; i++)
+            rollups_config_read(
+                settings, rollups->keys[i], rollups->values[i], out, sound, &made[i]);
+        out->rollups = made;
+        out->n_rollups = n;
+    }
+}

@@ -1,0 +1,20 @@
+/*
+ * The `streams:` and `rollups:` of larder.yml to what the ingestion runs on.
+ */
+#ifndef INGEST_STREAMS_CONFIG_H
+#define INGEST_STREAMS_CONFIG_H
+
+#include "base/settings.h"
+#include "ingest/rollup.h"
+
+#define STREAMS_MAX 64
+#define TOPICS_MAX  64 /* of a stream */
+#define ROLLUPS_MAX 1024
+
+/* Either node may be NULL: there are none. What is made lives in the settings' arena and borrows
+ * its strings from the tree. Mistakes are in the settings' list; out is for use only when there is
+ * none. */
+void streams_config_read(struct settings *settings, const struct yaml_node *streams,
+    const struct yaml_node *rollups, struct streams *out);
+
+#endif
