@@ -27,32 +27,39 @@ static void step(struct walk *w)
     w->p++;
 }
 
+/* Escaped spaces and line breaks too: they are none of the bytes that are counted. */
 static void skip_space(struct walk *w)
 {
-    while (is_space(*w->p))
+    for (;;) {
+        bool escaped = w->style == '"' && *w->p == '\\' && w->p[1] &&
+                       (is_space(w->p[1]) || strchr("ntr", w->p[1]));
+        if (escaped)
+            step(w);
+        if (!escaped && !is_space(*w->p))
+            return;
         step(w);
+    }
 }
 
 /* Passes what one byte of the text that is no space came from. */
 static void pass(struct walk *w)
 {
-    for (;;) {
-        skip_space(w);
-        if (!*w->p)
-            return;
-        bool escape = w->style == '"' && *w->p == '\\';
-        bool quote = w->style == '\'' && *w->p == '\'';
+    skip_space(w);
+    if (!*w->p)
+        return;
+    bool escape = w->style == '"' && *w->p == '\\';
+    bool quote = w->style == '\'' && *w->p == '\'';
+    step(w);
+    if ((!escape && !quote) || !*w->p)
+        return;
+    char c = *w->p;
+    step(w);
+    for (int digits = c == 'x'   ? 2
+                      : c == 'u' ? 4
+                      : c == 'U' ? 8
+                                 : 0;
+         escape && digits && *w->p; digits--)
         step(w);
-        if ((!escape && !quote) || !*w->p)
-            return;
-        char c = *w->p;
-        step(w);
-        for (int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0; digits && *w->p; digits--)
-            step(w);
-        /* An escaped space or line break is none of the bytes that are counted. */
-        if (!escape || !(is_space(c) || c == 'n' || c == 't' || c == 'r'))
-            return;
-    }
 }
 
 void yaml_place(const struct yaml_node *scalar, size_t offset, int *line, int *col)

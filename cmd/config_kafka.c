@@ -54,8 +54,8 @@ static bool read_brokers(struct settings *settings, const struct yaml_node *node
     if (node->type != YAML_SEQUENCE)
         return settings_text(settings, node, "'brokers'", out);
     if (node->n == 0 || node->n > BROKERS_MAX)
-        return settings_error(
-            settings, node, "'brokers' has 1 to %d of \"HOST:PORT\"", BROKERS_MAX);
+        return settings_error(settings, node,
+            "'brokers' must name 1 to %d brokers, each as \"HOST:PORT\"", BROKERS_MAX);
     char *all = arena_printf(settings->arena, "%s", "");
     for (size_t i = 0; i < node->n; i++) {
         struct slice one;

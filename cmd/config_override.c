@@ -42,7 +42,8 @@ static struct yaml_node *read_value(struct settings *settings, const char *file,
 {
     struct yaml_node *node;
     struct err err;
-    if (!*text || !strchr("[{\"'", *text))
+    const char *pair = *text ? strchr("[]{}\"\"''", *text) : NULL;
+    if (!pair || text[strlen(text) - 1] != pair[1])
         return node_new(settings, YAML_SCALAR, file, slice_from(text));
     if (yaml_parse(slice_from(text), file, settings->arena, &node, &err))
         return node;

@@ -16,6 +16,7 @@ struct command {
 static const struct command commands[] = {
     {"serve", cmd_serve, "run the server: Kafka topics in, Prometheus' API out"},
     {"query", cmd_query, "ask a server a PromQL query; table, JSON or CSV"},
+    {"check", cmd_check, "check a config: every mistake with file, line and column"},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)

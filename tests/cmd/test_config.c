@@ -1,0 +1,425 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmd/commands.h"
+#include "cmd/config.h"
+
+static char folder[] = "/tmp/larder_test_config_XXXXXX";
+
+static int set_up(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return rmdir(folder);
+}
+
+struct want {
+    int line, col;
+    const char *text;
+};
+
+static void assert_errors(const struct config_errors *errors, const struct want *want, size_t n)
+{
+    for (size_t i = 0; i < errors->n || i < n; i++) {
+        const struct err *got = i < errors->n ? &errors->items[i] : NULL;
+        if (got && i < n && got->line == want[i].line && got->col == want[i].col &&
+            strcmp(got->text, want[i].text) == 0)
+            continue;
+        fail_msg("%d:%d: %s, not %d:%d: %s", got ? got->line : 0, got ? got->col : 0,
+            got ? got->text : "nothing", i < n ? want[i].line : 0, i < n ? want[i].col : 0,
+            i < n ? want[i].text : "nothing");
+    }
+}
+
+/* Loads a file of this text, and compares what is wrong with it. */
+static void check_text(const char *text, const char *const *overrides, size_t n_overrides,
+    const struct want *want, size_t n)
+{
+    char path[128];
+    struct config config;
+    struct config_errors errors;
+    snprintf(path, sizeof path, "%s/larder.yml", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    bool ok = config_load(path, overrides, n_overrides, &config, &errors);
+    unlink(path);
+    assert_int_equal(ok, n == 0);
+    assert_errors(&errors, want, n);
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
+/* Every mistake is found in one go, in the order of the file. */
+static void test_every_mistake(void **state)
+{
+    /* clang-format off */
+    static const struct want want[] = {
+        {3, 12, "'brokers' must name 1 to 100 brokers, each as \"HOST:PORT\""},
+        {4, 20, "librdkafka: Invalid value for configuration property \"fetch.min.bytes\""},
+        {5, 3, "'session.timeout' is neither 'brokers' nor a setting of librdkafka"},
+        {6, 3, "'auto.offset.reset' cannot be set: a position that is out of range halts its partition"},
+        {7, 16, "'listen' must be an address and a port, such as \"127.0.0.1:9595\", \"0.0.0.0:9595\" or \"[::1]:9595\", not '9595'"},
+        {8, 1, "unknown key 'stroe', did you mean 'store'?"},
+        {10, 9, "'path' must be a single value, it is a mapping"},
+        {11, 16, "'head_memory' must be a size such as 512MiB or 2GiB, not '512MB'"},
+        {12, 29, "a retention must be a duration such as 5s, 30m, 24h or 1h30m, not 'forever'"},
+        {14, 3, "not supported yet: lifecycles"},
+        {17, 22, "'or ders' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'"},
+        {17, 33, "topic 'orders' belongs to stream 'orders' already"},
+        {18, 10, "'key': no field 'order' in 'fields'"},
+        {19, 13, "'format' must be json or avro, not 'xml'"},
+        {20, 17, "'event_time' must be a field of type time"},
+        {21, 15, "'event_id' must be a field of type string"},
+        {22, 11, "'late' must be a duration such as 5s, 30m, 24h or 1h30m, not '1 day'"},
+        {24, 22, "'watermark_bound' must be at least 'ahead'"},
+        {25, 14, "'arrival' must be record or partition, not 'now'"},
+        {27, 32, "unknown key 'requierd', did you mean 'required'?"},
+        {29, 57, "'placed' occurs twice"},
+        {30, 39, "only decimal fields have digits"},
+        {31, 47, "'min' must fit a number with 2 digits, not '0.001'"},
+        {32, 38, "'digits' must be a whole number from 0 to 18, not '20'"},
+        {32, 55, "'max' is smaller than 'min'"},
+        {33, 35, "only string fields have a list of allowed values"},
+        {34, 42, "'personal' must be true or false, not 'yes'"},
+        {37, 14, "topic 'orders' belongs to stream 'orders' already"},
+        {39, 13, "not supported yet: format avro"},
+        {41, 18, "a field's type must be string, int, decimal, time or bool, not 'date'"},
+        {42, 10, "'type' is missing: string, int, decimal, time or bool"},
+        {43, 3, "'2nd' is no stream name: letters, digits and '_', not a digit first"},
+        {43, 8, "a stream must be a mapping of keys and values, it is a list"},
+        {46, 3, "'no-name' is no metric name: letters, digits, '_' and ':', not a digit first"},
+        {48, 11, "'kind' must be counter, histogram, gauge or level, not 'count'"},
+        {49, 11, "no stream 'order', did you mean 'orders'?"},
+        {50, 5, "unknown key 'evry', did you mean 'every'?"},
+        {54, 12, "a counter only grows, and by the contract this value may be negative: give its fields 'min: 0', or use kind: level"},
+        {55, 12, "'every' must divide a minute, or be whole minutes that divide an hour, such as 5s or 15m, not '7s'"},
+        {57, 5, "'value' is missing: a histogram is made of numbers"},
+        {59, 13, "'schema' must be a whole number from -4 to 8, not '9'"},
+        {60, 19, "'kind' is never \"plaecd\" by its contract, did you mean \"placed\"?"},
+        {62, 16, "'who' is never a label: it is personal data"},
+        {62, 22, "label 'kind' occurs twice"},
+        {62, 45, "'items' is never a label: it is the event id, new for every event"},
+        {62, 61, "'__x' is no label name: letters, digits and '_', not a digit or '__' first"},
+        {62, 73, "'5' is no label name: letters, digits and '_', not a digit or '__' first"},
+        {62, 81, "a time is never a label: it is new for every event"},
+        {63, 18, "'stale_after' must be at least 'every'"},
+        {64, 23, "not supported yet: level rollups"},
+        {65, 3, "a gauge needs the key of its stream among its labels, and stream 'orders' has no 'key'"},
+        {68, 12, "'value' must be a number, this is a string"},
+        {69, 9, "not supported yet: at (a stage of a lifecycle)"},
+        {70, 13, "not supported yet: reduce"},
+        {71, 13, "only histograms have a 'schema'"},
+        {72, 9, "'by' must be a list such as [a, b], it is a single value"},
+    };
+    /* clang-format on */
+    struct config config;
+    struct config_errors errors;
+    (void)state;
+    assert_false(config_load("tests/data/bad_config.yml", NULL, 0, &config, &errors));
+    assert_errors(&errors, want, sizeof want / sizeof *want);
+    for (size_t i = 0; i < errors.n; i++) {
+        bool unsupported = strncmp(errors.items[i].text, "not supported yet: ", 19) == 0;
+        assert_int_equal(errors.items[i].code, unsupported ? ERR_UNSUPPORTED : ERR_INVALID);
+        assert_string_equal(errors.items[i].file, "tests/data/bad_config.yml");
+    }
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
+static void test_missing(void **state)
+{
+    (void)state;
+    check_text("streams:\n  s:\n    late: 1h\n", NULL, 0,
+        (struct want[]){
+            {1, 1, "'kafka' is missing: kafka: {brokers: \"HOST:PORT\"}"},
+            {3, 5, "'topics' is missing: a list such as [orders]"},
+            {3, 5, "'fields' is missing: the names and types of the events' fields"},
+        },
+        3);
+    check_text("kafka: {}\nstreams: {s: {topics: [t], fields: {n: int}}}\n"
+               "rollups:\n  a: {}\n  b: {kind: gauge, from: s, value: n}\n",
+        NULL, 0,
+        (struct want[]){
+            {1, 8, "'brokers' is missing: \"HOST:PORT\" of one broker or more"},
+            {2, 14, "'event_time' is missing: the name of the time field"},
+            {4, 6, "'kind' is missing: counter, histogram or gauge"},
+            {4, 6, "'from' is missing: the name of a stream"},
+            {5, 3,
+                "a gauge needs the key of its stream among its labels, and stream 's' has no "
+                "'key'"},
+        },
+        5);
+    check_text("store: {retention: {raw: 30d}}", NULL, 0,
+        (struct want[]){{1, 20, "not supported yet: retention"}}, 1);
+    check_text("[1]", NULL, 0,
+        (struct want[]){{1, 1, "the config must be a mapping of keys and values, it is a list"}},
+        1);
+    check_text("a: [", NULL, 0,
+        (struct want[]){
+            {2, 1, "not YAML: did not find expected node content, while parsing a flow node"}},
+        1);
+    check_text("", NULL, 0, NULL, 0);
+}
+
+/* The place of a mistake inside an expression of several lines. */
+static void test_places(void **state)
+{
+    (void)state;
+    check_text("kafka: {brokers: b}\n"
+               "streams: {s: {topics: [t], event_time: at, key: k, fields: {at: time, n: int, k: "
+               "string}}}\n"
+               "rollups:\n"
+               "  a:\n"
+               "    kind: histogram\n"
+               "    from: s\n"
+               "    when: n > 1 and\n"
+               "      n < 5 and\n"
+               "      nn == 3\n"
+               "    value: >-\n"
+               "      n +\n"
+               "\n"
+               "      at\n"
+               "    by: [{x: \"k == \\\"a\\\" and n\"}]\n"
+               "  b: {kind: gauge, from: s, value: n, by: [{k: k == 'x'}]}\n",
+        NULL, 0,
+        (struct want[]){
+            {9, 7, "unknown field 'nn', did you mean 'n'?"},
+            {13, 7, "a time can only be compared, or subtracted from a time"},
+            {14, 30, "'and' needs a condition, this is a number"},
+            {15, 3,
+                "a gauge needs the key of its stream, 'k', among its labels (not supported yet: "
+                "reduce)"},
+        },
+        4);
+}
+
+static void test_defaults(void **state)
+{
+    struct config config;
+    struct config_errors errors;
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof path, "%s/empty.yml", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("kafka: {brokers: [a:1, b:2], fetch.min.bytes: 5}\n"
+          "streams: {s: {topics: [t, u], event_time: at, fields: {at: time, n: {type: decimal, "
+          "min: 0}}}}\n"
+          "rollups: {m: {kind: counter, from: s, value: n}}\n",
+        f);
+    fclose(f);
+    assert_true(config_load(path, NULL, 0, &config, &errors));
+    unlink(path);
+    assert_string_equal(config.file, path);
+    assert_string_equal(config.http_address, "127.0.0.1");
+    assert_int_equal(config.http_port, 9595);
+    assert_string_equal(config.store_path, "data");
+    assert_int_equal(config.store_head_bytes, 0);
+    assert_int_equal(config.n_kafka, 2);
+    assert_true(slice_is(config.kafka[0].name, "bootstrap.servers"));
+    assert_true(slice_is(config.kafka[0].value, "a:1,b:2"));
+    assert_true(slice_is(config.kafka[1].name, "fetch.min.bytes"));
+    const struct stream *s = &config.streams.streams[0];
+    assert_int_equal(s->n_topics, 2);
+    assert_int_equal(s->contract.late_ms, 86400000);
+    assert_int_equal(s->contract.ahead_ms, 300000);
+    assert_int_equal(s->watermark_bound_ms, 300000);
+    assert_int_equal(s->idle_after_ms, 30000);
+    assert_int_equal(s->contract.event_id, -1);
+    assert_int_equal(s->contract.key, -1);
+    assert_false(s->contract.arrival_partition);
+    assert_true(s->contract.fields[0].required); /* the event time always is */
+    assert_int_equal(s->contract.fields[1].digits, 6);
+    const struct rollup *m = &config.streams.rollups[0];
+    assert_int_equal(m->def.every_ms, 5000);
+    assert_int_equal(m->def.stale_after_ms, 3600000);
+    assert_int_equal(m->def.digits, 6);
+    assert_true(slice_is(m->def.clock, "s"));
+    assert_int_equal(m->n_labels, 0);
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
+static const struct rollup *rollup_named(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->streams.n_rollups; i++)
+        if (slice_is(config->streams.rollups[i].def.name, name))
+            return &config->streams.rollups[i];
+    fail_msg("no rollup %s", name);
+    return NULL;
+}
+
+/* The file that users get is right, and makes the metrics that it promises. */
+static void test_shipped(void **state)
+{
+    static const struct {
+        const char *name;
+        enum kind kind;
+        int digits;
+        const char *labels;
+    } want[] = {
+        {"orders_total", KIND_COUNTER, 0, "category,market,stage"},
+        {"eta_error_seconds", KIND_HISTOGRAM, 3, "market"},
+        {"order_amount_total", KIND_COUNTER, 2, "category,market"},
+        {"fridge_stock_units", KIND_GAUGE, 0, "fridge,sku"},
+        {"fridge_capacity_units", KIND_GAUGE, 0, "fridge,sku"},
+        {"fridge_units_total", KIND_COUNTER, 0, "fridge,movement,sku"},
+        {"fridge_temperature_celsius", KIND_GAUGE, 2, "fridge"},
+        {"ratings_total", KIND_COUNTER, 0, "market,score"},
+        {"rating_score", KIND_HISTOGRAM, 0, "market"},
+        {"nps_score", KIND_HISTOGRAM, 0, "market"},
+        {"review_sentiment", KIND_HISTOGRAM, 3, "market"},
+        {"courier_eta_seconds", KIND_GAUGE, 0, "courier,market"},
+        {"payments_total", KIND_COUNTER, 0, "market,status"},
+    };
+    struct config config;
+    struct config_errors errors;
+    (void)state;
+    config_load("larder.yml", NULL, 0, &config, &errors);
+    assert_errors(&errors, NULL, 0);
+    assert_int_equal(config.streams.n_streams, 5);
+    assert_int_equal(config.streams.n_rollups, sizeof want / sizeof *want);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const struct rollup *r = rollup_named(&config, want[i].name);
+        char labels[128] = "";
+        for (size_t k = 0; k < r->n_labels; k++) {
+            strcat(labels, k ? "," : "");
+            strncat(labels, r->labels[k].name.ptr, r->labels[k].name.len);
+        }
+        assert_string_equal(labels, want[i].labels);
+        assert_int_equal(r->def.kind, want[i].kind);
+        assert_int_equal(r->def.digits, want[i].digits);
+        assert_int_equal(r->def.schema, want[i].kind == KIND_HISTOGRAM ? 5 : 0);
+        assert_int_equal(r->def.every_ms, 5000);
+        assert_true(r->def.help.len > 0);
+    }
+    assert_int_equal(rollup_named(&config, "fridge_stock_units")->def.stale_after_ms, 86400000);
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
+static void test_overrides(void **state)
+{
+    static const char *const good[] = {"kafka.brokers=h:1", "kafka.security.protocol=ssl",
+        "http.listen=[::1]:0", "store.path=/x=y", "store.head_memory=64MiB",
+        "streams.orders.topics=[a, b]", "rollups.orders_total.every=1m"};
+    static const char *const bad[] = {"kafka", "=x", "http.listen=here", "store.path.x=1",
+        "streams.orders.topics=[a", "rollups.eta_error_seconds.value=market", "nothing=1"};
+    struct config config;
+    struct config_errors errors;
+    (void)state;
+    config_load("larder.yml", good, 7, &config, &errors);
+    assert_errors(&errors, NULL, 0);
+    assert_int_equal(config.n_kafka, 2);
+    assert_true(slice_is(config.kafka[0].value, "h:1"));
+    assert_true(slice_is(config.kafka[1].name, "security.protocol"));
+    assert_string_equal(config.http_address, "::1");
+    assert_int_equal(config.http_port, 0);
+    assert_string_equal(config.store_path, "/x=y");
+    assert_int_equal(config.store_head_bytes, 64u << 20);
+    assert_int_equal(config.streams.streams[0].n_topics, 2);
+    assert_int_equal(rollup_named(&config, "orders_total")->def.every_ms, 60000);
+    config_errors_free(&errors);
+    config_free(&config);
+
+    static const struct {
+        const char *file, *text;
+    } want[] = {
+        {"--set kafka", "expected KEY=VALUE, such as kafka.brokers=localhost:9092"},
+        {"--set ", "expected KEY=VALUE, such as kafka.brokers=localhost:9092"},
+        {"--set store.path.x", "'path' has no keys"},
+        {"--set nothing", "unknown key 'nothing'"},
+        {"--set http.listen", "'listen' must be an address and a port, such as \"127.0.0.1:9595\", "
+                              "\"0.0.0.0:9595\" or \"[::1]:9595\", not 'here'"},
+        {"--set streams.orders.topics",
+            "'topics' must be a list such as [a, b], it is a single value"},
+        {"--set rollups.eta_error_seconds.value", "'value' must be a number, this is a string"},
+    };
+    assert_false(config_load("larder.yml", bad, 7, &config, &errors));
+    assert_int_equal(errors.n, 7);
+    for (size_t i = 0; i < 7; i++) {
+        assert_string_equal(errors.items[i].file, want[i].file);
+        assert_string_equal(errors.items[i].text, want[i].text);
+    }
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
+/* Runs larder check; what it prints to standard output is in out. */
+static int run_check(char *out, size_t size, int argc, char **argv)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/out", folder);
+    fflush(stdout);
+    int saved = dup(1);
+    assert_non_null(freopen(path, "w+", stdout));
+    int code = cmd_check(argc, argv);
+    fflush(stdout);
+    rewind(stdout);
+    out[fread(out, 1, size - 1, stdout)] = 0;
+    dup2(saved, 1);
+    close(saved);
+    clearerr(stdout);
+    unlink(path);
+    return code;
+}
+
+#define RUN(...)                                                                                   \
+    run_check(out, sizeof out, (int)(sizeof((char *[]){__VA_ARGS__}) / sizeof(char *)),            \
+        (char *[]){__VA_ARGS__})
+
+static void test_check(void **state)
+{
+    static char check[] = "check", config[] = "config", good[] = "larder.yml", set[] = "--set",
+                bad[] = "tests/data/bad_config.yml", none[] = "/no/such/file", rules[] = "rules",
+                events[] = "events", help[] = "--help", port[] = "http.listen=x",
+                wrong[] = "--what";
+    char out[16384];
+    (void)state;
+    assert_int_equal(RUN(check, config, good), EXIT_FINE);
+    assert_string_equal(out, "larder.yml: OK\n");
+    assert_int_equal(RUN(check, config, bad, good), EXIT_FOUND);
+    assert_non_null(strstr(out, "tests/data/bad_config.yml:8:1: unknown key 'stroe', did you mean "
+                                "'store'?\n"));
+    assert_non_null(strstr(out, "\nlarder.yml: OK\n"));
+    assert_int_equal(RUN(check, config, good, none), EXIT_USAGE);
+    assert_int_equal(RUN(check, config, set, port, good), EXIT_FOUND);
+    assert_int_equal(RUN(check, config), EXIT_USAGE);
+    assert_int_equal(RUN(check, config, good, set), EXIT_USAGE);
+    assert_int_equal(RUN(check, config, wrong, good), EXIT_USAGE);
+    assert_int_equal(RUN(check), EXIT_USAGE);
+    assert_int_equal(RUN(check, wrong), EXIT_USAGE);
+    assert_int_equal(RUN(check, rules, good), EXIT_USAGE);
+    assert_int_equal(RUN(check, events, good), EXIT_USAGE);
+    assert_int_equal(RUN(check, help), EXIT_FINE);
+    assert_non_null(strstr(out, "usage: larder check config"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_mistake),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_check),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
