@@ -199,7 +199,7 @@ bool settings_choice(struct settings *settings, const struct yaml_node *node, co
 
 /* ---- quantities ---- */
 
-bool duration_parse(struct slice text, int64_t *ms)
+bool duration_setting_parse(struct slice text, int64_t *ms)
 {
     static const struct {
         const char *name;
@@ -245,7 +245,7 @@ bool settings_duration(
     struct slice text;
     if (!settings_text(settings, node, what, &text))
         return false;
-    if (!duration_parse(text, ms))
+    if (!duration_setting_parse(text, ms))
         return settings_error(settings, node,
             "%s must be a duration such as 5s, 30m, 24h or 1h30m, not '%.*s'", what,
             SLICE_FMT(text));

@@ -57,6 +57,6 @@ bool settings_bytes(
     struct settings *settings, const struct yaml_node *node, const char *what, uint64_t *out);
 
 /* False: not a duration, or more than 100 years. */
-bool duration_parse(struct slice text, int64_t *ms);
+bool duration_setting_parse(struct slice text, int64_t *ms);
 
 #endif

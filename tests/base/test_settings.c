@@ -73,7 +73,7 @@ static void test_durations(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t ms = -1;
-        duration_parse(slice_from(cases[i].text), &ms);
+        duration_setting_parse(slice_from(cases[i].text), &ms);
         if (ms != cases[i].ms)
             fail_msg("%s: %lld", cases[i].text, (long long)ms);
     }
