@@ -123,7 +123,7 @@ static const char *shown(struct slice text, char out[80])
     return out;
 }
 
-bool time_parse(struct slice text, int64_t *out, struct err *err)
+bool params_parse_time(struct slice text, int64_t *out, struct err *err)
 {
     char tmp[80];
     double seconds;
@@ -150,7 +150,7 @@ bool time_parse(struct slice text, int64_t *out, struct err *err)
     return err_set(err, ERR_INVALID, "cannot parse \"%s\" to a valid timestamp", shown(text, tmp));
 }
 
-bool duration_parse(struct slice text, int64_t *out, struct err *err)
+bool params_parse_duration(struct slice text, int64_t *out, struct err *err)
 {
     char tmp[80];
     double seconds;
@@ -182,13 +182,13 @@ bool params_wrap(const char *name, struct err *err)
 bool params_time(const struct params *params, const char *name, int64_t *out, struct err *err)
 {
     struct slice text = params_get(params, name);
-    return !text.ptr || time_parse(text, out, err) || params_wrap(name, err);
+    return !text.ptr || params_parse_time(text, out, err) || params_wrap(name, err);
 }
 
 bool params_duration(const struct params *params, const char *name, int64_t *out, struct err *err)
 {
     struct slice text = params_get(params, name);
-    return !text.ptr || duration_parse(text, out, err) || params_wrap(name, err);
+    return !text.ptr || params_parse_duration(text, out, err) || params_wrap(name, err);
 }
 
 bool params_limit(const struct params *params, const char *name, size_t *out, struct err *err)

@@ -57,8 +57,8 @@ bool params_duration(const struct params *params, const char *name, int64_t *out
 bool params_limit(const struct params *params, const char *name, size_t *out, struct err *err);
 
 /* The same for a text that is no parameter: "cannot parse ...". */
-bool time_parse(struct slice text, int64_t *out, struct err *err);
-bool duration_parse(struct slice text, int64_t *out, struct err *err);
+bool params_parse_time(struct slice text, int64_t *out, struct err *err);
+bool params_parse_duration(struct slice text, int64_t *out, struct err *err);
 
 /* Turns *err into: invalid parameter "name": LINE:COL: TEXT. Returns false. */
 bool params_wrap(const char *name, struct err *err);

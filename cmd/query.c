@@ -113,7 +113,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *out)
 static bool option_time(const char *name, const char *text, int64_t *ms)
 {
     struct err err;
-    if (!text || time_parse(slice_from(text), ms, &err))
+    if (!text || params_parse_time(slice_from(text), ms, &err))
         return true;
     fprintf(stderr, "larder query: --%s: %s: seconds since 1970, or as 2026-11-20T18:00:00Z\n",
         name, err.text);
@@ -125,7 +125,7 @@ static bool option_duration(const char *name, const char *text, int64_t *ms)
     struct err err = {0};
     if (!text)
         return true;
-    if (duration_parse(slice_from(text), ms, &err) && *ms > 0)
+    if (params_parse_duration(slice_from(text), ms, &err) && *ms > 0)
         return true;
     fprintf(stderr, "larder query: --%s: %s: as 30s, 5m, 1h30m, or seconds\n", name,
         err.code ? err.text : "must be more than zero");

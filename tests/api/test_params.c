@@ -119,14 +119,14 @@ static void test_time(void **state)
         {"292277025-08-18T07:12:54.999999999Z", TIME_MAX_MS}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         int64_t ms = 42;
-        if (!time_parse(slice_from(good[i].text), &ms, &f->err) || ms != good[i].ms)
+        if (!params_parse_time(slice_from(good[i].text), &ms, &f->err) || ms != good[i].ms)
             fail_msg("%s: %lld", good[i].text, (long long)ms);
     }
     static const char *const bad[] = {
         "", "x", "NaN", "Inf", "1e300", "-1e300", "9007199254741", "1 ", "0x", "2015-07-01"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int64_t ms = 42;
-        if (time_parse(slice_from(bad[i]), &ms, &f->err))
+        if (params_parse_time(slice_from(bad[i]), &ms, &f->err))
             fail_msg("taken for a time: %s", bad[i]);
         assert_int_equal(f->err.code, ERR_INVALID);
     }
@@ -142,13 +142,13 @@ static void test_duration(void **state)
         {"1m0s", 60000}, {"1h30m", 5400000}, {"100ms", 100}, {"1d", 86400000}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         int64_t ms = 42;
-        if (!duration_parse(slice_from(good[i].text), &ms, &f->err) || ms != good[i].ms)
+        if (!params_parse_duration(slice_from(good[i].text), &ms, &f->err) || ms != good[i].ms)
             fail_msg("%s: %lld", good[i].text, (long long)ms);
     }
     static const char *const bad[] = {"", "x", "5x", "m", "NaN", "1e300", "5m ", "5.5m"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int64_t ms = 42;
-        if (duration_parse(slice_from(bad[i]), &ms, &f->err))
+        if (params_parse_duration(slice_from(bad[i]), &ms, &f->err))
             fail_msg("taken for a duration: %s", bad[i]);
         assert_int_equal(f->err.code, ERR_INVALID);
     }
@@ -191,7 +191,7 @@ static void test_shown(void **state)
     int64_t ms;
     memset(text, 'x', sizeof text);
     text[0] = 27;
-    assert_false(time_parse(slice_of(text, sizeof text), &ms, &f->err));
+    assert_false(params_parse_time(slice_of(text, sizeof text), &ms, &f->err));
     assert_null(strchr(f->err.text, 27));
     assert_non_null(strstr(f->err.text, "xxx...\""));
     assert_true(strlen(f->err.text) < 150);

@@ -32,12 +32,12 @@ static void check_typed(const struct params *params, struct slice text)
     struct err err = {0};
     int64_t ms = 1;
     size_t limit;
-    if (time_parse(text, &ms, &err))
+    if (params_parse_time(text, &ms, &err))
         check(ms >= -TIME_MAX_MS && ms <= TIME_MAX_MS);
     else
         check_json(slice_from(err.text));
     /* 292 years as a number of seconds; as long as the language allows when written with units. */
-    if (!duration_parse(text, &ms, &err))
+    if (!params_parse_duration(text, &ms, &err))
         check_json(slice_from(err.text));
     for (size_t i = 0; i < params->n && i < 64; i++) {
         char name[32];
