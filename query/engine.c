@@ -211,8 +211,7 @@ static bool answer_subquery(
 static bool evaluate(struct eval *eval, const struct node *root, struct value *out, struct err *err)
 {
     const struct query *query = eval->query;
-    while (root->type == NODE_PAREN)
-        root = root->u.paren;
+    root = node_inner(root);
     bool ok;
     if (root->type == NODE_MATRIX || root->type == NODE_SUBQUERY) {
         ok = root->type == NODE_MATRIX ? answer_matrix(eval, root, out, err)

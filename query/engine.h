@@ -47,10 +47,9 @@ struct answer {
 
 /*
  * Runs the query. Errors: ERR_INVALID (does not parse or type-check: HTTP bad_data),
- * ERR_UNSUPPORTED
- * ("not supported yet: NAME", with its position), ERR_LIMIT, ERR_TIMEOUT, ERR_CANCELED, and
- * ERR_INVALID with sys = 1 for errors of execution (many-to-many matching and so on: HTTP
- * execution).
+ * ERR_UNSUPPORTED ("not supported yet: NAME", with its position), ERR_LIMIT, ERR_TIMEOUT,
+ * ERR_CANCELED, and ERR_INVALID with sys = 1 for errors of execution (many-to-many matching and so
+ * on: HTTP execution).
  */
 bool engine_query(struct store *store, const struct engine_options *options,
     const struct query *query, struct arena *arena, struct answer *out, struct err *err);

@@ -107,13 +107,6 @@ static bool eval_unary(
     return series_lose_names(eval, out, err);
 }
 
-static const struct node *without_parens(const struct node *node)
-{
-    while (node->type == NODE_PAREN)
-        node = node->u.paren;
-    return node;
-}
-
 static bool eval_call(
     struct eval *eval, const struct node *node, struct vector *out, struct err *err)
 {
@@ -123,7 +116,7 @@ static bool eval_call(
             return eval_range_function(eval, node, out, err);
     /* timestamp() of a selector sees the points' own times, which no vector keeps. */
     if (node->u.call.function->id == FN_TIMESTAMP) {
-        const struct node *arg = without_parens(node->u.call.args[0]);
+        const struct node *arg = node_inner(node->u.call.args[0]);
         if (arg->type == NODE_SELECTOR)
             return eval_selector(eval, arg, true, out, err) && series_lose_names(eval, out, err);
     }

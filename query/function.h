@@ -1,6 +1,6 @@
 /*
- * The catalogue of PromQL functions: names, arities and types, as data. The parser checks calls with it,
- * the engine dispatches on the id.
+ * The catalogue of PromQL functions: names, arities and types, as data. The parser checks calls
+ * with it, the engine dispatches on the id.
  */
 #ifndef QUERY_FUNCTION_H
 #define QUERY_FUNCTION_H

@@ -108,19 +108,12 @@ struct range_args {
     size_t n_scalars;
 };
 
-static const struct node *without_parens(const struct node *node)
-{
-    while (node->type == NODE_PAREN)
-        node = node->u.paren;
-    return node;
-}
-
 static bool eval_args(
     struct eval *eval, const struct node *call, struct range_args *out, struct err *err)
 {
     *out = (struct range_args){0};
     for (size_t i = 0; i < call->u.call.n_args; i++) {
-        const struct node *arg = without_parens(call->u.call.args[i]);
+        const struct node *arg = node_inner(call->u.call.args[i]);
         if (arg->value == VALUE_MATRIX) {
             out->range = arg;
             continue;
@@ -251,6 +244,7 @@ static bool all_series(
             ok = args->selection ? selection_series(call, args, fn, out, i, err)
                                  : subquery_series(call, args, fn, out, i, err);
     }
+    call->scratch = NULL;
     arena_fini(&scratch);
     return ok;
 }

@@ -275,12 +275,12 @@ static bool instant(struct range_call *call, const struct window *w, bool rate,
     last_two(w, two);
     if (two[0].t == two[1].t)
         return true;
-    if (!two[0].h != !two[1].h) {
+    if (two[0].h && two[1].h)
+        return hist_instant(call, two, rate, out, err);
+    if (two[0].h || two[1].h) {
         warn_mixed_types(call);
         return true;
     }
-    if (two[0].h)
-        return hist_instant(call, two, rate, out, err);
     double change = rate && two[0].v < two[1].v ? two[0].v : two[0].v - two[1].v;
     return give(out, rate ? change / ((double)(two[0].t - two[1].t) / 1000) : change);
 }

@@ -27,7 +27,8 @@ struct series {
 
 /*
  * type VALUE_SCALAR: points of series[0], one per step, no labels; VALUE_STRING: string.
- * VALUE_VECTOR: every series has one point, at the evaluation time. VALUE_MATRIX: series sorted by labels.
+ * VALUE_VECTOR: every series has one point, at the evaluation time. VALUE_MATRIX: series sorted by
+ * labels.
  */
 struct value {
     enum value_type type;

@@ -21,12 +21,6 @@
 #define NOTES_MAX           256 /* of each kind; an answer shows ten */
 #define NOTE_TEXT_MAX       1024
 
-bool eval_no_memory(const struct eval *eval, struct err *err)
-{
-    return err_set(err, ERR_LIMIT, "query needs more memory than allowed (%zu bytes)",
-        eval->arena->limit_bytes);
-}
-
 static bool take_samples(struct eval *eval, size_t n, size_t n_steps, struct err *err)
 {
     uint64_t max = eval->options && eval->options->max_samples ? eval->options->max_samples

@@ -109,8 +109,12 @@ void eval_info_named(
 /* An error of execution (not of parsing): ERR_INVALID with sys = 1. Returns false. */
 bool eval_fail(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The arena is full: ERR_LIMIT "query needs more memory than allowed ...". Returns false. */
-bool eval_no_memory(const struct eval *eval, struct err *err);
+/* The arena is full: ERR_LIMIT. Returns false. */
+static inline bool eval_no_memory(const struct eval *eval, struct err *err)
+{
+    return err_set(err, ERR_LIMIT, "query needs more memory than allowed (%zu bytes)",
+        eval->arena->limit_bytes);
+}
 
 /* Cancellation and deadline; call it once per series or block of steps. False: *err is set. */
 bool eval_check(const struct eval *eval, struct err *err);
