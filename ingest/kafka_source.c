@@ -318,8 +318,9 @@ static void topic_trouble(struct topic *topic, const char *text)
 /* Partition numbers above this come from a broken answer. */
 #define PARTITION_MAX 100000
 
+/* *answered false: no broker said anything, and none will for the next topic. */
 static bool discover_topic(struct kafka_source *s, struct topic *topic, int wait_ms, int64_t now_ms,
-    partition_found_f *found, void *ctx, bool *changed)
+    partition_found_f *found, void *ctx, bool *changed, bool *answered)
 {
     const struct rd_kafka_metadata *md;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(s->rk, topic->name, NULL);
@@ -331,6 +332,7 @@ static bool discover_topic(struct kafka_source *s, struct topic *topic, int wait
     rd_kafka_topic_destroy(rkt);
     if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
         topic_trouble(topic, rd_kafka_err2str(rc));
+        *answered = false;
         return false;
     }
     bool ok = md->topic_cnt == 1 && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR &&
@@ -375,9 +377,10 @@ static void assign(struct kafka_source *s)
 bool kafka_source_discover(
     struct kafka_source *source, int wait_ms, int64_t now_ms, partition_found_f *found, void *ctx)
 {
-    bool all = true, changed = source->assign_again;
-    for (size_t i = 0; i < source->n_topics; i++)
-        all = discover_topic(source, &source->topics[i], wait_ms, now_ms, found, ctx, &changed) &&
+    bool all = true, changed = source->assign_again, answered = true;
+    for (size_t i = 0; i < source->n_topics && answered; i++)
+        all = discover_topic(
+                  source, &source->topics[i], wait_ms, now_ms, found, ctx, &changed, &answered) &&
               all;
     if (changed) {
         release_held(source);
