@@ -26,7 +26,8 @@ bool classic_bound(struct slice le, double *out)
         *out = sign && le.ptr[0] == '-' ? -INFINITY : INFINITY;
         return true;
     }
-    return number_parse(sign && le.ptr[0] == '+' ? text : le, out);
+    bool twice = sign && text.len && (text.ptr[0] == '+' || text.ptr[0] == '-');
+    return !twice && number_parse(sign && le.ptr[0] == '+' ? text : le, out);
 }
 
 static size_t merge_equal_bounds(struct classic_bucket *b, size_t n)
