@@ -78,3 +78,8 @@ uint64_t hash64(const void *ptr, size_t len)
 {
     return XXH3_64bits(ptr, len);
 }
+
+uint64_t xxh64(const void *ptr, size_t len)
+{
+    return XXH64(ptr, len, 0);
+}

@@ -18,6 +18,8 @@ struct hash128 {
 
 struct hash128 hash128(const void *ptr, size_t len);
 uint64_t hash64(const void *ptr, size_t len);
+/* XXH64 with seed 0, where others compute the same: Prometheus hashes label sets with it. */
+uint64_t xxh64(const void *ptr, size_t len);
 
 static inline bool hash128_eq(struct hash128 a, struct hash128 b)
 {

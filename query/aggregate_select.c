@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+#include "base/checksum.h"
 #include "base/number.h"
 #include "query/label_set.h"
 
@@ -179,14 +181,38 @@ static void choice_sort(struct choice *c)
     }
 }
 
-/* The series' place in [0, 1) by its labels: the same in every query. */
-static double ratio_place(struct labels labels)
+static void add_sized(struct buf *out, struct slice text)
 {
-    uint64_t h = labels_hash(labels);
-    h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdu;
-    h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53u;
-    h ^= h >> 33;
-    return (double)(h >> 11) / 9007199254740992.0;
+    if (text.len < 255) {
+        buf_u8(out, (uint8_t)text.len);
+    } else {
+        buf_u8(out, 255);
+        for (int shift = 0; shift < 24; shift += 8)
+            buf_u8(out, (uint8_t)(text.len >> shift));
+    }
+    buf_slice(out, text);
+}
+
+/* The series' place in [0, 1], by its labels: the same in every query, and the same as in
+ * Prometheus, so that both choose the same series. Hashed are the names and values, each behind its
+ * length: a byte, or 255 and three. */
+static double ratio_place(struct labels labels, struct buf *scratch)
+{
+    buf_clear(scratch);
+    for (size_t i = 0; i < labels.n; i++) {
+        add_sized(scratch, labels.items[i].name);
+        add_sized(scratch, labels.items[i].value);
+    }
+    return (double)xxh64(scratch->ptr, scratch->len) / 18446744073709551615.0;
+}
+
+static void set_places(const struct aggregation *a, double *places)
+{
+    struct buf scratch;
+    buf_init(&scratch, 0); /* labels are bounded */
+    for (size_t s = 0; s < a->in->n; s++)
+        places[s] = ratio_place(a->in->labels[s], &scratch);
+    buf_fini(&scratch);
 }
 
 static bool in_ratio(double place, double ratio)
@@ -321,8 +347,7 @@ bool aggregate_select(const struct aggregation *a, struct vector *out, struct er
     if (!c.items || !places)
         return eval_no_memory(a->eval, err);
     if (op == AGG_LIMIT_RATIO)
-        for (size_t s = 0; s < a->in->n; s++)
-            places[s] = ratio_place(a->in->labels[s]);
+        set_places(a, places);
     if (op == AGG_TOPK || op == AGG_BOTTOMK)
         aggregation_ignore_histograms(a, a->node);
     return a->n_steps == 1 ? select_instant(a, places, &c, out, err)
