@@ -172,6 +172,8 @@ static void side_drop_zero(struct hist_sum *sum, struct hist_side *side)
     while (drop < side->n && hist_exponential_bound(side->bucket[drop].index - 1, sum->h.schema) <
                                  sum->h.zero_threshold)
         sum->zero_comp += side->comp[drop++];
+    if (drop == 0)
+        return;
     side->n -= drop;
     memmove(side->bucket, side->bucket + drop, side->n * sizeof *side->bucket);
     memmove(side->comp, side->comp + drop, side->n * sizeof *side->comp);

@@ -11,10 +11,10 @@ static bool run(struct fixture *f, const char *text, const struct vector *param,
     return eval_aggregate(&f->eval, node, param, x, out, &f->err);
 }
 
-#define assert_run(f, expr_, param, x, want)                                                      \
+#define assert_run(f, expr_, param, x, want)                                                       \
     do {                                                                                           \
         struct vector out_;                                                                        \
-        if (!run(f, expr_, param, &(x), &out_))                                                   \
+        if (!run(f, expr_, param, &(x), &out_))                                                    \
             fail_msg("%s", (f)->err.text);                                                         \
         assert_vector(f, out_, want);                                                              \
     } while (0)
