@@ -17,8 +17,8 @@ static void stock_up(struct demo_random *r, struct demo_fridge *fridge)
         uint32_t j = i + demo_random_below(r, DEMO_SKUS - i);
         fridge->skus[i] = all[j];
         all[j] = all[i];
-        fridge->capacity[i] = (uint16_t)(16 + 4 * demo_random_below(r, 6));
-        fridge->level[i] = (uint16_t)(fridge->capacity[i] - demo_random_below(r, 14));
+        fridge->capacity[i] = (uint16_t)(30 + 4 * demo_random_below(r, 11));
+        fridge->level[i] = (uint16_t)(fridge->capacity[i] - demo_random_below(r, 28));
     }
 }
 
@@ -27,7 +27,7 @@ void demo_fridges_init(struct demo_fridges *fridges, uint64_t seed, double sales
 {
     *fridges = (struct demo_fridges){
         .random = {seed}, .sender = sender, .queue = queue, .task_kind = task_kind};
-    double n = 2 * DEMO_MARKETS + 27 * sales_per_s;
+    double n = 2 * DEMO_MARKETS + 36 * sales_per_s;
     fridges->n = n < DEMO_FRIDGES_MAX ? (uint32_t)n : DEMO_FRIDGES_MAX;
     fridges->fridges = xcalloc(fridges->n, sizeof *fridges->fridges);
     for (uint32_t i = 0; i < fridges->n; i++) {
@@ -93,16 +93,30 @@ static uint32_t stock(const struct demo_fridge *fridge, uint32_t *capacity)
     return sum;
 }
 
-/* The driver comes when a third is left, and not at once. */
+/* The driver comes when less than half is left, and not at once. */
 static void call_driver(struct demo_fridges *fridges, uint32_t id, int64_t now_ms)
 {
     struct demo_fridge *fridge = &fridges->fridges[id];
     uint32_t capacity, left = stock(fridge, &capacity);
-    if (fridge->refill_due || left * 3 > capacity)
+    if (fridge->refill_due || left * 2 > capacity)
         return;
     fridge->refill_due = true;
-    double ms = 5 * MINUTE_MS + demo_random_exp(&fridges->random, 20 * MINUTE_MS);
+    double ms = 4 * MINUTE_MS + demo_random_exp(&fridges->random, 12 * MINUTE_MS);
     demo_queue_push(fridges->queue, now_ms + (int64_t)ms, fridges->task_kind, id);
+}
+
+/* What the customer takes: the first slots are the popular ones, and who finds the favourite sold
+ * out looks for something else, though not for long. -1: nothing. */
+static int choose(struct demo_random *r, const struct demo_fridge *fridge, uint32_t units)
+{
+    for (int i = 0; i < 3; i++) {
+        uint32_t a = demo_random_below(r, DEMO_FRIDGE_SKUS);
+        uint32_t b = demo_random_below(r, DEMO_FRIDGE_SKUS + 4);
+        uint32_t slot = a < b ? a : b;
+        if (fridge->level[slot] >= units)
+            return (int)slot;
+    }
+    return -1;
 }
 
 void demo_fridges_visit(struct demo_fridges *fridges, int market, int64_t now_ms)
@@ -111,13 +125,12 @@ void demo_fridges_visit(struct demo_fridges *fridges, int market, int64_t now_ms
     uint32_t here = (fridges->n - (uint32_t)market + DEMO_MARKETS - 1) / DEMO_MARKETS;
     uint32_t id = (uint32_t)market + DEMO_MARKETS * demo_random_below(r, here);
     struct demo_fridge *fridge = &fridges->fridges[id];
-    uint32_t a = demo_random_below(r, DEMO_FRIDGE_SKUS), b = demo_random_below(r, DEMO_FRIDGE_SKUS);
-    int slot = (int)(a < b ? a : b);
     uint32_t units = demo_random_chance(r, 0.12) ? 2 : 1;
     if (demo_random_chance(r, 0.5))
         tell_door(fridges, id, now_ms);
-    if (fridge->level[slot] < units)
-        return; /* sold out: a customer goes away */
+    int slot = choose(r, fridge, units);
+    if (slot < 0)
+        return;
     fridge->level[slot] = (uint16_t)(fridge->level[slot] - units);
     tell_units(fridges, id, slot, DEMO_SOLD, units, now_ms + demo_random_between(r, 500, 9000));
     call_driver(fridges, id, now_ms);

@@ -109,6 +109,27 @@ static void sale_arrives(struct demo_model *model)
     model->next_sale_ms += demo_random_exp(&model->random, mean_ms);
 }
 
+/* Events that the rate asks for from the start to now. */
+static double events_due(const struct demo_model *model, int64_t now_ms)
+{
+    const struct demo_model_options *o = &model->options;
+    int64_t history_ms = (now_ms < o->live_ms ? now_ms : o->live_ms) - o->start_ms;
+    int64_t live_ms = now_ms > o->live_ms ? now_ms - o->live_ms : 0;
+    return (0.1 * (double)history_ms + (double)live_ms) * o->rate / 1000;
+}
+
+/* Readings per second: what the business leaves of the rate, and half a minute to make up for what
+ * it sent more or less than it usually does. */
+static double reading_rate(const struct demo_model *model, int64_t now_ms)
+{
+    double rate = model->options.rate;
+    double target = now_ms < model->options.live_ms ? rate / 10 : rate;
+    double business = rate * (ORDERS_SHARE + SALES_SHARE) * model->demand_sum;
+    double owed = events_due(model, now_ms) - (double)model->sender.sent;
+    double readings = target / (1 + DEMO_TWICE_SHARE + DEMO_BROKEN_SHARE) - business + owed / 30;
+    return readings > target / 20 ? readings : target / 20;
+}
+
 /* Of ten readings six are couriers' positions, two temperatures, two levels. */
 static void reading_arrives(struct demo_model *model)
 {
@@ -119,14 +140,7 @@ static void reading_arrives(struct demo_model *model)
         demo_fridges_read_level(&model->fridges, now_ms);
     else if (turn % 5 == 1 || !demo_kitchen_ping(&model->kitchen, now_ms))
         demo_fridges_read_temperature(&model->fridges, now_ms);
-
-    double rate = model->options.rate;
-    double business = rate * (ORDERS_SHARE + SALES_SHARE) * model->demand_sum;
-    double target = now_ms < model->options.live_ms ? rate / 10 : rate;
-    double readings = target / (1 + DEMO_TWICE_SHARE + DEMO_BROKEN_SHARE) - business;
-    if (readings < target / 20)
-        readings = target / 20;
-    model->next_reading_ms += 1000 / readings;
+    model->next_reading_ms += 1000 / reading_rate(model, now_ms);
 }
 
 static int64_t next_happening_ms(const struct demo_model *model)

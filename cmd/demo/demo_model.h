@@ -17,7 +17,7 @@
 #include "cmd/demo/demo_event.h"
 
 #define DEMO_RATE_MIN 10
-#define DEMO_RATE_MAX 500000
+#define DEMO_RATE_MAX 100000
 
 struct demo_model;
 

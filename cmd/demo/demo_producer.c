@@ -318,11 +318,10 @@ static bool finish(struct demo_producer *p, struct err *err)
     return demo_truth_complete(p->truth, p->arrival_ms, err);
 }
 
-bool demo_producer_stop(struct demo_producer **producer, struct err *err)
+bool demo_producer_stop(
+    struct demo_producer **producer, struct demo_producer_progress *last, struct err *err)
 {
     struct demo_producer *p = *producer;
-    if (!p)
-        return true;
     atomic_store(&p->stop, true);
     thread_join(p->thread);
     bool ok = finish(p, err);
@@ -331,6 +330,8 @@ bool demo_producer_stop(struct demo_producer **producer, struct err *err)
         *err = closing;
         ok = false;
     }
+    publish_progress(p);
+    *last = p->progress;
     release(p);
     *producer = NULL;
     return ok;

@@ -44,8 +44,9 @@ bool demo_producer_start(
     const struct demo_producer_options *options, struct demo_producer **out, struct err *err);
 /* Thread-safe. */
 void demo_producer_progress(struct demo_producer *producer, struct demo_producer_progress *out);
-/* Waits for acknowledgements (at most 5 s), ends the truth, frees. False when the truth is not
- * whole. */
-bool demo_producer_stop(struct demo_producer **producer, struct err *err);
+/* Waits for acknowledgements (at most 5 s), ends the truth, frees; last gets how far it came. False
+ * when the truth is not whole. */
+bool demo_producer_stop(
+    struct demo_producer **producer, struct demo_producer_progress *last, struct err *err);
 
 #endif

@@ -33,6 +33,7 @@ static void put(struct demo_sender *sender, const struct demo_event *event)
         id = (uint32_t)sender->n++;
     }
     sender->under_way[id] = *event;
+    sender->sent++;
     demo_queue_push(&sender->arrivals, event->arrival_ms, 0, id);
 }
 

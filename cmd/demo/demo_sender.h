@@ -27,6 +27,7 @@ struct demo_sender {
     uint32_t *unused; /* ids of under_way that are free */
     size_t n_unused, cap_unused;
     uint64_t numbers;
+    uint64_t sent;   /* all that was put under way, or arrived since */
     int64_t from_ms; /* what would arrive earlier is dropped: it was before the log begins */
 };
 

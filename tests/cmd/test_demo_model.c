@@ -77,8 +77,8 @@ static void rate_is_kept(void **state)
         else
             live++;
     }
-    assert_in_range(history, 2 * 3600 * 40 * 92 / 100, 2 * 3600 * 40 * 108 / 100);
-    assert_in_range(live, 600 * 400 * 95 / 100, 600 * 400 * 105 / 100);
+    assert_in_range(history, 2 * 3600 * 40 * 98 / 100, 2 * 3600 * 40 * 102 / 100);
+    assert_in_range(live, 600 * 400 * 98 / 100, 600 * 400 * 102 / 100);
     demo_model_free(&model);
 }
 
