@@ -10,6 +10,7 @@
 #define EXIT_USAGE 2 /* the command line, or the environment: files, ports, peers */
 
 int cmd_serve(int argc, char **argv);
+int cmd_demo(int argc, char **argv);
 int cmd_query(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 

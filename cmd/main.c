@@ -15,6 +15,7 @@ struct command {
 /* In the order in which a newcomer meets them. */
 static const struct command commands[] = {
     {"serve", cmd_serve, "run the server: Kafka topics in, Prometheus' API out"},
+    {"demo", cmd_demo, "the whole thing on made-up events: broker, server, live page"},
     {"query", cmd_query, "ask a server a PromQL query; table, JSON or CSV"},
     {"check", cmd_check, "check a config: every mistake with file, line and column"},
 };

@@ -153,6 +153,11 @@ struct store *service_store(struct service *service)
     return service->store;
 }
 
+struct ingest *service_ingest(struct service *service)
+{
+    return atomic_load(&service->ingest);
+}
+
 void service_stop(struct service **slot)
 {
     struct service *service = *slot;

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "cmd/config.h"
+#include "ingest/ingest.h"
 #include "store/store.h"
 
 struct service;
@@ -22,6 +23,8 @@ struct service;
 bool service_start(const struct config *config, struct service **out, struct err *err);
 int service_port(const struct service *service);
 struct store *service_store(struct service *service);
+/* Borrowed; NULL when the config has no streams. */
+struct ingest *service_ingest(struct service *service);
 void service_stop(struct service **service);
 
 #endif

@@ -16,6 +16,7 @@ files=(
     "/uplot.js $uplot/dist/uPlot.iife.min.js"
     "/uplot.css $uplot/dist/uPlot.min.css"
     "/uplot.LICENSE.txt $uplot/LICENSE"
+    "larder.yml larder.yml"
 )
 
 type_of() {

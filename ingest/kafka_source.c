@@ -179,13 +179,14 @@ static bool configure(rd_kafka_conf_t *conf, const struct ingest_options *option
         {"reconnect.backoff.max.ms", "2000"},
         {"socket.keepalive.enable", "true"},
     };
+    /* allow.auto.create.topics is false for consumers already; said aloud, librdkafka warns of it
+     * every ten seconds where the broker is older than the setting. */
     static const char *const fixed[][2] = {
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
         {"isolation.level", "read_committed"},
         {"auto.offset.reset", "error"},
         {"check.crcs", "true"},
-        {"allow.auto.create.topics", "false"},
         {"enable.partition.eof", "false"},
         {"statistics.interval.ms", "500"},
     };

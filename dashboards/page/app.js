@@ -89,12 +89,12 @@ async function readMetrics() {
   const streams = new Map(), refused = new Map();
   const stream = (name) => streams.get(name) || streams.set(name, { name }).get(name);
   const fields = {
-    larder_ingest_accepted_total: "accepted", larder_ingest_frontier_seconds: "frontier",
-    larder_ingest_watermark_seconds: "watermark", larder_ingest_lag_messages: "lag",
+    larder_events_accepted_total: "accepted", larder_frontier_timestamp_seconds: "frontier",
+    larder_watermark_timestamp_seconds: "watermark", larder_ingest_lag_messages: "lag",
   };
   for (const { name, labels, value } of samples) {
     if (fields[name] && labels.stream) stream(labels.stream)[fields[name]] = value;
-    if (name === "larder_ingest_refused_total" && value > 0)
+    if (name === "larder_events_refused_total" && value > 0)
       refused.set(labels.reason, (refused.get(labels.reason) || 0) + value);
   }
   return { streams: [...streams.values()], refused };
