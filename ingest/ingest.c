@@ -173,14 +173,17 @@ static void refresh_streams(struct ingest *in, int64_t now_ms)
     atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
 }
 
-static void share(struct ingest *in)
+/* The counts of a batch are shown when it is committed, not before. */
+static void share(struct ingest *in, bool committed)
 {
     in->now.connected = kafka_source_connected(in->source);
     snprintf(in->now.trouble, sizeof in->now.trouble, "%s",
         in->trouble[0] ? in->trouble : kafka_source_trouble(in->source));
     mutex_lock(&in->lock);
     in->shared.stats = in->now;
-    memcpy(in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
+    if (committed)
+        memcpy(
+            in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
     mutex_unlock(&in->lock);
 }
 
@@ -229,7 +232,7 @@ static bool commit_until_done(struct ingest *in, struct txn **txn)
             log_error("ingestion stands still: %s", err.text);
         snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
         in->now.commit_failures++;
-        share(in);
+        share(in, false);
         struct store_stats stats;
         store_stats(in->store, &stats);
         if (stats.failed || atomic_load(&in->stop)) {
@@ -255,7 +258,7 @@ static bool commit_batch(struct ingest *in, int64_t now_ms)
         log_error("ingestion stops: %s", err.text);
         snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
         txn_abort(&txn);
-        share(in);
+        share(in, false);
         return false;
     }
     write_sources(in, txn);
@@ -268,7 +271,7 @@ static bool commit_batch(struct ingest *in, int64_t now_ms)
     in->batch = 0;
     in->clocks_ms = now_ms;
     in->now.ns_commit += (uint64_t)(clock_mono_ns() - t0);
-    share(in);
+    share(in, true);
     return true;
 }
 
@@ -392,7 +395,7 @@ bool ingest_start(
     for (size_t i = 0; i < n; i++)
         in->decoders[i] = json_decoder_new(&in->streams->streams[i].contract);
     refresh_streams(in, 0);
-    share(in);
+    share(in, true);
     thread_start(&in->thread, "ingest", run, in);
     *out = in;
     return true;
