@@ -13,5 +13,6 @@ int cmd_serve(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_query(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_segment(int argc, char **argv);
 
 #endif
