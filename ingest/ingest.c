@@ -29,8 +29,7 @@
 #define COMMIT_RETRY_MS 500
 #define SCRATCH_BYTES   (8u << 20)
 /* One event in so many is timed step by step: a clock read costs as much as a rollup. */
-#define TIMED_EVERY   32
-#define SAMPLE_NS_MAX 50000
+#define TIMED_EVERY 32
 
 /*
  * Threads: the ingest thread owns everything but `shared`, which `lock` guards: a copy of the
@@ -49,8 +48,7 @@ struct ingest {
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
     uint64_t events; /* seen in this run, to pick the timed ones */
-    double taken_ns, sampled_decode_ns, sampled_rollup_ns;
-    size_t batch; /* events of the open batch */
+    size_t batch;    /* events of the open batch */
     int64_t batch_ms, discover_ms, hint_ms, clocks_ms;
     char trouble[ERR_TEXT_MAX]; /* of commits */
     pthread_t thread;
@@ -72,15 +70,6 @@ static enum refusal judge_time(const struct kafka_record *r, const struct event 
     return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
 }
 
-/* A sample that was interrupted says nothing. */
-static void note_sample(struct ingest *in, int64_t decode_ns, int64_t rollup_ns)
-{
-    if (decode_ns + rollup_ns < SAMPLE_NS_MAX) {
-        in->sampled_decode_ns += (double)decode_ns;
-        in->sampled_rollup_ns += (double)rollup_ns;
-    }
-}
-
 static enum refusal take_event(struct ingest *in, const struct kafka_record *r, bool timed)
 {
     size_t stream = r->partition->stream;
@@ -91,8 +80,10 @@ static enum refusal take_event(struct ingest *in, const struct kafka_record *r, 
     int64_t t1 = timed ? clock_mono_ns() : 0;
     if (!why)
         why = rollup_runner_event(in->runner, stream, &in->event);
-    if (timed)
-        note_sample(in, t1 - t0, clock_mono_ns() - t1);
+    if (timed) {
+        in->now.ns_decode += (uint64_t)(t1 - t0) * TIMED_EVERY;
+        in->now.ns_rollup += (uint64_t)(clock_mono_ns() - t1) * TIMED_EVERY;
+    }
     if (!why && in->event.time_ms > r->partition->newest_ms)
         r->partition->newest_ms = in->event.time_ms;
     return why;
@@ -182,27 +173,14 @@ static void refresh_streams(struct ingest *in, int64_t now_ms)
     atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
 }
 
-/* What taking the records has cost, split as the samples say. */
-static void split_steps(struct ingest *in)
+static void share(struct ingest *in)
 {
-    double sampled = in->sampled_decode_ns + in->sampled_rollup_ns;
-    double decode = sampled > 0 ? in->taken_ns * in->sampled_decode_ns / sampled : 0;
-    in->now.ns_decode = (uint64_t)decode;
-    in->now.ns_rollup = (uint64_t)(in->taken_ns - decode);
-}
-
-/* The counts of a batch are shown when it is committed, not before. */
-static void share(struct ingest *in, bool committed)
-{
-    split_steps(in);
     in->now.connected = kafka_source_connected(in->source);
     snprintf(in->now.trouble, sizeof in->now.trouble, "%s",
         in->trouble[0] ? in->trouble : kafka_source_trouble(in->source));
     mutex_lock(&in->lock);
     in->shared.stats = in->now;
-    if (committed)
-        memcpy(
-            in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
+    memcpy(in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
     mutex_unlock(&in->lock);
 }
 
@@ -251,7 +229,7 @@ static bool commit_until_done(struct ingest *in, struct txn **txn)
             log_error("ingestion stands still: %s", err.text);
         snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
         in->now.commit_failures++;
-        share(in, false);
+        share(in);
         struct store_stats stats;
         store_stats(in->store, &stats);
         if (stats.failed || atomic_load(&in->stop)) {
@@ -270,14 +248,14 @@ static bool commit_until_done(struct ingest *in, struct txn **txn)
 static bool commit_batch(struct ingest *in, int64_t now_ms)
 {
     struct err err;
-    int64_t t0 = clock_thread_cpu_ns();
+    int64_t t0 = clock_mono_ns();
     refresh_streams(in, now_ms);
     struct txn *txn = txn_begin(in->store);
     if (!rollup_runner_write(in->runner, txn, &err)) {
         log_error("ingestion stops: %s", err.text);
         snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
         txn_abort(&txn);
-        share(in, false);
+        share(in);
         return false;
     }
     write_sources(in, txn);
@@ -289,8 +267,8 @@ static bool commit_batch(struct ingest *in, int64_t now_ms)
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = now_ms;
-    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0);
-    share(in, true);
+    in->now.ns_commit += (uint64_t)(clock_mono_ns() - t0);
+    share(in);
     return true;
 }
 
@@ -319,15 +297,13 @@ static void discover(struct ingest *in, int64_t now_ms)
 
 static void read_some(struct ingest *in, int64_t now_ms)
 {
-    int64_t t0 = clock_thread_cpu_ns();
+    int64_t t0 = clock_mono_ns();
     size_t n = kafka_source_poll(in->source, POLL_MS, now_ms, in->records, POLL_RECORDS);
-    in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
+    in->now.ns_poll += (uint64_t)(clock_mono_ns() - t0);
     if (n && in->batch == 0)
         in->batch_ms = now_ms;
-    t0 = clock_thread_cpu_ns();
     for (size_t i = 0; i < n; i++)
         take_record(in, &in->records[i]);
-    in->taken_ns += (double)(clock_thread_cpu_ns() - t0);
     in->batch += n;
 }
 
@@ -416,7 +392,7 @@ bool ingest_start(
     for (size_t i = 0; i < n; i++)
         in->decoders[i] = json_decoder_new(&in->streams->streams[i].contract);
     refresh_streams(in, 0);
-    share(in, true);
+    share(in);
     thread_start(&in->thread, "ingest", run, in);
     *out = in;
     return true;

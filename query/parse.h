@@ -37,6 +37,9 @@ bool parse_duration(struct slice text, int64_t *ms, struct err *err);
 
 /* The canonical text of a node, as Prometheus' Expr.String(). */
 void print_node(const struct node *node, struct buf *out);
+/* As print_node, with @ at_ms on every selector and subquery without a time; those inside of a
+ * subquery are left as they are. start() and end() count as no time. */
+void print_node_at(const struct node *node, int64_t at_ms, struct buf *out);
 
 /* "5m", "1h30m", "0s": Prometheus' form of a duration; a leading minus when it is negative. */
 void print_duration(int64_t ms, struct buf *out);

@@ -90,12 +90,13 @@ bool parser_is_number(const struct parser *p)
 
 bool parse_number(struct parser *p, double *out)
 {
+    *out = 0;
     if (!parser_is_number(p))
         return parser_unexpected(p, NULL, NULL);
     struct token token = parser_take(p);
     if (token.type == TOKEN_NUMBER)
         return number_value(p, &token, out);
-    int64_t ms = 0;
+    int64_t ms;
     struct err err = {0};
     if (!parse_duration(token.text, &ms, &err))
         return parser_fail(p, token.start, "%s", err.text);

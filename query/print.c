@@ -20,6 +20,15 @@ static const char *const match_ops[] = {
     [MATCH_NOT_REGEX] = "!~",
 };
 
+/* Where to print, and for print_node_at the time of what has none of its own. */
+struct printer {
+    struct buf *out;
+    bool at_set;
+    int64_t at_ms;
+};
+
+static void print_tree(const struct printer *p, const struct node *node);
+
 static void print_label(struct slice name, bool plain, struct buf *out)
 {
     if (plain)
@@ -51,10 +60,11 @@ static void print_number(double v, struct buf *out)
     buf_add(out, text, number_format_f(v, text));
 }
 
-static void print_time_of(const struct duration *d, struct buf *out)
+static void print_time_of(const struct printer *p, const struct duration *d)
 {
+    struct buf *out = p->out;
     if (d->expr)
-        print_node(d->expr, out);
+        print_tree(p, d->expr);
     else
         print_duration(d->ms, out);
 }
@@ -101,25 +111,27 @@ static void print_matchers(const struct node *node, struct buf *out)
     free(ends);
 }
 
-static void print_at(const struct when *when, struct buf *out)
+static void print_at(const struct printer *p, const struct when *when)
 {
-    if (when->at == AT_START) {
-        buf_str(out, " @ start()");
-    } else if (when->at == AT_END) {
-        buf_str(out, " @ end()");
-    } else if (when->at == AT_TIME) {
-        uint64_t ms = when->at_ms < 0 ? -(uint64_t)when->at_ms : (uint64_t)when->at_ms;
-        buf_printf(
-            out, " @ %s%" PRIu64 ".%03" PRIu64, when->at_ms < 0 ? "-" : "", ms / 1000, ms % 1000);
-    }
+    bool own = when->at == AT_TIME || !p->at_set;
+    enum at_kind at = own ? when->at : AT_TIME;
+    int64_t t = own ? when->at_ms : p->at_ms;
+    uint64_t ms = t < 0 ? -(uint64_t)t : (uint64_t)t;
+    if (at == AT_START)
+        buf_str(p->out, " @ start()");
+    else if (at == AT_END)
+        buf_str(p->out, " @ end()");
+    else if (at == AT_TIME)
+        buf_printf(p->out, " @ %s%" PRIu64 ".%03" PRIu64, t < 0 ? "-" : "", ms / 1000, ms % 1000);
 }
 
-static void print_offset(const struct when *when, struct buf *out)
+static void print_offset(const struct printer *p, const struct when *when)
 {
+    struct buf *out = p->out;
     if (!when->offset.expr && when->offset.ms == 0)
         return;
     buf_str(out, " offset ");
-    print_time_of(&when->offset, out);
+    print_time_of(p, &when->offset);
 }
 
 static const char *extend_text(enum range_extend extend)
@@ -127,58 +139,63 @@ static const char *extend_text(enum range_extend extend)
     return extend == EXTEND_ANCHORED ? " anchored" : extend == EXTEND_SMOOTHED ? " smoothed" : "";
 }
 
-static void print_selector(const struct node *node, struct buf *out)
+static void print_selector(const struct printer *p, const struct node *node)
 {
+    struct buf *out = p->out;
     buf_slice(out, node->u.selector.name);
     print_matchers(node, out);
-    print_at(&node->u.selector.when, out);
+    print_at(p, &node->u.selector.when);
     buf_str(out, extend_text(node->u.selector.extend));
-    print_offset(&node->u.selector.when, out);
+    print_offset(p, &node->u.selector.when);
 }
 
 /* The selector's modifiers come behind the range, and `anchored` in front of the time. */
-static void print_matrix(const struct node *node, struct buf *out)
+static void print_matrix(const struct printer *p, const struct node *node)
 {
+    struct buf *out = p->out;
     const struct node *selector = node->u.matrix.selector;
     buf_slice(out, selector->u.selector.name);
     print_matchers(selector, out);
     buf_char(out, '[');
-    print_time_of(&node->u.matrix.range, out);
+    print_time_of(p, &node->u.matrix.range);
     buf_char(out, ']');
     buf_str(out, extend_text(selector->u.selector.extend));
-    print_at(&selector->u.selector.when, out);
-    print_offset(&selector->u.selector.when, out);
+    print_at(p, &selector->u.selector.when);
+    print_offset(p, &selector->u.selector.when);
 }
 
-static void print_subquery(const struct node *node, struct buf *out)
+static void print_subquery(const struct printer *p, const struct node *node)
 {
+    struct buf *out = p->out;
     const struct duration *step = &node->u.subquery.step;
     print_node(node->u.subquery.expr, out);
     buf_char(out, '[');
-    print_time_of(&node->u.subquery.range, out);
+    print_time_of(p, &node->u.subquery.range);
     buf_char(out, ':');
     if (step->expr || step->ms != 0)
-        print_time_of(step, out);
+        print_time_of(p, step);
     buf_char(out, ']');
-    print_at(&node->u.subquery.when, out);
-    print_offset(&node->u.subquery.when, out);
+    print_at(p, &node->u.subquery.when);
+    print_offset(p, &node->u.subquery.when);
 }
 
 /* ---- operators and calls ---- */
 
-static void print_call(const struct node *node, struct buf *out)
+static void print_call(const struct printer *p, const struct node *node)
 {
+    struct buf *out = p->out;
     buf_str(out, node->u.call.function->name);
     buf_char(out, '(');
     for (size_t i = 0; i < node->u.call.n_args; i++) {
         buf_str(out, i ? ", " : "");
-        print_node(node->u.call.args[i], out);
+        print_tree(p, node->u.call.args[i]);
     }
     buf_char(out, ')');
 }
 
-static void print_aggregate(const struct node *node, struct buf *out)
+static void print_aggregate(const struct printer *p, const struct node *node)
 {
+    struct buf *out = p->out;
     buf_str(out, aggregate_op_name(node->u.aggregate.op));
     if (node->u.aggregate.without || node->u.aggregate.n_labels > 0) {
         buf_str(out, node->u.aggregate.without ? " without (" : " by (");
@@ -187,10 +204,10 @@ static void print_aggregate(const struct node *node, struct buf *out)
     }
     buf_char(out, '(');
     if (node->u.aggregate.param) {
-        print_node(node->u.aggregate.param, out);
+        print_tree(p, node->u.aggregate.param);
         buf_str(out, ", ");
     }
-    print_node(node->u.aggregate.expr, out);
+    print_tree(p, node->u.aggregate.expr);
     buf_char(out, ')');
 }
 
@@ -235,43 +252,46 @@ static void print_matching(const struct node *node, struct buf *out)
     }
 }
 
-static void print_binary(const struct node *node, struct buf *out)
+static void print_binary(const struct printer *p, const struct node *node)
 {
+    struct buf *out = p->out;
     const struct node *lhs = node->u.binary.lhs;
     /* A sign binds less than ^, so +Inf ^ 2 would be +(Inf ^ 2). */
     bool bare = node->u.binary.op == OP_POW && lhs->type == NODE_NUMBER && isinf(lhs->u.number.v);
     if (bare)
         buf_str(out, "Inf");
     else
-        print_node(lhs, out);
+        print_tree(p, lhs);
     buf_printf(
         out, " %s%s", binary_op_name(node->u.binary.op), node->u.binary.return_bool ? " bool" : "");
     print_matching(node, out);
     buf_char(out, ' ');
-    print_node(node->u.binary.rhs, out);
+    print_tree(p, node->u.binary.rhs);
 }
 
-static void print_duration_op(const struct node *node, struct buf *out)
+static void print_duration_op(const struct printer *p, const struct node *node)
 {
+    struct buf *out = p->out;
     char op = node->u.duration.op;
     const struct node *lhs = node->u.duration.lhs, *rhs = node->u.duration.rhs;
     if (op == 's' || op == 'r') {
         buf_str(out, op == 's' ? "step()" : "range()");
     } else if (op == 'm' || op == 'M') {
         buf_str(out, op == 'm' ? "min_of(" : "max_of(");
-        print_node(lhs, out);
+        print_tree(p, lhs);
         buf_str(out, ", ");
-        print_node(rhs, out);
+        print_tree(p, rhs);
         buf_char(out, ')');
     } else {
-        print_node(lhs, out);
+        print_tree(p, lhs);
         buf_printf(out, " %c ", op);
-        print_node(rhs, out);
+        print_tree(p, rhs);
     }
 }
 
-void print_node(const struct node *node, struct buf *out)
+static void print_tree(const struct printer *p, const struct node *node)
 {
+    struct buf *out = p->out;
     switch (node->type) {
     case NODE_NUMBER:
         if (node->u.number.is_duration)
@@ -280,21 +300,31 @@ void print_node(const struct node *node, struct buf *out)
             print_number(node->u.number.v, out);
         break;
     case NODE_STRING: quote_text(node->u.string, out); break;
-    case NODE_SELECTOR: print_selector(node, out); break;
-    case NODE_MATRIX: print_matrix(node, out); break;
-    case NODE_SUBQUERY: print_subquery(node, out); break;
-    case NODE_CALL: print_call(node, out); break;
-    case NODE_AGGREGATE: print_aggregate(node, out); break;
-    case NODE_BINARY: print_binary(node, out); break;
+    case NODE_SELECTOR: print_selector(p, node); break;
+    case NODE_MATRIX: print_matrix(p, node); break;
+    case NODE_SUBQUERY: print_subquery(p, node); break;
+    case NODE_CALL: print_call(p, node); break;
+    case NODE_AGGREGATE: print_aggregate(p, node); break;
+    case NODE_BINARY: print_binary(p, node); break;
     case NODE_UNARY:
         buf_char(out, node->u.unary.minus ? '-' : '+');
-        print_node(node->u.unary.expr, out);
+        print_tree(p, node->u.unary.expr);
         break;
     case NODE_PAREN:
         buf_char(out, '(');
-        print_node(node->u.paren, out);
+        print_tree(p, node->u.paren);
         buf_char(out, ')');
         break;
-    case NODE_DURATION: print_duration_op(node, out); break;
+    case NODE_DURATION: print_duration_op(p, node); break;
     }
+}
+
+void print_node(const struct node *node, struct buf *out)
+{
+    print_tree(&(struct printer){.out = out}, node);
+}
+
+void print_node_at(const struct node *node, int64_t at_ms, struct buf *out)
+{
+    print_tree(&(struct printer){out, true, at_ms}, node);
 }

@@ -30,16 +30,31 @@ const char *page_type_name(uint8_t type)
     }
 }
 
-void place_error(
-    const struct place *place, struct err *err, enum err_code code, const char *fmt, ...)
+__attribute__((format(printf, 4, 0))) static bool place_error(
+    const struct place *place, struct err *err, enum err_code code, const char *fmt, va_list ap)
 {
     char text[ERR_TEXT_MAX / 2];
+    vsnprintf(text, sizeof text, fmt, ap);
+    err_set(err, code, "segment %s at byte %" PRIu64 ": %s", place->part, place->offset, text);
+    return err_at(err, place->file, 0, 0);
+}
+
+bool place_corrupt(const struct place *place, struct err *err, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    place_error(place, err, ERR_CORRUPT, fmt, ap);
     va_end(ap);
-    err_set(err, code, "segment %s at byte %" PRIu64 ": %s", place->part, place->offset, text);
-    err_at(err, place->file, 0, 0);
+    return false;
+}
+
+bool place_unsupported(const struct place *place, struct err *err, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    place_error(place, err, ERR_UNSUPPORTED, fmt, ap);
+    va_end(ap);
+    return false;
 }
 
 /* Compresses raw to `to`; 0 when it would not save enough. LZ4 stops by itself at the bound, so

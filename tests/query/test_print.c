@@ -107,6 +107,37 @@ static void test_table(void **state)
     }
 }
 
+/* A time for everything that has none; what stands in a subquery keeps what it has. */
+static void test_at(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"foo", "foo @ 60.500"},
+        {"foo @ 5", "foo @ 5.000"},
+        {"foo @ start() offset 5m", "foo @ 60.500 offset 5m"},
+        {"rate(foo[5m] anchored)", "rate(foo[5m] anchored @ 60.500)"},
+        {"max_over_time(foo[5m:1m])", "max_over_time(foo[5m:1m] @ 60.500)"},
+        {"max_over_time(rate(foo[1m])[5m:1m] @ 3)", "max_over_time(rate(foo[1m])[5m:1m] @ 3.000)"},
+        {"-(a + topk(scalar(b), c)) * 2",
+            "-(a @ 60.500 + topk(scalar(b @ 60.500), c @ 60.500)) * 2"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct arena arena;
+        struct ast ast;
+        struct err err = {0};
+        struct buf out;
+        arena_init(&arena, 1 << 20);
+        buf_init(&out, 0);
+        assert_true(parse_query(slice_from(cases[i][0]), &arena, &ast, &err));
+        print_node_at(ast.root, 60500, &out);
+        assert_string_equal(buf_cstr(&out), cases[i][1]);
+        check_again(out.ptr);
+        ast_free(&ast);
+        buf_fini(&out);
+        arena_fini(&arena);
+    }
+}
+
 static void test_duration(void **state)
 {
     (void)state;
@@ -149,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_at),
         cmocka_unit_test(test_duration),
         cmocka_unit_test(test_suite_round_trip),
     };
