@@ -226,6 +226,10 @@ static bool unquote(struct expr_build *b, struct token token, struct slice *out)
         build_fail(b, token.at, "the config is too large");
         return false;
     }
+    if (token.text.len > FIELD_STRING_MAX) {
+        build_fail(b, token.at, "a string has at most %d bytes", FIELD_STRING_MAX);
+        return false;
+    }
     size_t n = 0;
     for (size_t i = 0; i < token.text.len; i++) {
         char c = token.text.ptr[i];

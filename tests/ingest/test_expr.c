@@ -399,6 +399,16 @@ static void test_bounds(void **state)
     assert_true(expr_compile(slice_from(text), &contract, false, NULL, 1, 1, &arena, &expr, &err));
     strcat(text, "+1");
     assert_false(expr_compile(slice_from(text), &contract, false, NULL, 1, 1, &arena, &expr, &err));
+    /* Nor is a string longer than a field's. */
+    for (int extra = 0; extra < 2; extra++) {
+        memset(text, 'x', sizeof text);
+        text[0] = text[FIELD_STRING_MAX + 1 + extra] = '"';
+        text[FIELD_STRING_MAX + 2 + extra] = 0;
+        bool fits =
+            expr_compile(slice_from(text), &contract, true, NULL, 1, 1, &arena, &expr, &err);
+        assert_int_equal(fits, !extra);
+    }
+    assert_string_equal(err.text, "a string has at most 1024 bytes");
     memset(text, ' ', sizeof text);
     assert_false(expr_compile(
         slice_of(text, sizeof text), &contract, false, NULL, 1, 1, &arena, &expr, &err));
