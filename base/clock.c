@@ -25,6 +25,11 @@ int64_t clock_cpu_ns(void)
     return read_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+int64_t clock_thread_cpu_ns(void)
+{
+    return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void clock_sleep_ms(int64_t ms)
 {
     if (ms <= 0)

@@ -13,6 +13,8 @@ int64_t clock_now_ms(void);
 int64_t clock_mono_ns(void);
 /* CPU nanoseconds used by this process. */
 int64_t clock_cpu_ns(void);
+/* CPU nanoseconds used by the calling thread. A system call: not for every event. */
+int64_t clock_thread_cpu_ns(void);
 void clock_sleep_ms(int64_t ms);
 
 #endif

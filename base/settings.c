@@ -127,7 +127,7 @@ bool settings_text(
 bool settings_bool(
     struct settings *settings, const struct yaml_node *node, const char *what, bool *out)
 {
-    struct slice text;
+    struct slice text = {0};
     if (!settings_text(settings, node, what, &text))
         return false;
     if (!node->plain || (!slice_is(text, "true") && !slice_is(text, "false")))
@@ -157,7 +157,7 @@ static bool parse_int(struct slice text, int64_t *out)
 bool settings_int(struct settings *settings, const struct yaml_node *node, const char *what,
     int64_t min, int64_t max, int64_t *out)
 {
-    struct slice text;
+    struct slice text = {0};
     int64_t v;
     if (!settings_text(settings, node, what, &text))
         return false;
@@ -184,7 +184,7 @@ static void list_choices(char *out, size_t size, const char *const *choices, siz
 bool settings_choice(struct settings *settings, const struct yaml_node *node, const char *what,
     const char *const *choices, size_t n, int *out)
 {
-    struct slice text;
+    struct slice text = {0};
     char all[256];
     if (!settings_text(settings, node, what, &text))
         return false;
@@ -242,7 +242,7 @@ bool duration_setting_parse(struct slice text, int64_t *ms)
 bool settings_duration(
     struct settings *settings, const struct yaml_node *node, const char *what, int64_t *ms)
 {
-    struct slice text;
+    struct slice text = {0};
     if (!settings_text(settings, node, what, &text))
         return false;
     if (!duration_setting_parse(text, ms))
@@ -256,7 +256,7 @@ bool settings_bytes(
     struct settings *settings, const struct yaml_node *node, const char *what, uint64_t *out)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    struct slice text;
+    struct slice text = {0};
     if (!settings_text(settings, node, what, &text))
         return false;
     size_t i = 0;

@@ -32,8 +32,9 @@ struct config_errors {
 
 #define CONFIG_ERRORS_MAX 100
 
-/* overrides: "kafka.brokers=HOST:PORT", dotted paths as with --set. All mistakes are collected, each with
- * file, line, column and what would be right; false when there is one. The caller frees both. */
+/* overrides: "kafka.brokers=HOST:PORT", dotted paths as with --set. All mistakes are collected,
+ * each with file, line, column and what would be right; false when there is one. The caller frees
+ * both. */
 bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
     struct config *out, struct config_errors *errors);
 void config_free(struct config *config);

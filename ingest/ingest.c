@@ -29,7 +29,8 @@
 #define COMMIT_RETRY_MS 500
 #define SCRATCH_BYTES   (8u << 20)
 /* One event in so many is timed step by step: a clock read costs as much as a rollup. */
-#define TIMED_EVERY 32
+#define TIMED_EVERY   32
+#define SAMPLE_NS_MAX 50000
 
 /*
  * Threads: the ingest thread owns everything but `shared`, which `lock` guards: a copy of the
@@ -48,7 +49,8 @@ struct ingest {
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
     uint64_t events; /* seen in this run, to pick the timed ones */
-    size_t batch;    /* events of the open batch */
+    double taken_ns, sampled_decode_ns, sampled_rollup_ns;
+    size_t batch; /* events of the open batch */
     int64_t batch_ms, discover_ms, hint_ms, clocks_ms;
     char trouble[ERR_TEXT_MAX]; /* of commits */
     pthread_t thread;
@@ -70,6 +72,15 @@ static enum refusal judge_time(const struct kafka_record *r, const struct event 
     return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
 }
 
+/* A sample that was interrupted says nothing. */
+static void note_sample(struct ingest *in, int64_t decode_ns, int64_t rollup_ns)
+{
+    if (decode_ns + rollup_ns < SAMPLE_NS_MAX) {
+        in->sampled_decode_ns += (double)decode_ns;
+        in->sampled_rollup_ns += (double)rollup_ns;
+    }
+}
+
 static enum refusal take_event(struct ingest *in, const struct kafka_record *r, bool timed)
 {
     size_t stream = r->partition->stream;
@@ -80,10 +91,8 @@ static enum refusal take_event(struct ingest *in, const struct kafka_record *r, 
     int64_t t1 = timed ? clock_mono_ns() : 0;
     if (!why)
         why = rollup_runner_event(in->runner, stream, &in->event);
-    if (timed) {
-        in->now.ns_decode += (uint64_t)(t1 - t0) * TIMED_EVERY;
-        in->now.ns_rollup += (uint64_t)(clock_mono_ns() - t1) * TIMED_EVERY;
-    }
+    if (timed)
+        note_sample(in, t1 - t0, clock_mono_ns() - t1);
     if (!why && in->event.time_ms > r->partition->newest_ms)
         r->partition->newest_ms = in->event.time_ms;
     return why;
@@ -173,14 +182,27 @@ static void refresh_streams(struct ingest *in, int64_t now_ms)
     atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
 }
 
-static void share(struct ingest *in)
+/* What taking the records has cost, split as the samples say. */
+static void split_steps(struct ingest *in)
 {
+    double sampled = in->sampled_decode_ns + in->sampled_rollup_ns;
+    double decode = sampled > 0 ? in->taken_ns * in->sampled_decode_ns / sampled : 0;
+    in->now.ns_decode = (uint64_t)decode;
+    in->now.ns_rollup = (uint64_t)(in->taken_ns - decode);
+}
+
+/* The counts of a batch are shown when it is committed, not before. */
+static void share(struct ingest *in, bool committed)
+{
+    split_steps(in);
     in->now.connected = kafka_source_connected(in->source);
     snprintf(in->now.trouble, sizeof in->now.trouble, "%s",
         in->trouble[0] ? in->trouble : kafka_source_trouble(in->source));
     mutex_lock(&in->lock);
     in->shared.stats = in->now;
-    memcpy(in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
+    if (committed)
+        memcpy(
+            in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
     mutex_unlock(&in->lock);
 }
 
@@ -229,7 +251,7 @@ static bool commit_until_done(struct ingest *in, struct txn **txn)
             log_error("ingestion stands still: %s", err.text);
         snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
         in->now.commit_failures++;
-        share(in);
+        share(in, false);
         struct store_stats stats;
         store_stats(in->store, &stats);
         if (stats.failed || atomic_load(&in->stop)) {
@@ -248,14 +270,14 @@ static bool commit_until_done(struct ingest *in, struct txn **txn)
 static bool commit_batch(struct ingest *in, int64_t now_ms)
 {
     struct err err;
-    int64_t t0 = clock_mono_ns();
+    int64_t t0 = clock_thread_cpu_ns();
     refresh_streams(in, now_ms);
     struct txn *txn = txn_begin(in->store);
     if (!rollup_runner_write(in->runner, txn, &err)) {
         log_error("ingestion stops: %s", err.text);
         snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
         txn_abort(&txn);
-        share(in);
+        share(in, false);
         return false;
     }
     write_sources(in, txn);
@@ -267,8 +289,8 @@ static bool commit_batch(struct ingest *in, int64_t now_ms)
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = now_ms;
-    in->now.ns_commit += (uint64_t)(clock_mono_ns() - t0);
-    share(in);
+    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0);
+    share(in, true);
     return true;
 }
 
@@ -297,13 +319,15 @@ static void discover(struct ingest *in, int64_t now_ms)
 
 static void read_some(struct ingest *in, int64_t now_ms)
 {
-    int64_t t0 = clock_mono_ns();
+    int64_t t0 = clock_thread_cpu_ns();
     size_t n = kafka_source_poll(in->source, POLL_MS, now_ms, in->records, POLL_RECORDS);
-    in->now.ns_poll += (uint64_t)(clock_mono_ns() - t0);
+    in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
     if (n && in->batch == 0)
         in->batch_ms = now_ms;
+    t0 = clock_thread_cpu_ns();
     for (size_t i = 0; i < n; i++)
         take_record(in, &in->records[i]);
+    in->taken_ns += (double)(clock_thread_cpu_ns() - t0);
     in->batch += n;
 }
 
@@ -392,7 +416,7 @@ bool ingest_start(
     for (size_t i = 0; i < n; i++)
         in->decoders[i] = json_decoder_new(&in->streams->streams[i].contract);
     refresh_streams(in, 0);
-    share(in);
+    share(in, true);
     thread_start(&in->thread, "ingest", run, in);
     *out = in;
     return true;

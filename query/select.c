@@ -12,6 +12,8 @@
 struct planner {
     struct eval *eval;
     struct selections *out;
+    unsigned stats;   /* calls of histogram_count, _sum and _avg around the node */
+    unsigned buckets; /* what needs whole histograms around it: quantiles, fractions, subqueries */
 };
 
 /* Evaluation times of a node, first > last: it is never evaluated. */
@@ -96,7 +98,8 @@ static bool plan_selector(struct planner *planner, const struct node *node, stru
     int64_t range_ms, bool windows_only, struct err *err)
 {
     struct eval *eval = planner->eval;
-    struct selection item = {.node = node, .range_ms = range_ms};
+    struct selection item = {
+        .node = node, .range_ms = range_ms, .stats = planner->stats > 0 && planner->buckets == 0};
     if (!when_moment(eval->query, &node->u.selector.when, &item.when, err))
         return false;
     item.plan = shared_plan(planner->out, node);
@@ -137,17 +140,34 @@ static bool plan_subquery(
     if (steps.n)
         inner =
             (struct times){steps.start_ms, steps.start_ms + (int64_t)(steps.n - 1) * steps.step_ms};
-    return plan_node(planner, node->u.subquery.expr, inner, false, err);
+    planner->buckets++;
+    bool ok = plan_node(planner, node->u.subquery.expr, inner, false, err);
+    planner->buckets--;
+    return ok;
+}
+
+static bool wants_stats(enum function_id id)
+{
+    return id == FN_HISTOGRAM_COUNT || id == FN_HISTOGRAM_SUM || id == FN_HISTOGRAM_AVG;
+}
+
+static bool wants_buckets(enum function_id id)
+{
+    return id == FN_HISTOGRAM_QUANTILE || id == FN_HISTOGRAM_FRACTION;
 }
 
 static bool plan_call(
     struct planner *planner, const struct node *node, struct times times, struct err *err)
 {
-    bool windows_only = function_sees_windows(node->u.call.function->id);
-    for (size_t i = 0; i < node->u.call.n_args; i++)
-        if (!plan_node(planner, node->u.call.args[i], times, windows_only, err))
-            return false;
-    return true;
+    enum function_id id = node->u.call.function->id;
+    bool ok = true;
+    planner->stats += wants_stats(id);
+    planner->buckets += wants_buckets(id);
+    for (size_t i = 0; ok && i < node->u.call.n_args; i++)
+        ok = plan_node(planner, node->u.call.args[i], times, function_sees_windows(id), err);
+    planner->stats -= wants_stats(id);
+    planner->buckets -= wants_buckets(id);
+    return ok;
 }
 
 /* windows_only holds for a range selector that is the argument of such a function. */
@@ -182,7 +202,7 @@ bool selections_plan(struct eval *eval, struct snapshot *snapshot, const struct 
     struct selections *out, struct err *err)
 {
     *out = (struct selections){.snapshot = snapshot};
-    struct planner planner = {eval, out};
+    struct planner planner = {.eval = eval, .out = out};
     struct times times = {eval->query->start_ms, eval->query->end_ms};
     return plan_node(&planner, root, times, false, err);
 }

@@ -75,8 +75,22 @@ static enum hist_reset_hint stored_hint(const struct hist *h, const struct hist 
     return hist_detect_reset(&plain, before) ? HIST_RESET_UNKNOWN : HIST_RESET_NO;
 }
 
+/*
+ * Where only count and sum are asked for, Prometheus looks for resets while it reads, and does not
+ * leave them to be found later, when the buckets are gone.
+ */
+static enum hist_reset_hint stats_hint(const struct hist *h, const struct hist *before)
+{
+    enum hist_reset_hint hint = stored_hint(h, before);
+    if (hint != HIST_RESET_UNKNOWN || !before)
+        return hint;
+    struct hist plain = *h;
+    plain.reset_hint = HIST_RESET_UNKNOWN;
+    return hist_detect_reset(&plain, before) ? HIST_RESET_YES : HIST_RESET_NO;
+}
+
 static bool derive_hints(
-    struct eval *eval, struct series_view *view, struct arena *scratch, struct err *err)
+    struct eval *eval, struct series_view *view, bool stats, struct arena *scratch, struct err *err)
 {
     size_t n = view->cells.n;
     view->hist = arena_array(scratch, n, sizeof *view->hist);
@@ -90,7 +104,7 @@ static bool derive_hints(
             before = NULL;
             continue;
         }
-        enum hist_reset_hint hint = stored_hint(h, before);
+        enum hist_reset_hint hint = stats ? stats_hint(h, before) : stored_hint(h, before);
         if (hint != h->reset_hint && !(view->hist[i] = hist_with_hint(eval->arena, h, hint)))
             return eval_no_memory(eval, err);
         before = h;
@@ -135,7 +149,7 @@ bool series_view_open(struct eval *eval, const struct selection *selection, size
     eval->selections->cells += out->cells.n;
     out->lookback_ms = view_lookback(out->def, lookback);
     if (out->def->kind == KIND_SAMPLE)
-        return !out->cells.hist || derive_hints(eval, out, scratch, err);
+        return !out->cells.hist || derive_hints(eval, out, selection->stats, scratch, err);
     if (out->def->kind == KIND_GAUGE)
         return true;
     return open_counter(eval, out, scratch, err);

@@ -128,9 +128,9 @@ static bool check_sections(
     }
     if (at != end)
         return place_corrupt(place, err, "sections end at %" PRIu64, at);
-    for (uint16_t id = 1; id < SECTION_END; id++)
-        if (!footer_section(footer, id))
-            return place_corrupt(place, err, "section %s is missing", section_name(id));
+    for (unsigned id = 1; id < SECTION_END; id++)
+        if (!footer_section(footer, (uint16_t)id))
+            return place_corrupt(place, err, "section %s is missing", section_name((uint16_t)id));
     return true;
 }
 

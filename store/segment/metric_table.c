@@ -79,7 +79,8 @@ static bool get_row(struct reader *r, struct arena *arena, struct metric_def *ou
 {
     out->kind = (enum kind)read_u8(r);
     out->digits = read_u8(r);
-    out->schema = (int8_t)read_u8(r);
+    uint8_t schema = read_u8(r);
+    out->schema = schema < 128 ? schema : schema - 256;
     read_u8(r);
     out->every_ms = (int64_t)read_le64(r);
     out->stale_after_ms = (int64_t)read_le64(r);

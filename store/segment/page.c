@@ -30,31 +30,16 @@ const char *page_type_name(uint8_t type)
     }
 }
 
-__attribute__((format(printf, 4, 0))) static bool place_error(
-    const struct place *place, struct err *err, enum err_code code, const char *fmt, va_list ap)
+void place_error(
+    const struct place *place, struct err *err, enum err_code code, const char *fmt, ...)
 {
     char text[ERR_TEXT_MAX / 2];
+    va_list ap;
+    va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
     err_set(err, code, "segment %s at byte %" PRIu64 ": %s", place->part, place->offset, text);
-    return err_at(err, place->file, 0, 0);
-}
-
-bool place_corrupt(const struct place *place, struct err *err, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    place_error(place, err, ERR_CORRUPT, fmt, ap);
-    va_end(ap);
-    return false;
-}
-
-bool place_unsupported(const struct place *place, struct err *err, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    place_error(place, err, ERR_UNSUPPORTED, fmt, ap);
-    va_end(ap);
-    return false;
+    err_at(err, place->file, 0, 0);
 }
 
 /* Compresses raw to `to`; 0 when it would not save enough. LZ4 stops by itself at the bound, so

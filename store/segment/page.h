@@ -50,12 +50,15 @@ struct place {
     uint64_t offset;  /* in the file */
 };
 
-/* Fills err with ERR_CORRUPT: "FILE: PART at byte N: text". Returns false. */
-bool place_corrupt(const struct place *place, struct err *err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-/* The same with ERR_UNSUPPORTED, for what a later version of the program may have written. */
-bool place_unsupported(const struct place *place, struct err *err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Fills err: "segment PART at byte N: text", and the file. */
+void place_error(const struct place *place, struct err *err, enum err_code code, const char *fmt,
+    ...) __attribute__((format(printf, 4, 5)));
+
+/* For bytes that fail a check. The value is false, to be returned. */
+#define place_corrupt(place, err, ...) (place_error(place, err, ERR_CORRUPT, __VA_ARGS__), false)
+/* For what a later version of the program may have written. False too. */
+#define place_unsupported(place, err, ...)                                                         \
+    (place_error(place, err, ERR_UNSUPPORTED, __VA_ARGS__), false)
 
 /* Appends a page with these raw bytes, 1 to PAGE_RAW_MAX of them (ensured). */
 void page_put(struct buf *out, enum page_type type, struct slice raw);

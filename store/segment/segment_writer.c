@@ -274,10 +274,10 @@ static bool write_sections(struct writer *w, struct err *err)
     struct buf *digest = &w->data.digest;
     add_section(
         w, SECTION_DATA, HEADER_BYTES, w->file.bytes - HEADER_BYTES, w->data.n_pages, w->data.crc);
-    for (uint16_t id = SECTION_CHUNKDIR; id < SECTION_END; id++) {
+    for (unsigned id = SECTION_CHUNKDIR; id < SECTION_END; id++) {
         struct section_buf *s = &w->sections[id];
-        add_section(
-            w, id, w->file.bytes, s->bytes.len, s->rows, crc32c(0, s->bytes.ptr, s->bytes.len));
+        add_section(w, (uint16_t)id, w->file.bytes, s->bytes.len, s->rows,
+            crc32c(0, s->bytes.ptr, s->bytes.len));
         buf_slice(digest, buf_view(&s->digest));
         if (!outfile_add(&w->file, buf_view(&s->bytes), err))
             return false;

@@ -230,6 +230,12 @@ class Larder:
         taken = self.events_taken()
         assert taken == count, "%d events taken in, %d were sent" % (taken, count)
 
+    def wait_frontier(self, time_s, seconds=20):
+        """Until the stream is known to be read up to the time: zeros are said no further than that."""
+        wait_for("a frontier past %d" % time_s, lambda: min(
+            (v for k, v in self.metrics().items() if k.startswith("larder_frontier_timestamp_seconds")),
+            default=0) >= time_s, seconds)
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

@@ -1,0 +1,101 @@
+/*
+ * A segment of any bytes: opening, verifying and reading it ends in an answer or an error that
+ * names the file. Checksums would stop nearly every input at the door, so each is tried twice: as
+ * it is, and with its checksums put right.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "base/ensure.h"
+#include "base/mem.h"
+#include "store/segment.h"
+#include "tests/store/segment_repair.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define ARENA_BYTES (64u << 20)
+
+static void expect_place(const struct err *err)
+{
+    ensure(err->code == ERR_CORRUPT || err->code == ERR_UNSUPPORTED || err->code == ERR_LIMIT);
+    ensure(err->text[0]);
+}
+
+static void read_series(const struct segment *segment, uint32_t ordinal)
+{
+    struct labels labels = segment_labels(segment, ordinal);
+    struct err err;
+    ensure(labels.n > 0 && segment_metric(segment, ordinal)->name.len > 0);
+    for (size_t k = 0; k < segment_chunks(segment, ordinal); k++) {
+        struct arena arena;
+        struct columns columns;
+        struct chunk_info info;
+        arena_init(&arena, ARENA_BYTES);
+        segment_chunk(segment, ordinal, k, &info);
+        if (!segment_read(segment, ordinal, k, &arena, &columns, &err)) {
+            expect_place(&err);
+        } else {
+            ensure(columns.n == info.n && columns.t[0] == info.min_t);
+            for (size_t i = 1; i < columns.n; i++)
+                ensure(columns.t[i] > columns.t[i - 1]);
+        }
+        arena_fini(&arena);
+    }
+}
+
+static void read_postings(const struct segment *segment)
+{
+    uint32_t series = (uint32_t)segment_info(segment)->series;
+    uint32_t *ordinals = xreallocarray(NULL, series, sizeof *ordinals);
+    for (size_t i = 0; i < segment_label_names(segment); i++)
+        for (size_t v = 0; v < segment_label_values(segment, i) && v < 100; v++) {
+            size_t n = series;
+            segment_postings(segment, segment_label_name(segment, i),
+                segment_label_value(segment, i, v), ordinals, &n);
+            ensure(n > 0 && n <= series);
+            for (size_t k = 0; k < n; k++)
+                ensure(ordinals[k] < series && (k == 0 || ordinals[k] > ordinals[k - 1]));
+        }
+    free(ordinals);
+}
+
+static void try_bytes(const uint8_t *data, size_t size)
+{
+    static int fd = -1;
+    char path[64];
+    struct segment *segment = NULL;
+    struct err err;
+    if (fd < 0)
+        fd = memfd_create("segment", MFD_CLOEXEC);
+    ensure(fd >= 0 && ftruncate(fd, 0) == 0);
+    ensure(pwrite(fd, data, size, 0) == (ssize_t)size);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (!segment_open(path, &segment, &err)) {
+        expect_place(&err);
+        ensure(strcmp(err.file, path) == 0 || err.code == ERR_LIMIT);
+        return;
+    }
+    if (!segment_verify(segment, &err))
+        expect_place(&err);
+    for (uint32_t i = 0; i < segment_info(segment)->series && i < 1000; i++)
+        read_series(segment, i);
+    read_postings(segment);
+    segment_put(&segment);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    try_bytes(data, size);
+    uint8_t *copy = xmalloc(size ? size : 1);
+    if (size)
+        memcpy(copy, data, size);
+    segment_repair(copy, size);
+    try_bytes(copy, size);
+    free(copy);
+    return 0;
+}

@@ -1,0 +1,239 @@
+/*
+ * Segments as version 1 wrote them, kept under tests/golden/: what this program reads from them is
+ * what the series below say, and what it writes from these series has the same content id.
+ *
+ *     segment-v1-kinds.seg     every kind, wide numbers, shared and uneven times
+ *     segment-v1-labels.seg    dictionaries of several blocks, postings in three shapes, chunks,
+ * LZ4 segment-v1-flipped.seg   kinds with one bit flipped in a page of values segment-v1-cut.seg
+ * kinds without its last byte
+ *
+ * Run from the root of the tree. With LARDER_WRITE_GOLDEN set it writes them first: for a new
+ * version's files only, under that version's names.
+ */
+#include "tests/store/segment_fixture.h"
+
+#include <fcntl.h>
+
+#include "store/segment/postings.h"
+#include "store/segment/segment_reader.h"
+
+#define T0 INT64_C(1700000000000)
+#define T1 (T0 + 7200000)
+
+static const struct metric_def counter = {.name = {"orders_total", 12},
+    .kind = KIND_COUNTER,
+    .digits = 0,
+    .every_ms = 5000,
+    .stale_after_ms = 3600000,
+    .clock = {"orders", 6},
+    .help = {"Orders, by stage.", 17},
+    .unit = {"orders", 6}};
+static const struct metric_def amount = {
+    .name = {"order_amount_total", 18}, .kind = KIND_COUNTER, .digits = 2, .every_ms = 5000};
+static const struct metric_def level = {
+    .name = {"orders_open", 11}, .kind = KIND_LEVEL, .every_ms = 5000};
+static const struct metric_def gauge = {
+    .name = {"fridge_temperature_celsius", 26}, .kind = KIND_GAUGE, .digits = 3, .every_ms = 5000};
+static const struct metric_def histogram = {.name = {"eta_error_seconds", 17},
+    .kind = KIND_HISTOGRAM,
+    .digits = 3,
+    .schema = -4,
+    .every_ms = 60000};
+static const struct metric_def sample = {.name = {"up", 2}, .kind = KIND_SAMPLE};
+
+static void fill_gauge(struct columns *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        int64_t k = (int64_t)i;
+        c->t[i] = T0 + 5000 * (k * k + 1);
+        c->last_ms[i] = c->t[i] - 7;
+        c->last[i] = 3500 - 900 * k;
+        c->min[i] = c->last[i] - 20;
+        c->max[i] = c->last[i] + 20;
+        c->count[i] = k + 1;
+        c->sum[i] = (int128)c->last[i] * c->count[i];
+    }
+}
+
+static void fill_kinds(struct fixture *f)
+{
+    static const struct hist_bucket buckets[] = {{HIST_NEGATIVE(3), 1}, {HIST_NEGATIVE(-2), 4},
+        {HIST_ZERO, 2}, {-1, 9}, {0, -3}, {7, 1000000007}, {HIST_INDEX_MAX - 1, 1}};
+    static const uint64_t bits[] = {0x3ff8000000000000, 0x8000000000000000, 0x7ff8000000000001,
+        0x7ff0000000000002, 0x7ff0000000000000, 0x4000000000000000};
+    fixture_counter(f, &counter, "market=oslo,stage=placed", 12, T0 + 5000, 5000, 1);
+    fixture_counter(f, &counter, "market=riga,stage=placed", 12, T0 + 5000, 5000, 100);
+    struct columns *c = fixture_counter(f, &amount, "market=oslo", 3, T0 + 5000, 10000, 1);
+    memcpy(c->amount, (int128[]){1, (int128)1 << 64, -((int128)1 << 90)}, 3 * sizeof *c->amount);
+    c->t[2] += 5000;
+    c = fixture_counter(f, &level, "market=oslo", 2, T0 + 5000, 5000, 1);
+    c->amount[1] = -4;
+    fill_gauge(fixture_add(f, &gauge, "fridge=f1", 5, 0));
+    c = fixture_add(f, &histogram, "market=oslo", 3, 7);
+    memcpy(c->t, (int64_t[]){T0 + 60000, T0 + 120000, T0 + 300000}, 3 * sizeof *c->t);
+    memcpy(c->bucket, buckets, sizeof buckets);
+    memcpy(c->bucket_at, (uint32_t[]){0, 3, 3, 7}, 4 * sizeof *c->bucket_at);
+    memcpy(c->sum, (int128[]){-5, 1, (int128)3 << 70}, 3 * sizeof *c->sum);
+    c = fixture_add(f, &sample, "job=a", 6, 0);
+    memcpy(c->bits, bits, sizeof bits);
+    for (size_t i = 0; i < c->n; i++)
+        c->t[i] = T0 + 1 + (int64_t)(i * i * i);
+    f->sources[0] = (struct segment_source){SLICE("orders/0"), 815};
+    f->sources[1] = (struct segment_source){SLICE("orders/1"), 4711};
+    f->n_sources = 2;
+}
+
+static void fill_labels(struct fixture *f)
+{
+    for (int i = 0; i < 300; i++) {
+        char labels[96];
+        int n = snprintf(labels, sizeof labels, "id=order-%04d,odd=%s,third=%d", i,
+            i * 37 % 7 < 3 ? "yes" : "no", i / 100);
+        if (i % 61 == 5)
+            snprintf(labels + n, sizeof labels - (size_t)n, ",rare=r");
+        fixture_counter(f, &counter, labels, i == 7 ? 1030 : 1, T0 + 5000, 5000, 1 + i / 10);
+    }
+}
+
+static void path_of(const char *name, char out[PATH_BYTES])
+{
+    ensure(path_join(out, "tests/golden", name, NULL));
+}
+
+static void write_golden(const char *name, const void *bytes, size_t len)
+{
+    char path[PATH_BYTES];
+    path_of(name, path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    ensure(fd >= 0 && file_write_at(fd, path, 0, bytes, len, NULL));
+    close(fd);
+}
+
+/* The flipped bit is in the first page of the data, behind its header. */
+#define FLIPPED_AT (64 + 16 + 3)
+
+static void write_again(const struct fixture *f, const struct segment_info *info, const char *name)
+{
+    char path[PATH_BYTES];
+    struct buf bytes;
+    buf_init(&bytes, 0);
+    fixture_path(f, info, path);
+    ensure(file_read(path, 1u << 20, &bytes, NULL));
+    write_golden(name, bytes.ptr, bytes.len);
+    if (strstr(name, "kinds")) {
+        write_golden("segment-v1-cut.seg", bytes.ptr, bytes.len - 1);
+        bytes.ptr[FLIPPED_AT] ^= 1;
+        write_golden("segment-v1-flipped.seg", bytes.ptr, bytes.len);
+    }
+    buf_fini(&bytes);
+}
+
+static struct segment *open_golden(struct fixture *f, const char *name)
+{
+    char path[PATH_BYTES];
+    struct segment_info info;
+    struct segment *segment = NULL;
+    struct err err = {0};
+    expect_ok(fixture_write(f, &info, &err), &err);
+    if (getenv("LARDER_WRITE_GOLDEN"))
+        write_again(f, &info, name);
+    path_of(name, path);
+    expect_ok(segment_open(path, &segment, &err), &err);
+    expect_ok(segment_verify(segment, &err), &err);
+    expect_ok(fixture_eq(f, segment, &err), &err);
+    assert_string_equal(segment_info(segment)->name, info.name);
+    return segment;
+}
+
+static void kinds(void **state)
+{
+    struct fixture *f = *state;
+    size_t n;
+    fill_kinds(f);
+    struct segment *segment = open_golden(f, "segment-v1-kinds.seg");
+    const struct segment_source *sources = segment_sources(segment, &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(sources[1].next, 4711);
+    assert_string_equal(segment_info(segment)->name,
+        "1700000000000-1700007200000.f60a7554ada47a64d20cdccda26d516b.seg");
+    segment_put(&segment);
+}
+
+static uint8_t shape_of(const struct segment *segment, const char *name, const char *value)
+{
+    uint32_t n = dict_find(&segment->names, slice_from(name));
+    return (uint8_t)segment_list(
+        segment, n, dict_find(&segment->labels[n].values, slice_from(value)))
+        .ptr[0];
+}
+
+static void labels(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t got[300];
+    size_t n = 300;
+    fill_labels(f);
+    struct segment *segment = open_golden(f, "segment-v1-labels.seg");
+    assert_int_equal(shape_of(segment, "third", "1"), POSTINGS_RANGE);
+    assert_int_equal(shape_of(segment, "rare", "r"), POSTINGS_DELTA);
+    assert_int_equal(shape_of(segment, "odd", "yes"), POSTINGS_BITMAP);
+    segment_postings(segment, SLICE("rare"), SLICE("r"), got, &n);
+    assert_int_equal(n, 5);
+    assert_int_equal(segment_label_values(segment, 1), 300);
+    segment_put(&segment);
+}
+
+static void flipped(void **state)
+{
+    struct fixture *f = *state;
+    struct segment *segment = NULL;
+    struct err err = {0};
+    char path[PATH_BYTES];
+    fill_kinds(f);
+    qsort(f->series, f->n, sizeof *f->series, fixture_cmp);
+    path_of("segment-v1-flipped.seg", path);
+    expect_ok(segment_open(path, &segment, &err), &err); /* data is checked when it is read */
+    assert_false(fixture_eq(f, segment, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_string_equal(err.file, path);
+    assert_string_equal(err.text, "segment page at byte 64: checksum does not match");
+    assert_false(segment_verify(segment, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    segment_put(&segment);
+}
+
+static void cut(void **state)
+{
+    (void)state;
+    struct segment *segment = NULL;
+    struct err err = {0};
+    char path[PATH_BYTES];
+    path_of("segment-v1-cut.seg", path);
+    assert_false(segment_open(path, &segment, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_string_equal(err.file, path);
+    assert_non_null(strstr(err.text, "the end of the file is not there"));
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    fixture_init(f, T0, T1);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_fini(*state);
+    free(*state);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(kinds), TEST(labels), TEST(flipped), TEST(cut)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
