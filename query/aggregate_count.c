@@ -1,4 +1,4 @@
-#include "query/aggregate.h"
+#include "query/aggregation.h"
 
 #include <string.h>
 

@@ -1,23 +1,11 @@
 #include "query/histogram_math.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "query/histogram_side.h"
-#include "store/cell.h"
 
-/*
- * Comparing and rescaling of native histograms. Sums are in histogram_sum.c, the rules for indices
- * and zero thresholds that both need in histogram_side.h.
- */
-
-double hist_exponential_bound(int32_t index, int schema)
-{
-    double lower, upper;
-    hist_bucket_bounds(index, schema, &lower, &upper);
-    return isinf(upper) && !isinf(lower) ? DBL_MAX : upper;
-}
+/* Comparing and rescaling of native histograms. Sums are in histogram_sum.c. */
 
 double hist_upper_bound(const struct hist *h, int32_t index)
 {
@@ -26,50 +14,6 @@ double hist_upper_bound(const struct hist *h, int32_t index)
     if (index < 0)
         return -INFINITY;
     return (uint32_t)index < h->n_bounds ? h->bounds[index] : INFINITY;
-}
-
-/* Adds the buckets that begin below *threshold; when a populated one reaches beyond, the threshold
- * moves to its end. */
-static void absorb(const struct hist *h, const struct hist_fbucket *buckets, uint32_t n,
-    double *threshold, double *count)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (hist_exponential_bound(buckets[i].index - 1, h->schema) >= *threshold)
-            return;
-        *count += buckets[i].count;
-        double upper = hist_exponential_bound(buckets[i].index, h->schema);
-        if (upper > *threshold) {
-            if (buckets[i].count != 0)
-                *threshold = upper;
-            return;
-        }
-    }
-}
-
-double hist_zero_count_at(const struct hist *h, double *threshold)
-{
-    if (*threshold == h->zero_threshold)
-        return h->zero_count;
-    for (;;) {
-        double count = h->zero_count;
-        absorb(h, h->positive, h->n_positive, threshold, &count);
-        double before = *threshold;
-        absorb(h, h->negative, h->n_negative, threshold, &count);
-        if (*threshold == before)
-            return count;
-    }
-}
-
-bool hist_bounds_equal(const struct hist *a, const struct hist *b)
-{
-    if (a->n_bounds != b->n_bounds)
-        return false;
-    if (a->bounds == b->bounds)
-        return true;
-    for (uint32_t i = 0; i < a->n_bounds; i++)
-        if (a->bounds[i] != b->bounds[i])
-            return false;
-    return true;
 }
 
 /* ---- new histograms ---- */

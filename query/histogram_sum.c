@@ -7,144 +7,10 @@
 #include "query/histogram_side.h"
 
 /*
- * Running sums of native histograms. The sum holds its buckets in two sides, by index ascending,
- * and a compensation beside each count. Adding is three steps:
- *
- *   1  bring both to one layout: the wider zero bucket, the lower schema, the common custom bounds.
- *      The sum is rewritten in place (merging neighbours keeps the order), the other is mapped on
- * the fly by struct mapping. 2  when every mapped index is there already, add in place; the usual
- * case, no allocation. 3  else merge both runs into the spare side and swap.
+ * Running sums of native histograms. Both are brought to one layout: the wider zero bucket, the
+ * lower schema, the common custom bounds. The sum is rewritten in place; the other is mapped while
+ * its buckets are added to the sum's sides (see histogram_side.h).
  */
-
-/* How the indices of the histogram that is added become indices of the sum. Never decreasing. */
-struct mapping {
-    int shift;
-    const double *from, *to; /* custom bounds that differ; NULL: they do not */
-    uint32_t n_from, n_to;
-    double factor, divisor; /* counts are multiplied and divided */
-};
-
-/* The first of the common bounds that is not below the bucket's. */
-static int32_t common_index(
-    int32_t index, const double *from, uint32_t n_from, const double *to, uint32_t n_to)
-{
-    if (index < 0)
-        return 0;
-    if ((uint32_t)index >= n_from)
-        return (int32_t)n_to;
-    uint32_t low = 0, high = n_to;
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (to[mid] >= from[index])
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return (int32_t)low;
-}
-
-static int32_t map_index(const struct mapping *m, int32_t index)
-{
-    if (m->from)
-        return common_index(index, m->from, m->n_from, m->to, m->n_to);
-    return hist_reduced_index(index, m->shift);
-}
-
-static void add_at(struct hist_side *side, uint32_t i, double v)
-{
-    struct kahan k = {side->bucket[i].count, side->comp[i]};
-    kahan_add(&k, v);
-    side->bucket[i].count = k.sum;
-    side->comp[i] = k.comp;
-}
-
-static bool side_reserve(struct arena *arena, struct hist_side *side, uint32_t n)
-{
-    if (n <= side->cap)
-        return true;
-    uint32_t cap = side->cap && n <= UINT32_MAX / 2 ? 2 * side->cap : n;
-    if (cap < n)
-        cap = n;
-    side->bucket = arena_array(arena, cap, sizeof *side->bucket);
-    side->comp = arena_array(arena, cap, sizeof *side->comp);
-    side->n = 0;
-    side->cap = side->bucket && side->comp ? cap : 0;
-    return side->cap != 0;
-}
-
-/* Rewrites the indices; neighbours that become one are added. */
-static void side_map(struct hist_side *side, const struct mapping *m)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < side->n; i++) {
-        int32_t index = map_index(m, side->bucket[i].index);
-        if (n && side->bucket[n - 1].index == index) {
-            add_at(side, n - 1, side->bucket[i].count);
-            side->comp[n - 1] += side->comp[i];
-            continue;
-        }
-        side->bucket[n] = (struct hist_fbucket){index, side->bucket[i].count};
-        side->comp[n++] = side->comp[i];
-    }
-    side->n = n;
-}
-
-static bool side_has_all(
-    const struct hist_side *side, const struct hist_fbucket *b, uint32_t n, const struct mapping *m)
-{
-    uint32_t i = 0;
-    for (uint32_t j = 0; j < n; j++) {
-        int32_t index = map_index(m, b[j].index);
-        while (i < side->n && side->bucket[i].index < index)
-            i++;
-        if (i == side->n || side->bucket[i].index != index)
-            return false;
-    }
-    return true;
-}
-
-static void side_add_present(
-    struct hist_side *side, const struct hist_fbucket *b, uint32_t n, const struct mapping *m)
-{
-    uint32_t i = 0;
-    for (uint32_t j = 0; j < n; j++) {
-        int32_t index = map_index(m, b[j].index);
-        while (side->bucket[i].index < index)
-            i++;
-        add_at(side, i, b[j].count * m->factor / m->divisor);
-    }
-}
-
-static bool side_add(struct hist_sum *sum, struct hist_side *side, const struct hist_fbucket *b,
-    uint32_t n, const struct mapping *m)
-{
-    if (side_has_all(side, b, n, m)) {
-        side_add_present(side, b, n, m);
-        return true;
-    }
-    struct hist_side *to = &sum->spare;
-    if (n > UINT32_MAX - side->n || !side_reserve(sum->arena, to, side->n + n))
-        return false;
-    uint32_t i = 0, j = 0, k = 0;
-    while (i < side->n || j < n) {
-        int32_t theirs = j < n ? map_index(m, b[j].index) : INT32_MAX;
-        if (i < side->n && side->bucket[i].index <= theirs) {
-            to->bucket[k] = side->bucket[i];
-            to->comp[k] = side->comp[i++];
-        } else {
-            to->bucket[k] = (struct hist_fbucket){theirs, 0};
-            to->comp[k] = 0;
-        }
-        for (; j < n && map_index(m, b[j].index) == to->bucket[k].index; j++)
-            add_at(to, k, b[j].count * m->factor / m->divisor);
-        k++;
-    }
-    to->n = k;
-    struct hist_side old = *side;
-    *side = *to;
-    *to = old;
-    return true;
-}
 
 /* h's view of the sides. */
 static void sync(struct hist_sum *sum)
@@ -200,21 +66,21 @@ static double reconcile_zero(struct hist_sum *sum, const struct hist *other)
     return count;
 }
 
-static void reconcile_schema(struct hist_sum *sum, const struct hist *other, struct mapping *m)
+static void reconcile_schema(struct hist_sum *sum, const struct hist *other, struct hist_mapping *m)
 {
     m->shift = 0;
     if (other->schema > sum->h.schema) {
         m->shift = other->schema - sum->h.schema;
     } else if (other->schema < sum->h.schema) {
-        struct mapping own = {.shift = sum->h.schema - other->schema};
-        side_map(&sum->positive, &own);
-        side_map(&sum->negative, &own);
+        struct hist_mapping own = {.shift = sum->h.schema - other->schema};
+        hist_side_map(&sum->positive, &own);
+        hist_side_map(&sum->negative, &own);
         sum->h.schema = other->schema;
         sync(sum);
     }
 }
 
-static bool reconcile_bounds(struct hist_sum *sum, const struct hist *other, struct mapping *m)
+static bool reconcile_bounds(struct hist_sum *sum, const struct hist *other, struct hist_mapping *m)
 {
     uint32_t least = sum->h.n_bounds < other->n_bounds ? sum->h.n_bounds : other->n_bounds;
     double *common = arena_array(sum->arena, least, sizeof *common);
@@ -228,17 +94,17 @@ static bool reconcile_bounds(struct hist_sum *sum, const struct hist *other, str
         i += !(a > b);
         j += !(b > a);
     }
-    struct mapping own = {
+    struct hist_mapping own = {
         .from = sum->h.bounds, .n_from = sum->h.n_bounds, .to = common, .n_to = n};
     if (own.from)
-        side_map(&sum->positive, &own);
+        hist_side_map(&sum->positive, &own);
     else
         for (uint32_t i = 0; i < sum->positive.n; i++) /* only the bucket up to +Inf */
             sum->positive.bucket[i].index = 0;
     sum->h.bounds = common;
     sum->h.n_bounds = n;
     sync(sum);
-    *m = (struct mapping){0, other->bounds, common, other->n_bounds, n, m->factor, m->divisor};
+    *m = (struct hist_mapping){0, other->bounds, common, other->n_bounds, n, m->factor, m->divisor};
     return true;
 }
 
@@ -264,7 +130,7 @@ static bool side_set(
     side->n = 0;
     if (n == 0)
         return true;
-    if (!side_reserve(arena, side, n))
+    if (!hist_side_reserve(arena, side, n))
         return false;
     memcpy(side->bucket, b, n * sizeof *b);
     memset(side->comp, 0, n * sizeof *side->comp);
@@ -286,12 +152,12 @@ static enum hist_status set(struct hist_sum *sum, const struct hist *h)
 }
 
 /* Buckets that end within the zero threshold are in the zero count already. */
-static void skip_zero(
-    const struct hist_sum *sum, const struct mapping *m, const struct hist_fbucket **b, uint32_t *n)
+static void skip_zero(const struct hist_sum *sum, const struct hist_mapping *m,
+    const struct hist_fbucket **b, uint32_t *n)
 {
     if (hist_is_custom(&sum->h) || !(sum->h.zero_threshold > 0))
         return;
-    while (*n && hist_exponential_bound(map_index(m, (*b)->index), sum->h.schema) <=
+    while (*n && hist_exponential_bound(hist_map_index(m, (*b)->index), sum->h.schema) <=
                      sum->h.zero_threshold) {
         (*b)++;
         (*n)--;
@@ -303,7 +169,7 @@ static enum hist_status add_weighted(
 {
     if (hist_is_custom(&sum->h) != hist_is_custom(h))
         return HIST_INCOMPATIBLE;
-    struct mapping m = {.factor = factor, .divisor = divisor};
+    struct hist_mapping m = {.factor = factor, .divisor = divisor};
     reconcile_hint(sum, h->reset_hint, notes);
     if (!hist_is_custom(h)) {
         double zero = reconcile_zero(sum, h);
@@ -320,8 +186,8 @@ static enum hist_status add_weighted(
     uint32_t n_positive = h->n_positive, n_negative = h->n_negative;
     skip_zero(sum, &m, &positive, &n_positive);
     skip_zero(sum, &m, &negative, &n_negative);
-    if (!side_add(sum, &sum->positive, positive, n_positive, &m) ||
-        !side_add(sum, &sum->negative, negative, n_negative, &m))
+    if (!hist_side_add(sum->arena, &sum->positive, &sum->spare, positive, n_positive, &m) ||
+        !hist_side_add(sum->arena, &sum->negative, &sum->spare, negative, n_negative, &m))
         return HIST_NO_MEMORY;
     sync(sum);
     return HIST_OK;

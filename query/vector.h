@@ -123,7 +123,7 @@ bool eval_check(const struct eval *eval, struct err *err);
  * them themselves: see range_fn.h. */
 bool eval_node(struct eval *eval, const struct node *node, struct vector *out, struct err *err);
 
-/* aggregate.c: the operand and the parameter are evaluated already. */
+/* aggregation.c: the operand and the parameter are evaluated already. */
 bool eval_aggregate(struct eval *eval, const struct node *node, const struct vector *param,
     const struct vector *in, struct vector *out, struct err *err);
 /* binary.c: any two of scalars and vectors. */

@@ -136,7 +136,8 @@ static void takes_ratios(void **state)
         all.present[s] = true;
         all.v[s] = (double)s;
     }
-    for (double r = 0.1; r < 1; r += 0.2) {
+    for (int tenths = 1; tenths < 10; tenths += 2) {
+        double r = tenths / 10.0;
         struct vector ratio = fixture_scalar(f, r);
         assert_true(run(f, "limit_ratio(0.5, x)", &ratio, &all, &some));
         ratio.v[0] = r - 1;

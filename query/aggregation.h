@@ -5,8 +5,8 @@
  *     group[s]                    of input series s
  *     order[start[g] .. start[g + 1])    the series of group g, in input order
  */
-#ifndef QUERY_AGGREGATE_H
-#define QUERY_AGGREGATE_H
+#ifndef QUERY_AGGREGATION_H
+#define QUERY_AGGREGATION_H
 
 #include <stdbool.h>
 #include <stddef.h>
