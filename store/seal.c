@@ -112,6 +112,14 @@ static bool next_series(void *ctx, struct segment_series *out)
     return false;
 }
 
+static bool all_zero(const struct columns *columns)
+{
+    for (size_t i = 0; i < columns->n; i++)
+        if (!columns_is_zero(columns, i))
+            return false;
+    return true;
+}
+
 /* Gathers what the segment is made of, under the lock: definitions and labels are stable
  * afterwards, and the frozen columns do not change. */
 static struct segment_source *gather(struct store *store, struct arena *arena,
@@ -120,11 +128,12 @@ static struct segment_source *gather(struct store *store, struct arena *arena,
     const struct catalog *c = &store->catalog;
     const struct frozen *f = store->frozen;
     in->series = arena_array(arena, f->n, sizeof *in->series);
-    in->n = f->n;
     for (size_t i = 0; i < f->n; i++) {
         uint32_t id = f->chunks[i].series;
-        in->series[i] = (struct seal_series){catalog_labels(c, id, arena),
-            c->metrics[c->series[id].metric], &f->chunks[i].chunk->columns};
+        const struct columns *columns = &f->chunks[i].chunk->columns;
+        if (!all_zero(columns))
+            in->series[in->n++] = (struct seal_series){
+                catalog_labels(c, id, arena), c->metrics[c->series[id].metric], columns};
     }
     struct segment_source *sources = arena_array(arena, store->n_sources, sizeof *sources);
     for (size_t i = 0; i < store->n_sources; i++)
@@ -160,7 +169,9 @@ static bool write_segment(
         .ctx = &in,
         .sources = sources,
         .n_sources = n_sources};
-    bool ok = path_join(dir, store->path, "seg", err) && segment_write(dir, &input, info, err);
+    *info = (struct segment_info){0};
+    bool ok = in.n == 0 ||
+              (path_join(dir, store->path, "seg", err) && segment_write(dir, &input, info, err));
     arena_fini(&in.arena);
     arena_fini(&arena);
     return ok;
@@ -178,13 +189,15 @@ static bool seal_block(struct store *store, int64_t block, struct err *err)
         return false;
     struct manifest_segment add = {.lsn = lsn};
     snprintf(add.name, sizeof add.name, "%s", info.name);
-    struct manifest_edit edit = {.add = &add, .seal = true, .sealed = {block, lsn}};
+    struct manifest_edit edit = {
+        .add = segment ? &add : NULL, .seal = true, .sealed = {block, lsn}};
     if (!manifest_apply(&store->manifest, &edit, err)) {
-        segment_put(&segment);
+        if (segment)
+            segment_put(&segment);
         return false;
     }
     store_lock_write(store);
-    bool ok = store_attach(store, segment, err);
+    bool ok = !segment || store_attach(store, segment, err);
     struct frozen *done = store->frozen;
     store->frozen = NULL;
     store_unlock(store);

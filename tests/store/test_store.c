@@ -235,6 +235,23 @@ static void test_sealing_and_late_cells(void **state)
     }
 }
 
+static void test_a_block_of_zeros_leaves_no_segment(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct store_stats stats;
+    add(f->store, "berlin", 10000, 3);
+    add(f->store, "berlin", 10000, -3);
+    if (!store_maintain(f->store, BLOCK, &err))
+        fail_msg("%s", err.text);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.segments, 0);
+    assert_int_equal(stats.head_cells, 0);
+    add(f->store, "berlin", 10000, 4);
+    reopen(f);
+    assert_int_equal(total(f->store, "berlin", 0, BLOCK), 4);
+}
+
 static void test_checkpoint_forgets_the_log(void **state)
 {
     struct fixture *f = *state;
@@ -492,6 +509,7 @@ int main(void)
         TEST(test_abort_leaves_nothing),
         TEST(test_gauges_and_histograms),
         TEST(test_sealing_and_late_cells),
+        TEST(test_a_block_of_zeros_leaves_no_segment),
         TEST(test_checkpoint_forgets_the_log),
         TEST(test_sources_and_clocks),
         TEST(test_a_name_has_one_kind),
