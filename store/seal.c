@@ -183,9 +183,11 @@ static bool seal_block(struct store *store, int64_t block, struct err *err)
     struct segment *segment = NULL;
     char dir[PATH_BYTES], path[PATH_BYTES];
     uint64_t lsn;
-    if (!write_segment(store, block, &lsn, &info, err) ||
-        !path_join(dir, store->path, "seg", err) || !path_join(path, dir, info.name, err) ||
-        !segment_open(path, &segment, err))
+    if (!write_segment(store, block, &lsn, &info, err))
+        return false;
+    if (info.series &&
+        (!path_join(dir, store->path, "seg", err) || !path_join(path, dir, info.name, err) ||
+            !segment_open(path, &segment, err)))
         return false;
     struct manifest_segment add = {.lsn = lsn};
     snprintf(add.name, sizeof add.name, "%s", info.name);
@@ -202,8 +204,9 @@ static bool seal_block(struct store *store, int64_t block, struct err *err)
     store->frozen = NULL;
     store_unlock(store);
     frozen_free(&done);
-    log_info("sealed %s: %" PRIu64 " series, %" PRIu64 " cells, %" PRIu64 " bytes", info.name,
-        info.series, info.cells, info.bytes);
+    if (info.series)
+        log_info("sealed %s: %" PRIu64 " series, %" PRIu64 " cells, %" PRIu64 " bytes", info.name,
+            info.series, info.cells, info.bytes);
     return ok;
 }
 
