@@ -20,23 +20,18 @@ struct service {
     _Atomic(struct ingest *) ingest; /* set while it runs: /metrics reads it */
     pthread_t maintenance;
     bool maintained;
-    pthread_mutex_t lock; /* guards ending */
+    pthread_mutex_t lock; /* guards ending; ingest is taken away under it */
     pthread_cond_t wake;
     bool ending;
 };
 
 /* ---- maintenance ---- */
 
-/* Up to when every stream that has told anything is complete: what ends before may be sealed. */
+/* What ends before may be sealed; the lock is held, so that the ingestion is not gone meanwhile. */
 static int64_t passed_ms(struct service *service)
 {
-    const struct streams *streams = &service->config->streams;
-    int64_t passed = INT64_MAX, frontier_ms, watermark_ms;
-    for (size_t i = 0; i < streams->n_streams; i++)
-        if (store_clock(service->store, streams->streams[i].name, &frontier_ms, &watermark_ms) &&
-            watermark_ms < passed)
-            passed = watermark_ms;
-    return passed == INT64_MAX ? INT64_MIN : passed;
+    struct ingest *ingest = atomic_load(&service->ingest);
+    return ingest ? ingest_passed_ms(ingest) : INT64_MIN;
 }
 
 static void *maintain(void *arg)
@@ -45,9 +40,10 @@ static void *maintain(void *arg)
     bool told = false;
     mutex_lock(&service->lock);
     while (!service->ending) {
+        int64_t passed = passed_ms(service);
         mutex_unlock(&service->lock);
         struct err err = {0};
-        bool ok = store_maintain(service->store, passed_ms(service), &err);
+        bool ok = store_maintain(service->store, passed, &err);
         if (!ok && !told)
             log_error("the store's maintenance failed and will be tried again: %s", err.text);
         if (ok && told)
@@ -165,7 +161,9 @@ void service_stop(struct service **slot)
     if (!service)
         return;
     server_stop(&service->server);
+    mutex_lock(&service->lock);
     struct ingest *ingest = atomic_exchange(&service->ingest, NULL);
+    mutex_unlock(&service->lock);
     if (ingest)
         ingest_stop(&ingest);
     stop_maintenance(service);
