@@ -31,6 +31,7 @@ SHARED = os.path.abspath(os.environ.get("LARDER_SHARED") or os.path.join(ROOT, "
 RELEASE = "bookworm"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 DEMO_LIMIT_S = 300
+HISTORY_S = 3 * 3600
 QUERY = 'sum by (market) (increase(orders_total{stage="delivered"}[1h]))'
 
 # Settings by which the host reaches its registries.
@@ -156,8 +157,9 @@ def is_ready(port):
 
 
 def read_truth(path):
-    """(time up to which it is complete, {minute: {market: delivered}}) as far as it is written."""
-    complete, minutes = None, {}
+    """(time up to which it is complete, {minute: {market: delivered}}) as far as it is written; the time
+    is None until some hours of the demo's history are."""
+    complete, start, minutes = None, None, {}
     try:
         with open(path, encoding="utf-8") as f:
             lines = f.read().split("\n")[:-1]
@@ -165,7 +167,8 @@ def read_truth(path):
         return None, {}
     for line in lines:
         row = json.loads(line)
-        if "complete" in row:
+        start = row.get("start", start)
+        if "complete" in row and row["complete"] >= start + HISTORY_S:
             complete = row["complete"]
         elif row.get("metric") == "orders_total" and row["labels"]["stage"] == "delivered":
             markets = minutes.setdefault(row["minute"], {})
