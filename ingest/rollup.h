@@ -17,10 +17,11 @@ struct rollup_label {
 };
 
 struct rollup {
-    struct metric_def def; /* name, kind, digits of value, every, stale_after, schema, help, unit, clock = stream */
-    int stream;            /* index in struct streams */
-    const struct expr *when;  /* NULL: every event */
-    const struct expr *value; /* NULL for a counter: 1 */
+    struct metric_def def;   /* name, kind, digits of value, every, stale_after, schema, help, unit,
+                                clock = stream */
+    int stream;              /* index in struct streams */
+    const struct expr *when; /* NULL: every event */
+    const struct expr *value;                      /* NULL for a counter: 1 */
     struct rollup_label labels[ROLLUP_LABELS_MAX]; /* sorted by name */
     size_t n_labels;
 };
@@ -31,7 +32,7 @@ struct stream {
     size_t n_topics;
     struct contract contract;
     int64_t watermark_bound_ms; /* the watermark stands this far behind the slowest partition */
-    int64_t idle_after_ms;      /* a partition at its end and quiet this long does not hold the clocks */
+    int64_t idle_after_ms; /* a partition at its end and quiet this long does not hold the clocks */
 };
 
 /* All streams and rollups of a config. Immutable; owned by the config that made it. */
