@@ -3,7 +3,9 @@
 import { Chart, element } from "/charts.js";
 
 const REFRESH_MS = 5000;
-const HURRY_MS = 2000; // while the server is still reading the history
+const HURRY_MS = 1500; // at first, and while the server is still reading the history
+const AHEAD = 300; // seconds: how far the shipped watermarks stand behind the newest event
+const HISTORY_GAP = 900; // seconds
 const WINDOW = 5; // seconds: the grid of the shipped metrics
 
 const number = (digits) => {
@@ -12,6 +14,7 @@ const number = (digits) => {
 };
 const whole = number(0), one = number(1);
 const percent = (v) => one(v * 100) + " %";
+const PERCENTS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 const minutes = (v) => (v > 0 ? "+" : v < 0 ? "−" : "") + one(Math.abs(v) / 60) + " min";
 
 // w: the range of a window, at least as long as a step, so that no event falls between two points.
@@ -27,6 +30,7 @@ const CHARTS = [
     title: "Delivered per placed", sub: "orders delivered for each order placed, in 10 minutes",
     expr: (w) => `sum(increase(orders_total{stage="delivered"}[${w(600)}])) / sum(increase(orders_total{stage="placed"}[${w(600)}]))`,
     name: () => "delivered per placed", format: percent, axis: (v) => whole(v * 100) + " %",
+    steps: PERCENTS,
   },
   {
     title: "Promise error", sub: "delivered minus promised, in 10 minutes; negative is early",
@@ -46,10 +50,11 @@ const CHARTS = [
     title: "Satisfaction", sub: "share of ratings 4 and 5, in 15 minutes",
     expr: (w) => `sum(increase(ratings_total{score=~"4|5"}[${w(900)}])) / sum(increase(ratings_total[${w(900)}]))`,
     name: () => "share of 4 and 5", format: percent, axis: (v) => whole(v * 100) + " %",
+    steps: PERCENTS,
   },
 ];
 
-const state = { minutes: 60, charts: [], tiles: {}, busy: false, again: false, timer: 0, accepted: null };
+const state = { minutes: 60, charts: [], tiles: {}, busy: false, again: false, timer: 0, accepted: null, complete: null };
 const byId = (id) => document.getElementById(id);
 
 // ---- asking ----
@@ -87,6 +92,7 @@ async function readMetrics() {
   if (!response.ok) throw new ApiError(`/metrics: HTTP ${response.status}`);
   const samples = parseMetrics(await response.text());
   const streams = new Map(), refused = new Map();
+  let trouble = "";
   const stream = (name) => streams.get(name) || streams.set(name, { name }).get(name);
   const fields = {
     larder_events_accepted_total: "accepted", larder_frontier_timestamp_seconds: "frontier",
@@ -96,8 +102,9 @@ async function readMetrics() {
     if (fields[name] && labels.stream) stream(labels.stream)[fields[name]] = value;
     if (name === "larder_events_refused_total" && value > 0)
       refused.set(labels.reason, (refused.get(labels.reason) || 0) + value);
+    if (name === "larder_ingest_trouble" && value > 0) trouble = labels.trouble.replace(/\\(.)/g, (_, c) => (c === "n" ? "\n" : c));
   }
-  return { streams: [...streams.values()], refused };
+  return { streams: [...streams.values()], refused, trouble };
 }
 
 // ---- drawing ----
@@ -154,20 +161,38 @@ function drawEvents({ streams, refused }) {
   const now = performance.now() / 1000, last = state.accepted;
   const rate = last && now > last.at ? (accepted - last.n) / (now - last.at) : null;
   state.accepted = { n: accepted, at: now };
-  tell("events", rate === null ? "–" : whole(rate), "per s", `${whole(accepted)} in all, ${whole(total)} refused`);
+  tell("events", rate === null ? "–" : whole(rate), rate === null ? "" : "per s", `${whole(accepted)} in all, ${whole(total)} refused`);
 }
 
-function drawState(frontier, now) {
-  const pill = byId("state"), behind = now - frontier;
-  if (!frontier) {
+// Up to when to show, and whether the server is still reading what was produced before: then the
+// watermark is far behind and comes closer faster than time goes by. (A frontier is "now" as soon as
+// the server has read all there is at that moment.) A watermark that stands still belongs to a source
+// in trouble, and must not hide what the others say.
+function horizon(streams, now) {
+  const known = (field) => streams.map((s) => s[field]).filter((t) => t > 0);
+  const frontier = Math.min(now, ...known("frontier")), complete = Math.min(...known("watermark"));
+  if (!known("frontier").length || !known("watermark").length) return { end: 0, history: false };
+  const last = state.complete;
+  state.complete = { t: complete, at: now };
+  const gains = !last || complete - last.t > 2 * (now - last.at);
+  const history = frontier - complete > HISTORY_GAP && gains;
+  return { end: history ? complete + AHEAD : frontier, history };
+}
+
+function drawState({ end, history }, now) {
+  const pill = byId("state"), time = new Date(end * 1000).toLocaleTimeString([], { hourCycle: "h23" });
+  if (!end) {
     pill.dataset.kind = "wait";
     pill.textContent = "Waiting for events";
-  } else if (behind > 60) {
+  } else if (history) {
     pill.dataset.kind = "behind";
-    pill.textContent = `Reading history: ${span(behind)} behind`;
+    pill.textContent = `Reading history, up to ${time}`;
+  } else if (now - end > 60) {
+    pill.dataset.kind = "behind";
+    pill.textContent = `Data up to ${time}, ${span(now - end)} behind`;
   } else {
     pill.dataset.kind = "live";
-    pill.textContent = `Live, data up to ${new Date(frontier * 1000).toLocaleTimeString([], { hourCycle: "h23" })}`;
+    pill.textContent = `Live, data up to ${time}`;
   }
 }
 
@@ -222,21 +247,22 @@ function rangeUpTo(end) {
 async function round() {
   const now = Date.now() / 1000;
   const metrics = await readMetrics();
-  const known = metrics.streams.filter((s) => s.frontier > 0).map((s) => s.frontier);
-  const frontier = known.length ? Math.min(...known, now) : 0;
+  const first = state.accepted === null;
+  const until = horizon(metrics.streams, now);
   drawStreams(metrics.streams, now);
   drawRefused(metrics.refused);
   drawEvents(metrics);
-  drawState(frontier, now);
-  const end = Math.floor((frontier || now) / WINDOW) * WINDOW;
+  drawState(until, now);
+  const end = Math.floor((until.end || now) / WINDOW) * WINDOW;
   const range = rangeUpTo(end);
   const w = (seconds) => { const s = Math.max(seconds, range.step); return s % 60 ? s + "s" : s / 60 + "m"; };
   await Promise.all([
     ...TILES.map((t) => drawTile(t, end)),
     ...state.charts.map((chart) => drawChart(chart, range, w)),
   ]);
-  byId("banner").hidden = true;
-  return frontier && now - frontier > 60 ? HURRY_MS : REFRESH_MS;
+  byId("banner").textContent = "Reading from Kafka is held up: " + metrics.trouble;
+  byId("banner").hidden = !metrics.trouble;
+  return first || until.history || !until.end ? HURRY_MS : REFRESH_MS;
 }
 
 async function refresh() {

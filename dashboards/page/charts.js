@@ -82,6 +82,8 @@ export class Chart {
     if (this.u) this.u.destroy();
     this.u = null;
     this.key = "";
+    this.values = null;
+    this.legend.replaceChildren();
   }
 
   fail(text) {
@@ -96,8 +98,12 @@ export class Chart {
     const rank = (n) => (order.includes(n) ? order.indexOf(n) : order.length);
     named.sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1));
     const data = columns(named, start, end, step);
-    this.empty.hidden = data.slice(1).some((c) => c.some((v) => v !== null));
     this.data = data;
+    this.empty.hidden = data.slice(1).some((c) => c.some((v) => v !== null));
+    if (!this.empty.hidden) {
+      this.forget();
+      return;
+    }
     const key = named.map((s) => s.name).join("\n");
     if (this.u && key === this.key) {
       this.u.setData(data);
@@ -123,7 +129,7 @@ export class Chart {
       width: Math.max(this.plot.clientWidth, 100),
       height: this.height(),
       legend: { show: false },
-      padding: [10, 12, 0, 0],
+      padding: [10, 20, 0, 0],
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
       scales: { x: { time: true }, y: { range: (u, low, high) => this.range(low, high) } },
       axes: [
