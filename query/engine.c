@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/extend.h"
 #include "query/select.h"
 #include "query/series_set.h"
 #include "query/series_view.h"
@@ -161,15 +162,33 @@ static bool copy_points(
     return true;
 }
 
+/* The points of (from, to], with points at the ends when the selector is anchored or smoothed. */
+static bool matrix_points(struct eval *eval, const struct selection *selection,
+    struct series_view *view, struct arena *scratch, struct points *out, struct err *err)
+{
+    enum range_extend extend = selection->node->u.selector.extend;
+    int64_t to = moment_at(&selection->when, eval->start_ms), from = to - selection->range_ms;
+    struct points points;
+    struct window window = {.points = &points,
+        .before_ms = extend_before(extend, view->lookback_ms),
+        .after_ms = extend_after(extend, view->lookback_ms)};
+    if (extend == EXTEND_NONE)
+        return series_view_points(eval, view, from, to, scratch, out, err);
+    if (!series_view_points(
+            eval, view, from - window.before_ms, to + window.after_ms, scratch, &points, err))
+        return false;
+    window_move(&window, from, to, to);
+    return extend_range(eval, &window, extend == EXTEND_SMOOTHED, scratch, out, err);
+}
+
 static bool matrix_series(struct eval *eval, const struct selection *selection, size_t i,
     struct arena *scratch, struct value *out, struct err *err)
 {
     struct series_view view;
     struct points points;
     struct series *series;
-    int64_t to = moment_at(&selection->when, eval->start_ms), from = to - selection->range_ms;
     if (!eval_check(eval, err) || !series_view_open(eval, selection, i, scratch, &view, err) ||
-        !series_view_points(eval, &view, from, to, scratch, &points, err))
+        !matrix_points(eval, selection, &view, scratch, &points, err))
         return false;
     if (points.n + points.n_h == 0)
         return true;

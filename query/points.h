@@ -23,19 +23,23 @@ struct points {
 
 struct window {
     const struct points *points;
-    int64_t from_ms, to_ms; /* (from, to] */
-    int64_t eval_ms;        /* time of the step */
-    size_t lo, hi;          /* floats [lo, hi) */
-    size_t h_lo, h_hi;      /* histograms [h_lo, h_hi) */
+    int64_t before_ms, after_ms; /* an extended range also holds points so far outside of it */
+    int64_t from_ms, to_ms;      /* (from, to] */
+    int64_t eval_ms;             /* time of the step */
+    size_t lo, hi;               /* floats [lo, hi) */
+    size_t h_lo, h_hi;           /* histograms [h_lo, h_hi) */
 };
 
-/* from and to must not go back between two calls; a window begins zeroed but for points. */
+/* from and to must not go back between two calls. A window begins with zeros but for points, before
+ * and after. */
 static inline void window_move(struct window *w, int64_t from, int64_t to, int64_t eval)
 {
     const struct points *p = w->points;
     w->from_ms = from;
     w->to_ms = to;
     w->eval_ms = eval;
+    from -= w->before_ms;
+    to += w->after_ms;
     while (w->hi < p->n && p->t[w->hi] <= to)
         w->hi++;
     while (w->lo < w->hi && p->t[w->lo] <= from)

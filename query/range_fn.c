@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "query/extend.h"
 #include "query/kind_fn.h"
 #include "query/select.h"
 #include "query/series_set.h"
@@ -66,6 +67,12 @@ void warn_mixed_schemas(const struct range_call *call)
         "vector contains a mix of histograms with exponential and custom buckets schemas for "
         "metric name \"%.*s\"",
         SLICE_FMT(call->metric));
+}
+
+void warn_wrong_type(const struct range_call *call, bool counter)
+{
+    eval_warn(call->eval, call->range, "this native histogram metric is not a %s: \"%.*s\"",
+        counter ? "counter" : "gauge", SLICE_FMT(call->metric));
 }
 
 static bool ends_in(struct slice s, const char *end)
@@ -162,12 +169,9 @@ static bool find_resets(struct range_call *call, struct points *points, struct e
 }
 
 static bool eval_windows(struct range_call *call, const struct range_args *args, range_fn *fn,
-    struct points *points, struct vector *out, size_t series, struct err *err)
+    struct window window, struct vector *out, size_t series, struct err *err)
 {
     struct eval *eval = call->eval;
-    if (!find_resets(call, points, err))
-        return false;
-    struct window window = {.points = points};
     for (size_t k = 0; k < eval->n_steps; k++) {
         int64_t now = eval_time(eval, k), to = moment_at(&args->ranges.when, now);
         window_move(&window, to - args->ranges.range_ms, to, now);
@@ -201,14 +205,18 @@ static bool selection_series(struct range_call *call, const struct range_args *a
         return false;
     out->labels[series] = view.labels;
     call->metric = view.def->name;
-    if (kind_fn_applies(view.def->kind, call->id))
+    if (call->extend == EXTEND_NONE && kind_fn_applies(view.def->kind, call->id))
         return kind_fn_eval(call, &view, &args->ranges, out, series, err);
     struct points points;
+    struct window window = {.points = &points,
+        .before_ms = extend_before(call->extend, view.lookback_ms),
+        .after_ms = extend_after(call->extend, view.lookback_ms)};
     const struct moment *when = &args->ranges.when;
-    int64_t from = moment_at(when, eval->start_ms) - args->ranges.range_ms;
-    int64_t to = moment_at(when, eval_time(eval, eval->n_steps - 1));
+    int64_t from = moment_at(when, eval->start_ms) - args->ranges.range_ms - window.before_ms;
+    int64_t to = moment_at(when, eval_time(eval, eval->n_steps - 1)) + window.after_ms;
     return series_view_points(eval, &view, from, to, call->scratch, &points, err) &&
-           eval_windows(call, args, fn, &points, out, series, err);
+           find_resets(call, &points, err) &&
+           eval_windows(call, args, fn, window, out, series, err);
 }
 
 static bool subquery_series(struct range_call *call, const struct range_args *args, range_fn *fn,
@@ -224,13 +232,14 @@ static bool subquery_series(struct range_call *call, const struct range_args *ar
         out->drop_name[series] = inner->drop_name[series];
     }
     return subquery_points(call->eval, &args->subquery, series, call->scratch, &points, err) &&
-           eval_windows(call, args, fn, &points, out, series, err);
+           find_resets(call, &points, err) &&
+           eval_windows(call, args, fn, (struct window){.points = &points}, out, series, err);
 }
 
 static bool all_series(
     struct range_call *call, const struct range_args *args, struct vector *out, struct err *err)
 {
-    range_fn *fn = find_fn(call->id);
+    range_fn *fn = call->extend == EXTEND_NONE ? find_fn(call->id) : range_extended;
     struct arena scratch;
     arena_init(&scratch, call->eval->arena->limit_bytes);
     bool ok = true;
@@ -276,6 +285,10 @@ bool eval_range_function(
     if (!eval_args(eval, node, &args, err))
         return false;
     struct range_call call = {.eval = eval, .node = node, .range = args.range, .id = id};
+    if (args.selection)
+        call.extend = args.selection->node->u.selector.extend;
+    if (!extend_check(call.extend, node->u.call.function, err))
+        return false;
     hist_sum_init(&call.hist_sum, eval->arena);
     if (!vector_new(eval, args.n, eval->n_steps, false, out, err) ||
         !all_series(&call, &args, out, err))

@@ -20,6 +20,7 @@ struct range_call {
     const struct node *node;  /* the call */
     const struct node *range; /* its range vector: annotations name its place */
     enum function_id id;
+    enum range_extend extend;
     struct slice metric;   /* of the series at hand, for annotations */
     double param[2];       /* scalar arguments at this step */
     struct arena *scratch; /* for the whole call */
@@ -50,10 +51,23 @@ range_fn range_sum, range_avg, range_min, range_max, range_count, range_present,
 /* range_fn_trend.c */
 range_fn range_deriv, range_predict_linear, range_smoothing, range_changes, range_resets;
 
+/* extend.c: rate, increase, delta, changes and resets of anchored and smoothed ranges */
+range_fn range_extended;
+/* Whether the function takes such a range; if not, an error of execution. */
+bool extend_check(enum range_extend extend, const struct function *function, struct err *err);
+
 /* The annotation of functions that use the floats of a mixed window only. */
 void note_ignored_histograms(const struct range_call *call);
 /* The warnings that several functions share. */
 void warn_mixed_types(const struct range_call *call);
 void warn_mixed_schemas(const struct range_call *call);
+void warn_wrong_type(const struct range_call *call, bool counter);
+
+/* a + b or a - b. *fits false: they do not fit together, and a warning says so. */
+bool range_combine(struct range_call *call, const struct hist *a, const struct hist *b, bool add,
+    const struct hist **out, bool *fits, struct err *err);
+/* Changes or resets among the points of a window, from float lo and histogram h_lo on. */
+double range_count_changes(const struct window *window);
+double range_count_resets(const struct window *window);
 
 #endif

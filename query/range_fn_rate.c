@@ -22,8 +22,7 @@ static bool give(struct range_result *out, double v)
 
 /* ---- the change of histograms ---- */
 
-/* What went wrong with a and b, or *out. */
-static bool combine(struct range_call *call, const struct hist *a, const struct hist *b, bool add,
+bool range_combine(struct range_call *call, const struct hist *a, const struct hist *b, bool add,
     const struct hist **out, bool *fits, struct err *err)
 {
     unsigned notes = 0;
@@ -39,12 +38,6 @@ static bool combine(struct range_call *call, const struct hist *a, const struct 
         eval_info(call->eval, call->range, "mismatched custom buckets were reconciled during %s",
             add ? "addition" : "subtraction");
     return true;
-}
-
-static void warn_wrong_type(const struct range_call *call, bool counter)
-{
-    eval_warn(call->eval, call->range, "this native histogram metric is not a %s: \"%.*s\"",
-        counter ? "counter" : "gauge", SLICE_FMT(call->metric));
 }
 
 /* Checks the histograms between the first and the last; *schema becomes their lowest, and *gauge
@@ -72,7 +65,7 @@ static bool add_resets(struct range_call *call, const struct window *w, const st
     for (size_t i = w->h_lo + 1; i < w->h_hi; i++) {
         const struct hist *h = w->points->h[i];
         if (hist_detect_reset(h, before)) {
-            if (!combine(call, *sum, before, true, sum, fits, err))
+            if (!range_combine(call, *sum, before, true, sum, fits, err))
                 return false;
             if (!*fits)
                 return true;
@@ -111,7 +104,7 @@ static bool hist_change(struct range_call *call, const struct window *w, bool co
         return true;
     if (schema < last->schema && !(sum = hist_reduce(call->eval->arena, last, schema)))
         return eval_no_memory(call->eval, err);
-    if (!combine(call, sum, first, false, &sum, &fits, err))
+    if (!range_combine(call, sum, first, false, &sum, &fits, err))
         return false;
     if (fits && counter && !add_resets(call, w, first, &sum, &fits, err))
         return false;
@@ -252,7 +245,7 @@ static bool hist_instant(struct range_call *call, const struct last_point two[2]
         warn_wrong_type(call, rate);
     if (!rate || !hist_detect_reset(now, before)) {
         bool fits;
-        if (!combine(call, now, before, false, &value, &fits, err))
+        if (!range_combine(call, now, before, false, &value, &fits, err))
             return false;
         if (!fits)
             return true;

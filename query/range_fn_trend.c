@@ -151,12 +151,22 @@ static bool was_reset(const struct walk *before, const struct walk *now)
     return now->hist ? hist_detect_reset(now->hist, before->hist) : now->v < before->v;
 }
 
+double range_count_changes(const struct window *window)
+{
+    return count_steps(window, has_changed);
+}
+
+double range_count_resets(const struct window *window)
+{
+    return count_steps(window, was_reset);
+}
+
 bool range_changes(
     struct range_call *call, const struct window *w, struct range_result *out, struct err *err)
 {
     (void)call;
     (void)err;
-    return give(out, count_steps(w, has_changed));
+    return give(out, range_count_changes(w));
 }
 
 bool range_resets(
@@ -164,5 +174,5 @@ bool range_resets(
 {
     (void)call;
     (void)err;
-    return give(out, count_steps(w, was_reset));
+    return give(out, range_count_resets(w));
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "query/extend.h"
 #include "query/parse.h"
 #include "query/series_set.h"
 #include "query/series_view.h"
@@ -12,8 +13,6 @@
 struct planner {
     struct eval *eval;
     struct selections *out;
-    unsigned stats;   /* calls of histogram_count, _sum and _avg around the node */
-    unsigned buckets; /* what needs whole histograms around it: quantiles, fractions, subqueries */
 };
 
 /* Evaluation times of a node, first > last: it is never evaluated. */
@@ -93,13 +92,31 @@ static bool add_item(struct planner *planner, const struct selection *item, stru
     return true;
 }
 
+bool function_sees_windows(enum function_id id)
+{
+    return id == FN_INCREASE || id == FN_RATE || id == FN_IRATE || id == FN_RESETS ||
+           id == FN_CHANGES;
+}
+
+/* What stands around a node. */
+struct around {
+    enum function_id call; /* whose argument it is; FN_NONE */
+    bool counts;           /* somewhere above: histogram_count, _sum, _avg */
+    bool buckets;          /* somewhere above: what needs whole histograms */
+};
+
+#define FN_NONE ((enum function_id) - 1)
+
 /* range_ms 0: an instant vector. */
 static bool plan_selector(struct planner *planner, const struct node *node, struct times times,
-    int64_t range_ms, bool windows_only, struct err *err)
+    int64_t range_ms, const struct around *around, struct err *err)
 {
     struct eval *eval = planner->eval;
     struct selection item = {
-        .node = node, .range_ms = range_ms, .stats = planner->stats > 0 && planner->buckets == 0};
+        .node = node, .range_ms = range_ms, .counts_only = around->counts && !around->buckets};
+    struct view_need need = {.instant = range_ms == 0, .extend = node->u.selector.extend};
+    need.windows_only =
+        range_ms && need.extend == EXTEND_NONE && function_sees_windows(around->call);
     if (!when_moment(eval->query, &node->u.selector.when, &item.when, err))
         return false;
     item.plan = shared_plan(planner->out, node);
@@ -113,24 +130,17 @@ static bool plan_selector(struct planner *planner, const struct node *node, stru
     for (size_t i = 0; i < n; i++) {
         int64_t from = moment_at(&item.when, times.first) - range_ms;
         int64_t to = moment_at(&item.when, times.last);
-        series_view_reach(plan_metric(item.plan, i), eval->options->lookback_ms, range_ms == 0,
-            windows_only, &from, &to);
+        series_view_reach(plan_metric(item.plan, i), eval->options->lookback_ms, need, &from, &to);
         plan_range(item.plan, i, from, to);
     }
     return true;
 }
 
-bool function_sees_windows(enum function_id id)
-{
-    return id == FN_INCREASE || id == FN_RATE || id == FN_IRATE || id == FN_RESETS ||
-           id == FN_CHANGES;
-}
-
 static bool plan_node(struct planner *planner, const struct node *node, struct times times,
-    bool windows_only, struct err *err);
+    const struct around *around, struct err *err);
 
-static bool plan_subquery(
-    struct planner *planner, const struct node *node, struct times times, struct err *err)
+static bool plan_subquery(struct planner *planner, const struct node *node, struct times times,
+    const struct around *around, struct err *err)
 {
     struct eval *eval = planner->eval;
     struct inner_steps steps;
@@ -140,60 +150,53 @@ static bool plan_subquery(
     if (steps.n)
         inner =
             (struct times){steps.start_ms, steps.start_ms + (int64_t)(steps.n - 1) * steps.step_ms};
-    planner->buckets++;
-    bool ok = plan_node(planner, node->u.subquery.expr, inner, false, err);
-    planner->buckets--;
-    return ok;
+    /* Resets between its points show in the buckets only. */
+    struct around inside = {.call = FN_NONE, .counts = around->counts, .buckets = true};
+    return plan_node(planner, node->u.subquery.expr, inner, &inside, err);
 }
 
-static bool wants_stats(enum function_id id)
-{
-    return id == FN_HISTOGRAM_COUNT || id == FN_HISTOGRAM_SUM || id == FN_HISTOGRAM_AVG;
-}
-
-static bool wants_buckets(enum function_id id)
-{
-    return id == FN_HISTOGRAM_QUANTILE || id == FN_HISTOGRAM_FRACTION;
-}
-
-static bool plan_call(
-    struct planner *planner, const struct node *node, struct times times, struct err *err)
+static bool plan_call(struct planner *planner, const struct node *node, struct times times,
+    const struct around *around, struct err *err)
 {
     enum function_id id = node->u.call.function->id;
-    bool ok = true;
-    planner->stats += wants_stats(id);
-    planner->buckets += wants_buckets(id);
-    for (size_t i = 0; ok && i < node->u.call.n_args; i++)
-        ok = plan_node(planner, node->u.call.args[i], times, function_sees_windows(id), err);
-    planner->stats -= wants_stats(id);
-    planner->buckets -= wants_buckets(id);
-    return ok;
+    struct around inside = *around;
+    inside.call = id;
+    if (id == FN_HISTOGRAM_COUNT || id == FN_HISTOGRAM_SUM || id == FN_HISTOGRAM_AVG)
+        inside.counts = true;
+    if (id == FN_HISTOGRAM_QUANTILE || id == FN_HISTOGRAM_QUANTILES || id == FN_HISTOGRAM_FRACTION)
+        inside.buckets = true;
+    for (size_t i = 0; i < node->u.call.n_args; i++)
+        if (!plan_node(planner, node->u.call.args[i], times, &inside, err))
+            return false;
+    return true;
 }
 
-/* windows_only holds for a range selector that is the argument of such a function. */
 static bool plan_node(struct planner *planner, const struct node *node, struct times times,
-    bool windows_only, struct err *err)
+    const struct around *around, struct err *err)
 {
+    struct around inside = *around;
     int64_t range;
+    if (node->type != NODE_PAREN && node->type != NODE_MATRIX)
+        inside.call = FN_NONE;
     switch (node->type) {
     case NODE_NUMBER:
     case NODE_STRING:
     case NODE_DURATION: return true;
-    case NODE_SELECTOR: return plan_selector(planner, node, times, 0, false, err);
+    case NODE_SELECTOR: return plan_selector(planner, node, times, 0, &inside, err);
     case NODE_MATRIX:
         return duration_ms(planner->eval->query, &node->u.matrix.range, false, &range, err) &&
-               plan_selector(planner, node->u.matrix.selector, times, range, windows_only, err);
-    case NODE_SUBQUERY: return plan_subquery(planner, node, times, err);
-    case NODE_CALL: return plan_call(planner, node, times, err);
+               plan_selector(planner, node->u.matrix.selector, times, range, &inside, err);
+    case NODE_SUBQUERY: return plan_subquery(planner, node, times, &inside, err);
+    case NODE_CALL: return plan_call(planner, node, times, &inside, err);
     case NODE_AGGREGATE:
-        return plan_node(planner, node->u.aggregate.expr, times, false, err) &&
+        return plan_node(planner, node->u.aggregate.expr, times, &inside, err) &&
                (!node->u.aggregate.param ||
-                   plan_node(planner, node->u.aggregate.param, times, false, err));
+                   plan_node(planner, node->u.aggregate.param, times, &inside, err));
     case NODE_BINARY:
-        return plan_node(planner, node->u.binary.lhs, times, false, err) &&
-               plan_node(planner, node->u.binary.rhs, times, false, err);
-    case NODE_UNARY: return plan_node(planner, node->u.unary.expr, times, false, err);
-    case NODE_PAREN: return plan_node(planner, node->u.paren, times, windows_only, err);
+        return plan_node(planner, node->u.binary.lhs, times, &inside, err) &&
+               plan_node(planner, node->u.binary.rhs, times, &inside, err);
+    case NODE_UNARY: return plan_node(planner, node->u.unary.expr, times, &inside, err);
+    case NODE_PAREN: return plan_node(planner, node->u.paren, times, &inside, err);
     }
     unreachable("node type");
 }
@@ -202,9 +205,9 @@ bool selections_plan(struct eval *eval, struct snapshot *snapshot, const struct 
     struct selections *out, struct err *err)
 {
     *out = (struct selections){.snapshot = snapshot};
-    struct planner planner = {.eval = eval, .out = out};
+    struct planner planner = {eval, out};
     struct times times = {eval->query->start_ms, eval->query->end_ms};
-    return plan_node(&planner, root, times, false, err);
+    return plan_node(&planner, root, times, &(struct around){.call = FN_NONE}, err);
 }
 
 /* Nodes are evaluated in much the same order as they were planned: the search goes on behind the
@@ -243,6 +246,33 @@ static bool put_value(struct eval *eval, struct vector *out, size_t at,
     return true;
 }
 
+/* x smoothed: at every step the points at both sides of it. */
+static bool eval_smoothed(struct eval *eval, const struct selection *selection,
+    struct series_view *view, size_t i, struct arena *scratch, struct vector *out, struct err *err)
+{
+    struct points points;
+    struct range_call call = {.eval = eval,
+        .range = selection->node,
+        .extend = EXTEND_SMOOTHED,
+        .metric = view->def->name};
+    struct window window = {
+        .points = &points, .before_ms = view->lookback_ms, .after_ms = view->lookback_ms};
+    int64_t first = moment_at(&selection->when, eval->start_ms);
+    int64_t last = moment_at(&selection->when, eval_time(eval, eval->n_steps - 1));
+    if (!series_view_points(
+            eval, view, first - view->lookback_ms, last + view->lookback_ms, scratch, &points, err))
+        return false;
+    for (size_t k = 0; k < eval->n_steps; k++) {
+        struct view_value value;
+        int64_t t = moment_at(&selection->when, eval_time(eval, k));
+        window_move(&window, t, t, t);
+        if (!extend_instant(&call, &window, &value, err) ||
+            !put_value(eval, out, i * eval->n_steps + k, &value, false, err))
+            return false;
+    }
+    return true;
+}
+
 static bool eval_series(struct eval *eval, const struct selection *selection, size_t i,
     bool timestamps, struct arena *scratch, struct vector *out, struct err *err)
 {
@@ -250,6 +280,8 @@ static bool eval_series(struct eval *eval, const struct selection *selection, si
     if (!eval_check(eval, err) || !series_view_open(eval, selection, i, scratch, &view, err))
         return false;
     out->labels[i] = view.labels;
+    if (selection->node->u.selector.extend == EXTEND_SMOOTHED && !timestamps)
+        return eval_smoothed(eval, selection, &view, i, scratch, out, err);
     for (size_t k = 0; k < eval->n_steps; k++) {
         struct view_value value;
         int64_t t = moment_at(&selection->when, eval_time(eval, k));

@@ -21,7 +21,7 @@ struct selection {
     struct plan *plan;
     struct moment when;
     int64_t range_ms; /* 0: an instant vector */
-    bool stats;       /* only count and sum of its histograms are asked for: see series_view.c */
+    bool counts_only; /* only count and sum of its histograms are used */
 };
 
 struct selections {

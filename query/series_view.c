@@ -14,11 +14,14 @@ static int64_t view_lookback(const struct metric_def *def, int64_t lookback_ms)
     return def->every_ms > lookback_ms ? def->every_ms : lookback_ms;
 }
 
-void series_view_reach(const struct metric_def *def, int64_t lookback_ms, bool instant,
-    bool windows_only, int64_t *from, int64_t *to)
+void series_view_reach(const struct metric_def *def, int64_t lookback_ms, struct view_need need,
+    int64_t *from, int64_t *to)
 {
-    if (instant)
-        *from -= view_lookback(def, lookback_ms);
+    int64_t lookback = view_lookback(def, lookback_ms);
+    if (need.instant || need.extend != EXTEND_NONE)
+        *from -= lookback;
+    if (need.extend == EXTEND_SMOOTHED)
+        *to += lookback;
     switch (def->kind) {
     case KIND_SAMPLE:
         *from -= lookback_ms;
@@ -26,9 +29,9 @@ void series_view_reach(const struct metric_def *def, int64_t lookback_ms, bool i
     case KIND_COUNTER:
     case KIND_HISTOGRAM:
         /* rate of a range without a window takes the one before. */
-        if (windows_only && *to - *from < def->every_ms)
+        if (need.windows_only && *to - *from < def->every_ms)
             *from -= def->every_ms;
-        counter_reach(def->every_ms, def->stale_after_ms, windows_only, from, to);
+        counter_reach(def->every_ms, def->stale_after_ms, need.windows_only, from, to);
         break;
     case KIND_GAUGE:
     case KIND_LEVEL: break;
@@ -76,27 +79,27 @@ static enum hist_reset_hint stored_hint(const struct hist *h, const struct hist 
 }
 
 /*
- * Where only count and sum are asked for, Prometheus looks for resets while it reads, and does not
- * leave them to be found later, when the buckets are gone.
+ * histogram_count and its like need no buckets, and Prometheus then looks for resets while it
+ * reads: what is not known becomes "reset" or "no reset" by the histogram before.
  */
-static enum hist_reset_hint stats_hint(const struct hist *h, const struct hist *before)
+static enum hist_reset_hint detected_hint(
+    enum hist_reset_hint hint, const struct hist *h, const struct hist *last)
 {
-    enum hist_reset_hint hint = stored_hint(h, before);
-    if (hint != HIST_RESET_UNKNOWN || !before)
+    if (hint != HIST_RESET_UNKNOWN || !last)
         return hint;
     struct hist plain = *h;
     plain.reset_hint = HIST_RESET_UNKNOWN;
-    return hist_detect_reset(&plain, before) ? HIST_RESET_YES : HIST_RESET_NO;
+    return hist_detect_reset(&plain, last) ? HIST_RESET_YES : HIST_RESET_NO;
 }
 
-static bool derive_hints(
-    struct eval *eval, struct series_view *view, bool stats, struct arena *scratch, struct err *err)
+static bool derive_hints(struct eval *eval, bool detect, struct series_view *view,
+    struct arena *scratch, struct err *err)
 {
     size_t n = view->cells.n;
     view->hist = arena_array(scratch, n, sizeof *view->hist);
     if (!view->hist)
         return eval_no_memory(eval, err);
-    const struct hist *before = NULL;
+    const struct hist *before = NULL, *last = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct hist *h = view->cells.hist[i];
         view->hist[i] = h;
@@ -104,10 +107,12 @@ static bool derive_hints(
             before = NULL;
             continue;
         }
-        enum hist_reset_hint hint = stats ? stats_hint(h, before) : stored_hint(h, before);
+        enum hist_reset_hint hint = stored_hint(h, before);
+        if (detect)
+            hint = detected_hint(hint, h, last);
         if (hint != h->reset_hint && !(view->hist[i] = hist_with_hint(eval->arena, h, hint)))
             return eval_no_memory(eval, err);
-        before = h;
+        before = last = h;
     }
     return true;
 }
@@ -149,7 +154,7 @@ bool series_view_open(struct eval *eval, const struct selection *selection, size
     eval->selections->cells += out->cells.n;
     out->lookback_ms = view_lookback(out->def, lookback);
     if (out->def->kind == KIND_SAMPLE)
-        return !out->cells.hist || derive_hints(eval, out, selection->stats, scratch, err);
+        return !out->cells.hist || derive_hints(eval, selection->counts_only, out, scratch, err);
     if (out->def->kind == KIND_GAUGE)
         return true;
     return open_counter(eval, out, scratch, err);

@@ -44,9 +44,15 @@ bool series_view_at(struct eval *eval, struct series_view *view, int64_t t, stru
 bool series_view_points(struct eval *eval, struct series_view *view, int64_t from, int64_t to,
     struct arena *scratch, struct points *out, struct err *err);
 
-/* The time range of cells that decides what a view shows in (from, to] (of an instant vector: at
- * from to to). windows_only: see counter_reach. */
-void series_view_reach(const struct metric_def *def, int64_t lookback_ms, bool instant,
-    bool windows_only, int64_t *from, int64_t *to);
+/* What is asked of a view: points in (from, to], or the newest at from to to (instant). */
+struct view_need {
+    bool instant;
+    bool windows_only; /* see counter_reach */
+    enum range_extend extend;
+};
+
+/* The time range of cells that decides what the view shows. */
+void series_view_reach(const struct metric_def *def, int64_t lookback_ms, struct view_need need,
+    int64_t *from, int64_t *to);
 
 #endif

@@ -23,9 +23,14 @@ static bool refuse(const struct checker *c, const struct node *node, enum err_co
     return err_at(c->err, NULL, line, col);
 }
 
-static bool not_built(const struct checker *c, const struct node *node, const char *name)
+static bool check_selector(const struct checker *c, const struct node *node)
 {
-    return refuse(c, node, ERR_UNSUPPORTED, "not supported yet: ", slice_from(name), "");
+    enum range_extend extend = node->u.selector.extend;
+    if (extend == EXTEND_NONE || c->options->experimental)
+        return true;
+    return refuse(c, node, ERR_INVALID,
+        "parse error: ", slice_from(extend == EXTEND_ANCHORED ? "anchored" : "smoothed"),
+        " modifier is experimental and not enabled");
 }
 
 static bool check_call(const struct checker *c, const struct node *node)
@@ -57,11 +62,7 @@ static bool check_node(const struct checker *c, const struct node *node)
     case NODE_NUMBER:
     case NODE_STRING:
     case NODE_DURATION: return true;
-    case NODE_SELECTOR:
-        if (node->u.selector.extend == EXTEND_NONE)
-            return true;
-        return not_built(
-            c, node, node->u.selector.extend == EXTEND_ANCHORED ? "anchored" : "smoothed");
+    case NODE_SELECTOR: return check_selector(c, node);
     case NODE_MATRIX: return check_node(c, node->u.matrix.selector);
     case NODE_SUBQUERY: return check_node(c, node->u.subquery.expr);
     case NODE_CALL:

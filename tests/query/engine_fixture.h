@@ -17,6 +17,7 @@
 #define SECOND 1000
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
 /* 2026-11-20T00:00:00Z */
 #define MIDNIGHT INT64_C(1795132800000)
 

@@ -201,6 +201,28 @@ static void test_subqueries_are_aligned(void **state)
     assert_true(f->answer.value.series[0].points[1].v == 130 + 140 + 150);
 }
 
+/* 10 per 10 s: anchored counts from the last point before the range, smoothed draws lines. */
+static void test_anchored_and_smoothed(void **state)
+{
+    struct fixture *f = *state;
+    int64_t now = 103 * SECOND;
+    fixture_fails(f, "rate(requests_total[25s] anchored)", now, ERR_INVALID, "not enabled");
+    f->options.experimental = true;
+    assert_true(fixture_value(f, "increase(requests_total{job='a'}[25s] anchored)", now) == 30);
+    assert_true(fixture_value(f, "increase(requests_total{job='a'}[25s] smoothed)", now) == 25);
+    assert_true(fixture_value(f, "rate(requests_total{job='b'}[25s] smoothed)", now) == 2);
+    assert_true(fixture_value(f, "changes(requests_total{job='a'}[25s] anchored)", now) == 3);
+    assert_true(fixture_value(f, "requests_total{job='a'} smoothed", now) == 103);
+    assert_true(fixture_value(f, "requests_total{job='a'} smoothed", 1003 * SECOND) == 1000);
+    assert_true(fixture_ask(f, "requests_total{job='a'}[25s] smoothed", now));
+    const struct series *series = &f->answer.value.series[0];
+    assert_int_equal(series->n, 5);
+    assert_true(series->points[0].t_ms == 78 * SECOND && series->points[0].v == 78);
+    assert_true(series->points[4].t_ms == 103 * SECOND && series->points[4].v == 103);
+    fixture_fails(f, "resets(requests_total[25s] smoothed)", now, ERR_INVALID,
+        "smoothed modifier can only be used with: delta, increase, rate - not with resets");
+}
+
 static void test_names_go_and_sets_must_differ(void **state)
 {
     struct fixture *f = *state;
@@ -313,6 +335,7 @@ int main(void)
         T(test_rates_extrapolate),
         T(test_over_time),
         T(test_subqueries_are_aligned),
+        T(test_anchored_and_smoothed),
         T(test_names_go_and_sets_must_differ),
         T(test_annotations_name_their_place),
         T(test_limits),
