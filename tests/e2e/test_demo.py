@@ -205,6 +205,13 @@ def leaves_nothing(tap, folder):
         status, out, err = larder("demo", "--seconds", "1", "--rate", "10", "--port", "0")
         assert status == 0 and "Ctrl-C" in out, err
         assert 1 <= time.monotonic() - begin < 30
+    with tap.case("a demo whose broker dies says so and ends"):
+        demo = Demo("--rate", "10", tmpdir=tmp)
+        broker, = [int(pid) for pid in members(demo.process.pid) if int(pid) != demo.process.pid]
+        os.kill(broker, signal.SIGKILL)
+        assert demo.process.wait(30) == 2
+        assert "broker has ended" in demo.log(), demo.log()
+        assert os.listdir(tmp) == [], os.listdir(tmp)
     with tap.case("kill -9 of the demo takes its broker with it"):
         demo = Demo("--rate", "10", tmpdir=tmp)
         assert len(members(demo.process.pid)) == 2
