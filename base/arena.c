@@ -57,7 +57,8 @@ static void *alloc_block(struct arena *arena, size_t need)
         return NULL;
     if (size < need + sizeof(struct arena_block))
         size = need + sizeof(struct arena_block);
-    if (arena->limit_bytes && (size > arena->limit_bytes || arena->used_bytes > arena->limit_bytes - size)) {
+    if (arena->limit_bytes &&
+        (size > arena->limit_bytes || arena->used_bytes > arena->limit_bytes - size)) {
         size = need + sizeof(struct arena_block);
         if (size > arena->limit_bytes || arena->used_bytes > arena->limit_bytes - size)
             return NULL;

@@ -32,8 +32,8 @@ void *arena_alloc(struct arena *arena, size_t size);
 void *arena_zalloc(struct arena *arena, size_t size);
 /* n elements of size bytes; NULL on overflow or limit. */
 void *arena_array(struct arena *arena, size_t n, size_t size);
-/* Room for one element more behind n: when *cap is n, a copy in an array of twice the capacity. Returns
- * the array; NULL at the limit, then nothing has changed. */
+/* Room for one element more behind n: when *cap is n, a copy in an array of twice the capacity.
+ * Returns the array; NULL at the limit, then nothing has changed. */
 void *arena_grow(struct arena *arena, void *items, size_t n, size_t *cap, size_t size);
 /* A copy, with a NUL behind it. {NULL, 0} when the limit is reached. */
 struct slice arena_slice(struct arena *arena, struct slice s);

@@ -20,7 +20,7 @@ static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t len)
         uint32_t a = crc ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
                                (uint32_t)p[3] << 24);
         crc = table[7][a & 0xff] ^ table[6][a >> 8 & 0xff] ^ table[5][a >> 16 & 0xff] ^
-            table[4][a >> 24] ^ table[3][p[4]] ^ table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
+              table[4][a >> 24] ^ table[3][p[4]] ^ table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
     }
     for (; len; p++, len--)
         crc = table[0][(crc ^ *p) & 0xff] ^ crc >> 8;
@@ -68,15 +68,21 @@ uint32_t crc32c(uint32_t crc, const void *ptr, size_t len)
     return ~impl(~crc, ptr, len);
 }
 
+/* An empty slice may have no address, and the library wants one. */
+static const void *bytes_of(const void *ptr)
+{
+    return ptr ? ptr : "";
+}
+
 struct hash128 hash128(const void *ptr, size_t len)
 {
-    XXH128_hash_t h = XXH3_128bits(ptr, len);
+    XXH128_hash_t h = XXH3_128bits(bytes_of(ptr), len);
     return (struct hash128){h.low64, h.high64};
 }
 
 uint64_t hash64(const void *ptr, size_t len)
 {
-    return XXH3_64bits(ptr, len);
+    return XXH3_64bits(bytes_of(ptr), len);
 }
 
 uint64_t xxh64(const void *ptr, size_t len)

@@ -1,6 +1,7 @@
 /*
- * CRC32C (Castagnoli, reflected, as in iSCSI and Prometheus' files) with the processor's instruction
- * where it has one, and 128-bit hashes (XXH3 of libxxhash) for keys whose bytes are not kept.
+ * CRC32C (Castagnoli, reflected, as in iSCSI and Prometheus' files) with the processor's
+ * instruction where it has one, and 128-bit hashes (XXH3 of libxxhash) for keys whose bytes are not
+ * kept.
  */
 #ifndef BASE_CHECKSUM_H
 #define BASE_CHECKSUM_H

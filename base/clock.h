@@ -1,6 +1,6 @@
 /*
- * The only place where a clock is read. Store, ingest and query get the time as a parameter; cmd and
- * api call these.
+ * The only place where a clock is read. Store, ingest and query get the time as a parameter; cmd
+ * and api call these.
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H

@@ -9,7 +9,7 @@
 /* Prints place and text to standard error and aborts. */
 _Noreturn void ensure_failed(const char *file, int line, const char *func, const char *what);
 
-#define ensure(cond) ((cond) ? (void)0 : ensure_failed(__FILE__, __LINE__, __func__, #cond))
+#define ensure(cond)     ((cond) ? (void)0 : ensure_failed(__FILE__, __LINE__, __func__, #cond))
 #define unreachable(why) ensure_failed(__FILE__, __LINE__, __func__, "unreachable: " why)
 
 #endif

@@ -67,8 +67,8 @@ bool err_wrap(struct err *err, const char *fmt, ...)
 const char *err_format(const struct err *err, char *out, size_t size)
 {
     if (err->line > 0 && err->col > 0)
-        snprintf(out, size, "%s%s%d:%d: %s", err->file, err->file[0] ? ":" : "", err->line, err->col,
-            err->text);
+        snprintf(out, size, "%s%s%d:%d: %s", err->file, err->file[0] ? ":" : "", err->line,
+            err->col, err->text);
     else if (err->line > 0)
         snprintf(out, size, "%s%s%d: %s", err->file, err->file[0] ? ":" : "", err->line, err->text);
     else

@@ -1,7 +1,7 @@
 /*
  * The world's mistakes: disk, peers, users. A function that can fail returns bool (true: it worked)
- * and fills the caller's struct err with a code, a text that a person can act on, and the place when
- * the input has one. The caller owns the struct; nothing in it is allocated.
+ * and fills the caller's struct err with a code, a text that a person can act on, and the place
+ * when the input has one. The caller owns the struct; nothing in it is allocated.
  *
  *     struct err err = {0};
  *     if (!wal_open(path, &wal, &err))

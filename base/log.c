@@ -26,7 +26,8 @@ void log_line(enum log_level level, const char *fmt, ...)
     struct tm tm;
     gmtime_r(&sec, &tm);
     size_t n = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &tm);
-    n += (size_t)snprintf(line + n, sizeof line - n, ".%03dZ %-5s ", (int)(now % 1000), names[level]);
+    n += (size_t)snprintf(
+        line + n, sizeof line - n, ".%03dZ %-5s ", (int)(now % 1000), names[level]);
     va_list ap;
     va_start(ap, fmt);
     int m = vsnprintf(line + n, sizeof line - n - 1, fmt, ap);

@@ -171,7 +171,8 @@ bool number_parse(struct slice text, double *out)
     char tmp[128];
     if (text.len == 0 || text.len >= sizeof tmp)
         return false;
-    char c = text.ptr[0] == '-' || text.ptr[0] == '+' ? (text.len > 1 ? text.ptr[1] : 0) : text.ptr[0];
+    char c =
+        text.ptr[0] == '-' || text.ptr[0] == '+' ? (text.len > 1 ? text.ptr[1] : 0) : text.ptr[0];
     if (!((c >= '0' && c <= '9') || c == '.'))
         return false;
     memcpy(tmp, text.ptr, text.len);

@@ -57,8 +57,8 @@ struct ingest_stats {
     uint64_t batches, commit_failures;
     bool connected;             /* a broker has answered since the last failure */
     char trouble[ERR_TEXT_MAX]; /* what holds it up now, for a person; empty: nothing */
-    /* CPU time of the ingest thread by step, ns. Decoding and rolling up are timed together; one event
-     * in some says how they share it. */
+    /* CPU time of the ingest thread by step, ns. Decoding and rolling up are timed together; one
+     * event in some says how they share it. */
     uint64_t ns_poll, ns_decode, ns_rollup, ns_commit;
 };
 
