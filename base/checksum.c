@@ -87,5 +87,5 @@ uint64_t hash64(const void *ptr, size_t len)
 
 uint64_t xxh64(const void *ptr, size_t len)
 {
-    return XXH64(ptr, len, 0);
+    return XXH64(bytes_of(ptr), len, 0);
 }
