@@ -17,6 +17,7 @@
 struct part {
     const struct head_chunk *chunk; /* of the head or the frozen block; or */
     struct segment *segment;
+    size_t at; /* of the segment in the snapshot */
     uint32_t ordinal, piece;
     struct columns columns; /* after the fetch */
     struct part *next;
@@ -43,6 +44,7 @@ struct snapshot {
     struct arena arena;
     struct plan *plans, **last;
     struct segment **segments; /* counted */
+    struct slice **pages;      /* by segment and page, unpacked; NULL: none was needed yet */
     size_t n_segments;
     struct stream_clock *clocks;
     size_t n_clocks;
@@ -199,8 +201,9 @@ static uint32_t ordinal_of(const struct attached *a, uint32_t series)
 }
 
 static bool plan_segment(
-    struct snapshot *s, const struct planned *series, const struct attached *a, struct part ***at)
+    struct snapshot *s, const struct planned *series, size_t segment, struct part ***at)
 {
+    const struct attached *a = &s->store->segments[segment];
     const struct segment_info *info = segment_info(a->segment);
     if (info->max_t <= series->from || info->min_t > series->to)
         return true;
@@ -215,6 +218,7 @@ static bool plan_segment(
         if (!p)
             return false;
         p->segment = a->segment;
+        p->at = segment;
         p->ordinal = ordinal;
         p->piece = (uint32_t)i;
         s->cells += chunk.n;
@@ -245,7 +249,7 @@ static bool plan_parts(struct snapshot *s, struct planned *series)
     const struct store *store = s->store;
     struct part **at = &series->parts;
     for (size_t i = 0; i < store->n_segments; i++)
-        if (!plan_segment(s, series, &store->segments[i], &at))
+        if (!plan_segment(s, series, i, &at))
             return false;
     const struct head_chunk *frozen = frozen_chunk(store->frozen, series->id);
     if (frozen && !plan_chunk(s, series, frozen, &at))
@@ -297,15 +301,37 @@ static bool copy_open(struct snapshot *s, struct err *err)
     return true;
 }
 
+/* Many series share a page: it is read and unpacked once. */
+static bool read_part(struct snapshot *s, struct part *p, struct err *err)
+{
+    uint32_t numbers[2];
+    struct slice raw[2];
+    struct slice **pages = &s->pages[p->at];
+    size_t n_pages = segment_pages(p->segment);
+    if (!*pages && !(*pages = arena_zalloc(&s->arena, n_pages * sizeof **pages)))
+        return full(err);
+    size_t n = segment_chunk_pages(p->segment, p->ordinal, p->piece, numbers);
+    for (size_t i = 0; i < n; i++) {
+        struct slice *page = &(*pages)[numbers[i]];
+        ensure(numbers[i] < n_pages);
+        if (!page->ptr && !segment_fetch(p->segment, numbers[i], &s->arena, page, err))
+            return false;
+        raw[i] = *page;
+    }
+    return segment_decode(p->segment, p->ordinal, p->piece, raw, &s->arena, &p->columns, err);
+}
+
 static bool read_segments(struct snapshot *s, const atomic_bool *cancel, struct err *err)
 {
+    s->pages = arena_zalloc(&s->arena, s->n_segments * sizeof *s->pages);
+    if (!s->pages)
+        return full(err);
     for (struct plan *plan = s->plans; plan; plan = plan->next)
         for (size_t i = 0; i < plan->n; i++) {
             if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
                 return err_set(err, ERR_CANCELED, "query was canceled");
             for (struct part *p = plan->series[i].parts; p; p = p->next)
-                if (p->segment &&
-                    !segment_read(p->segment, p->ordinal, p->piece, &s->arena, &p->columns, err))
+                if (p->segment && !read_part(s, p, err))
                     return false;
         }
     return true;
