@@ -177,12 +177,14 @@ static bool read_floats(struct reading *r, double v)
         return false;
     if (stepped && !found)
         return fail(r, "expected x and a number of steps");
-    for (uint64_t i = 0; i <= n; i++) {
+    /* The bits of a stale marker are those of a signalling NaN, which arithmetic would change, and
+     * clang adds a zero where a step is conditional: no step, no sum. */
+    for (uint64_t i = 0; i <= n && !stepped; i++)
         if (!push(r, (struct script_value){.v = v}))
             return false;
-        if (stepped)
-            v += step;
-    }
+    for (uint64_t i = 0; i <= n && stepped; i++, v += step)
+        if (!push(r, (struct script_value){.v = v}))
+            return false;
     return true;
 }
 

@@ -228,8 +228,9 @@ static void put_buckets(
     size_t cap = chunk->buckets_cap;
     GROW(c->bucket, chunk->buckets_cap, (size_t)total - old + n);
     account(head, chunk->block, 0, 0, (chunk->buckets_cap - cap) * sizeof *c->bucket);
-    memmove(
-        c->bucket + begin + n, c->bucket + begin + old, (total - begin - old) * sizeof *c->bucket);
+    if (total > begin + old)
+        memmove(c->bucket + begin + n, c->bucket + begin + old,
+            (total - begin - old) * sizeof *c->bucket);
     if (n)
         memcpy(c->bucket + begin, b, n * sizeof *b);
     for (size_t i = at + 1; i <= c->n; i++)
