@@ -305,6 +305,27 @@ static bool add_partition(struct kafka_source *s, struct topic *topic, int32_t i
     return true;
 }
 
+/* Partition numbers above this come from a broken answer. */
+#define PARTITION_MAX 100000
+
+void kafka_source_recall(struct kafka_source *source, struct slice name, int64_t now_ms,
+    partition_found_f *found, void *ctx)
+{
+    char text[PARTITION_NAME_MAX], extra;
+    uint32_t id;
+    if (name.len >= sizeof text)
+        return;
+    memcpy(text, name.ptr, name.len);
+    text[name.len] = 0;
+    char *slash = strrchr(text, '/');
+    if (!slash || sscanf(slash, "/%6" SCNu32 "%c", &id, &extra) != 1 || id > PARTITION_MAX)
+        return;
+    *slash = 0;
+    struct topic *topic = topic_named(source, text);
+    if (topic && add_partition(source, topic, (int32_t)id, now_ms, found, ctx))
+        source->assign_again = true;
+}
+
 static void topic_trouble(struct topic *topic, const char *text)
 {
     if (strcmp(topic->trouble, text) == 0)
@@ -315,9 +336,6 @@ static void topic_trouble(struct topic *topic, const char *text)
     else
         log_info("kafka: topic %s: %zu partitions", topic->name, topic->n);
 }
-
-/* Partition numbers above this come from a broken answer. */
-#define PARTITION_MAX 100000
 
 /* *answered false: no broker said anything, and none will for the next topic. */
 static bool discover_topic(struct kafka_source *s, struct topic *topic, int wait_ms, int64_t now_ms,

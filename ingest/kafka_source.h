@@ -28,9 +28,14 @@ bool kafka_source_new(
     const struct ingest_options *options, struct kafka_source **out, struct err *err);
 void kafka_source_free(struct kafka_source **source);
 
-/* Called for a partition that is seen for the first time: fills next, newest_ms and tally from the
+/* Called for a partition that is known for the first time: fills next, newest_ms and tally from the
  * store. */
 typedef void partition_found_f(void *ctx, struct partition *partition);
+
+/* A partition of one of the topics that an earlier run has read ("topic/number"): it is known
+ * without a broker. Other names are left alone. */
+void kafka_source_recall(struct kafka_source *source, struct slice name, int64_t now_ms,
+    partition_found_f *found, void *ctx);
 
 /* Asks for the partitions of all topics, waiting at most wait_ms, and assigns those that can be
  * read. What cannot be had now (a broker that is away, a topic that does not exist) is tried again

@@ -378,6 +378,14 @@ bool store_source(struct store *store, struct slice name, struct source_state *o
     return s != NULL;
 }
 
+void store_each_source(struct store *store, source_f *each, void *ctx)
+{
+    store_lock_read(store);
+    for (size_t i = 0; i < store->n_sources; i++)
+        each(ctx, store->sources[i].name);
+    store_unlock(store);
+}
+
 bool store_clock(
     struct store *store, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms)
 {

@@ -93,6 +93,10 @@ struct source_state {
     size_t state_len;
 };
 
+/* Calls each with the name of every source that was ever committed; the name is borrowed for the
+ * call, which must not use the store. */
+typedef void source_f(void *ctx, struct slice name);
+void store_each_source(struct store *store, source_f *each, void *ctx);
 /* False when the source was never committed. */
 bool store_source(struct store *store, struct slice name, struct source_state *out);
 bool store_clock(
