@@ -109,7 +109,8 @@ def parse_promql(result, text, at_least):
     if passed < at_least:
         result.failed.append("%s: %d passed, at least %d were expected" %
                              (result.name, passed, at_least))
-    result.note = "%d unsupported" % unsupported
+    if unsupported:
+        result.note = "%s: %d not supported yet" % (result.name, unsupported)
 
 
 def run_job(job):
