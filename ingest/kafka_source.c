@@ -491,6 +491,9 @@ size_t kafka_source_partitions(struct kafka_source *source, struct partition *co
 
 void kafka_source_hint(struct kafka_source *source)
 {
+    /* Without a broker it would wait for one, and so would the end of this client. */
+    if (!source->connected)
+        return;
     rd_kafka_topic_partition_list_t *list =
         rd_kafka_topic_partition_list_new((int)source->n_partitions);
     for (size_t i = 0; i < source->n_partitions; i++) {

@@ -106,6 +106,8 @@ def missing_broker():
         with serving(broker, folder).start() as server:
             assert total(server) == 50, "what it has is served"
             says(server, "broker|kafka", "refused|down|away|unreachable|cannot")
+            assert server.stop() == 0, "a stop waits for no broker"
+            server.start()
             broker.command("up")
             send(broker, events(50, 50))
             server.wait_events(100)
