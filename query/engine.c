@@ -20,7 +20,9 @@
 
 #define LOOKBACK_DEFAULT_MS 300000
 #define MAX_SAMPLES_DEFAULT 50000000u
-#define CELLS_PER_SAMPLE    4 /* cells read for a point held: a counter reads its day */
+/* After so many plans that new series made stale, none may appear while the next is made. */
+#define PLANS_WITHOUT_HOLD 4
+#define CELLS_PER_SAMPLE   4 /* cells read for a point held: a counter reads its day */
 
 /* ---- checking the request ---- */
 
@@ -262,18 +264,35 @@ static uint64_t count_points(const struct value *value)
     return n;
 }
 
-static bool run(struct eval *eval, struct store *store, const struct node *root, struct answer *out,
-    struct err *err)
+/* Plans and fetches all selectors. */
+static bool read_store(
+    struct eval *eval, struct snapshot *snapshot, const struct node *root, struct err *err)
 {
-    struct selections selections = {0};
-    struct snapshot *snapshot = snapshot_get(store);
     struct read_budget budget = {.max_series = eval->options->max_series,
         .max_cells = eval->options->max_samples * CELLS_PER_SAMPLE,
         .max_bytes = eval->arena->limit_bytes};
+    snapshot_limit(snapshot, eval->arena->limit_bytes);
+    return selections_plan(eval, snapshot, root, eval->selections, err) &&
+           snapshot_fetch(snapshot, &budget, eval->query->cancel, err);
+}
+
+static bool run(struct eval *eval, struct store *store, const struct node *root, struct answer *out,
+    struct err *err)
+{
+    struct selections selections;
+    struct snapshot *snapshot = NULL;
+    bool ok = false, again = true;
     eval->selections = &selections;
-    bool ok = selections_plan(eval, snapshot, root, &selections, err) &&
-              snapshot_fetch(snapshot, &budget, eval->query->cancel, err) &&
-              evaluate(eval, root, &out->value, err);
+    for (int tries = 0; again; tries++) {
+        snapshot_put(&snapshot);
+        snapshot = snapshot_get(store);
+        if (tries == PLANS_WITHOUT_HOLD)
+            snapshot_hold(snapshot);
+        selections = (struct selections){0};
+        ok = read_store(eval, snapshot, root, err);
+        again = !ok && snapshot_stale(snapshot);
+    }
+    ok = ok && evaluate(eval, root, &out->value, err);
     if (ok)
         out->stats = (struct query_stats){.series = selections.series,
             .cells = selections.cells,

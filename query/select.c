@@ -59,6 +59,8 @@ static bool new_plan(
 {
     struct eval *eval = planner->eval;
     struct read_budget budget = {.max_series = eval->options->max_series};
+    if (!eval_check(eval, err))
+        return false;
     if (!plan_new(planner->out->snapshot, &eval->query->scope, node->u.selector.matchers,
             node->u.selector.n_matchers, &budget, out, err))
         return false;

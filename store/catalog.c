@@ -324,3 +324,20 @@ bool catalog_select(const struct catalog *catalog, const struct matcher *const *
     *n = kept;
     return true;
 }
+
+bool catalog_matches(const struct catalog *catalog, uint32_t series,
+    const struct matcher *const *matchers, size_t n_matchers)
+{
+    const struct catalog_series *s = &catalog->series[series];
+    for (size_t i = 0; i < n_matchers; i++) {
+        struct slice value = {"", 0};
+        for (uint32_t k = 0; k < s->n_pairs; k++) {
+            const struct catalog_pair *p = &catalog->pairs[s->pairs[k]];
+            if (slice_eq(catalog->names[p->name].name, matchers[i]->name))
+                value = p->value;
+        }
+        if (!matcher_matches(matchers[i], value))
+            return false;
+    }
+    return true;
+}

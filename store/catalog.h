@@ -72,4 +72,8 @@ struct labels catalog_labels(const struct catalog *catalog, uint32_t series, str
 bool catalog_select(const struct catalog *catalog, const struct matcher *const *matchers,
     size_t n_matchers, struct arena *arena, uint32_t **out, size_t *n, struct err *err);
 
+/* Whether the series has labels that all matchers match. */
+bool catalog_matches(const struct catalog *catalog, uint32_t series,
+    const struct matcher *const *matchers, size_t n_matchers);
+
 #endif

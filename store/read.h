@@ -8,9 +8,11 @@
  * snapshot under one short lock (that moment is the snapshot's LSN), then reads pages of segments.
  *   cursors  plan_columns: no I/O.
  *
- * All plans of one snapshot see exactly one transaction's end. A snapshot is used by one thread,
- * and from snapshot_get to snapshot_fetch that thread calls nothing else of the store: publishing
- * waits for it.
+ * All plans of one snapshot see exactly one transaction's end. A snapshot is used by one thread.
+ * When series appeared between planning and fetching that a plan would have selected, the fetch
+ * fails and the snapshot is stale: put it back and plan anew. After some tries, snapshot_hold keeps
+ * series from appearing; then, until the fetch, publishing waits, and the thread calls nothing else
+ * of the store.
  *
  *     struct snapshot *snap = snapshot_get(store);
  *     plan_new(snap, &scope, matchers, n, &plan, &err);
@@ -64,6 +66,11 @@ struct plan;
 
 struct snapshot *snapshot_get(struct store *store);
 void snapshot_put(struct snapshot **snapshot);
+/* Bounds the memory of plans and of what they read; past it they fail with ERR_LIMIT. 0: no bound.
+ */
+void snapshot_limit(struct snapshot *snapshot, size_t bytes);
+void snapshot_hold(struct snapshot *snapshot);
+bool snapshot_stale(const struct snapshot *snapshot);
 /* The last transaction that is seen; valid after the fetch. */
 uint64_t snapshot_lsn(const struct snapshot *snapshot);
 /* Cells that its plans read; valid after the fetch. */
@@ -72,7 +79,8 @@ uint64_t snapshot_cells(const struct snapshot *snapshot);
 bool snapshot_clock(const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms,
     int64_t *watermark_ms);
 
-/* Series in order of their labels. The plan belongs to the snapshot. */
+/* Series in order of their labels. The plan belongs to the snapshot; the matchers are borrowed
+ * until the fetch. */
 bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
     size_t n, const struct read_budget *budget, struct plan **out, struct err *err);
 size_t plan_n(const struct plan *plan);

@@ -1,8 +1,10 @@
 /*
  * Reading: plan, fetch, cursors. See read.h.
  *
- * A snapshot holds the store's lock for reading from snapshot_get to snapshot_fetch. Everything it
- * needs of what can change is copied in between; segments are immutable and counted.
+ * Planning takes the store's lock for one selection at a time; the fetch takes it once, and copies
+ * all that can change: that moment is what the snapshot sees. Series that came in between and that
+ * a plan would have selected make the snapshot stale, and it is planned anew. Segments are
+ * immutable and counted.
  */
 #include "store/read.h"
 
@@ -34,8 +36,11 @@ struct planned {
 
 struct plan {
     struct snapshot *snapshot;
+    const struct matcher **matchers; /* of the caller and of the scope */
+    size_t n_matchers;
     struct planned *series;
     size_t n;
+    size_t known; /* series of the catalogue when it was made */
     struct plan *next;
 };
 
@@ -49,7 +54,8 @@ struct snapshot {
     struct stream_clock *clocks;
     size_t n_clocks;
     uint64_t lsn, cells, bytes;
-    bool fetched;
+    bool held; /* the lock, from snapshot_hold to the fetch */
+    bool fetched, stale;
 };
 
 struct snapshot *snapshot_get(struct store *store)
@@ -58,8 +64,24 @@ struct snapshot *snapshot_get(struct store *store)
     s->store = store;
     s->last = &s->plans;
     arena_init(&s->arena, 0);
-    store_lock_read(store);
     return s;
+}
+
+void snapshot_limit(struct snapshot *snapshot, size_t bytes)
+{
+    snapshot->arena.limit_bytes = bytes;
+}
+
+void snapshot_hold(struct snapshot *snapshot)
+{
+    ensure(!snapshot->held && !snapshot->fetched);
+    store_lock_read(snapshot->store);
+    snapshot->held = true;
+}
+
+bool snapshot_stale(const struct snapshot *snapshot)
+{
+    return snapshot->stale;
 }
 
 void snapshot_put(struct snapshot **snapshot)
@@ -68,7 +90,7 @@ void snapshot_put(struct snapshot **snapshot)
     *snapshot = NULL;
     if (!s)
         return;
-    if (!s->fetched)
+    if (s->held)
         store_unlock(s->store);
     for (size_t i = 0; i < s->n_segments; i++)
         segment_put(&s->segments[i]);
@@ -109,23 +131,14 @@ static int by_labels(const void *a, const void *b)
     return labels_cmp(x->labels, y->labels);
 }
 
-bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
-    size_t n, const struct read_budget *budget, struct plan **out, struct err *err)
+/* The lock is held. */
+static bool select_series(struct plan *plan, const struct read_budget *budget, struct err *err)
 {
-    struct arena *arena = &snapshot->arena;
-    const struct catalog *catalog = &snapshot->store->catalog;
-    size_t n_scope = scope ? scope->n_matchers : 0;
+    struct arena *arena = &plan->snapshot->arena;
+    const struct catalog *catalog = &plan->snapshot->store->catalog;
     uint32_t *ids;
-    ensure(!snapshot->fetched);
-    const struct matcher **all = arena_array(arena, n + n_scope, sizeof(void *));
-    struct plan *plan = arena_zalloc(arena, sizeof *plan);
-    if (!all || !plan)
-        return full(err);
-    for (size_t i = 0; i < n; i++)
-        all[i] = &matchers[i];
-    for (size_t i = 0; i < n_scope; i++)
-        all[n + i] = &scope->matchers[i];
-    if (!catalog_select(catalog, all, n + n_scope, arena, &ids, &plan->n, err))
+    plan->known = catalog->n_series;
+    if (!catalog_select(catalog, plan->matchers, plan->n_matchers, arena, &ids, &plan->n, err))
         return false;
     if (budget && budget->max_series && plan->n > budget->max_series)
         return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", plan->n,
@@ -140,9 +153,35 @@ bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct
         if (!plan->series[i].labels.items && catalog->series[ids[i]].n_pairs)
             return full(err);
     }
+    return true;
+}
+
+bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
+    size_t n, const struct read_budget *budget, struct plan **out, struct err *err)
+{
+    struct arena *arena = &snapshot->arena;
+    size_t n_scope = scope ? scope->n_matchers : 0;
+    ensure(!snapshot->fetched);
+    const struct matcher **all = arena_array(arena, n + n_scope, sizeof(void *));
+    struct plan *plan = arena_zalloc(arena, sizeof *plan);
+    if (!all || !plan)
+        return full(err);
+    for (size_t i = 0; i < n; i++)
+        all[i] = &matchers[i];
+    for (size_t i = 0; i < n_scope; i++)
+        all[n + i] = &scope->matchers[i];
+    plan->snapshot = snapshot;
+    plan->matchers = all;
+    plan->n_matchers = n + n_scope;
+    if (!snapshot->held)
+        store_lock_read(snapshot->store);
+    bool ok = select_series(plan, budget, err);
+    if (!snapshot->held)
+        store_unlock(snapshot->store);
+    if (!ok)
+        return false;
     if (plan->n)
         qsort(plan->series, plan->n, sizeof *plan->series, by_labels);
-    plan->snapshot = snapshot;
     *snapshot->last = plan;
     snapshot->last = &plan->next;
     *out = plan;
@@ -337,17 +376,40 @@ static bool read_segments(struct snapshot *s, const atomic_bool *cancel, struct 
     return true;
 }
 
+/* Whether a series that came after a plan was made belongs to it. */
+static bool plans_miss_series(const struct snapshot *s)
+{
+    const struct catalog *catalog = &s->store->catalog;
+    for (const struct plan *plan = s->plans; plan; plan = plan->next)
+        for (size_t id = plan->known; id < catalog->n_series; id++)
+            if (catalog_matches(catalog, (uint32_t)id, plan->matchers, plan->n_matchers))
+                return true;
+    return false;
+}
+
+/* The lock is held. */
+static bool copy_what_changes(struct snapshot *s, const struct read_budget *budget, struct err *err)
+{
+    if (plans_miss_series(s)) {
+        s->stale = true;
+        return err_set(err, ERR_UNAVAILABLE, "series appeared while the query was planned");
+    }
+    for (struct plan *plan = s->plans; plan; plan = plan->next)
+        for (size_t i = 0; i < plan->n; i++)
+            if (plan->series[i].wanted && !plan_parts(s, &plan->series[i]))
+                return full(err);
+    return check_budget(s, budget, err) && copy_open(s, err);
+}
+
 bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
     const atomic_bool *cancel, struct err *err)
 {
-    bool ok = true;
     ensure(!snapshot->fetched);
-    for (struct plan *plan = snapshot->plans; ok && plan; plan = plan->next)
-        for (size_t i = 0; ok && i < plan->n; i++)
-            if (plan->series[i].wanted && !plan_parts(snapshot, &plan->series[i]))
-                ok = full(err);
-    ok = ok && check_budget(snapshot, budget, err) && copy_open(snapshot, err);
+    if (!snapshot->held)
+        store_lock_read(snapshot->store);
+    bool ok = copy_what_changes(snapshot, budget, err);
     snapshot->fetched = true;
+    snapshot->held = false;
     store_unlock(snapshot->store);
     return ok && read_segments(snapshot, cancel, err);
 }
@@ -421,6 +483,7 @@ bool store_each_series(struct store *store, const struct scope *scope,
 {
     struct snapshot *s = snapshot_get(store);
     struct plan *plan;
+    snapshot_hold(s);
     bool ok = plan_new(s, scope, matchers, n, NULL, &plan, err);
     for (size_t i = 0; ok && i < plan->n; i++)
         if (has_cells(store, plan->series[i].id, from_ms, to_ms) &&

@@ -500,6 +500,42 @@ static void test_budgets(void **state)
     add(f->store, "berlin", 5000, 1); /* the lock is free again */
 }
 
+/* Planning holds no lock: a series that comes between plan and fetch makes the snapshot stale when
+ * the plan would have selected it, and only then. */
+static void test_series_between_plan_and_fetch(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct matcher berlin = {MATCH_EQUAL, SLICE("market"), SLICE("berlin"), NULL};
+    struct matcher all = {MATCH_EQUAL, SLICE("__name__"), SLICE("orders_total"), NULL};
+    struct plan *plan;
+    add(f->store, "berlin", 5000, 1);
+    for (int i = 0; i < 2; i++) {
+        struct snapshot *s = snapshot_get(f->store);
+        assert_true(plan_new(s, NULL, i ? &all : &berlin, 1, NULL, &plan, &err));
+        add(f->store, i ? "rome" : "paris", 5000, 1);
+        assert_int_equal(snapshot_fetch(s, NULL, NULL, &err), i == 0);
+        assert_int_equal(snapshot_stale(s), i == 1);
+        snapshot_put(&s);
+    }
+    struct snapshot *s = snapshot_get(f->store);
+    snapshot_hold(s);
+    assert_true(plan_new(s, NULL, &all, 1, NULL, &plan, &err));
+    assert_int_equal(plan_n(plan), 3);
+    assert_true(snapshot_fetch(s, NULL, NULL, &err));
+    snapshot_put(&s);
+    s = snapshot_get(f->store);
+    snapshot_hold(s);
+    snapshot_put(&s); /* given back unfetched */
+    s = snapshot_get(f->store);
+    snapshot_limit(s, 1000);
+    for (int i = 0; i < 5; i++)
+        add(f->store, (const char *[]){"a", "b", "c", "d", "e"}[i], 5000, 1);
+    assert_false(plan_new(s, NULL, &all, 1, NULL, &plan, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    snapshot_put(&s);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -519,6 +555,7 @@ int main(void)
         TEST(test_truncation_gives_a_prefix),
         TEST(test_selection),
         TEST(test_budgets),
+        TEST(test_series_between_plan_and_fetch),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
