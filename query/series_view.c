@@ -28,8 +28,8 @@ void series_view_reach(const struct metric_def *def, int64_t lookback_ms, struct
         break; /* the histogram before the first: for its hint */
     case KIND_COUNTER:
     case KIND_HISTOGRAM:
-        /* rate of a range without a window takes the one before. */
-        if (need.windows_only && *to - *from < def->every_ms)
+        /* rate of a range without a window takes the one before it. */
+        if (need.windows_only)
             *from -= def->every_ms;
         counter_reach(def->every_ms, def->stale_after_ms, need.windows_only, from, to);
         break;

@@ -1,6 +1,7 @@
 #include "tests/query/engine_fixture.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Counters, histograms, gauges: exact functions, C, zeros, the frontier. Amounts have 2 digits. */
@@ -115,6 +116,33 @@ static void test_ranges_that_are_no_multiple(void **state)
     assert_int_equal(f->answer.notes.n_infos, 1);
     assert_int_equal(fixture_count(f, "increase(orders_total[2s])", NOON + 8 * SECOND), 0);
     assert_true(fixture_value(f, "irate(orders_total[2s])", NOON + 8 * SECOND) == 3.0 / 5);
+}
+
+/* A range shorter than a window: steps and subqueries see what an instant query sees. */
+static void test_ranges_within_a_window(void **state)
+{
+    struct fixture *f = *state;
+    struct metric_def def = fixture_def("hourly_total", KIND_COUNTER);
+    def.every_ms = HOUR;
+    def.stale_after_ms = 90 * MINUTE;
+    frontier(f, NOON + 5 * HOUR);
+    txn_add(f->txn, fixture_series(f, &def, "a"), NOON, 100);
+    fixture_commit(f);
+    static const char *const functions[] = {"rate", "irate"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[128];
+        int64_t from = NOON + 110 * MINUTE, to = NOON + 190 * MINUTE;
+        snprintf(text, sizeof text, "%s(hourly_total[5m])", functions[i]);
+        assert_true(fixture_value(f, text, from) == 0);
+        assert_int_equal(fixture_count(f, text, NOON + 120 * MINUTE), 0);
+        assert_true(fixture_ask_range(f, text, from, to, 10 * MINUTE));
+        assert_int_equal(f->answer.value.n, 1);
+        assert_int_equal(f->answer.value.series[0].n, 1);
+        assert_int_equal(f->answer.value.series[0].points[0].t_ms, from);
+        assert_true(f->answer.value.series[0].points[0].v == 0);
+        snprintf(text, sizeof text, "count_over_time(%s(hourly_total[5m])[81m:10m])", functions[i]);
+        assert_true(fixture_value(f, text, to) == 1);
+    }
 }
 
 /* A correction that takes a cell back leaves nothing of it. */
@@ -285,6 +313,7 @@ int main(void)
         T(test_zeros),
         T(test_the_frontier_is_named),
         T(test_ranges_that_are_no_multiple),
+        T(test_ranges_within_a_window),
         T(test_corrections),
         T(test_c_over_midnight),
         T(test_c_reads_its_day),
