@@ -95,10 +95,13 @@ static bool counter_step(struct range_call *call, struct series_view *view,
     }
 }
 
-/* "7s" or "7.5s" */
+/* "7s" or "7.500s" */
 static void format_seconds(int64_t ms, char *out, size_t size)
 {
-    snprintf(out, size, "%gs", (double)ms / 1000);
+    if (ms % 1000)
+        snprintf(out, size, "%lld.%03llds", (long long)(ms / 1000), (long long)(ms % 1000));
+    else
+        snprintf(out, size, "%llds", (long long)(ms / 1000));
 }
 
 static void note_span(const struct range_call *call, const struct series_view *view,
