@@ -85,6 +85,14 @@ void hist_tally_move(struct hist_tally *tally, size_t first, size_t end)
     tally->end = end;
 }
 
+static size_t filled_keys(const struct hist_tally *tally, size_t from, size_t to)
+{
+    size_t n = 0;
+    for (size_t i = from; i < to; i++)
+        n += tally->counts[i] != 0;
+    return n;
+}
+
 /* The side's buckets by index ascending: keys of negative buckets run the other way. */
 static uint32_t fill_side(const struct hist_tally *tally, size_t from, size_t to, bool negative,
     double divisor, struct hist_fbucket *out)
@@ -105,7 +113,9 @@ const struct hist *hist_tally_value(const struct hist_tally *tally, struct arena
 {
     struct hist *h = arena_zalloc(arena, sizeof *h);
     size_t zero = key_place(tally, HIST_ZERO), positive = key_place(tally, HIST_ZERO + 1);
-    struct hist_fbucket *buckets = arena_array(arena, tally->n_keys, sizeof *buckets);
+    /* The run may hold few of the series' keys, and a query many results. */
+    size_t filled = filled_keys(tally, 0, zero) + filled_keys(tally, positive, tally->n_keys);
+    struct hist_fbucket *buckets = arena_array(arena, filled, sizeof *buckets);
     if (!h || !buckets)
         return NULL;
     h->schema = def->schema;

@@ -106,6 +106,8 @@ static void test_ranges_that_are_no_multiple(void **state)
     assert_string_equal(f->answer.notes.infos[0],
         "PromQL info: metric \"orders_total\" has windows of 5s: the "
         "range of 7s covered 10s (1:6)");
+    fixture_value(f, "increase(orders_total[20d2s500ms])", NOON + 6 * SECOND);
+    assert_non_null(strstr(f->answer.notes.infos[0], "the range of 1728002.500s covered 1728005s"));
     assert_true(fixture_value(f, "rate(orders_total[7s])", NOON + 8 * SECOND) == 3.0 / 5);
     assert_true(fixture_ask_range(
         f, "rate(orders_total[7s])", NOON + 6 * SECOND, NOON + 8 * SECOND, 2 * SECOND));
@@ -256,6 +258,30 @@ static void test_histograms(void **state)
         assert_true(f->answer.value.series[0].points[k].h->count == counts[k]);
 }
 
+/* A result takes the room of its own buckets, not of all that its series ever had. */
+static void test_histograms_take_their_own_room(void **state)
+{
+    struct fixture *f = *state;
+    struct metric_def def = fixture_def("delay_seconds", KIND_HISTOGRAM);
+    def.stale_after_ms = DAY;
+    frontier(f, MIDNIGHT + DAY);
+    for (int s = 0; s < 20; s++) {
+        char job[16];
+        snprintf(job, sizeof job, "%d", s);
+        uint32_t series = fixture_series(f, &def, job);
+        for (int i = 0; i < 300; i++) {
+            struct hist_bucket bucket = {1 + i, 1};
+            struct hist_cell cell = {.sum = 100, .n = 1, .buckets = &bucket};
+            txn_histogram(f->txn, series, MIDNIGHT + (i + 1) * MINUTE, &cell);
+        }
+    }
+    fixture_commit(f);
+    const char *text = "histogram_quantile(0.95, sum(rate(delay_seconds[1m])))";
+    if (!fixture_ask_range(f, text, MIDNIGHT, MIDNIGHT + DAY, MINUTE))
+        fail_msg("%s", f->err.text);
+    assert_int_equal(f->answer.value.n, 1);
+}
+
 /* ---- gauges and levels ---- */
 
 static void read_gauge(struct fixture *f, int64_t end, const int64_t *v, size_t n)
@@ -319,6 +345,7 @@ int main(void)
         T(test_c_reads_its_day),
         T(test_without_a_clock_there_are_no_zeros),
         T(test_histograms),
+        T(test_histograms_take_their_own_room),
         T(test_gauges),
         T(test_levels_are_refused),
     };
