@@ -25,10 +25,12 @@ struct param_range {
     bool nan;
 };
 
+/* Without series there are steps that hold no point: only as many are looked at as the parameter
+ * has values of its own. */
 static struct param_range param_range(const struct aggregation *a)
 {
     struct param_range r = {INFINITY, -INFINITY, false};
-    for (size_t k = 0; k < a->n_steps; k++) {
+    for (size_t k = 0; k < a->n_steps && k < a->param->n_steps; k++) {
         double v = aggregation_param(a, k);
         r.nan |= isnan(v);
         r.min = v < r.min ? v : r.min;

@@ -6,7 +6,6 @@
 #include "query/parse.h"
 
 #define SUBQUERY_STEP_DEFAULT_MS 60000
-#define SUBQUERY_STEPS_MAX       (INT64_C(1) << 40) /* far above any max_samples */
 
 static bool invalid(
     const struct query *query, const struct node *node, const char *what, struct err *err)
@@ -119,8 +118,9 @@ bool subquery_steps(const struct query *query, const struct engine_options *opti
     if (first_ms > last_ms || start > last)
         return true;
     int64_t n = (last - start) / step + 1;
-    if (n > SUBQUERY_STEPS_MAX)
-        return err_set(err, ERR_LIMIT, "subquery has too many steps (%lld)", (long long)n);
+    if ((uint64_t)n > options->max_samples)
+        return err_set(err, ERR_LIMIT, "subquery asks for %lld steps, allowed are %llu",
+            (long long)n, (unsigned long long)options->max_samples);
     out->n = (size_t)n;
     return true;
 }

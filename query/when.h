@@ -48,7 +48,8 @@ bool when_moment(
     const struct query *query, const struct when *when, struct moment *out, struct err *err);
 
 /* The times of a subquery's inner steps, for evaluations at first_ms to last_ms: multiples of step
- * after the start of the first range. n 0: there is none. ERR_LIMIT: more than max. */
+ * after the start of the first range. n 0: there is none. ERR_LIMIT: more than max_samples,
+ * whatever they are for: even steps without a point take time. */
 struct inner_steps {
     int64_t start_ms, step_ms;
     size_t n;

@@ -275,8 +275,13 @@ static void test_limits(void **state)
     assert_false(fixture_ask_range(f, "1", 0, 100 * SECOND, SECOND));
     assert_int_equal(f->err.code, ERR_LIMIT);
     fixture_fails(f, "count_over_time(vector(1)[1y:1ms])", 0, ERR_LIMIT, "allowed");
+    /* Steps without a point count as well. */
+    assert_int_equal(fixture_count(f, "count_over_time(nothing[20s:1s])", 0), 0);
+    fixture_fails(f, "count_over_time(nothing[21s:1s])", 0, ERR_LIMIT,
+        "subquery asks for 21 steps, allowed are 20");
     f->options.max_samples = 0;
-    fixture_fails(f, "count_over_time(vector(1)[1y:1ms])", 0, ERR_LIMIT, "allowed");
+    fixture_fails(f, "count_over_time(topk(1, nothing)[1y:1ms])", 0, ERR_LIMIT,
+        "subquery asks for 31536000000 steps, allowed are 50000000");
     arena_fini(&f->arena);
     arena_init(&f->arena, 8192);
     assert_false(fixture_ask_range(f, "requests_total", 0, 1000 * SECOND, SECOND));
