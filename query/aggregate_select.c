@@ -110,6 +110,8 @@ bool aggregate_quantile(const struct aggregation *a, struct vector *out, struct 
         if (!eval_check(a->eval, err))
             return false;
         for (size_t k = 0; k < a->n_steps; k++) {
+            if (!eval_work(a->eval, 1 + a->start[g + 1] - a->start[g], err))
+                return false;
             size_t n = gather(a, g, k, values);
             out->present[g * a->n_steps + k] = n > 0;
             out->v[g * a->n_steps + k] = quantile_of(aggregation_param(a, k), values, n);
@@ -274,6 +276,8 @@ static bool select_range(const struct aggregation *a, const double *places, stru
         if (!eval_check(a->eval, err))
             return false;
         for (size_t k = 0; k < a->n_steps; k++) {
+            if (!eval_work(a->eval, 1 + a->start[g + 1] - a->start[g], err))
+                return false;
             choose(a, places, g, k, c);
             for (size_t i = 0; i < c->n; i++)
                 copy_point(in, vector_at(in, c->items[i].series, k), out,

@@ -254,7 +254,8 @@ bool aggregate_histograms(const struct aggregation *a, struct vector *out, struc
         for (size_t k = 0; k < a->n_steps; k++) {
             size_t i = g * a->n_steps + k;
             struct tally tally;
-            if (!add_group(a, &sum, &tally, g, k, err))
+            if (!eval_work(a->eval, 1 + a->start[g + 1] - a->start[g], err) ||
+                !add_group(a, &sum, &tally, g, k, err))
                 return false;
             if (!tally.any)
                 continue;

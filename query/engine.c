@@ -136,6 +136,8 @@ static bool copy_vector(struct eval *eval, const struct vector *x, enum value_ty
         for (size_t k = 0; k < n_steps; k++) {
             size_t at = vector_at(x, s, k);
             const struct hist *h = x->h ? x->h[at] : NULL;
+            if (!eval_work(eval, 1, err))
+                return false;
             if (x->present[at] &&
                 !put_point(eval, series, start + (int64_t)k * step_ms, x->v[at], h, err))
                 return false;

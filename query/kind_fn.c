@@ -136,7 +136,9 @@ static bool counter_steps(struct range_call *call, struct series_view *view,
     struct covered covered = {0};
     for (size_t k = 0; k < eval->n_steps; k++) {
         int64_t t = moment_at(&ranges->when, eval_time(eval, k));
-        if (!counter_step(call, view, ranges, t, out, series * eval->n_steps + k, &covered, err))
+        /* A step of a counter costs two searches, one of a histogram looks at all keys. */
+        if (!eval_work(eval, 1 + view->tally.n_keys, err) ||
+            !counter_step(call, view, ranges, t, out, series * eval->n_steps + k, &covered, err))
             return false;
     }
     if (covered.any &&

@@ -175,6 +175,8 @@ static bool eval_windows(struct range_call *call, const struct range_args *args,
     for (size_t k = 0; k < eval->n_steps; k++) {
         int64_t now = eval_time(eval, k), to = moment_at(&args->ranges.when, now);
         window_move(&window, to - args->ranges.range_ms, to, now);
+        if (!eval_work(eval, 1 + window_floats(&window) + window_hists(&window), err))
+            return false;
         if (window_floats(&window) + window_hists(&window) == 0)
             continue;
         for (size_t p = 0; p < args->n_scalars; p++)

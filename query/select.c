@@ -268,7 +268,8 @@ static bool eval_smoothed(struct eval *eval, const struct selection *selection,
         struct view_value value;
         int64_t t = moment_at(&selection->when, eval_time(eval, k));
         window_move(&window, t, t, t);
-        if (!extend_instant(&call, &window, &value, err) ||
+        if (!eval_work(eval, 1 + window_floats(&window), err) ||
+            !extend_instant(&call, &window, &value, err) ||
             !put_value(eval, out, i * eval->n_steps + k, &value, false, err))
             return false;
     }
@@ -287,7 +288,7 @@ static bool eval_series(struct eval *eval, const struct selection *selection, si
     for (size_t k = 0; k < eval->n_steps; k++) {
         struct view_value value;
         int64_t t = moment_at(&selection->when, eval_time(eval, k));
-        if (!series_view_at(eval, &view, t, &value, err) ||
+        if (!eval_work(eval, 1, err) || !series_view_at(eval, &view, t, &value, err) ||
             !put_value(eval, out, i * eval->n_steps + k, &value, timestamps, err))
             return false;
     }

@@ -171,6 +171,8 @@ static bool counter_value(struct eval *eval, struct series_view *view,
             scaled_to_double(view->sums[point->end] - view->sums[point->first], view->def->digits);
         return true;
     }
+    if (!eval_work(eval, view->tally.n_keys, err))
+        return false;
     hist_tally_move(&view->tally, point->first, point->end);
     out->h = hist_tally_value(&view->tally, eval->arena, view->def, 1, HIST_RESET_UNKNOWN);
     return out->h ? true : eval_no_memory(eval, err);
@@ -258,6 +260,8 @@ static bool counter_points(struct eval *eval, const struct series_view *view, in
     *n = 0;
     for (int64_t t = to; counter_newest(&view->counter, t, &point) && point.t_ms > from;
          t = point.t_ms - 1) {
+        if (!eval_work(eval, 1, err))
+            return false;
         if (*n == cap) {
             size_t more = cap ? cap * 2 : 256;
             struct counter_point *grown = arena_array(scratch, more, sizeof *grown);

@@ -49,6 +49,8 @@ bool subquery_points(struct eval *eval, const struct subquery *subquery, size_t 
     for (size_t k = 0; k < n; k++) {
         size_t at = vector_at(x, series, k);
         int64_t t = subquery->steps.start_ms + (int64_t)k * subquery->steps.step_ms;
+        if (!eval_work(eval, 1, err))
+            return false;
         if (!x->present[at])
             continue;
         if (x->h && x->h[at]) {

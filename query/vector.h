@@ -54,6 +54,7 @@ struct eval {
     int64_t start_ms, step_ms;     /* of the node being evaluated: subqueries have their own */
     size_t n_steps;
     uint64_t samples; /* points held, against options->max_samples */
+    uint64_t work;    /* points looked at since the last eval_check of eval_work */
     struct notes notes;
     size_t warnings_cap, infos_cap;
 };
@@ -118,6 +119,20 @@ static inline bool eval_no_memory(const struct eval *eval, struct err *err)
 
 /* Cancellation and deadline; call it once per series or block of steps. False: *err is set. */
 bool eval_check(const struct eval *eval, struct err *err);
+
+#define WORK_BETWEEN_CHECKS 65536
+
+/* eval_check once in so many points: for loops over the steps or points of one series, which have
+ * no bound of their own. points: how many the turn looks at, a window that is read anew included.
+ */
+static inline bool eval_work(struct eval *eval, size_t points, struct err *err)
+{
+    eval->work += points;
+    if (eval->work < WORK_BETWEEN_CHECKS)
+        return true;
+    eval->work = 0;
+    return eval_check(eval, err);
+}
 
 /* Evaluates any node (eval.c). Range vectors exist only as arguments of functions, which evaluate
  * them themselves: see range_fn.h. */

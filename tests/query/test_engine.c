@@ -301,6 +301,52 @@ static void test_cancellation_and_deadline(void **state)
     assert_int_equal(f->err.code, ERR_TIMEOUT);
 }
 
+/* How long a query with steps of 1 ms takes; limit_ns 0: without a deadline. */
+static int64_t time_query(
+    struct fixture *f, const char *text, int64_t n_steps, int64_t limit_ns, bool *ok)
+{
+    int64_t begin = clock_mono_ns();
+    struct query query = {.text = slice_from(text),
+        .start_ms = DAY,
+        .end_ms = DAY + n_steps - 1,
+        .step_ms = 1,
+        .deadline_ns = limit_ns ? begin + limit_ns : 0};
+    f->err = (struct err){0};
+    arena_reset(&f->arena);
+    *ok = engine_query(f->store, &f->options, &query, &f->arena, &f->answer, &f->err);
+    return clock_mono_ns() - begin;
+}
+
+/* One series with long windows, and one with many steps, stop soon after their deadline. A busy
+ * machine may take the time away: once of four times is enough. */
+static void test_deadline_inside_a_series(void **state)
+{
+    struct fixture *f = *state;
+    struct metric_def counter = fixture_def("orders_total", KIND_COUNTER);
+    txn_add(f->txn, fixture_series(f, &counter, "a"), DAY, 100);
+    fixture_commit(f);
+    static const struct {
+        const char *text;
+        int64_t n_steps;
+    } cases[] = {{"quantile_over_time(0.5, vector(time())[6h:1s])", 300},
+        {"stddev_over_time(vector(time())[6h:1s])", 1000},
+        {"absent_over_time(changes(orders_total[12h])[60m:1ms])", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool ok, soon = false;
+        int64_t whole = time_query(f, cases[i].text, cases[i].n_steps, 0, &ok);
+        if (!ok)
+            fail_msg("%s: %s", cases[i].text, f->err.text);
+        for (int tries = 0; tries < 4 && !soon; tries++) {
+            int64_t took = time_query(f, cases[i].text, cases[i].n_steps, whole / 5, &ok);
+            assert_false(ok);
+            assert_int_equal(f->err.code, ERR_TIMEOUT);
+            soon = took < whole / 2;
+        }
+        if (!soon)
+            fail_msg("%s does not stop", cases[i].text);
+    }
+}
+
 static void test_errors_have_their_place(void **state)
 {
     struct fixture *f = *state;
@@ -345,6 +391,7 @@ int main(void)
         T(test_annotations_name_their_place),
         T(test_limits),
         T(test_cancellation_and_deadline),
+        T(test_deadline_inside_a_series),
         T(test_errors_have_their_place),
         T(test_far_times),
     };
