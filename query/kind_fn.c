@@ -151,49 +151,99 @@ static bool counter_steps(struct range_call *call, struct series_view *view,
 
 /* ---- gauges ---- */
 
-static double gauge_value(enum function_id id, const struct series_view *view, size_t lo, size_t hi)
+/*
+ * A window that moves over the cells of a gauge: a cell is added once and taken away once, so all
+ * steps together cost the cells and not their windows. Sums are integers, so nothing is lost. For
+ * min or max the queue holds the cells that may yet be the extreme: each is better than all behind
+ * it, the first is the extreme of the window.
+ */
+struct gauge_window {
+    const struct columns *cells;
+    const int64_t *extreme; /* the cells' min or max; NULL: the function needs none */
+    int sign;               /* -1: the greatest is sought */
+    size_t lo, hi;          /* cells [lo, hi) */
+    int128 sum, count;
+    size_t *queue; /* room for every cell: none comes twice */
+    size_t first, end;
+};
+
+static void gauge_enter(struct gauge_window *w)
 {
-    const struct columns *c = &view->cells;
-    int64_t min = c->min[lo], max = c->max[lo];
-    int128 sum = 0, count = 0;
-    for (size_t i = lo; i < hi; i++) {
-        min = c->min[i] < min ? c->min[i] : min;
-        max = c->max[i] > max ? c->max[i] : max;
-        sum += c->sum[i];
-        count += c->count[i];
-    }
-    int digits = view->def->digits;
+    size_t i = w->hi++;
+    w->sum += w->cells->sum[i];
+    w->count += w->cells->count[i];
+    if (!w->extreme)
+        return;
+    const int64_t *v = w->extreme;
+    while (w->end > w->first &&
+           (w->sign > 0 ? v[i] <= v[w->queue[w->end - 1]] : v[i] >= v[w->queue[w->end - 1]]))
+        w->end--;
+    w->queue[w->end++] = i;
+}
+
+static void gauge_leave(struct gauge_window *w)
+{
+    size_t i = w->lo++;
+    w->sum -= w->cells->sum[i];
+    w->count -= w->cells->count[i];
+    if (w->extreme && w->queue[w->first] == i)
+        w->first++;
+}
+
+static double gauge_value(enum function_id id, const struct gauge_window *w, int digits)
+{
     switch (id) {
-    case FN_MIN_OVER_TIME: return scaled_to_double(min, digits);
-    case FN_MAX_OVER_TIME: return scaled_to_double(max, digits);
-    case FN_SUM_OVER_TIME: return scaled_to_double(sum, digits);
-    case FN_COUNT_OVER_TIME: return (double)count;
-    case FN_AVG_OVER_TIME: return scaled_to_double(sum, digits) / (double)count;
+    case FN_MIN_OVER_TIME:
+    case FN_MAX_OVER_TIME: return scaled_to_double(w->extreme[w->queue[w->first]], digits);
+    case FN_SUM_OVER_TIME: return scaled_to_double(w->sum, digits);
+    case FN_COUNT_OVER_TIME: return (double)w->count;
+    case FN_AVG_OVER_TIME: return scaled_to_double(w->sum, digits) / (double)w->count;
     default: unreachable("function of a gauge");
     }
 }
 
-static void gauge_steps(const struct range_call *call, const struct series_view *view,
-    const struct ranges *ranges, struct vector *out, size_t series)
+static bool gauge_open(struct range_call *call, const struct series_view *view,
+    struct gauge_window *out, struct err *err)
 {
-    const struct eval *eval = call->eval;
-    size_t lo = 0, hi = 0;
+    *out = (struct gauge_window){.cells = &view->cells, .sign = 1};
+    if (call->id == FN_MIN_OVER_TIME)
+        out->extreme = view->cells.min;
+    if (call->id == FN_MAX_OVER_TIME) {
+        out->extreme = view->cells.max;
+        out->sign = -1;
+    }
+    if (!out->extreme)
+        return true;
+    out->queue = arena_array(call->scratch, view->cells.n, sizeof *out->queue);
+    return out->queue ? true : eval_no_memory(call->eval, err);
+}
+
+static bool gauge_steps(struct range_call *call, const struct series_view *view,
+    const struct ranges *ranges, struct vector *out, size_t series, struct err *err)
+{
+    struct eval *eval = call->eval;
+    const struct columns *cells = &view->cells;
+    struct gauge_window w;
+    if (!gauge_open(call, view, &w, err))
+        return false;
     for (size_t k = 0; k < eval->n_steps; k++) {
         int64_t to = moment_at(&ranges->when, eval_time(eval, k));
-        while (hi < view->cells.n && view->cells.t[hi] <= to)
-            hi++;
-        while (lo < hi && view->cells.t[lo] <= to - ranges->range_ms)
-            lo++;
-        if (lo < hi)
-            put_float(out, series * eval->n_steps + k, gauge_value(call->id, view, lo, hi));
+        if (!eval_work(eval, 1, err))
+            return false;
+        while (w.hi < cells->n && cells->t[w.hi] <= to)
+            gauge_enter(&w);
+        while (w.lo < w.hi && cells->t[w.lo] <= to - ranges->range_ms)
+            gauge_leave(&w);
+        if (w.lo < w.hi)
+            put_float(
+                out, series * eval->n_steps + k, gauge_value(call->id, &w, view->def->digits));
     }
+    return true;
 }
 
 bool kind_fn_eval(struct range_call *call, struct series_view *view, const struct ranges *ranges,
     struct vector *out, size_t series, struct err *err)
 {
-    if (view->def->kind != KIND_GAUGE)
-        return counter_steps(call, view, ranges, out, series, err);
-    gauge_steps(call, view, ranges, out, series);
-    return true;
+    return view->def->kind == KIND_GAUGE ? gauge_steps(call, view, ranges, out, series, err)
+                                         : counter_steps(call, view, ranges, out, series, err);
 }

@@ -7,7 +7,7 @@
 /*
  * The exact functions of counters against an oracle: C itself, written out as an ordinary series of
  * samples and asked with `anchored`, which neither extrapolates nor loses what happened before the
- * first point.
+ * first point. The functions of gauges, whose windows move, against sums over each window alone.
  */
 
 #define EVERY (10 * MINUTE)
@@ -101,8 +101,74 @@ static void test_exact_is_anchored_c(void **state)
     }
 }
 
+/* What a window of cells gives, cell by cell. */
+static double gauge_oracle(char function, const int64_t (*cells)[2], int64_t lo, int64_t hi)
+{
+    int64_t min = INT64_MAX, max = INT64_MIN, sum = 0;
+    for (int64_t i = lo; i < hi; i++)
+        for (int r = 0; r < 2; r++) {
+            min = cells[i][r] < min ? cells[i][r] : min;
+            max = cells[i][r] > max ? cells[i][r] : max;
+            sum += cells[i][r];
+        }
+    double n = (double)(2 * (hi - lo));
+    switch (function) {
+    case 'i': return (double)min / 100;
+    case 'a': return (double)max / 100;
+    case 's': return (double)sum / 100;
+    case 'v': return (double)sum / 100 / n;
+    default: return n;
+    }
+}
+
+/* Windows that overlap, touch, leave gaps, and stand still. */
+static void test_gauge_windows_move(void **state)
+{
+    (void)state;
+    struct fixture fixture, *f = &fixture;
+    fixture_open(f);
+    enum { CELLS = 120 };
+    int64_t cells[CELLS][2];
+    struct metric_def def = fixture_def("stock", KIND_GAUGE);
+    for (int i = 0; i < CELLS; i++) {
+        for (int r = 0; r < 2; r++)
+            cells[i][r] = below(40) - 20;
+        int64_t a = cells[i][0], b = cells[i][1];
+        struct gauge_cell cell = {.last = b, .min = a < b ? a : b, .max = a < b ? b : a};
+        cell.sum = a + b;
+        cell.count = 2;
+        txn_gauge(f->txn, fixture_series(f, &def, "a"), MIDNIGHT + i * MINUTE, &cell);
+    }
+    fixture_commit(f);
+    static const char *const functions[] = {"min", "max", "sum", "avg", "count"};
+    static const char letters[] = "iasvc";
+    static const int64_t ranges[] = {1, 7, 30}, steps[] = {1, 7, 13};
+    for (size_t i = 0; i < 5 * 3 * 3; i++) {
+        char text[64];
+        int64_t range = ranges[i / 5 % 3], step = steps[i / 15];
+        snprintf(
+            text, sizeof text, "%s_over_time(stock[%lldm])", functions[i % 5], (long long)range);
+        assert_true(
+            fixture_ask_range(f, text, MIDNIGHT, MIDNIGHT + (CELLS - 1) * MINUTE, step * MINUTE));
+        const struct series *series = &f->answer.value.series[0];
+        assert_int_equal(series->n, (CELLS - 1) / step + 1);
+        for (size_t k = 0; k < series->n; k++) {
+            int64_t hi = (int64_t)k * step + 1, lo = hi > range ? hi - range : 0;
+            assert_true(series->points[k].v == gauge_oracle(letters[i % 5], cells, lo, hi));
+        }
+        snprintf(text, sizeof text, "%s_over_time(stock[7m] @ %lld)", functions[i % 5],
+            (long long)(MIDNIGHT / SECOND + 600));
+        assert_true(fixture_ask_range(f, text, MIDNIGHT, MIDNIGHT + HOUR, 30 * MINUTE));
+        assert_int_equal(f->answer.value.series[0].n, 3);
+        assert_true(
+            f->answer.value.series[0].points[2].v == gauge_oracle(letters[i % 5], cells, 4, 11));
+    }
+    fixture_close(f);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_exact_is_anchored_c)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exact_is_anchored_c), cmocka_unit_test(test_gauge_windows_move)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
