@@ -125,8 +125,9 @@ int cmd_serve(int argc, char **argv)
     int code = EXIT_USAGE;
     if (!parse_arguments(argc, argv, &arguments)) {
         code = arguments.exit_code;
-    } else if (load_config(&arguments, &config)) {
-        code = serve(&config);
+    } else {
+        if (load_config(&arguments, &config))
+            code = serve(&config);
         config_free(&config);
     }
     free(arguments.overrides);

@@ -201,11 +201,11 @@ def promql_jobs():
     return jobs
 
 
-def e2e_jobs():
+def e2e_jobs(env=None):
     jobs = []
     for path in sources("tests/e2e/test_*.py"):
         name = "e2e/" + os.path.basename(path)[len("test_"):-len(".py")]
-        jobs.append(Job(name, [sys.executable, path], 900))
+        jobs.append(Job(name, [sys.executable, path], 900, env))
     return jobs
 
 
@@ -221,10 +221,11 @@ SUITES = [
      lambda: [make([], "all", "tests")], e2e_jobs),
     ("clang", "unit tests, clang",
      lambda: [make(["CC=clang"], "all", "tests")], lambda: unit_jobs("build/clang")),
-    ("address", "unit tests and corpora under AddressSanitizer and UndefinedBehaviorSanitizer",
-     lambda: [make(["SANITIZE=address,undefined"], "tests")],
+    ("address", "all of these under AddressSanitizer and UndefinedBehaviorSanitizer",
+     lambda: [make(["SANITIZE=address,undefined"], "all", "tests")],
      lambda: unit_jobs("build/address-undefined", seconds=300) +
-     fuzz_jobs("build/address-undefined")),
+     fuzz_jobs("build/address-undefined") +
+     e2e_jobs({"LARDER_BUILD": "build/address-undefined", "LARDER_SEEDS": "1"})),
     ("thread", "unit tests with threads under ThreadSanitizer",
      lambda: [make(["SANITIZE=thread"], *threaded_programs())],
      lambda: unit_jobs("build/thread", uses_threads, 300)),

@@ -122,7 +122,8 @@ def missing_broker():
 def full_disk():
     folder = os.path.join(tempfile.mkdtemp(prefix="bad-"), "data")
     flag = folder + ".full"
-    env = {"LD_PRELOAD": SHIM, "LARDER_ENOSPC_DIR": folder, "LARDER_ENOSPC_FLAG": flag}
+    env = {"LD_PRELOAD": SHIM, "LARDER_ENOSPC_DIR": folder, "LARDER_ENOSPC_FLAG": flag,
+           "ASAN_OPTIONS": "verify_asan_link_order=0"}
     with Broker(orders=2) as broker, serving(broker, folder, env=env).start() as server:
         send(broker, events(0, 50))
         server.wait_events(50)
