@@ -427,7 +427,6 @@ static void wait_for_none(atomic_size_t *count, int64_t ms)
 void http_stop(struct http **slot, int64_t drain_ms)
 {
     struct http *http = *slot;
-    *slot = NULL;
     if (!http)
         return;
     atomic_store(&http->stopping, true);
@@ -442,5 +441,6 @@ void http_stop(struct http **slot, int64_t drain_ms)
     MHD_stop_daemon(http->daemon);
     if (fd >= 0)
         close(fd);
+    *slot = NULL; /* not before: handlers that drain may use it */
     http_free(http);
 }

@@ -153,10 +153,14 @@ def program(folder, source):
     return os.path.join(folder, os.path.relpath(source, ROOT))[:-len(".c")]
 
 
+SANITIZERS = {
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "suppressions=" + os.path.join(ROOT, "tests", "sanitize", "thread.supp"),
+}
+
+
 def unit_jobs(folder, keep=lambda source: True, seconds=120):
-    suppressed = os.path.join(ROOT, "tests", "sanitize", "thread.supp")
-    env = {"CMOCKA_MESSAGE_OUTPUT": "TAP", "UBSAN_OPTIONS": "print_stacktrace=1",
-           "TSAN_OPTIONS": "suppressions=" + suppressed}
+    env = dict(SANITIZERS, CMOCKA_MESSAGE_OUTPUT="TAP")
     jobs = []
     for source in sources("tests/*/test_*.c"):
         if keep(source):
@@ -201,9 +205,13 @@ def promql_jobs():
     return jobs
 
 
-def e2e_jobs(env=None):
+def e2e_jobs(folder="build", names=("*",)):
+    """With one seed for the variants of the build: what they look for does not hang on it."""
+    env = dict(SANITIZERS, LARDER_BUILD=folder)
+    if folder != "build":
+        env["LARDER_SEEDS"] = "1"
     jobs = []
-    for path in sources("tests/e2e/test_*.py"):
+    for path in sum((sources("tests/e2e/test_%s.py" % name) for name in names), []):
         name = "e2e/" + os.path.basename(path)[len("test_"):-len(".py")]
         jobs.append(Job(name, [sys.executable, path], 900, env))
     return jobs
@@ -225,16 +233,19 @@ SUITES = [
      lambda: [make(["SANITIZE=address,undefined"], "all", "tests")],
      lambda: unit_jobs("build/address-undefined", seconds=300) +
      fuzz_jobs("build/address-undefined") +
-     e2e_jobs({"LARDER_BUILD": "build/address-undefined", "LARDER_SEEDS": "1"})),
-    ("thread", "unit tests with threads under ThreadSanitizer",
+     e2e_jobs("build/address-undefined")),
+    ("thread", "tests with threads, and a server end to end, under ThreadSanitizer",
      lambda: [make(["SANITIZE=thread"], *threaded_programs())],
-     lambda: unit_jobs("build/thread", uses_threads, 300)),
+     lambda: unit_jobs("build/thread", uses_threads, 300) +
+     e2e_jobs("build/thread", ("deliveries", "bad_input"))),
 ]
 
 
 def threaded_programs():
-    programs = [program("build/thread", s) for s in sources("tests/*/test_*.c") if uses_threads(s)]
-    return programs or ["build/thread/liblarder.a"]
+    helpers = [program("build/thread", s) for s in sources("tests/e2e/*.c")]
+    shims = [program("build/thread", s) + ".so" for s in sources("tests/e2e/shim/*.c")]
+    tests = [program("build/thread", s) for s in sources("tests/*/test_*.c") if uses_threads(s)]
+    return ["all", *helpers, *shims, *tests]
 
 
 def show(result):
