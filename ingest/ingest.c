@@ -19,6 +19,7 @@
 
 #define COMMIT_MS       50
 #define BATCH_EVENTS    100000
+#define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
@@ -50,9 +51,9 @@ struct ingest {
     struct ingest_stats now;
     uint64_t events; /* seen in this run, to pick the timed ones */
     double taken_ns, sampled_decode_ns, sampled_rollup_ns;
-    size_t batch; /* events of the open batch */
-    int64_t batch_ms, discover_ms, hint_ms, clocks_ms;
-    char trouble[ERR_TEXT_MAX]; /* of commits */
+    size_t batch;                                                /* events of the open batch */
+    int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
+    char trouble[ERR_TEXT_MAX];                                  /* of commits */
     pthread_t thread;
     atomic_bool stop;
     _Atomic int64_t passed_ms;
@@ -69,6 +70,11 @@ static enum refusal judge_time(const struct kafka_record *r, const struct event 
 {
     const struct contract *c = event->contract;
     int64_t arrival = c->arrival_partition ? r->partition->newest_ms : r->timestamp_ms;
+    /* History produced anew is older than its records; what is newer would make all the rest late.
+     */
+    if (c->arrival_partition && r->timestamp_ms != INT64_MIN &&
+        event->time_ms > r->timestamp_ms + c->ahead_ms)
+        return REFUSED_AHEAD;
     return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
 }
 
@@ -138,7 +144,7 @@ static void sum_partitions(
     out->caught_up = n > 0;
     for (size_t i = 0; i < n; i++) {
         const struct partition *p = partitions[i];
-        int64_t next = p->next < 0 ? 0 : p->next;
+        int64_t next = p->passed > p->next ? p->passed : p->next < 0 ? 0 : p->next;
         tally_add(&sum, &p->tally);
         out->halted += p->halted;
         out->caught_up = out->caught_up && p->caught_up;
@@ -154,7 +160,7 @@ static void sum_partitions(
     memcpy(out->refused, sum.refused, sizeof out->refused);
 }
 
-static void refresh_streams(struct ingest *in, int64_t now_ms)
+static void refresh_streams(struct ingest *in)
 {
     struct partition *const *all;
     const struct partition **mine =
@@ -170,11 +176,11 @@ static void refresh_streams(struct ingest *in, int64_t now_ms)
         sum_partitions(mine, n, out);
         /* A topic that is not known yet may hold anything. */
         if (kafka_source_knows(in->source, s))
-            partitions_clocks(mine, n, now_ms, stream->watermark_bound_ms, stream->idle_after_ms,
+            partitions_clocks(mine, n, stream->watermark_bound_ms, stream->idle_after_ms,
                 &out->frontier_ms, &out->watermark_ms);
         n = stream_partitions(in, s, true, mine);
         partitions_clocks(
-            mine, n, now_ms, stream->watermark_bound_ms, stream->idle_after_ms, &frontier, &passed);
+            mine, n, stream->watermark_bound_ms, stream->idle_after_ms, &frontier, &passed);
         if (n && passed < least)
             least = passed;
     }
@@ -234,61 +240,67 @@ static void write_clocks(struct ingest *in, struct txn *txn)
     }
 }
 
-static void mark_clean(struct ingest *in)
+static void mark_committed(struct ingest *in)
 {
     struct partition *const *all;
     size_t n = kafka_source_partitions(in->source, &all);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         all[i]->dirty = false;
+        all[i]->committed = all[i]->next;
+    }
 }
 
-/* Tries until it works, the store has failed for good, or the ingestion is to stop. */
-static bool commit_until_done(struct ingest *in, struct txn **txn)
+/* One try. What is rolled up stays, so that the next one can write it again. */
+static bool try_commit(struct ingest *in, struct err *err)
+{
+    struct txn *txn = txn_begin(in->store);
+    bool ok = rollup_runner_write(in->runner, txn, err);
+    if (ok) {
+        write_sources(in, txn);
+        write_clocks(in, txn);
+        ok = txn_commit(&txn, NULL, err);
+    }
+    if (!ok) {
+        txn_abort(&txn);
+        rollup_runner_unwrite(in->runner);
+    }
+    return ok;
+}
+
+static void stand_still(struct ingest *in, const struct err *err)
+{
+    if (strcmp(in->trouble, err->text) != 0)
+        log_error("ingestion stands still: %s", err->text);
+    snprintf(in->trouble, sizeof in->trouble, "%s", err->text);
+    in->now.commit_failures++;
+    share(in, false);
+}
+
+/* Tries until it works. False: it never will in this run, or the ingestion is to stop. Between two
+ * tries the store is free for others: a checkpoint may make the room that is missing. */
+static bool commit_batch(struct ingest *in, int64_t mono_ms)
 {
     struct err err;
-    while (!txn_commit(txn, NULL, &err)) {
-        if (strcmp(in->trouble, err.text) != 0)
-            log_error("ingestion stands still: %s", err.text);
-        snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
-        in->now.commit_failures++;
-        share(in, false);
-        struct store_stats stats;
+    struct store_stats stats;
+    int64_t t0 = clock_thread_cpu_ns();
+    refresh_streams(in);
+    while (!try_commit(in, &err)) {
+        stand_still(in, &err);
         store_stats(in->store, &stats);
-        if (stats.failed || atomic_load(&in->stop)) {
-            txn_abort(txn);
+        if (stats.failed || err.code == ERR_LIMIT || err.code == ERR_INVALID ||
+            atomic_load(&in->stop))
             return false;
-        }
         clock_sleep_ms(COMMIT_RETRY_MS);
+        kafka_source_serve(in->source);
     }
     if (in->trouble[0])
         log_info("ingestion goes on");
     in->trouble[0] = 0;
-    return true;
-}
-
-/* False: nothing more can be committed in this run. */
-static bool commit_batch(struct ingest *in, int64_t now_ms)
-{
-    struct err err;
-    int64_t t0 = clock_thread_cpu_ns();
-    refresh_streams(in, now_ms);
-    struct txn *txn = txn_begin(in->store);
-    if (!rollup_runner_write(in->runner, txn, &err)) {
-        log_error("ingestion stops: %s", err.text);
-        snprintf(in->trouble, sizeof in->trouble, "%s", err.text);
-        txn_abort(&txn);
-        share(in, false);
-        return false;
-    }
-    write_sources(in, txn);
-    write_clocks(in, txn);
-    if (!commit_until_done(in, &txn))
-        return false;
-    mark_clean(in);
+    mark_committed(in);
     rollup_runner_clear(in->runner);
     in->now.batches += in->batch > 0;
     in->batch = 0;
-    in->clocks_ms = now_ms;
+    in->clocks_ms = mono_ms;
     in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0);
     share(in, true);
     return true;
@@ -336,21 +348,23 @@ static void recall_partitions(struct ingest *in, int64_t now_ms)
     arena_fini(&names.arena);
 }
 
-static void discover(struct ingest *in, int64_t now_ms)
+static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 {
-    if (now_ms < in->discover_ms)
+    bool restless = kafka_source_restless(in->source) && mono_ms >= in->asked_ms + RETRY_MS;
+    if (mono_ms < in->discover_ms && !restless)
         return;
     bool all = kafka_source_discover(in->source, METADATA_MS, now_ms, partition_found, in);
-    in->discover_ms = now_ms + (all ? DISCOVER_MS : RETRY_MS);
+    in->asked_ms = mono_ms;
+    in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
 
-static void read_some(struct ingest *in, int64_t now_ms)
+static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 {
     int64_t t0 = clock_thread_cpu_ns();
     size_t n = kafka_source_poll(in->source, POLL_MS, now_ms, in->records, POLL_RECORDS);
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
     if (n && in->batch == 0)
-        in->batch_ms = now_ms;
+        in->batch_ms = mono_ms;
     t0 = clock_thread_cpu_ns();
     for (size_t i = 0; i < n; i++)
         take_record(in, &in->records[i]);
@@ -358,11 +372,19 @@ static void read_some(struct ingest *in, int64_t now_ms)
     in->batch += n;
 }
 
-static bool batch_is_due(const struct ingest *in, int64_t now_ms)
+static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
 {
-    if (in->batch >= in->batch_events || (in->batch && now_ms - in->batch_ms >= in->commit_ms))
-        return true;
-    return in->batch == 0 && now_ms - in->clocks_ms >= CLOCKS_MS;
+    if (in->batch == 0)
+        return mono_ms - in->clocks_ms >= CLOCKS_MS;
+    return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||
+           rollup_runner_cells(in->runner) >= BATCH_CELLS;
+}
+
+/* The wall clock says what "now" is, and may be set; intervals are measured on the one that only
+ * goes on. */
+static int64_t mono_now_ms(void)
+{
+    return clock_mono_ns() / 1000000;
 }
 
 static void *run(void *arg)
@@ -370,20 +392,25 @@ static void *run(void *arg)
     struct ingest *in = arg;
     bool ok = true;
     while (ok && !atomic_load(&in->stop)) {
-        int64_t now_ms = clock_now_ms();
-        discover(in, now_ms);
-        read_some(in, now_ms);
-        now_ms = clock_now_ms();
-        if (batch_is_due(in, now_ms))
-            ok = commit_batch(in, now_ms);
-        if (now_ms - in->hint_ms >= HINT_MS) {
+        int64_t now_ms = clock_now_ms(), mono_ms = mono_now_ms();
+        discover(in, now_ms, mono_ms);
+        read_some(in, now_ms, mono_ms);
+        mono_ms = mono_now_ms();
+        if (batch_is_due(in, mono_ms))
+            ok = commit_batch(in, mono_ms);
+        if (ok && mono_ms - in->hint_ms >= HINT_MS) {
             kafka_source_hint(in->source);
-            in->hint_ms = now_ms;
+            in->hint_ms = mono_ms;
         }
     }
     if (ok && in->batch)
-        commit_batch(in, clock_now_ms());
+        commit_batch(in, mono_now_ms());
     kafka_source_hint(in->source);
+    /* Nothing can be committed any more; what librdkafka tells must not pile up all the same. */
+    while (!atomic_load(&in->stop)) {
+        kafka_source_serve(in->source);
+        clock_sleep_ms(COMMIT_RETRY_MS);
+    }
     return NULL;
 }
 
@@ -443,7 +470,7 @@ bool ingest_start(
     for (size_t i = 0; i < n; i++)
         in->decoders[i] = json_decoder_new(&in->streams->streams[i].contract);
     recall_partitions(in, clock_now_ms());
-    refresh_streams(in, clock_now_ms());
+    refresh_streams(in);
     share(in, true);
     thread_start(&in->thread, "ingest", run, in);
     *out = in;

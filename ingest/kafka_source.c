@@ -25,6 +25,7 @@ struct topic {
     size_t stream;
     struct partition **partitions; /* by number; NULL: not seen */
     size_t n, cap;
+    bool listed;       /* a broker has told its partitions in this run */
     char trouble[256]; /* why it cannot be read now; "" when it can */
 };
 
@@ -77,6 +78,8 @@ static int64_t broker_silent_ms(const json_t *brokers, int64_t id)
 {
     const char *key;
     json_t *broker;
+    if (id < 0) /* bootstrap addresses have no number yet */
+        return -1;
     json_object_foreach((json_t *)(uintptr_t)brokers, key, broker)
     {
         if (int_of(broker, "nodeid", -1) != id)
@@ -104,19 +107,27 @@ static struct partition *partition_of(const struct topic *topic, int64_t id)
 static void hear_partition(
     struct kafka_source *s, struct partition *p, const json_t *stats, const json_t *brokers)
 {
-    int64_t end = int_of(stats, "ls_offset", -1);
-    if (end < 0)
-        end = int_of(stats, "hi_offset", -1);
+    int64_t end = int_of(stats, "hi_offset", -1);
     if (end >= 0)
         p->end = end;
     const char *state = json_string_value(json_object_get(stats, "fetch_state"));
     bool active = state && strcmp(state, "active") == 0;
     /* Of a log that was never read we know that it is empty, or that nothing is left of it. */
     int64_t next = p->next >= 0 ? p->next : end == 0 ? 0 : int_of(stats, "lo_offset", -1);
-    int64_t silent_ms = broker_silent_ms(brokers, int_of(stats, "leader", -1));
-    p->caught_up = active && end >= 0 && next >= end && !p->halted && silent_ms >= 0;
-    if (p->caught_up)
-        p->caught_up_ms = s->now_ms - silent_ms - STATS_MS;
+    /* Transactions end in markers that are never delivered; librdkafka counts them as passed on. */
+    int64_t passed = p->next >= 0 ? int_of(stats, "app_offset", -1) : -1;
+    p->passed = passed > next ? passed : next;
+    int64_t silent_ms = broker_silent_ms(brokers, int_of(stats, "broker", -1));
+    p->caught_up =
+        active && end >= 0 && p->passed >= end && !p->halted && !p->waiting && silent_ms >= 0;
+    if (!p->caught_up)
+        return;
+    p->caught_up_ms = s->now_ms - silent_ms - STATS_MS;
+    /* From now on its position is known: what retention removes later is missed, not skipped. */
+    if (p->next < 0) {
+        p->next = end;
+        p->dirty = true;
+    }
 }
 
 /* librdkafka's own view, twice a second: where the logs end, and which brokers answer. */
@@ -294,11 +305,12 @@ static bool add_partition(struct kafka_source *s, struct topic *topic, int32_t i
     p->stream = topic->stream;
     p->topic = (size_t)(topic - s->topics);
     p->id = id;
-    p->next = p->end = -1;
+    p->next = p->end = p->committed = p->passed = -1;
     p->newest_ms = INT64_MIN;
     p->quiet_ms = now_ms;
     snprintf(p->name, sizeof p->name, "%s/%" PRId32, topic->name, id);
     found(ctx, p);
+    p->committed = p->passed = p->next;
     topic->partitions[id] = p;
     GROW(s->partitions, s->partitions_cap, s->n_partitions + 1);
     s->partitions[s->n_partitions++] = p;
@@ -362,6 +374,7 @@ static bool discover_topic(struct kafka_source *s, struct topic *topic, int wait
             if (id >= 0 && id <= PARTITION_MAX && add_partition(s, topic, id, now_ms, found, ctx))
                 *changed = true;
         }
+        topic->listed = true;
         topic_trouble(topic, "");
     } else if (md->topic_cnt == 1 && md->topics[0].err) {
         bool unknown = md->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
@@ -379,9 +392,10 @@ static void assign(struct kafka_source *s)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)s->n_partitions);
     for (size_t i = 0; i < s->n_partitions; i++) {
-        const struct partition *p = s->partitions[i];
+        struct partition *p = s->partitions[i];
         if (p->halted)
             continue;
+        p->waiting = false;
         rd_kafka_topic_partition_t *tp =
             rd_kafka_topic_partition_list_add(list, s->topics[p->topic].name, p->id);
         tp->offset = p->next >= 0 ? p->next : RD_KAFKA_OFFSET_BEGINNING;
@@ -411,7 +425,7 @@ bool kafka_source_discover(
 bool kafka_source_knows(const struct kafka_source *source, size_t stream)
 {
     for (size_t i = 0; i < source->n_topics; i++)
-        if (source->topics[i].stream == stream && source->topics[i].n == 0)
+        if (source->topics[i].stream == stream && !source->topics[i].listed)
             return false;
     return true;
 }
@@ -429,21 +443,50 @@ static struct partition *partition_of_message(struct kafka_source *s, const rd_k
     return p;
 }
 
+/* Assigned again at its own position, with the next look at the topics; until then nothing of it
+ * counts. */
+static void assign_anew(struct kafka_source *s, struct partition *p, const char *why)
+{
+    p->waiting = true;
+    p->caught_up = false;
+    s->assign_again = true;
+    log_warn("kafka: partition %s: %s; it is read again from %" PRId64, p->name, why, p->next);
+}
+
+static void halt(struct kafka_source *s, struct partition *p, const char *why)
+{
+    p->halted = true;
+    p->caught_up = false;
+    s->assign_again = true;
+    log_error("kafka: partition %s is halted at %" PRId64 ": %s", p->name, p->next, why);
+}
+
+/* One that does not read again and again is broken where it lies, and not on the way. */
+#define BROKEN_MAX 5
+
 static void consumer_error(struct kafka_source *s, struct partition *p, const rd_kafka_message_t *m)
 {
+    const char *text = rd_kafka_message_errstr(m);
+    if (p && (p->halted || p->waiting))
+        return;
     switch (m->err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
-        if (!p || p->halted)
-            return;
-        p->halted = true;
-        p->caught_up = false;
-        s->assign_again = true;
-        log_error("kafka: partition %s is halted: its position %" PRId64 " is not in the log (%s)",
-            p->name, p->next, rd_kafka_message_errstr(m));
+        if (p && p->next >= 0)
+            halt(s, p, text);
+        else if (p) /* the beginning could not be found just now */
+            assign_anew(s, p, text);
+        return;
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
+    case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
+        if (p && ++p->broken >= BROKEN_MAX)
+            halt(s, p, text);
+        else if (p)
+            assign_anew(s, p, text);
         return;
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: return;
-    default: log_warn("kafka: %s%s%s", p ? p->name : "", p ? ": " : "", rd_kafka_message_errstr(m));
+    default: log_warn("kafka: %s%s%s", p ? p->name : "", p ? ": " : "", text);
     }
 }
 
@@ -455,14 +498,16 @@ static bool record_of(struct kafka_source *s, const rd_kafka_message_t *m, struc
         return false;
     }
     /* Delivered again after a reconnect, or a partition that we gave back. */
-    if (!p || p->halted || m->offset < p->next)
+    if (!p || p->halted || p->waiting || m->offset < p->next)
         return false;
     rd_kafka_timestamp_type_t type;
     int64_t ts = rd_kafka_message_timestamp(m, &type);
     *out = (struct kafka_record){p, m->offset,
-        type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? INT64_MIN : ts, slice_of(m->payload, m->len)};
+        type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || ts < 0 ? INT64_MIN : ts,
+        slice_of(m->payload, m->len)};
     p->next = m->offset + 1;
     p->quiet_ms = s->now_ms;
+    p->broken = 0;
     p->caught_up = p->caught_up && p->next >= p->end;
     p->dirty = true;
     return true;
@@ -483,6 +528,16 @@ size_t kafka_source_poll(
     return n;
 }
 
+void kafka_source_serve(struct kafka_source *source)
+{
+    rd_kafka_poll(source->rk, 0);
+}
+
+bool kafka_source_restless(const struct kafka_source *source)
+{
+    return source->assign_again;
+}
+
 size_t kafka_source_partitions(struct kafka_source *source, struct partition *const **out)
 {
     *out = source->partitions;
@@ -498,11 +553,11 @@ void kafka_source_hint(struct kafka_source *source)
         rd_kafka_topic_partition_list_new((int)source->n_partitions);
     for (size_t i = 0; i < source->n_partitions; i++) {
         const struct partition *p = source->partitions[i];
-        if (p->next < 0)
+        if (p->committed < 0)
             continue;
         rd_kafka_topic_partition_t *tp =
             rd_kafka_topic_partition_list_add(list, source->topics[p->topic].name, p->id);
-        tp->offset = p->next;
+        tp->offset = p->committed;
     }
     if (list->cnt)
         rd_kafka_commit(source->rk, list, 1);
@@ -516,6 +571,9 @@ const char *kafka_source_trouble(const struct kafka_source *source)
     for (size_t i = 0; i < source->n_topics; i++)
         if (source->topics[i].trouble[0])
             return source->topics[i].trouble;
+    for (size_t i = 0; i < source->n_partitions; i++)
+        if (source->partitions[i]->halted)
+            return "partitions are halted: the log says which, and why";
     return "";
 }
 

@@ -52,10 +52,15 @@ bool kafka_source_knows(const struct kafka_source *source, size_t stream);
 size_t kafka_source_poll(
     struct kafka_source *source, int wait_ms, int64_t now_ms, struct kafka_record *out, size_t max);
 
+/* Takes in what librdkafka has to say, without records: to be called while nothing is polled. */
+void kafka_source_serve(struct kafka_source *source);
+/* Partitions wait for an assignment: kafka_source_discover is due soon. */
+bool kafka_source_restless(const struct kafka_source *source);
+
 /* All partitions, in order of discovery; stable addresses. */
 size_t kafka_source_partitions(struct kafka_source *source, struct partition *const **out);
 
-/* Tells the broker our positions, without waiting. */
+/* Tells the broker the committed positions, without waiting. */
 void kafka_source_hint(struct kafka_source *source);
 
 /* What holds it up now, for a person; "" when nothing does. */

@@ -38,19 +38,20 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-void partitions_clocks(const struct partition *const *partitions, size_t n, int64_t now_ms,
-    int64_t bound_ms, int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms)
+void partitions_clocks(const struct partition *const *partitions, size_t n, int64_t bound_ms,
+    int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms)
 {
-    int64_t frontier = INT64_MAX, watermark = INT64_MAX;
+    int64_t frontier = INT64_MAX, watermark = INT64_MAX, idle = INT64_MAX;
     for (size_t i = 0; i < n; i++) {
         const struct partition *p = partitions[i];
         bool at_end = p->caught_up && !p->halted;
         frontier = least(frontier, at_end ? p->caught_up_ms : p->newest_ms);
-        if (at_end && now_ms - p->quiet_ms >= idle_ms)
-            continue;
-        watermark =
-            least(watermark, p->newest_ms == INT64_MIN ? INT64_MIN : p->newest_ms - bound_ms);
+        if (at_end && p->caught_up_ms - p->quiet_ms >= idle_ms)
+            idle = least(idle, p->caught_up_ms - bound_ms);
+        else
+            watermark =
+                least(watermark, p->newest_ms == INT64_MIN ? INT64_MIN : p->newest_ms - bound_ms);
     }
     *frontier_ms = n ? frontier : INT64_MIN;
-    *watermark_ms = n == 0 ? INT64_MIN : watermark == INT64_MAX ? now_ms - bound_ms : watermark;
+    *watermark_ms = n == 0 ? INT64_MIN : watermark == INT64_MAX ? idle : watermark;
 }

@@ -27,9 +27,14 @@ struct partition {
     int64_t next;                  /* offset to read next; -1: never read, from its beginning */
     int64_t newest_ms;             /* greatest accepted event time; INT64_MIN: none */
     struct tally tally;
-    bool dirty;  /* changed since the last commit */
-    bool halted; /* its position cannot be read any more: the operator decides */
-    int64_t end; /* of the log, as last heard; -1: not heard yet */
+    bool dirty;        /* changed since the last commit */
+    bool halted;       /* its position cannot be read any more: the operator decides */
+    bool waiting;      /* what comes is dropped until it is assigned again, at next */
+    uint32_t broken;   /* batches that did not read, one after the other */
+    int64_t committed; /* next, as of the last commit; -1: none */
+    int64_t passed; /* offsets below hold nothing more for us: next, or behind it when only markers
+                       follow */
+    int64_t end;    /* of the log, as last heard; -1: not heard yet */
     bool caught_up;
     int64_t caught_up_ms; /* when it was last known to be read to its end */
     int64_t quiet_ms;     /* when its last record came, or this run began */
@@ -49,7 +54,7 @@ void tally_add(struct tally *to, const struct tally *in);
  * count, and when none counts it is now less bound_ms. INT64_MIN: not known. partitions: those of
  * the stream; NULL entries are skipped.
  */
-void partitions_clocks(const struct partition *const *partitions, size_t n, int64_t now_ms,
-    int64_t bound_ms, int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms);
+void partitions_clocks(const struct partition *const *partitions, size_t n, int64_t bound_ms,
+    int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms);
 
 #endif

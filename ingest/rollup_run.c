@@ -21,6 +21,7 @@ struct slot {
     uint32_t series;      /* NONE until it is written the first time */
     uint32_t newest;      /* the accumulator that was used last, of this batch, or NONE */
     uint64_t batch;       /* for which `newest` holds */
+    uint64_t resolved;    /* the batch that gave it its series */
 };
 
 struct accumulator {
@@ -350,8 +351,11 @@ static bool write_one(
             return false;
         s->defined = true;
     }
-    if (slot->series == NONE && !txn_series(txn, s->metric, slot->labels, &slot->series, err))
-        return err_wrap(err, "rollup %.*s", SLICE_FMT(s->def->def.name));
+    if (slot->series == NONE) {
+        if (!txn_series(txn, s->metric, slot->labels, &slot->series, err))
+            return err_wrap(err, "rollup %.*s", SLICE_FMT(s->def->def.name));
+        slot->resolved = r->batch;
+    }
     if (s->def->def.kind == KIND_GAUGE) {
         txn_gauge(txn, slot->series, a->end, &a->u.gauge);
     } else if (s->def->def.kind == KIND_HISTOGRAM) {
@@ -369,6 +373,18 @@ bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct e
         if (!write_one(runner, &runner->accumulators[i], txn, err))
             return false;
     return true;
+}
+
+void rollup_runner_unwrite(struct rollup_runner *runner)
+{
+    for (size_t i = 0; i < runner->n_accumulators; i++) {
+        const struct accumulator *a = &runner->accumulators[i];
+        struct rollup_state *s = &runner->rollups[a->rollup];
+        struct slot *slot = &s->slots[a->slot];
+        s->defined = false;
+        if (slot->resolved == runner->batch)
+            slot->series = NONE;
+    }
 }
 
 void rollup_runner_clear(struct rollup_runner *runner)

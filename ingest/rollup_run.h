@@ -31,6 +31,8 @@ enum refusal rollup_runner_event(
 /* Puts the batch's cells, and what they need to be defined, into the transaction. ERR_INVALID: the
  * store knows a metric otherwise; ERR_LIMIT: a series that the store refuses. */
 bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct err *err);
+/* The transaction was aborted: the batch is to be written again, into another one. */
+void rollup_runner_unwrite(struct rollup_runner *runner);
 /* Forgets the batch, once it is committed (or given up). */
 void rollup_runner_clear(struct rollup_runner *runner);
 /* Cells of the batch so far. */

@@ -313,6 +313,7 @@ void frozen_free(struct frozen **frozen)
     for (size_t i = 0; i < f->n; i++)
         chunk_free(f->chunks[i].chunk);
     free(f->chunks);
+    free(f->sources);
     free(f);
 }
 

@@ -34,6 +34,8 @@ struct head_block {
     uint64_t cells, bytes;
 };
 
+struct segment_source;
+
 struct frozen_chunk {
     uint32_t series;
     struct head_chunk *chunk;
@@ -42,7 +44,10 @@ struct frozen_chunk {
 /* A block taken out of the head; by series id. */
 struct frozen {
     int64_t block;
-    uint64_t lsn; /* the last transaction whose cells are in it; set by whoever froze it */
+    uint64_t lsn; /* the last transaction whose cells are in it; set by whoever froze it, as is
+                     sources */
+    struct segment_source *sources; /* where they stood; freed with it */
+    size_t n_sources;
     struct frozen_chunk *chunks;
     size_t n;
     uint64_t cells, bytes;

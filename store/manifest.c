@@ -169,6 +169,17 @@ static bool manifest_path(
     return path_join(out, m->dir, name, err);
 }
 
+/* A folder with data in it and no CURRENT has lost it: starting anew would lose the rest. */
+static bool refuse_leftover(void *ctx, const char *name, struct err *err)
+{
+    const struct manifest *m = ctx;
+    if (strcmp(name, "wal") == 0 || strcmp(name, "seg") == 0 ||
+        strncmp(name, "checkpoint-", 11) == 0)
+        return err_set(
+            err, ERR_CORRUPT, "%s has no file CURRENT, but %s: the manifest is lost", m->dir, name);
+    return true;
+}
+
 static bool read_current(struct manifest *m, bool *found, struct err *err)
 {
     char path[PATH_BYTES], extra;
@@ -176,8 +187,10 @@ static bool read_current(struct manifest *m, bool *found, struct err *err)
     if (!path_join(path, m->dir, "CURRENT", err))
         return false;
     *found = access(path, F_OK) == 0;
+    if (!*found && errno != ENOENT)
+        return err_sys(err, "cannot open %s", path);
     if (!*found)
-        return errno == ENOENT || err_sys(err, "cannot open %s", path);
+        return dir_each(m->dir, refuse_leftover, m, err);
     buf_init(&name, 0);
     buf_init(&content, 0);
     bool ok = file_read(path, 64, &name, err);
@@ -248,10 +261,19 @@ bool manifest_open(const char *dir, int64_t block_ms, struct manifest *out, stru
         ok = err_set(err, ERR_INVALID,
             "%s was made with time blocks of %" PRId64 " ms, and %" PRId64 " ms are asked for", dir,
             out->block_ms, block_ms);
-    ok = ok && rewrite(out, err);
     if (!ok)
         manifest_close(out);
     return ok;
+}
+
+bool manifest_begin(struct manifest *manifest, struct err *err)
+{
+    return rewrite(manifest, err);
+}
+
+bool manifest_works(const struct manifest *manifest)
+{
+    return manifest->fd >= 0;
 }
 
 void manifest_close(struct manifest *manifest)

@@ -53,10 +53,15 @@ struct manifest_edit {
     uint64_t checkpoint_lsn;
 };
 
-/* Reads the manifest of the folder, or starts one with block_ms. ERR_CORRUPT names file and place;
- * a torn last edit was never acknowledged and is dropped. ERR_INVALID: the folder was made with
- * another block_ms (0 accepts any). */
+/* Reads the manifest of the folder; one that has none starts with block_ms. Writes nothing.
+ * ERR_CORRUPT names file and place; a torn last edit was never acknowledged and is dropped.
+ * ERR_INVALID: the folder was made with another block_ms (0 accepts any). */
 bool manifest_open(const char *dir, int64_t block_ms, struct manifest *out, struct err *err);
+/* Begins a fresh file, once everything that the manifest names was found whole; edits need it. */
+bool manifest_begin(struct manifest *manifest, struct err *err);
+/* False: an edit may or may not be on disk, and no more can be made until the store is opened anew.
+ */
+bool manifest_works(const struct manifest *manifest);
 void manifest_close(struct manifest *manifest);
 /* Durable when it returns true. After a failed sync every edit fails until the store is opened
  * anew. */

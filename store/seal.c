@@ -122,8 +122,7 @@ static bool all_zero(const struct columns *columns)
 
 /* Gathers what the segment is made of, under the lock: definitions and labels are stable
  * afterwards, and the frozen columns do not change. */
-static struct segment_source *gather(struct store *store, struct arena *arena,
-    struct seal_input *in, size_t *n_sources, uint64_t *lsn)
+static void gather(struct store *store, struct arena *arena, struct seal_input *in)
 {
     const struct catalog *c = &store->catalog;
     const struct frozen *f = store->frozen;
@@ -135,31 +134,36 @@ static struct segment_source *gather(struct store *store, struct arena *arena,
             in->series[in->n++] = (struct seal_series){
                 catalog_labels(c, id, arena), c->metrics[c->series[id].metric], columns};
     }
-    struct segment_source *sources = arena_array(arena, store->n_sources, sizeof *sources);
-    for (size_t i = 0; i < store->n_sources; i++)
-        sources[i] = (struct segment_source){store->sources[i].name, store->sources[i].next};
-    *n_sources = store->n_sources;
-    *lsn = f->lsn;
-    return sources;
 }
 
+/* The lock is held for writing. Whatever fails afterwards, a further try writes the same bytes. */
+static void freeze(struct store *store, int64_t block)
+{
+    struct frozen *f = head_freeze(&store->head, block);
+    ensure(f != NULL);
+    f->lsn = store->lsn;
+    f->sources = xcalloc(store->n_sources, sizeof *f->sources);
+    for (; f->n_sources < store->n_sources; f->n_sources++) {
+        const struct source *s = &store->sources[f->n_sources];
+        f->sources[f->n_sources] = (struct segment_source){s->name, s->next};
+    }
+    store->frozen = f;
+}
+
+/* info->series 0: nothing is left of the block, and there is no file. */
 static bool write_segment(
-    struct store *store, int64_t block, uint64_t *lsn, struct segment_info *info, struct err *err)
+    struct store *store, int64_t block, struct segment_info *info, struct err *err)
 {
     struct arena arena;
     struct seal_input in = {0};
     char dir[PATH_BYTES];
-    size_t n_sources;
     arena_init(&arena, 0);
     arena_init(&in.arena, 0);
     store_lock_write(store);
-    if (!store->frozen) {
-        store->frozen = head_freeze(&store->head, block);
-        ensure(store->frozen != NULL);
-        store->frozen->lsn = store->lsn;
-    }
+    if (!store->frozen)
+        freeze(store, block);
     ensure(store->frozen->block == block);
-    struct segment_source *sources = gather(store, &arena, &in, &n_sources, lsn);
+    gather(store, &arena, &in);
     store_unlock(store);
     if (in.n)
         qsort(in.series, in.n, sizeof *in.series, by_name_and_labels);
@@ -167,8 +171,8 @@ static bool write_segment(
         .t1 = (block + 1) * store->options.block_ms,
         .next = next_series,
         .ctx = &in,
-        .sources = sources,
-        .n_sources = n_sources};
+        .sources = store->frozen->sources,
+        .n_sources = store->frozen->n_sources};
     *info = (struct segment_info){0};
     bool ok = in.n == 0 ||
               (path_join(dir, store->path, "seg", err) && segment_write(dir, &input, info, err));
@@ -182,13 +186,13 @@ static bool seal_block(struct store *store, int64_t block, struct err *err)
     struct segment_info info;
     struct segment *segment = NULL;
     char dir[PATH_BYTES], path[PATH_BYTES];
-    uint64_t lsn;
-    if (!write_segment(store, block, &lsn, &info, err))
+    if (!write_segment(store, block, &info, err))
         return false;
     if (info.series &&
         (!path_join(dir, store->path, "seg", err) || !path_join(path, dir, info.name, err) ||
             !segment_open(path, &segment, err)))
         return false;
+    uint64_t lsn = store->frozen->lsn; /* only this thread takes the frozen block away */
     struct manifest_segment add = {.lsn = lsn};
     snprintf(add.name, sizeof add.name, "%s", info.name);
     struct manifest_edit edit = {
@@ -196,6 +200,8 @@ static bool seal_block(struct store *store, int64_t block, struct err *err)
     if (!manifest_apply(&store->manifest, &edit, err)) {
         if (segment)
             segment_put(&segment);
+        if (info.series && manifest_works(&store->manifest)) /* it is not named, for sure */
+            file_remove(path, NULL);
         return false;
     }
     store_lock_write(store);
@@ -285,20 +291,24 @@ bool checkpoint_load(struct store *store, uint64_t lsn, struct err *err)
     return ok;
 }
 
-/* One part of a checkpoint ends when it has this many entries. */
-#define PART_ENTRIES 200000
+/* One part of a checkpoint ends when it has about this many bytes; one chunk or series more fits a
+ * frame. */
+#define PART_BYTES (16u << 20)
 
 struct checkpoint_out {
     struct transaction part;
     struct buf payload, file;
     uint64_t lsn;
+    size_t label_bytes; /* of the part's series */
 };
 
 static void flush_part(struct checkpoint_out *out, bool force)
 {
     struct transaction *t = &out->part;
-    if (!force && transaction_cells(t) + t->n_series < PART_ENTRIES)
+    size_t bytes = transaction_cells(t) * 64 + t->n_buckets * 16 + out->label_bytes;
+    if (!force && bytes < PART_BYTES)
         return;
+    out->label_bytes = 0;
     buf_clear(&out->payload);
     transaction_encode(t, &out->payload);
     if (out->payload.len)
@@ -367,9 +377,11 @@ static void put_definitions(struct store *store, struct checkpoint_out *out)
 static void put_cells(struct store *store, struct checkpoint_out *out)
 {
     for (size_t i = 0; i < store->head.n_series; i++) {
-        for (const struct head_chunk *c = head_chunks(&store->head, (uint32_t)i); c; c = c->next)
+        const struct head_chunk *c = head_chunks(&store->head, (uint32_t)i);
+        for (; c; c = c->next) {
             put_chunk(&out->part, (uint32_t)i, &c->columns);
-        flush_part(out, false);
+            flush_part(out, false);
+        }
     }
     flush_part(out, true);
 }
@@ -398,8 +410,13 @@ bool checkpoint_write(struct store *store, struct err *err)
         return ok;
     checkpoint_name(out.lsn, name);
     struct manifest_edit edit = {.checkpoint_lsn = out.lsn};
-    ok = file_replace(store->path, name, buf_view(&out.file), err) &&
-         manifest_apply(&store->manifest, &edit, err);
+    ok = path_join(path, store->path, name, err) &&
+         file_replace(store->path, name, buf_view(&out.file), err);
+    if (ok && !manifest_apply(&store->manifest, &edit, err)) {
+        ok = false;
+        if (manifest_works(&store->manifest) && before != out.lsn)
+            file_remove(path, NULL);
+    }
     if (ok) {
         none = txn_begin(store);
         ok = wal_forget(store->wal, out.lsn, err);
@@ -424,6 +441,12 @@ bool store_maintain(struct store *store, int64_t passed_ms, struct err *err)
     bool ok = true;
     int64_t block;
     mutex_lock(&store->seal);
+    if (!manifest_works(&store->manifest)) {
+        store_lock_write(store);
+        store->failed = true;
+        store_unlock(store);
+        ok = err_set(err, ERR_IO, "the manifest failed: nothing is sealed until the restart");
+    }
     while (ok && due_block(store, passed_ms, &block))
         ok = seal_block(store, block, err);
     store_lock_read(store);

@@ -243,11 +243,17 @@ static bool sweep_checkpoint(void *ctx, const char *name, struct err *err)
     return path_join(path, store->path, name, err) && file_remove(path, err);
 }
 
+static bool sweep(struct store *store, struct err *err)
+{
+    char dir[PATH_BYTES];
+    return path_join(dir, store->path, "seg", err) && dir_each(dir, sweep_segment, store, err) &&
+           dir_each(store->path, sweep_checkpoint, store, err);
+}
+
 static bool open_segments(struct store *store, struct err *err)
 {
     char dir[PATH_BYTES], path[PATH_BYTES];
-    if (!path_join(dir, store->path, "seg", err) || !dir_make(dir, err) ||
-        !dir_each(dir, sweep_segment, store, err))
+    if (!path_join(dir, store->path, "seg", err) || !dir_make(dir, err))
         return false;
     for (size_t i = 0; i < store->manifest.n_segments; i++) {
         struct segment *segment;
@@ -279,15 +285,21 @@ static bool recover(struct store *store, struct err *err)
     if (!manifest_open(store->path, store->options.block_ms, &store->manifest, err))
         return false;
     checkpoint = store->manifest.checkpoint_lsn;
-    if (!dir_each(store->path, sweep_checkpoint, store, err))
-        return false;
     if (checkpoint && !checkpoint_load(store, checkpoint, err))
+        return false;
+    /* An empty folder gets its manifest before anything else, so that what comes later is never
+     * without. */
+    if (store->manifest.number == 0 && !manifest_begin(&store->manifest, err))
         return false;
     if (!wal_open(store->path, checkpoint, replay_frame, store, &store->wal, &torn, err))
         return false;
     store->torn_frames = torn;
     store->lsn = wal_last_lsn(store->wal);
-    return open_segments(store, err);
+    if (!open_segments(store, err))
+        return false;
+    /* Everything was found whole: only now something is written or swept away. */
+    return (manifest_works(&store->manifest) || manifest_begin(&store->manifest, err)) &&
+           sweep(store, err);
 }
 
 static void init_locks(struct store *store)

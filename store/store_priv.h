@@ -3,8 +3,8 @@
  * snapshot.c (reading). Nobody else includes it.
  *
  * Locks, in this order:
- *   writer  held by an open transaction; guards wal, txn
  *   seal    held by store_maintain; guards manifest
+ *   writer  held by an open transaction; guards wal, txn
  *   lock    readers-writer: guards catalog, head, frozen, segments, sources, clocks, lsn, stats.
  * Taken for writing only to publish what is on disk already: no I/O is done under it.
  */

@@ -260,6 +260,12 @@ static bool write_ahead(struct store *store, uint64_t lsn, struct slice payload,
 {
     if (!store->path)
         return true;
+    store_lock_read(store);
+    bool failed = store->failed;
+    store_unlock(store);
+    if (failed)
+        return err_set(
+            err, ERR_IO, "%s failed to sync earlier: read only until the restart", store->path);
     if (wal_file_bytes(store->wal) >= store->options.wal_file_bytes && !wal_rotate(store->wal, err))
         return false;
     return wal_append(store->wal, lsn, payload, err);
@@ -283,7 +289,7 @@ bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
         store->wal_written += payload.len;
     }
     if (store->path)
-        store->failed = wal_failed(store->wal);
+        store->failed = store->failed || wal_failed(store->wal);
     store_unlock(store);
     if (lsn)
         *lsn = store->lsn;

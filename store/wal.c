@@ -234,9 +234,13 @@ static bool allocate(struct wal *wal, size_t n, struct err *err)
         return true;
     uint64_t more = (wal->at + n - wal->allocated + ALLOC_STEP - 1) / ALLOC_STEP * ALLOC_STEP;
     int rc;
-    do
+    do {
         rc = posix_fallocate(wal->fd, (off_t)wal->allocated, (off_t)more);
-    while (rc == EINTR);
+        if (rc == ENOSPC && more > wal->at + n - wal->allocated) {
+            more = wal->at + n - wal->allocated; /* what there is may just do */
+            rc = EINTR;
+        }
+    } while (rc == EINTR);
     if (rc == EINVAL || rc == EOPNOTSUPP)
         return true; /* the file system cannot: writes will tell */
     if (rc != 0) {

@@ -399,6 +399,40 @@ static void test_damage_before_a_valid_frame_stops(void **state)
     assert_int_equal(total(f->store, "berlin", 0, 5000), 3);
 }
 
+/* A start that fails destroys nothing: put right, the folder opens with all that it had. */
+static void test_a_failed_start_destroys_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    char path[128], aside[128];
+    store_close(&f->store);
+    f->options.checkpoint_bytes = 100;
+    reopen(f);
+    for (int i = 1; i <= 20; i++) {
+        add(f->store, "berlin", i * 5000, i);
+        assert_true(store_maintain(f->store, 0, &err));
+    }
+    store_close(&f->store);
+    for (int i = 0; i < 2; i++) {
+        char name[32] = "CURRENT";
+        if (i == 1) { /* the file that CURRENT names */
+            snprintf(path, sizeof path, "%s/CURRENT", f->dir);
+            FILE *in = fopen(path, "r");
+            assert_int_equal(fscanf(in, "%31s", name), 1);
+            fclose(in);
+        }
+        snprintf(path, sizeof path, "%s/%s", f->dir, name);
+        snprintf(aside, sizeof aside, "%s/aside", f->dir);
+        assert_int_equal(rename(path, aside), 0);
+        assert_false(store_open(&f->options, &f->store, &err));
+        assert_int_equal(rename(aside, path), 0);
+        reopen(f);
+        assert_int_equal(total(f->store, "berlin", 0, BLOCK), 210);
+        store_close(&f->store);
+    }
+    reopen(f);
+}
+
 /* Whatever is cut from the log's end, what is left is a prefix of the transactions. */
 static void test_truncation_gives_a_prefix(void **state)
 {
@@ -552,6 +586,7 @@ int main(void)
         TEST(test_folder_in_use),
         TEST(test_torn_tail_is_cut),
         TEST(test_damage_before_a_valid_frame_stops),
+        TEST(test_a_failed_start_destroys_nothing),
         TEST(test_truncation_gives_a_prefix),
         TEST(test_selection),
         TEST(test_budgets),
