@@ -38,7 +38,8 @@ struct ingest;
  * error. */
 bool ingest_start(struct store *store, const struct ingest_options *options, struct ingest **out,
     struct err *err);
-/* Drains what was fetched, commits, stops the thread, frees. */
+/* Commits what was taken in, stops the thread, frees. What was fetched and not taken in is read
+ * again. */
 void ingest_stop(struct ingest **ingest);
 
 /* Of one stream, for /metrics, /-/ready and logs. */
