@@ -22,7 +22,7 @@ static const struct route routes[] = {
     {"/api/v1/status/buildinfo",     HTTP_GET, true,  false, status_buildinfo},
     {"/-/healthy",                   GET,      true,  false, status_healthy},
     {"/-/ready",                     GET,      true,  false, status_ready},
-    {"/metrics",                     GET,      true,  false, metrics_page},
+    {"/metrics",                     GET,      false, false, metrics_page},
 };
 /* clang-format on */
 

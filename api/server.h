@@ -28,8 +28,8 @@ struct server_options {
     uint64_t query_bytes; /* memory that one query may take; 0: 1 GiB */
     const struct asset *pages; /* outlive the server; may be NULL */
     size_t n_pages;
-    /* Adds further lines to /metrics, in Prometheus' text format; may be NULL. Called from the
-     * server's thread: it must not wait. */
+    /* Adds further lines to /metrics, in Prometheus' text format; may be NULL. Called from
+     * several workers at once. */
     void (*metrics)(void *ctx, struct buf *out);
     void *metrics_ctx;
 };

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "api/server.h"
 #include "base/mem.h"
@@ -25,6 +26,8 @@ struct fixture {
     struct server *server;
     int port;
     struct buf answer, form;
+    atomic_bool waits; /* more_metrics: until this is false */
+    atomic_bool waiting;
 };
 
 /* ---- the data ---- */
@@ -88,7 +91,11 @@ static const struct asset pages[] = {{"/", "text/html; charset=utf-8", page, siz
 
 static void more_metrics(void *ctx, struct buf *out)
 {
-    (void)ctx;
+    struct fixture *f = ctx;
+    while (atomic_load(&f->waits)) {
+        atomic_store(&f->waiting, true);
+        clock_sleep_ms(1);
+    }
     buf_str(out, "more_metrics 1\n");
 }
 
@@ -105,6 +112,7 @@ static int setup(void **state)
         .pages = pages,
         .n_pages = 1,
         .metrics = more_metrics,
+        .metrics_ctx = f,
     };
     assert_true(server_start(&server, &f->server, &err));
     f->port = server_port(f->server);
@@ -479,6 +487,28 @@ static void test_metrics(void **state)
     assert_has(f, "\nmore_metrics 1\n");
 }
 
+/* While the numbers of a busy store are waited for, the server answers everybody else. */
+static void test_metrics_wait(void **state)
+{
+    struct fixture *f = *state;
+    static const char ask_metrics[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    int fd = client_connect(f->port), other = client_connect(f->port);
+    atomic_store(&f->waits, true);
+    assert_true(client_send_text(fd, ask_metrics));
+    for (int i = 0; i < 5000 && !atomic_load(&f->waiting); i++)
+        clock_sleep_ms(1);
+    assert_true(atomic_load(&f->waiting));
+    assert_true(client_send_text(other, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"));
+    buf_clear(&f->answer);
+    bool answered = client_read(other, &f->answer, "healthy.\n", 3000);
+    atomic_store(&f->waits, false);
+    assert_true(answered);
+    buf_clear(&f->answer);
+    assert_true(client_read(fd, &f->answer, "\nmore_metrics 1\n", 5000));
+    close(fd);
+    close(other);
+}
+
 static void test_page(void **state)
 {
     struct fixture *f = *state;
@@ -629,6 +659,7 @@ int main(void)
         T(test_metadata),
         T(test_status),
         T(test_metrics),
+        T(test_metrics_wait),
         T(test_page),
         T(test_routing),
         T(test_bad_forms),
