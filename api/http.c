@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "api/framing.h"
@@ -157,11 +158,24 @@ static enum MHD_Result answer(struct exchange *x)
 
 /* ---- headers ---- */
 
+/* What stands behind "http://host" of an absolute target (RFC 9112, 3.2.2), which names the server
+ * again; any other target as it is. */
+static const char *skip_authority(const char *uri)
+{
+    const char *host = strncasecmp(uri, "http://", 7) == 0    ? uri + 7
+                       : strncasecmp(uri, "https://", 8) == 0 ? uri + 8
+                                                              : NULL;
+    size_t len = host ? strcspn(host, "/?") : 0;
+    return len ? host + len : uri;
+}
+
 /* Splits the target "/path?query"; false: it is no path of this server. */
 static bool split_target(struct exchange *x, struct err *err)
 {
-    const char *uri = x->uri, *mark = strchr(uri, '?');
+    const char *uri = skip_authority(x->uri), *mark = strchr(uri, '?');
     struct slice path = {uri, mark ? (size_t)(mark - uri) : strlen(uri)};
+    if (uri != x->uri && path.len == 0)
+        path = SLICE("/");
     if (path.len == 0 || path.ptr[0] != '/')
         return err_set(err, ERR_INVALID, "the request's target is not a path");
     if (mark)

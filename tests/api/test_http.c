@@ -150,6 +150,32 @@ static void test_passes_requests(void **state)
     wait_for(&f->done, 4);
 }
 
+static int get_target(struct fixture *f, const char *target)
+{
+    buf_clear(&f->answer);
+    return client_get(f->port, target, &f->answer);
+}
+
+/* RFC 9112, 3.2.2: a server takes the absolute form too. */
+static void test_absolute_target(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(get_target(f, "http://x/a/b?q=1"), 200);
+    assert_body(f, "method 1 path /a/b query q=1 body 0 form 1");
+    assert_int_equal(get_target(f, "HTTPS://[::1]:80/a?q=http://y/z"), 200);
+    assert_body(f, "method 1 path /a query q=http://y/z body 0 form 1");
+    assert_int_equal(get_target(f, "http://x"), 200);
+    assert_body(f, "method 1 path / query  body 0 form 1");
+    assert_int_equal(get_target(f, "http://x?q=1/2"), 200);
+    assert_body(f, "method 1 path / query q=1/2 body 0 form 1");
+    assert_int_equal(get_target(f, "/http://x/"), 200);
+    assert_body(f, "method 1 path /http://x/ query  body 0 form 1");
+    assert_int_equal(get_target(f, "http:///a"), 400);
+    assert_int_equal(get_target(f, "http://?a"), 400);
+    assert_int_equal(get_target(f, "http:/a"), 400);
+    assert_int_equal(get_target(f, "ftp://x/a"), 400);
+}
+
 static void test_content_type(void **state)
 {
     struct fixture *f = *state;
@@ -451,6 +477,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_passes_requests),
+        T(test_absolute_target),
         T(test_content_type),
         T(test_keep_alive),
         T(test_framing),
