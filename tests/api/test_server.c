@@ -576,6 +576,14 @@ static void test_large_input(void **state)
     for (int i = 0; i < 15000; i++)
         buf_str(&text, "%20%20");
     assert_int_equal(client_get(f->port, buf_cstr(&text), &f->answer), 414);
+    /* A query that is longer than any is. */
+    buf_clear(&text);
+    buf_str(&text, "query=1");
+    for (size_t i = 0; i < PARSE_TEXT_MAX / 8; i++)
+        buf_str(&text, "++++++++");
+    assert_int_equal(client_post(f->port, "/api/v1/query", buf_cstr(&text), &f->answer), 400);
+    assert_has(
+        f, "\"errorType\":\"bad_data\",\"error\":\"invalid parameter \\\"query\\\": the query");
     /* More parameters than anybody sends. */
     buf_clear(&text);
     for (int i = 0; i < 20000; i++)

@@ -487,7 +487,7 @@ static void test_bounds(void **state)
     text = calloc(1, PARSE_TEXT_MAX + 2);
     memset(text, ' ', PARSE_TEXT_MAX + 1);
     assert_false(parse_query(slice_from(text), &f.arena, &f.ast, &f.err));
-    assert_int_equal(f.err.code, ERR_LIMIT);
+    assert_int_equal(f.err.code, ERR_INVALID);
     free(text);
     end(&f);
 
