@@ -105,25 +105,33 @@ static bool on_metric(void *ctx, const struct metric_def *def)
     return true;
 }
 
+/* False: the request has no more time, or nobody waits for it. */
+static bool may_go_on(const struct series_search *search)
+{
+    const struct request *request = search->request;
+    if (atomic_load(request->cancel))
+        return err_set(search->err, ERR_CANCELED, "the request was canceled");
+    if (clock_mono_ns() > request->start_ns + search->api->timeout_ms * 1000000)
+        return err_set(search->err, ERR_TIMEOUT, "the request timed out");
+    return true;
+}
+
 static bool on_series(void *ctx, struct labels labels, const struct metric_def *def)
 {
     struct series_search *search = ctx;
-    const struct request *request = search->request;
     (void)def;
-    if ((++search->visited & 1023) == 0) {
-        if (atomic_load(request->cancel))
-            return err_set(search->err, ERR_CANCELED, "the request was canceled");
-        if (clock_mono_ns() > request->start_ns + search->api->timeout_ms * 1000000)
-            return err_set(search->err, ERR_TIMEOUT, "the request timed out");
-    }
+    if ((++search->visited & 1023) == 0 && !may_go_on(search))
+        return false;
     return search->found(search->ctx, labels, search->err);
 }
 
+/* Asked before each walk of the store too: on_series hears only of what is found. */
 static bool each(
     struct series_search *search, const struct matcher *matchers, size_t n, int64_t from_ms)
 {
     static const struct scope everything;
-    return store_each_series(search->api->store, &everything, matchers, n, from_ms, search->end_ms,
+    return may_go_on(search) &&
+           store_each_series(search->api->store, &everything, matchers, n, from_ms, search->end_ms,
                on_series, search, search->err) &&
            search->err->code == ERR_OK;
 }
