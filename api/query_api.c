@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 #define POINTS_MAX 11000 /* steps of a range query, as in Prometheus */
+#define STATS_MAX  512
 
 /* ---- parameters ---- */
 
@@ -100,19 +101,25 @@ static void query_error(struct response *response, struct err *err)
     response_err(response, err);
 }
 
-static void write_answer(const struct request *request, const struct answer *answer, size_t limit,
-    int64_t took_ns, struct buf *out)
+/* Prometheus' fields, 0 for the parts of a query that are not timed apart; `series` is Larder's.
+ * execTotalTime has the time in the queue in it. */
+static void write_stats(
+    const struct query_stats *stats, int64_t queue_ns, int64_t took_ns, char out[STATS_MAX])
 {
-    char stats[256];
+    snprintf(out, STATS_MAX,
+        "{\"timings\":{\"evalTotalTime\":%.9f,\"resultSortTime\":0,\"queryPreparationTime\":0,"
+        "\"innerEvalTime\":0,\"execQueueTime\":%.9f,\"execTotalTime\":%.9f},"
+        "\"samples\":{\"totalQueryableSamples\":%llu,\"peakSamples\":0},\"series\":%llu}",
+        (double)took_ns / 1e9, (double)queue_ns / 1e9, (double)(queue_ns + took_ns) / 1e9,
+        (unsigned long long)stats->cells, (unsigned long long)stats->series);
+}
+
+static void write_answer(const struct request *request, const struct answer *answer, size_t limit,
+    const char *stats, struct buf *out)
+{
     const struct value *value = &answer->value;
     bool wanted = params_get(&request->params, "stats").len > 0;
     bool list = value->type == VALUE_VECTOR || value->type == VALUE_MATRIX;
-    if (wanted)
-        snprintf(stats, sizeof stats,
-            "{\"timings\":{\"execTotalTime\":%.9f},\"samples\":{\"totalQueryableSamples\":%llu},"
-            "\"series\":%llu}",
-            (double)took_ns / 1e9, (unsigned long long)answer->stats.cells,
-            (unsigned long long)answer->stats.series);
     json_out_begin(out);
     json_out_value(out, value, limit, wanted ? stats : NULL);
     json_out_end(out, &answer->notes, list && value->n > limit);
@@ -125,6 +132,7 @@ static void run(const struct api *api, struct request *request, struct response 
     struct engine_options options;
     struct query query = {.cancel = request->cancel};
     struct answer answer = {0};
+    char stats[STATS_MAX];
     size_t limit;
     if (!times_of(request, &query, &err) || !query_text(request, &query.text, &err) ||
         !params_limit(&request->params, "limit", &limit, &err) ||
@@ -137,8 +145,9 @@ static void run(const struct api *api, struct request *request, struct response 
     bool ok = engine_query(api->store, &options, &query, request->arena, &answer, &err);
     int64_t took_ns = clock_mono_ns() - start_ns;
     metrics_query(api->metrics, ok ? ERR_OK : err.code, took_ns, &answer.stats);
+    write_stats(&answer.stats, start_ns - request->start_ns, took_ns, stats);
     if (ok)
-        write_answer(request, &answer, limit, took_ns, &response->body);
+        write_answer(request, &answer, limit, stats, &response->body);
     else
         query_error(response, &err);
 }
