@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rfc3339.h"
 #include "base/slice.h"
+#include "cmd/terminal.h"
 
 struct table {
     bool csv, times;
@@ -148,13 +149,6 @@ static void pad(struct buf *out, size_t n)
         buf_char(out, ' ');
 }
 
-/* Control bytes in a label's value must not reach the terminal. */
-static void put_shown(struct buf *out, const char *text)
-{
-    for (; *text; text++)
-        buf_char(out, (unsigned char)*text < 32 || *text == 127 ? '?' : *text);
-}
-
 static const char *heading(const struct table *t, size_t column)
 {
     if (column < t->n_labels)
@@ -170,7 +164,7 @@ static void put_aligned(struct buf *out, const char *text, size_t wide, bool las
     size_t n = width(text);
     if (last)
         pad(out, wide > n ? wide - n : 0);
-    put_shown(out, text);
+    terminal_text(out, text);
     if (!last)
         pad(out, (wide > n ? wide - n : 0) + 2);
 }
@@ -231,7 +225,7 @@ static bool write_single(const json_t *result, bool csv, struct buf *out)
         put_csv(out, text);
         buf_str(out, "\r\n");
     } else {
-        put_shown(out, text);
+        terminal_text(out, text);
         buf_char(out, '\n');
     }
     return true;

@@ -1,14 +1,17 @@
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/params.h"
 #include "base/clock.h"
 #include "cmd/answer_table.h"
 #include "cmd/ask.h"
 #include "cmd/commands.h"
+#include "cmd/terminal.h"
 
 static const char help[] =
     "usage: larder query [OPTIONS] 'EXPR'\n"
@@ -181,12 +184,21 @@ static bool build_form(const struct arguments *a, struct buf *form, bool *range)
 
 /* ---- the answer ---- */
 
+static void print_told(const char *prefix, const char *text)
+{
+    struct buf line;
+    buf_init(&line, 0);
+    terminal_text(&line, text);
+    fprintf(stderr, "%s: %s\n", prefix, buf_cstr(&line));
+    buf_fini(&line);
+}
+
 static void print_notes(const json_t *answer, const char *key, const char *word)
 {
     const json_t *list = json_object_get(answer, key);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
-        fprintf(stderr, "%s: %s\n", word, text ? text : "?");
+        print_told(word, text ? text : "?");
     }
 }
 
@@ -200,18 +212,27 @@ static int print_error(const json_t *answer, long status)
             status);
         return EXIT_USAGE;
     }
-    fprintf(stderr, "larder query: %s\n", text);
+    print_told("larder query", text);
     bool wrong = strcmp(type, "bad_data") == 0 || strcmp(type, "execution") == 0;
     return wrong ? EXIT_FOUND : EXIT_USAGE;
 }
 
+/* Not through stdio, which would keep what could not be written. */
 static int write_all(const struct buf *out)
 {
-    bool ok =
-        fwrite(out->len ? out->ptr : "", 1, out->len, stdout) == out->len && fflush(stdout) == 0;
-    if (!ok)
-        fputs("larder query: cannot write the answer\n", stderr);
-    return ok ? EXIT_FINE : EXIT_USAGE;
+    for (size_t at = 0; at < out->len;) {
+        ssize_t n = write(STDOUT_FILENO, out->ptr + at, out->len - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EPIPE)
+            return EXIT_FINE; /* `| head` has seen enough */
+        if (n < 0) {
+            fprintf(stderr, "larder query: cannot write the answer: %s\n", strerror(errno));
+            return EXIT_USAGE;
+        }
+        at += (size_t)n;
+    }
+    return EXIT_FINE;
 }
 
 static int print_answer(const struct arguments *arguments, struct buf *body, long status)

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,8 @@ static void test_instant(void **state)
     assert_string_equal(f->err, "");
     assert_int_equal(RUN("'a\tb'"), EXIT_FINE);
     assert_string_equal(f->out, "a?b\n");
+    assert_int_equal(RUN("x{a=~\"\xe2\x80\xae)\"}"), EXIT_FOUND);
+    assert_non_null(strstr(f->err, "unexpected ): ?): `?)`\n"));
     assert_int_equal(
         RUN("label_replace(vector(40.25), \"market\", \"z\xc3\xbcrich\", \"\", \"\") or "
             "label_replace(vector(3), \"stage\", \"a\", \"\", \"\")"),
@@ -184,6 +187,40 @@ static void test_exit_codes(void **state)
     assert_non_null(strstr(f->err, "status 404"));
 }
 
+static int ask_one(struct fixture *f)
+{
+    char *argv[] = {(char[]){"query"}, (char[]){"--server"}, f->url, (char[]){"1"}, NULL};
+    optind = 0;
+    return cmd_query(4, argv);
+}
+
+/* The reader of a pipe may leave early; a full disk is another thing. */
+static void test_output_ends(void **state)
+{
+    struct fixture *f = *state;
+    int ends[2], full = open("/dev/full", O_WRONLY | O_CLOEXEC), saved = dup(1), saved_err = dup(2);
+    FILE *err = tmpfile();
+    assert_int_equal(pipe(ends), 0);
+    assert_true(full >= 0 && saved >= 0 && saved_err >= 0 && err);
+    signal(SIGPIPE, SIG_IGN); /* as main does */
+    fflush(NULL);
+    close(ends[0]);
+    dup2(fileno(err), 2);
+    dup2(ends[1], 1);
+    int piped = ask_one(f);
+    dup2(full, 1);
+    int refused = ask_one(f);
+    fflush(NULL);
+    dup2(saved, 1);
+    restore(2, saved_err, err, f->err, sizeof f->err);
+    close(saved);
+    close(ends[1]);
+    close(full);
+    assert_int_equal(piped, EXIT_FINE);
+    assert_int_equal(refused, EXIT_USAGE);
+    assert_string_equal(f->err, "larder query: cannot write the answer: No space left on device\n");
+}
+
 /* Answers that no server of ours gives: refused with a text, never half printed. */
 static void test_foreign_answers(void **state)
 {
@@ -217,13 +254,13 @@ static void test_histogram_cells(void **state)
     struct err err = {0};
     json_t *data =
         json_loads("{\"resultType\":\"vector\",\"result\":[{\"metric\":{\"__name__\":\"h\","
-                   "\"a\":\"\\u001b[31m\"},\"histogram\":[1,{\"count\":\"7\",\"sum\":"
+                   "\"a\":\"\\u001b[31m\\u009b\\u202e\"},\"histogram\":[1,{\"count\":\"7\",\"sum\":"
                    "\"25\"}]}]}",
             0, NULL);
     buf_init(&out, 0);
     assert_true(answer_table(data, false, &out, &err));
-    assert_string_equal(buf_cstr(&out), "__name__  a               VALUE\n"
-                                        "h         ?[31m  count=7 sum=25\n");
+    assert_string_equal(buf_cstr(&out), "__name__  a                 VALUE\n"
+                                        "h         ?[31m??  count=7 sum=25\n");
     buf_fini(&out);
     json_decref(data);
 }
@@ -237,6 +274,7 @@ int main(void)
         T(test_formats),
         T(test_notes),
         T(test_exit_codes),
+        T(test_output_ends),
         cmocka_unit_test(test_foreign_answers),
         cmocka_unit_test(test_histogram_cells),
     };
