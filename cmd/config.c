@@ -14,10 +14,26 @@
 #define STORE_DEFAULT_PATH     "data"
 #define HEAD_BYTES_MIN         (UINT64_C(16) << 20)
 
+#define QUERY_TIMEOUT_MAX_MS  INT64_C(86400000)
+#define QUERY_CONCURRENCY_MAX 1024
+#define QUERY_QUEUE_MAX       65536
+#define QUERY_SAMPLES_MAX     INT64_C(1000000000000)
+#define QUERY_SERIES_MAX      INT64_C(1000000000)
+#define QUERY_MEMORY_MIN      (UINT64_C(1) << 20)
+
+static const struct query_limits query_defaults = {
+    .timeout_ms = 120000,
+    .concurrency = 4,
+    .queue = 64,
+    .max_samples = 50000000,
+    .max_series = 500000,
+    .memory_bytes = UINT64_C(1) << 30,
+};
+
 _Static_assert(CONFIG_ERRORS_MAX == ERR_LIST_MAX, "the errors of a config are such a list");
 
 static const char *const root_keys[] = {
-    "kafka", "http", "store", "streams", "lifecycles", "rollups"};
+    "kafka", "http", "store", "query", "streams", "lifecycles", "rollups"};
 
 /* "ADDRESS:PORT" with an address of digits, an IPv6 one in brackets; or localhost. */
 static bool parse_listen(struct slice text, char *address, size_t size, int *port)
@@ -103,11 +119,42 @@ static void read_store(
         read_retention(settings, value);
 }
 
+static void read_query(
+    struct settings *settings, const struct yaml_node *node, struct query_limits *limits)
+{
+    static const char *const keys[] = {
+        "timeout", "concurrency", "queue", "max_samples", "max_series", "memory"};
+    const struct {
+        const char *key, *what;
+        int64_t max, *out;
+    } counts[] = {
+        {"concurrency", "'concurrency'", QUERY_CONCURRENCY_MAX, &limits->concurrency},
+        {"queue", "'queue'", QUERY_QUEUE_MAX, &limits->queue},
+        {"max_samples", "'max_samples'", QUERY_SAMPLES_MAX, &limits->max_samples},
+        {"max_series", "'max_series'", QUERY_SERIES_MAX, &limits->max_series},
+    };
+    const struct yaml_node *value;
+    if (!settings_mapping(settings, node, "'query'", keys, sizeof keys / sizeof *keys))
+        return;
+    if ((value = yaml_get(node, "timeout")) &&
+        settings_duration(settings, value, "'timeout'", &limits->timeout_ms) &&
+        (limits->timeout_ms < 1 || limits->timeout_ms > QUERY_TIMEOUT_MAX_MS))
+        settings_error(settings, value, "'timeout' must be from 1ms to 24h");
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if ((value = yaml_get(node, counts[i].key)))
+            settings_int(settings, value, counts[i].what, 1, counts[i].max, counts[i].out);
+    if ((value = yaml_get(node, "memory")) &&
+        settings_bytes(settings, value, "'memory'", &limits->memory_bytes) &&
+        limits->memory_bytes < QUERY_MEMORY_MIN)
+        settings_error(settings, value, "'memory' must be at least 1MiB");
+}
+
 static void read_root(
     struct settings *settings, const struct yaml_node *root, struct config *config)
 {
     const struct yaml_node *value;
-    if (!settings_mapping(settings, root, "the config", root_keys, 6))
+    if (!settings_mapping(
+            settings, root, "the config", root_keys, sizeof root_keys / sizeof *root_keys))
         return;
     const struct yaml_node *streams = yaml_get(root, "streams");
     if ((value = yaml_get(root, "kafka")))
@@ -118,6 +165,8 @@ static void read_root(
         read_http(settings, value, config);
     if ((value = yaml_get(root, "store")))
         read_store(settings, value, config);
+    if ((value = yaml_get(root, "query")))
+        read_query(settings, value, &config->query);
     if ((value = yaml_get(root, "lifecycles")))
         settings_unsupported(settings, value, "lifecycles");
     streams_config_read(settings, streams, yaml_get(root, "rollups"), &config->streams);
@@ -131,7 +180,8 @@ bool config_load(const char *path, const char *const *overrides, size_t n_overri
     struct err err;
     *out = (struct config){.http_address = LISTEN_DEFAULT_ADDRESS,
         .http_port = LISTEN_DEFAULT_PORT,
-        .store_path = STORE_DEFAULT_PATH};
+        .store_path = STORE_DEFAULT_PATH,
+        .query = query_defaults};
     arena_init(&out->arena, 0); /* the tree is bounded, and what is made from it is in proportion */
     struct settings settings = {&list, &out->arena};
     out->file = arena_slice(&out->arena, slice_from(path)).ptr;

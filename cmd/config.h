@@ -12,6 +12,15 @@
 #include "base/err.h"
 #include "ingest/ingest.h"
 
+/* What queries may take; never 0. */
+struct query_limits {
+    int64_t timeout_ms;
+    int64_t concurrency, queue; /* that run, and that wait */
+    int64_t max_samples;        /* points that one holds at once */
+    int64_t max_series;         /* of one selector */
+    uint64_t memory_bytes;      /* of one */
+};
+
 struct config {
     struct arena arena; /* holds all of it */
     const char *file;
@@ -21,6 +30,7 @@ struct config {
     int http_port;
     const char *store_path;
     uint64_t store_head_bytes;
+    struct query_limits query;
     struct streams streams;
 };
 

@@ -81,9 +81,16 @@ static void write_metrics(void *ctx, struct buf *out)
 static bool start_server(struct service *service, struct err *err)
 {
     const struct config *config = service->config;
+    const struct query_limits *query = &config->query;
     struct server_options server = {
         .address = config->http_address,
         .port = config->http_port,
+        .engine = {.max_samples = (uint64_t)query->max_samples,
+            .max_series = (uint64_t)query->max_series},
+        .workers = (int)query->concurrency,
+        .queue = (int)query->queue,
+        .timeout_ms = query->timeout_ms,
+        .query_bytes = query->memory_bytes,
         .pages = assets,
         .n_pages = assets_n,
         .metrics = write_metrics,

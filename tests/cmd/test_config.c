@@ -176,6 +176,45 @@ static void test_missing(void **state)
     check_text("", NULL, 0, NULL, 0);
 }
 
+static void test_query_limits(void **state)
+{
+    (void)state;
+    check_text("query:\n"
+               "  timeout: 0s\n"
+               "  concurrency: 0\n"
+               "  queue: many\n"
+               "  max_samples: -1\n"
+               "  max_series: 1000000001\n"
+               "  memory: 1023KiB\n"
+               "  max_serie: 5\n",
+        NULL, 0,
+        (struct want[]){
+            {2, 12, "'timeout' must be from 1ms to 24h"},
+            {3, 16, "'concurrency' must be a whole number from 1 to 1024, not '0'"},
+            {4, 10, "'queue' must be a whole number from 1 to 65536, not 'many'"},
+            {5, 16, "'max_samples' must be a whole number from 1 to 1000000000000, not '-1'"},
+            {6, 15, "'max_series' must be a whole number from 1 to 1000000000, not '1000000001'"},
+            {7, 11, "'memory' must be at least 1MiB"},
+            {8, 3, "unknown key 'max_serie', did you mean 'max_series'?"},
+        },
+        7);
+    check_text("query: {timeout: 25h, memory: 1GB}", NULL, 0,
+        (struct want[]){
+            {1, 18, "'timeout' must be from 1ms to 24h"},
+            {1, 31, "'memory' must be a size such as 512MiB or 2GiB, not '1GB'"},
+        },
+        2);
+    check_text("query: {timeout: soon}", NULL, 0,
+        (struct want[]){
+            {1, 18, "'timeout' must be a duration such as 5s, 30m, 24h or 1h30m, not 'soon'"}},
+        1);
+    check_text("query: [1]", NULL, 0,
+        (struct want[]){{1, 8, "'query' must be a mapping of keys and values, it is a list"}}, 1);
+    check_text("query: {timeout: 1ms, concurrency: 1024, queue: 65536, max_samples: 1000000000000, "
+               "max_series: 1000000000, memory: 1MiB}",
+        NULL, 0, NULL, 0);
+}
+
 /* The place of a mistake inside an expression of several lines. */
 static void test_places(void **state)
 {
@@ -230,6 +269,12 @@ static void test_defaults(void **state)
     assert_int_equal(config.http_port, 9595);
     assert_string_equal(config.store_path, "data");
     assert_int_equal(config.store_head_bytes, 0);
+    assert_int_equal(config.query.timeout_ms, 120000);
+    assert_int_equal(config.query.concurrency, 4);
+    assert_int_equal(config.query.queue, 64);
+    assert_int_equal(config.query.max_samples, 50000000);
+    assert_int_equal(config.query.max_series, 500000);
+    assert_int_equal(config.query.memory_bytes, UINT64_C(1) << 30);
     assert_int_equal(config.n_kafka, 2);
     assert_true(slice_is(config.kafka[0].name, "bootstrap.servers"));
     assert_true(slice_is(config.kafka[0].value, "a:1,b:2"));
@@ -316,14 +361,14 @@ static void test_shipped(void **state)
 static void test_overrides(void **state)
 {
     static const char *const good[] = {"kafka.brokers=h:1", "kafka.security.protocol=ssl",
-        "http.listen=[::1]:0", "store.path=/x=y", "store.head_memory=64MiB",
+        "http.listen=[::1]:0", "store.path=/x=y", "store.head_memory=64MiB", "query.max_series=9",
         "streams.orders.topics=[a, b]", "rollups.orders_total.every=1m"};
     static const char *const bad[] = {"kafka", "=x", "http.listen=here", "store.path.x=1",
         "streams.orders.topics=[a", "rollups.eta_error_seconds.value=market", "nothing=1"};
     struct config config;
     struct config_errors errors;
     (void)state;
-    config_load("larder.yml", good, 7, &config, &errors);
+    config_load("larder.yml", good, 8, &config, &errors);
     assert_errors(&errors, NULL, 0);
     assert_int_equal(config.n_kafka, 2);
     assert_true(slice_is(config.kafka[0].value, "h:1"));
@@ -332,6 +377,7 @@ static void test_overrides(void **state)
     assert_int_equal(config.http_port, 0);
     assert_string_equal(config.store_path, "/x=y");
     assert_int_equal(config.store_head_bytes, 64u << 20);
+    assert_int_equal(config.query.max_series, 9);
     assert_int_equal(config.streams.streams[0].n_topics, 2);
     assert_int_equal(rollup_named(&config, "orders_total")->def.every_ms, 60000);
     config_errors_free(&errors);
@@ -415,6 +461,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_mistake),
         cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_query_limits),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_shipped),
