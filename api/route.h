@@ -34,7 +34,7 @@ typedef void route_f(const struct api *api, struct request *request, struct resp
 struct route {
     const char *path; /* "*" stands for one part, without '/', that is not empty */
     unsigned methods; /* enum http_method, or-ed */
-    bool here;        /* answered in the server's thread, the only one: takes no lock that may be long */
+    bool here; /* answered in the server's thread, the only one: takes no lock that may be long */
     bool needs_store; /* 503 while there is none */
     route_f *handle;
 };

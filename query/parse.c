@@ -329,8 +329,8 @@ static bool begin(
     *out = (struct ast){0};
     *p = (struct parser){.arena = arena, .ast = out, .err = err};
     if (text.len > PARSE_TEXT_MAX)
-        return err_set(err, ERR_INVALID, "the query has %zu bytes, at most %u are allowed", text.len,
-            PARSE_TEXT_MAX);
+        return err_set(err, ERR_INVALID, "the query has %zu bytes, at most %u are allowed",
+            text.len, PARSE_TEXT_MAX);
     out->text = arena_slice(arena, text);
     if (!out->text.ptr)
         return parser_full(p);
