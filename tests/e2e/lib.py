@@ -1,11 +1,13 @@
 """What end-to-end tests share: a mock broker, a producer, a running larder, HTTP, and TAP output.
 
 Everything started here is a child that ends with the test: brokers and producers when their standard
-input closes, servers by their process id. Files live under TMPDIR, which the suite runner removes.
+input closes, servers by their process id. Temporary files lie in one folder that is removed at the end.
 """
+import atexit
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +24,9 @@ BUILD = os.path.join(ROOT, os.environ.get("LARDER_BUILD", "build"))
 SHARED = os.path.abspath(os.environ.get("LARDER_SHARED") or os.path.join(ROOT, "..", "shared"))
 DATA = os.path.join(ROOT, "tests", "data")
 LARDER = os.path.join(BUILD, "larder")
+
+tempfile.tempdir = tempfile.mkdtemp(prefix="larder-e2e-")
+atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
 def helper(name):
