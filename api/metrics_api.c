@@ -239,8 +239,6 @@ static void write_store(struct store *store, struct buf *out)
         {"larder_store_fsyncs_total", "counter", "Syncs of the write-ahead log.", s.fsyncs},
         {"larder_store_torn_frames", "gauge", "Unfinished frames cut off the log at the start.",
             s.torn_frames},
-        {"larder_store_quarantined", "gauge", "Segments set aside because a check failed.",
-            s.quarantined},
         {"larder_store_failed", "gauge", "1 when a sync failed: read only until restarted.",
             s.failed},
     };

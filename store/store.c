@@ -422,7 +422,7 @@ void store_stats(struct store *store, struct store_stats *out)
         .segments = store->n_segments,
         .wal_bytes = store->wal_written - store->wal_at_checkpoint,
         .commits = store->commits,
-        .fsyncs = store->commits,
+        .fsyncs = store->fsyncs,
         .cells = store->cells,
         .torn_frames = store->torn_frames,
         .failed = store->failed};

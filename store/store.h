@@ -110,7 +110,7 @@ bool store_maintain(struct store *store, int64_t passed_ms, struct err *err);
 
 struct store_stats {
     uint64_t lsn, series, metrics, head_cells, head_bytes, segments, segment_bytes, wal_bytes;
-    uint64_t commits, cells, fsyncs, torn_frames, quarantined;
+    uint64_t commits, cells, fsyncs, torn_frames;
     bool failed; /* a sync failed: read only until opened anew */
 };
 

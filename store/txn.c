@@ -288,8 +288,10 @@ bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
         store->commits++;
         store->wal_written += payload.len;
     }
-    if (store->path)
+    if (store->path) {
+        store->fsyncs = wal_syncs(store->wal);
         store->failed = store->failed || wal_failed(store->wal);
+    }
     store_unlock(store);
     if (lsn)
         *lsn = store->lsn;
