@@ -326,7 +326,8 @@ bool wal_forget(struct wal *wal, uint64_t lsn, struct err *err)
         if (!ok)
             break;
     }
-    memmove(wal->files, wal->files + removed, (wal->n_files - removed) * sizeof *wal->files);
+    if (removed)
+        memmove(wal->files, wal->files + removed, (wal->n_files - removed) * sizeof *wal->files);
     wal->n_files -= removed;
     return ok && (removed == 0 || dir_sync(wal->dir, err));
 }

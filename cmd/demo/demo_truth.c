@@ -262,7 +262,8 @@ bool demo_truth_complete(struct demo_truth *truth, int64_t complete_ms, struct e
     }
     truth->n -= done;
     truth->first += (int64_t)done;
-    memmove(truth->minutes, truth->minutes + done, truth->n * sizeof *truth->minutes);
+    if (truth->n)
+        memmove(truth->minutes, truth->minutes + done, truth->n * sizeof *truth->minutes);
     if (!truth->file)
         return true;
     write_state(truth);
