@@ -3,9 +3,12 @@
  * the cell carries its end. Two cells of one series and end merge by the rule of the kind:
  *
  *   counter, level   add                    amount: scaled integer, 128 bits so that no sum
- * overflows histogram        add bucket by bucket   counts: 64 bits, negative in inverse cells;
- * sum: 128 bits gauge            min, max, sum, count each its own; last: later event time, then
- * greater value sample           last commit wins       bits of a double, at a millisecond
+ *                                           overflows
+ *   histogram        add bucket by bucket   counts: 64 bits, negative in inverse cells; sum: 128
+ *                                           bits
+ *   gauge            min, max, sum, count   last: later event time, then greater value
+ *                    each its own
+ *   sample           last commit wins       bits of a double or a histogram, at a millisecond
  *
  * Canonical form: a counter, level or histogram cell that merges to zero does not exist. Readers
  * and segments never show one.

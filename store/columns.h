@@ -2,11 +2,18 @@
  * Columns: the cells of one series, in time order, one array per part of a cell. The head keeps
  * them growing, segments store them, cursors hand them out. Times are strictly increasing.
  *
- *   kind              arrays used
- *   counter, level    t, amount
- *   gauge             t, last, last_ms, min, max, count, sum
- *   histogram         t, sum, bucket_at (n + 1 entries: buckets of cell i are [at[i], at[i+1])),
- * bucket sample            t, bits, hist (NULL when there is no histogram among them)
+ *   counter, level   t, amount
+ *   gauge            t, last, last_ms, min, max, count, sum
+ *   histogram        t, sum, bucket, bucket_at (n + 1 entries: the buckets of cell i are
+ *                    [bucket_at[i], bucket_at[i + 1]))
+ *   sample           t, bits, hist (NULL when there is no histogram among them), start (NULL when
+ *                    no sample has a start timestamp)
+ *   sample, derived  t, count, first, first_ms, last, last_ms, min, max, sum, reset_sum, resets
+ *
+ * Derived cells are a coarser resolution of float samples: cell t stands for the samples in
+ * (t - resolution, t]. first, last, min, max and reset_sum are bits of doubles; sum is a Neumaier
+ * sum, its low word the bits of the sum, its high word those of the compensation. `first` is not
+ * NULL exactly then. Coarser cells of the other kinds are cells of the same kind.
  *
  * Unused arrays are NULL. The arrays belong to whoever made the struct (heap in the head, an arena
  * in a reader).
@@ -33,6 +40,8 @@ struct columns {
     struct hist_bucket *bucket;
     uint64_t *bits;           /* of doubles */
     const struct hist **hist; /* hist[i] not NULL: sample i is a histogram, bits[i] means nothing */
+    int64_t *start;           /* when the counter that sample i belongs to began, ms; 0: unknown */
+    int64_t *first, *first_ms, *reset_sum, *resets;
 };
 
 /* Arrays for n cells (and n_buckets buckets) from the arena, n set; false at its limit. Samples get

@@ -6,7 +6,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 
 /* Of each kind the stream that begins its 128-bit number. */
 enum { AMOUNT_LO = 0, GAUGE_SUM_LO = 5, HIST_KEYS = 0, HIST_COUNTS = 1, HIST_SUM_LO = 2 };

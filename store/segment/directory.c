@@ -8,7 +8,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 
 enum { PAGE_COLUMNS = 4, VECTOR_COLUMNS = 7, CHUNK_COLUMNS = 20 };
 enum { PAGE_GROUP = 4096, VECTOR_GROUP = 4096, CHUNK_GROUP = 1024 };

@@ -6,7 +6,7 @@
 #include "base/checksum.h"
 #include "base/ensure.h"
 #include "base/mem.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 #include "store/segment/dictionary.h"
 #include "store/segment/postings.h"
 

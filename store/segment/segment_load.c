@@ -13,7 +13,7 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 #include "store/segment/label_index.h"
 #include "store/segment/postings.h"
 

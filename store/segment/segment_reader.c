@@ -9,7 +9,7 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 #include "store/segment/postings.h"
 
 /* What an open segment may take: a base, and so many times the file's bytes. A label of a series is

@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 #include "store/segment/postings.h"
 #include "store/segment/segment_reader.h"
 

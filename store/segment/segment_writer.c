@@ -16,7 +16,7 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 #include "store/segment/data_writer.h"
 #include "store/segment/label_index.h"
 #include "store/segment/layout.h"

@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 #include "base/ensure.h"
 #include "base/mem.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 
 #define COLUMNS_MAX 64
 

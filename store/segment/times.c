@@ -8,7 +8,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment.h"
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 
 bool times_step(const int64_t *t, size_t n, int64_t *step)
 {

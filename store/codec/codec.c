@@ -1,4 +1,4 @@
-#include "store/segment/codec.h"
+#include "store/codec/codec.h"
 
 #include "base/ensure.h"
 

@@ -9,8 +9,8 @@
  * A stream delimits itself: given n, the decoder knows where it ends. 255 is no codec: it stands
  * where a stream is left out.
  */
-#ifndef STORE_SEGMENT_CODEC_H
-#define STORE_SEGMENT_CODEC_H
+#ifndef STORE_CODEC_CODEC_H
+#define STORE_CODEC_CODEC_H
 
 #include <stdbool.h>
 #include <stddef.h>
