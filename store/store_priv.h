@@ -1,6 +1,6 @@
 /*
- * Inside the store: shared by store.c (open, transactions), seal.c (segments, checkpoints) and
- * snapshot.c (reading). Nobody else includes it.
+ * Inside the store: shared by store.c (open, close), recover.c, txn.c and apply.c (commits), seal.c
+ * (segments), checkpoint.c and snapshot.c (reading). Nobody else includes it.
  *
  * Locks, in this order:
  *   seal    held by store_maintain; guards manifest
@@ -85,14 +85,13 @@ void store_unlock(struct store *store);
  * segments. */
 bool store_apply(
     struct store *store, const struct transaction *t, uint64_t lsn, bool replay, struct err *err);
+/* NULL: never committed. The lock is held. */
+struct source *store_source_find(struct store *store, struct slice name);
+struct stream_clock *store_clock_find(struct store *store, struct slice name);
+/* Brings a fresh struct up to what the folder holds. */
+bool store_recover(struct store *store, struct err *err);
 /* Makes a segment readable; lock held for writing. Unknown series and metrics enter the catalogue.
  */
 bool store_attach(struct store *store, struct segment *segment_take, struct err *err);
-
-/* The name of a checkpoint file: checkpoint-<lsn, 16 hex digits>. */
-#define CHECKPOINT_NAME_MAX 40
-void checkpoint_name(uint64_t lsn, char out[CHECKPOINT_NAME_MAX]);
-bool checkpoint_load(struct store *store, uint64_t lsn, struct err *err);
-bool checkpoint_write(struct store *store, struct err *err);
 
 #endif

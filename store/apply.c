@@ -1,0 +1,169 @@
+/*
+ * Applying: what a durable transaction changes in memory. A commit applies what it has just synced,
+ * recovery what it reads from a checkpoint or the log; the payload's ids are checked against the
+ * catalogue before anything is changed.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "store/store_priv.h"
+
+static bool bad(struct err *err, const char *what, uint64_t id)
+{
+    return err_set(err, ERR_CORRUPT, "transaction refers to %s %" PRIu64, what, id);
+}
+
+static bool check_cell(
+    const struct store *store, uint32_t series, enum kind kind, enum kind or_kind, struct err *err)
+{
+    const struct catalog *c = &store->catalog;
+    if (series >= c->n_series)
+        return bad(err, "unknown series", series);
+    enum kind k = c->metrics[c->series[series].metric]->kind;
+    return k == kind || k == or_kind || bad(err, "a cell of another kind than its series", series);
+}
+
+/* Everything in a payload that the catalogue has to know about, before anything is changed. */
+static bool check_transaction(
+    const struct store *store, const struct transaction *t, struct err *err)
+{
+    for (size_t i = 0; i < t->n_adds; i++)
+        if (!check_cell(store, t->adds[i].series, KIND_COUNTER, KIND_LEVEL, err))
+            return false;
+    for (size_t i = 0; i < t->n_gauges; i++)
+        if (!check_cell(store, t->gauges[i].series, KIND_GAUGE, KIND_GAUGE, err))
+            return false;
+    for (size_t i = 0; i < t->n_hists; i++)
+        if (!check_cell(store, t->hists[i].series, KIND_HISTOGRAM, KIND_HISTOGRAM, err))
+            return false;
+    for (size_t i = 0; i < t->n_samples; i++)
+        if (!check_cell(store, t->samples[i].series, KIND_SAMPLE, KIND_SAMPLE, err))
+            return false;
+    return true;
+}
+
+static bool apply_definitions(struct store *store, const struct transaction *t, struct err *err)
+{
+    struct catalog *c = &store->catalog;
+    if (t->n_metrics && t->first_metric != c->n_metrics)
+        return bad(err, "first new metric", t->first_metric);
+    for (size_t i = 0; i < t->n_metrics; i++) {
+        if (catalog_find_metric(c, t->metrics[i].name) != MAP_NONE)
+            return bad(err, "a metric that is known already, number", i);
+        catalog_add_metric(c, &t->metrics[i]);
+    }
+    for (size_t i = 0; i < t->n_updates; i++) {
+        uint32_t id = catalog_find_metric(c, t->updates[i].name);
+        if (id == MAP_NONE)
+            return bad(err, "an unknown metric, number", i);
+        catalog_update_metric(c, id, &t->updates[i]);
+    }
+    if (t->n_series && t->first_series != c->n_series)
+        return bad(err, "first new series", t->first_series);
+    for (size_t i = 0; i < t->n_series; i++) {
+        if (t->series[i].metric >= c->n_metrics)
+            return bad(err, "unknown metric", t->series[i].metric);
+        if (catalog_find_series(c, t->series[i].labels) != MAP_NONE)
+            return bad(err, "a series that is known already, number", i);
+        catalog_add_series(c, t->series[i].metric, t->series[i].labels);
+    }
+    return true;
+}
+
+/* Whether a replayed cell is in a segment already. */
+static bool in_segment(const struct store *store, bool replay, int64_t t, uint64_t lsn)
+{
+    if (!replay || store->manifest.n_sealed == 0)
+        return false;
+    return lsn <= manifest_sealed_lsn(&store->manifest, head_block_of(&store->head, t));
+}
+
+static void apply_cells(struct store *store, const struct transaction *t, uint64_t lsn, bool replay)
+{
+    struct head *head = &store->head;
+    const struct catalog *c = &store->catalog;
+    for (size_t i = 0; i < t->n_adds; i++) {
+        const struct add_cell *a = &t->adds[i];
+        if (!in_segment(store, replay, a->t, lsn))
+            head_add(
+                head, a->series, c->metrics[c->series[a->series].metric]->kind, a->t, a->amount);
+    }
+    for (size_t i = 0; i < t->n_gauges; i++) {
+        const struct gauge_entry *g = &t->gauges[i];
+        if (!in_segment(store, replay, g->t, lsn))
+            head_gauge(head, g->series, g->t, &g->cell);
+    }
+    for (size_t i = 0; i < t->n_hists; i++) {
+        const struct hist_entry *h = &t->hists[i];
+        if (!in_segment(store, replay, h->t, lsn))
+            head_histogram(head, h->series, h->t, h->sum, t->buckets + h->first, h->n);
+    }
+    for (size_t i = 0; i < t->n_samples; i++) {
+        const struct sample_entry *s = &t->samples[i];
+        if (!in_segment(store, replay, s->t, lsn))
+            head_sample(head, s->series, s->t, s->bits, s->hist);
+    }
+}
+
+struct source *store_source_find(struct store *store, struct slice name)
+{
+    for (size_t i = 0; i < store->n_sources; i++)
+        if (slice_eq(store->sources[i].name, name))
+            return &store->sources[i];
+    return NULL;
+}
+
+static void apply_source(struct store *store, const struct source_entry *e)
+{
+    struct source *s = store_source_find(store, e->name);
+    if (!s) {
+        GROW(store->sources, store->sources_cap, store->n_sources + 1);
+        s = &store->sources[store->n_sources++];
+        *s = (struct source){.name = arena_slice(&store->catalog.strings, e->name)};
+    }
+    s->next = e->next;
+    s->newest_ms = e->newest_ms;
+    s->state = xrealloc(s->state, e->state.len);
+    if (e->state.len)
+        memcpy(s->state, e->state.ptr, e->state.len);
+    s->state_len = e->state.len;
+}
+
+struct stream_clock *store_clock_find(struct store *store, struct slice name)
+{
+    for (size_t i = 0; i < store->n_clocks; i++)
+        if (slice_eq(store->clocks[i].name, name))
+            return &store->clocks[i];
+    return NULL;
+}
+
+static void apply_clock(struct store *store, const struct clock_entry *e)
+{
+    struct stream_clock *c = store_clock_find(store, e->name);
+    if (!c) {
+        GROW(store->clocks, store->clocks_cap, store->n_clocks + 1);
+        c = &store->clocks[store->n_clocks++];
+        *c = (struct stream_clock){
+            arena_slice(&store->catalog.strings, e->name), INT64_MIN, INT64_MIN};
+    }
+    if (e->frontier_ms > c->frontier_ms)
+        c->frontier_ms = e->frontier_ms;
+    if (e->watermark_ms > c->watermark_ms)
+        c->watermark_ms = e->watermark_ms;
+}
+
+bool store_apply(
+    struct store *store, const struct transaction *t, uint64_t lsn, bool replay, struct err *err)
+{
+    if (!apply_definitions(store, t, err) || !check_transaction(store, t, err))
+        return false;
+    apply_cells(store, t, lsn, replay);
+    for (size_t i = 0; i < t->n_sources; i++)
+        apply_source(store, &t->sources[i]);
+    for (size_t i = 0; i < t->n_clocks; i++)
+        apply_clock(store, &t->clocks[i]);
+    store->lsn = lsn;
+    store->cells += transaction_cells(t);
+    return true;
+}
