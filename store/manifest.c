@@ -16,7 +16,15 @@
 
 /* edit := op*. An op that is not known stops the start: it says something that must not be
  * overlooked. */
-enum op { OP_BLOCK_MS = 1, OP_ADD = 2, OP_DROP = 3, OP_SEALED = 4, OP_CHECKPOINT = 5 };
+enum op {
+    OP_BLOCK_MS = 1,
+    OP_ADD = 2,
+    OP_DROP = 3,
+    OP_SEALED = 4,
+    OP_CHECKPOINT = 5,
+    OP_ADD_DERIVED = 6,
+    OP_QUARANTINE = 7,
+};
 
 #define MANIFEST_MAGIC   "LMAN"
 #define MANIFEST_VERSION 1
@@ -24,9 +32,17 @@ enum op { OP_BLOCK_MS = 1, OP_ADD = 2, OP_DROP = 3, OP_SEALED = 4, OP_CHECKPOINT
 
 static void put_add(struct buf *out, const struct manifest_segment *s)
 {
-    buf_u8(out, OP_ADD);
+    buf_u8(out, s->derived ? OP_ADD_DERIVED : OP_ADD);
     buf_lstr(out, slice_from(s->name));
     buf_varint(out, s->lsn);
+    if (s->derived)
+        buf_le64(out, s->inputs);
+}
+
+static void put_name(struct buf *out, enum op op, const char *name)
+{
+    buf_u8(out, (uint8_t)op);
+    buf_lstr(out, slice_from(name));
 }
 
 static void put_sealed(struct buf *out, const struct manifest_sealed *s)
@@ -38,12 +54,12 @@ static void put_sealed(struct buf *out, const struct manifest_sealed *s)
 
 static void put_edit(struct buf *out, const struct manifest_edit *e)
 {
-    if (e->add)
-        put_add(out, e->add);
-    if (e->drop) {
-        buf_u8(out, OP_DROP);
-        buf_lstr(out, slice_from(e->drop));
-    }
+    for (size_t i = 0; i < e->n_drops; i++)
+        put_name(out, OP_DROP, e->drops[i]);
+    for (size_t i = 0; i < e->n_adds; i++)
+        put_add(out, &e->adds[i]);
+    if (e->quarantine)
+        put_name(out, OP_QUARANTINE, e->quarantine);
     if (e->seal)
         put_sealed(out, &e->sealed);
     if (e->checkpoint_lsn) {
@@ -58,6 +74,10 @@ static void put_state(struct buf *out, const struct manifest *m)
     buf_varint(out, (uint64_t)m->block_ms);
     for (size_t i = 0; i < m->n_segments; i++)
         put_add(out, &m->segments[i]);
+    for (size_t i = 0; i < m->n_quarantined; i++) {
+        put_add(out, &m->quarantined[i]);
+        put_name(out, OP_QUARANTINE, m->quarantined[i].name);
+    }
     for (size_t i = 0; i < m->n_sealed; i++)
         put_sealed(out, &m->sealed[i]);
     buf_u8(out, OP_CHECKPOINT);
@@ -66,21 +86,55 @@ static void put_state(struct buf *out, const struct manifest *m)
 
 /* ---- the state in memory ---- */
 
+/* Behind those with the same lsn. */
 static void state_add(struct manifest *m, const struct manifest_segment *s)
 {
+    size_t i = m->n_segments;
     GROW(m->segments, m->segments_cap, m->n_segments + 1);
-    m->segments[m->n_segments++] = *s;
+    for (; i > 0 && m->segments[i - 1].lsn > s->lsn; i--)
+        m->segments[i] = m->segments[i - 1];
+    m->segments[i] = *s;
+    m->n_segments++;
+}
+
+static bool take_out(
+    struct manifest_segment *all, size_t *n, struct slice name, struct manifest_segment *out)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (slice_is(name, all[i].name)) {
+            *out = all[i];
+            memmove(&all[i], &all[i + 1], (*n - i - 1) * sizeof *all);
+            (*n)--;
+            return true;
+        }
+    return false;
 }
 
 static bool state_drop(struct manifest *m, struct slice name)
 {
-    for (size_t i = 0; i < m->n_segments; i++)
-        if (slice_is(name, m->segments[i].name)) {
-            memmove(&m->segments[i], &m->segments[i + 1],
-                (m->n_segments - i - 1) * sizeof *m->segments);
-            m->n_segments--;
+    struct manifest_segment s;
+    return take_out(m->segments, &m->n_segments, name, &s) ||
+           take_out(m->quarantined, &m->n_quarantined, name, &s);
+}
+
+static bool state_quarantine(struct manifest *m, struct slice name)
+{
+    struct manifest_segment s;
+    if (!take_out(m->segments, &m->n_segments, name, &s))
+        return false;
+    GROW(m->quarantined, m->quarantined_cap, m->n_quarantined + 1);
+    m->quarantined[m->n_quarantined++] = s;
+    return true;
+}
+
+bool manifest_names(const struct manifest *manifest, const char *name)
+{
+    for (size_t i = 0; i < manifest->n_segments; i++)
+        if (strcmp(manifest->segments[i].name, name) == 0)
             return true;
-        }
+    for (size_t i = 0; i < manifest->n_quarantined; i++)
+        if (strcmp(manifest->quarantined[i].name, name) == 0)
+            return true;
     return false;
 }
 
@@ -118,21 +172,29 @@ uint64_t manifest_sealed_lsn(const struct manifest *manifest, int64_t block)
                                                                         : 0;
 }
 
+static bool read_add(struct manifest *m, struct reader *r, bool derived)
+{
+    struct manifest_segment s = {.derived = derived};
+    struct slice name = read_lstr(r);
+    s.lsn = read_varint(r);
+    if (derived)
+        s.inputs = read_le64(r);
+    if (r->failed || name.len == 0 || name.len >= sizeof s.name ||
+        memchr(name.ptr, '/', name.len))
+        return false;
+    memcpy(s.name, name.ptr, name.len);
+    state_add(m, &s);
+    return true;
+}
+
 static bool read_op(struct manifest *m, struct reader *r)
 {
     switch (read_u8(r)) {
     case OP_BLOCK_MS: m->block_ms = (int64_t)read_varint(r); return m->block_ms > 0;
-    case OP_ADD: {
-        struct manifest_segment s = {0};
-        struct slice name = read_lstr(r);
-        s.lsn = read_varint(r);
-        if (name.len == 0 || name.len >= sizeof s.name || memchr(name.ptr, '/', name.len))
-            return false;
-        memcpy(s.name, name.ptr, name.len);
-        state_add(m, &s);
-        return true;
-    }
+    case OP_ADD: return read_add(m, r, false);
+    case OP_ADD_DERIVED: return read_add(m, r, true);
     case OP_DROP: return state_drop(m, read_lstr(r));
+    case OP_QUARANTINE: return state_quarantine(m, read_lstr(r));
     case OP_SEALED: {
         struct manifest_sealed s;
         s.block = read_svarint(r);
@@ -281,6 +343,7 @@ void manifest_close(struct manifest *manifest)
     if (manifest->fd >= 0)
         close(manifest->fd);
     free(manifest->segments);
+    free(manifest->quarantined);
     free(manifest->sealed);
     *manifest = (struct manifest){.fd = -1};
 }
@@ -325,10 +388,12 @@ bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit,
     buf_fini(&payload);
     if (!ok)
         return false;
-    if (edit->add)
-        state_add(manifest, edit->add);
-    if (edit->drop)
-        state_drop(manifest, slice_from(edit->drop));
+    for (size_t i = 0; i < edit->n_drops; i++)
+        state_drop(manifest, slice_from(edit->drops[i]));
+    for (size_t i = 0; i < edit->n_adds; i++)
+        state_add(manifest, &edit->adds[i]);
+    if (edit->quarantine)
+        state_quarantine(manifest, slice_from(edit->quarantine));
     if (edit->seal)
         state_seal(manifest, edit->sealed);
     if (edit->checkpoint_lsn)

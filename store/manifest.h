@@ -20,9 +20,14 @@
 
 #define MANIFEST_BYTES_MAX (4u << 20)
 
+/* A segment that counts. Raw segments hold cells as they were committed; derived ones hold coarser
+ * cells, made from the raw segments of the same time whose lsn is at most theirs: `inputs` is the
+ * digest of their names (store/resolution.h), by which a reader knows whether it still holds. */
 struct manifest_segment {
     char name[SEGMENT_NAME_MAX];
     uint64_t lsn; /* the last transaction whose cells may be in it */
+    bool derived;
+    uint64_t inputs;
 };
 
 /* Cells of the block that came with a transaction up to lsn are in segments. */
@@ -33,8 +38,10 @@ struct manifest_sealed {
 
 struct manifest {
     char dir[1024];
-    struct manifest_segment *segments; /* in order of their commits */
+    struct manifest_segment *segments; /* by lsn, so in order of their commits where they overlap */
     size_t n_segments, segments_cap;
+    struct manifest_segment *quarantined; /* damaged: set aside, the files are kept */
+    size_t n_quarantined, quarantined_cap;
     struct manifest_sealed *sealed; /* by block */
     size_t n_sealed, sealed_cap;
     uint64_t checkpoint_lsn; /* 0: none */
@@ -44,10 +51,13 @@ struct manifest {
     int fd;
 };
 
-/* One atomic change. Fields that are zero change nothing. */
+/* One atomic change: segments go and come in one step. Fields that are zero change nothing. */
 struct manifest_edit {
-    const struct manifest_segment *add;
-    const char *drop; /* name of a segment */
+    const char *const *drops; /* names of segments, quarantined ones too; go before the adds come */
+    size_t n_drops;
+    const struct manifest_segment *adds;
+    size_t n_adds;
+    const char *quarantine; /* name of a segment that is set aside */
     bool seal;
     struct manifest_sealed sealed;
     uint64_t checkpoint_lsn;
@@ -66,6 +76,8 @@ void manifest_close(struct manifest *manifest);
 /* Durable when it returns true. After a failed sync every edit fails until the store is opened
  * anew. */
 bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit, struct err *err);
+/* Whether there is a segment of that name, quarantined ones too. */
+bool manifest_names(const struct manifest *manifest, const char *name);
 /* 0: the block was never sealed. */
 uint64_t manifest_sealed_lsn(const struct manifest *manifest, int64_t block);
 

@@ -41,9 +41,8 @@ static bool sweep_segment(void *ctx, const char *name, struct err *err)
 {
     struct store *store = ctx;
     char dir[PATH_BYTES], path[PATH_BYTES];
-    for (size_t i = 0; i < store->manifest.n_segments; i++)
-        if (strcmp(store->manifest.segments[i].name, name) == 0)
-            return true;
+    if (manifest_names(&store->manifest, name))
+        return true;
     return path_join(dir, store->path, "seg", err) && path_join(path, dir, name, err) &&
            file_remove(path, err);
 }

@@ -190,7 +190,7 @@ static bool seal_block(struct store *store, int64_t block, struct err *err)
     struct manifest_segment add = {.lsn = lsn};
     snprintf(add.name, sizeof add.name, "%s", info.name);
     struct manifest_edit edit = {
-        .add = segment ? &add : NULL, .seal = true, .sealed = {block, lsn}};
+        .adds = &add, .n_adds = segment ? 1 : 0, .seal = true, .sealed = {block, lsn}};
     if (!manifest_apply(&store->manifest, &edit, err)) {
         if (segment)
             segment_put(&segment);

@@ -1,0 +1,119 @@
+/* The manifest: edits are all or nothing, and an open finds what they left. */
+#include "store/manifest.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+
+struct fixture {
+    char dir[64];
+    struct manifest manifest;
+};
+
+static void reopen(struct fixture *f)
+{
+    struct err err = {0};
+    manifest_close(&f->manifest);
+    if (!manifest_open(f->dir, 7200000, &f->manifest, &err) || !manifest_begin(&f->manifest, &err))
+        fail_msg("%s", err.text);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    snprintf(f->dir, sizeof f->dir, "/tmp/larder-manifest-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    f->manifest.fd = -1;
+    reopen(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char cmd[128];
+    manifest_close(&f->manifest);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
+    assert_int_equal(system(cmd), 0);
+    free(f);
+    return 0;
+}
+
+static void apply(struct fixture *f, const struct manifest_edit *edit)
+{
+    struct err err = {0};
+    if (!manifest_apply(&f->manifest, edit, &err))
+        fail_msg("%s", err.text);
+}
+
+/* The names that count, with a space behind each, then those in quarantine. */
+static const char *names(const struct fixture *f)
+{
+    static char out[512];
+    out[0] = 0;
+    for (size_t i = 0; i < f->manifest.n_segments; i++)
+        snprintf(out + strlen(out), sizeof out - strlen(out), "%s ", f->manifest.segments[i].name);
+    strcat(out, "|");
+    for (size_t i = 0; i < f->manifest.n_quarantined; i++)
+        snprintf(
+            out + strlen(out), sizeof out - strlen(out), " %s", f->manifest.quarantined[i].name);
+    return out;
+}
+
+static void test_segments_replace_others_in_one_step(void **state)
+{
+    struct fixture *f = *state;
+    struct manifest_segment adds[3] = {
+        {.name = "a", .lsn = 10}, {.name = "b", .lsn = 20}, {.name = "late", .lsn = 30}};
+    apply(f, &(struct manifest_edit){.adds = adds, .n_adds = 3});
+    assert_string_equal(names(f), "a b late |");
+    struct manifest_segment out[2] = {{.name = "day", .lsn = 20},
+        {.name = "1m", .lsn = 20, .derived = true, .inputs = UINT64_C(0x8000000000000001)}};
+    const char *drops[2] = {"a", "b"};
+    apply(f, &(struct manifest_edit){.drops = drops, .n_drops = 2, .adds = out, .n_adds = 2});
+    for (int round = 0; round < 2; round++) {
+        /* The output takes the place of its inputs: what came later stays later. */
+        assert_string_equal(names(f), "day 1m late |");
+        assert_true(f->manifest.segments[1].derived);
+        assert_true(f->manifest.segments[1].inputs == UINT64_C(0x8000000000000001));
+        assert_int_equal(f->manifest.segments[2].lsn, 30);
+        assert_false(f->manifest.segments[2].derived);
+        reopen(f);
+    }
+}
+
+static void test_quarantine_keeps_the_name(void **state)
+{
+    struct fixture *f = *state;
+    struct manifest_segment adds[2] = {{.name = "a", .lsn = 10}, {.name = "b", .lsn = 20}};
+    apply(f, &(struct manifest_edit){.adds = adds, .n_adds = 2});
+    apply(f, &(struct manifest_edit){.quarantine = "a"});
+    for (int round = 0; round < 3; round++) {
+        assert_string_equal(names(f), "b | a");
+        assert_true(manifest_names(&f->manifest, "a"));
+        assert_int_equal(f->manifest.quarantined[0].lsn, 10);
+        reopen(f);
+    }
+    const char *drop = "a";
+    apply(f, &(struct manifest_edit){.drops = &drop, .n_drops = 1});
+    reopen(f);
+    assert_string_equal(names(f), "b |");
+    assert_false(manifest_names(&f->manifest, "a"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_segments_replace_others_in_one_step, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quarantine_keeps_the_name, setup, teardown),
+    };
+    log_set_level(LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
