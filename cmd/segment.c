@@ -163,38 +163,52 @@ static void add_cell(
 
 /* ---- dump ---- */
 
-static bool dump_chunk(const struct segment *segment, uint32_t ordinal, size_t chunk,
-    struct arena *arena, struct buf *line, struct err *err)
+static bool dump_chunk(const struct segment *segment, const struct segment_chunk *chunk,
+    const struct metric_def *def, struct buf *line, struct err *err)
 {
     struct columns c;
-    const struct metric_def *def = segment_metric(segment, ordinal);
-    arena_reset(arena);
-    if (!segment_read(segment, ordinal, chunk, arena, &c, err))
-        return false;
-    buf_clear(line);
-    add_series(line, def, segment_labels(segment, ordinal));
+    struct arena arena;
     size_t head = line->len;
-    for (size_t i = 0; i < c.n; i++) {
+    arena_init(&arena, 0);
+    bool ok = segment_read(segment, chunk, &arena, &c, err);
+    for (size_t i = 0; ok && i < c.n; i++) {
         line->len = head;
         add_cell(line, def, &c, i);
         fwrite(line->ptr, 1, line->len, stdout);
     }
-    return true;
+    line->len = head;
+    arena_fini(&arena);
+    return ok;
+}
+
+static bool dump_series(const struct segment *segment, uint32_t ordinal, struct err *err)
+{
+    const struct metric_def *def = NULL;
+    const struct segment_chunk *chunks = NULL;
+    struct labels labels;
+    struct arena arena;
+    struct buf line;
+    size_t n = 0;
+    arena_init(&arena, 0);
+    buf_init(&line, 0);
+    bool ok = segment_metric(segment, ordinal, &def, err) &&
+              segment_labels(segment, ordinal, &arena, &labels, err) &&
+              segment_chunks(segment, ordinal, INT64_MIN, INT64_MAX, &arena, &chunks, &n, err);
+    if (ok)
+        add_series(&line, def, labels);
+    for (size_t k = 0; ok && !ferror(stdout) && k < n; k++)
+        ok = dump_chunk(segment, &chunks[k], def, &line, err);
+    arena_fini(&arena);
+    buf_fini(&line);
+    return ok;
 }
 
 static int dump(const struct segment *segment)
 {
     struct err err = {0};
-    struct arena arena;
-    struct buf line;
     bool ok = true;
-    arena_init(&arena, 0);
-    buf_init(&line, 0);
-    for (uint32_t i = 0; ok && i < segment_info(segment)->series; i++)
-        for (size_t k = 0; ok && !ferror(stdout) && k < segment_chunks(segment, i); k++)
-            ok = dump_chunk(segment, i, k, &arena, &line, &err);
-    arena_fini(&arena);
-    buf_fini(&line);
+    for (uint32_t i = 0; ok && !ferror(stdout) && i < segment_info(segment)->series; i++)
+        ok = dump_series(segment, i, &err);
     return finish_output(ok ? EXIT_FINE : report(&err));
 }
 
@@ -205,50 +219,61 @@ struct metric_stat {
     uint64_t series, chunks, cells, bytes;
 };
 
+/* What stat prints, gathered before anything is printed, for gathering may fail. */
+struct stat {
+    const struct segment_info *info;
+    struct metric_stat *metrics;
+    size_t n_metrics, metrics_cap;
+    const struct segment_source *sources;
+    size_t n_sources;
+    uint64_t data_bytes, raw_bytes;
+};
+
 /* Series are sorted by metric, so each metric is one run of ordinals. */
-static struct metric_stat *metric_stats(const struct segment *segment, size_t *n)
+static bool add_to_stat(
+    struct stat *stat, const struct segment *segment, uint32_t ordinal, struct err *err)
 {
-    struct metric_stat *stats = NULL;
-    size_t cap = 0;
-    *n = 0;
-    for (uint32_t i = 0; i < segment_info(segment)->series; i++) {
-        const struct metric_def *def = segment_metric(segment, i);
-        if (*n == 0 || stats[*n - 1].def != def) {
-            GROW(stats, cap, *n + 1);
-            stats[(*n)++] = (struct metric_stat){.def = def};
-        }
-        struct metric_stat *stat = &stats[*n - 1];
-        stat->series++;
-        for (size_t k = 0; k < segment_chunks(segment, i); k++) {
-            struct chunk_info chunk;
-            segment_chunk(segment, i, k, &chunk);
-            stat->chunks++;
-            stat->cells += chunk.n;
-            stat->bytes += chunk.bytes;
-        }
+    const struct metric_def *def = NULL;
+    const struct segment_chunk *chunks = NULL;
+    struct arena arena;
+    size_t n = 0;
+    arena_init(&arena, 0);
+    bool ok = segment_metric(segment, ordinal, &def, err) &&
+              segment_chunks(segment, ordinal, INT64_MIN, INT64_MAX, &arena, &chunks, &n, err);
+    if (ok && (stat->n_metrics == 0 || stat->metrics[stat->n_metrics - 1].def != def)) {
+        GROW(stat->metrics, stat->metrics_cap, stat->n_metrics + 1);
+        stat->metrics[stat->n_metrics++] = (struct metric_stat){.def = def};
     }
-    return stats;
+    struct metric_stat *metric = ok ? &stat->metrics[stat->n_metrics - 1] : NULL;
+    for (size_t k = 0; ok && k < n; k++) {
+        metric->chunks++;
+        metric->cells += chunks[k].n;
+        metric->bytes += chunks[k].bytes;
+    }
+    if (ok)
+        metric->series++;
+    arena_fini(&arena);
+    return ok;
 }
 
-static void page_bytes(const struct segment *segment, uint64_t *stored, uint64_t *raw)
+static bool make_stat(struct stat *stat, const struct segment *segment, struct err *err)
 {
-    *stored = *raw = 0;
+    *stat = (struct stat){.info = segment_info(segment)};
     for (uint32_t i = 0; i < segment_pages(segment); i++) {
         struct segment_page page;
         segment_page(segment, i, &page);
-        *stored += page.bytes;
-        *raw += page.raw_bytes;
+        stat->data_bytes += page.bytes;
+        stat->raw_bytes += page.raw_bytes;
     }
+    for (uint32_t i = 0; i < stat->info->series; i++)
+        if (!add_to_stat(stat, segment, i, err))
+            return false;
+    return segment_sources(segment, &stat->sources, &stat->n_sources, err);
 }
 
-static void print_stat(const struct segment *segment)
+static void print_stat(const struct segment *segment, const struct stat *stat)
 {
-    const struct segment_info *info = segment_info(segment);
-    uint64_t stored, raw;
-    size_t n_metrics, n_sources;
-    struct metric_stat *metrics = metric_stats(segment, &n_metrics);
-    const struct segment_source *sources = segment_sources(segment, &n_sources);
-    page_bytes(segment, &stored, &raw);
+    const struct segment_info *info = stat->info;
     printf("name        %s\n", info->name);
     printf("block       (%" PRId64 ", %" PRId64 "]\n", info->t0, info->t1);
     printf("cells from  %" PRId64 " to %" PRId64 "\n", info->min_t, info->max_t);
@@ -257,23 +282,24 @@ static void print_stat(const struct segment *segment)
     printf("bytes       %" PRIu64 ", %.3f per cell\n", info->bytes,
         (double)info->bytes / (double)info->cells);
     printf("data        %zu pages, %" PRIu64 " bytes, %" PRIu64 " unpacked\n",
-        segment_pages(segment), stored, raw);
+        segment_pages(segment), stat->data_bytes, stat->raw_bytes);
     printf("series      %" PRIu64 "\nchunks      %" PRIu64 "\ncells       %" PRIu64 "\n\n",
         info->series, info->chunks, info->cells);
     printf("%-10s %6s %10s %10s %12s  metric\n", "kind", "digits", "series", "cells", "unpacked");
-    for (size_t i = 0; i < n_metrics; i++)
+    for (size_t i = 0; i < stat->n_metrics; i++) {
+        const struct metric_stat *m = &stat->metrics[i];
         printf("%-10s %6d %10" PRIu64 " %10" PRIu64 " %12" PRIu64 "  %.*s\n",
-            kind_name(metrics[i].def->kind), metrics[i].def->digits, metrics[i].series,
-            metrics[i].cells, metrics[i].bytes, SLICE_FMT(metrics[i].def->name));
+            kind_name(m->def->kind), m->def->digits, m->series, m->cells, m->bytes,
+            SLICE_FMT(m->def->name));
+    }
     printf("\n%10s  label\n", "values");
     for (size_t i = 0; i < segment_label_names(segment); i++)
         printf("%10zu  %.*s\n", segment_label_values(segment, i),
             SLICE_FMT(segment_label_name(segment, i)));
-    if (n_sources)
+    if (stat->n_sources)
         printf("\n%10s  source\n", "next");
-    for (size_t i = 0; i < n_sources; i++)
-        printf("%10" PRId64 "  %.*s\n", sources[i].next, SLICE_FMT(sources[i].name));
-    free(metrics);
+    for (size_t i = 0; i < stat->n_sources; i++)
+        printf("%10" PRId64 "  %.*s\n", stat->sources[i].next, SLICE_FMT(stat->sources[i].name));
 }
 
 static json_t *json_text(struct slice s)
@@ -286,33 +312,28 @@ static json_t *json_count(uint64_t v)
     return json_integer((json_int_t)v);
 }
 
-static json_t *json_metrics(const struct segment *segment)
+static json_t *json_metrics(const struct stat *stat)
 {
-    size_t n;
     json_t *out = json_array();
-    struct metric_stat *metrics = metric_stats(segment, &n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < stat->n_metrics; i++) {
+        const struct metric_stat *metric = &stat->metrics[i];
         json_t *m = json_object();
-        json_object_set_new(m, "metric", json_text(metrics[i].def->name));
-        json_object_set_new(m, "kind", json_string(kind_name(metrics[i].def->kind)));
-        json_object_set_new(m, "digits", json_integer(metrics[i].def->digits));
-        json_object_set_new(m, "every_ms", json_integer(metrics[i].def->every_ms));
-        json_object_set_new(m, "series", json_count(metrics[i].series));
-        json_object_set_new(m, "chunks", json_count(metrics[i].chunks));
-        json_object_set_new(m, "cells", json_count(metrics[i].cells));
-        json_object_set_new(m, "unpacked_bytes", json_count(metrics[i].bytes));
+        json_object_set_new(m, "metric", json_text(metric->def->name));
+        json_object_set_new(m, "kind", json_string(kind_name(metric->def->kind)));
+        json_object_set_new(m, "digits", json_integer(metric->def->digits));
+        json_object_set_new(m, "every_ms", json_integer(metric->def->every_ms));
+        json_object_set_new(m, "series", json_count(metric->series));
+        json_object_set_new(m, "chunks", json_count(metric->chunks));
+        json_object_set_new(m, "cells", json_count(metric->cells));
+        json_object_set_new(m, "unpacked_bytes", json_count(metric->bytes));
         json_array_append_new(out, m);
     }
-    free(metrics);
     return out;
 }
 
-static void print_stat_json(const struct segment *segment)
+static void print_stat_json(const struct segment *segment, const struct stat *stat)
 {
-    const struct segment_info *info = segment_info(segment);
-    uint64_t stored, raw;
-    size_t n;
-    page_bytes(segment, &stored, &raw);
+    const struct segment_info *info = stat->info;
     json_t *out = json_object();
     json_object_set_new(out, "name", json_string(info->name));
     json_object_set_new(out, "t0", json_integer(info->t0));
@@ -322,12 +343,12 @@ static void print_stat_json(const struct segment *segment)
     json_object_set_new(out, "resolution_ms", json_integer(info->resolution_ms));
     json_object_set_new(out, "bytes", json_count(info->bytes));
     json_object_set_new(out, "pages", json_count(segment_pages(segment)));
-    json_object_set_new(out, "data_bytes", json_count(stored));
-    json_object_set_new(out, "unpacked_bytes", json_count(raw));
+    json_object_set_new(out, "data_bytes", json_count(stat->data_bytes));
+    json_object_set_new(out, "unpacked_bytes", json_count(stat->raw_bytes));
     json_object_set_new(out, "series", json_count(info->series));
     json_object_set_new(out, "chunks", json_count(info->chunks));
     json_object_set_new(out, "cells", json_count(info->cells));
-    json_object_set_new(out, "metrics", json_metrics(segment));
+    json_object_set_new(out, "metrics", json_metrics(stat));
     json_t *labels = json_object(), *next = json_object();
     for (size_t i = 0; i < segment_label_names(segment); i++) {
         struct slice name = segment_label_name(segment, i);
@@ -335,14 +356,28 @@ static void print_stat_json(const struct segment *segment)
             labels, name.ptr, name.len, json_count(segment_label_values(segment, i)));
     }
     json_object_set_new(out, "labels", labels);
-    const struct segment_source *sources = segment_sources(segment, &n);
-    for (size_t i = 0; i < n; i++)
-        json_object_setn_new_nocheck(
-            next, sources[i].name.ptr, sources[i].name.len, json_integer(sources[i].next));
+    for (size_t i = 0; i < stat->n_sources; i++)
+        json_object_setn_new_nocheck(next, stat->sources[i].name.ptr, stat->sources[i].name.len,
+            json_integer(stat->sources[i].next));
     json_object_set_new(out, "sources", next);
     json_dumpf(out, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(out);
+}
+
+static int stat_segment(const struct segment *segment, bool json)
+{
+    struct stat stat;
+    struct err err = {0};
+    int code = EXIT_FINE;
+    if (!make_stat(&stat, segment, &err)) {
+        code = report(&err);
+    } else {
+        (json ? print_stat_json : print_stat)(segment, &stat);
+        code = finish_output(EXIT_FINE);
+    }
+    free(stat.metrics);
+    return code;
 }
 
 /* ---- verify ---- */
@@ -392,13 +427,7 @@ int cmd_segment(int argc, char **argv)
     struct err err = {0};
     if (!segment_open(argv[first], &segment, &err))
         return report(&err);
-    int code = EXIT_FINE;
-    if (!is_stat) {
-        code = dump(segment);
-    } else {
-        (json ? print_stat_json : print_stat)(segment);
-        code = finish_output(EXIT_FINE);
-    }
+    int code = is_stat ? stat_segment(segment, json) : dump(segment);
     segment_put(&segment);
     return code;
 }

@@ -29,12 +29,16 @@ static int by_series(const void *a, const void *b)
     return (x->series > y->series) - (x->series < y->series);
 }
 
-static bool series_of(
-    struct store *store, struct segment *segment, uint32_t ordinal, uint32_t *out, struct err *err)
+static bool series_of(struct store *store, struct segment *segment, uint32_t ordinal,
+    struct arena *scratch, uint32_t *out, struct err *err)
 {
     struct catalog *c = &store->catalog;
-    struct labels labels = segment_labels(segment, ordinal);
-    const struct metric_def *def = segment_metric(segment, ordinal);
+    struct labels labels;
+    const struct metric_def *def;
+    arena_reset(scratch);
+    if (!segment_labels(segment, ordinal, scratch, &labels, err) ||
+        !segment_metric(segment, ordinal, &def, err))
+        return false;
     *out = catalog_find_series(c, labels);
     if (*out == MAP_NONE) {
         uint32_t metric = catalog_find_metric(c, def->name);
@@ -53,14 +57,19 @@ bool store_attach(struct store *store, struct segment *segment_take, struct err 
 {
     struct attached a = {.segment = segment_take};
     size_t n = segment_info(segment_take)->series;
+    struct arena scratch;
+    bool ok = true;
+    arena_init(&scratch, 0);
     a.series = xcalloc(n, sizeof *a.series);
-    for (; a.n < n; a.n++) {
+    for (; ok && a.n < n; a.n++) {
         a.series[a.n].ordinal = (uint32_t)a.n;
-        if (!series_of(store, segment_take, (uint32_t)a.n, &a.series[a.n].series, err)) {
-            free(a.series);
-            segment_put(&segment_take);
-            return false;
-        }
+        ok = series_of(store, segment_take, (uint32_t)a.n, &scratch, &a.series[a.n].series, err);
+    }
+    arena_fini(&scratch);
+    if (!ok) {
+        free(a.series);
+        segment_put(&segment_take);
+        return false;
     }
     if (n)
         qsort(a.series, n, sizeof *a.series, by_series);

@@ -80,36 +80,55 @@ struct segment *segment_get(struct segment *segment);
 void segment_put(struct segment **segment);
 const struct segment_info *segment_info(const struct segment *segment);
 
-/* By ordinal. Labels include __name__ and are borrowed. */
-struct labels segment_labels(const struct segment *segment, uint32_t ordinal);
-const struct metric_def *segment_metric(const struct segment *segment, uint32_t ordinal);
+/* What is known of the metric of a series; lives as long as the segment. */
+bool segment_metric(const struct segment *segment, uint32_t ordinal, const struct metric_def **out,
+    struct err *err);
+/* The labels of a series, __name__ among them, in the arena. ERR_LIMIT: the arena is full. */
+bool segment_labels(const struct segment *segment, uint32_t ordinal, struct arena *arena,
+    struct labels *out, struct err *err);
 
-/* Chunks of a series, in time order, at most CHUNK_CELLS_MAX cells each. */
-#define CHUNK_CELLS_MAX 1024
-enum {                   /* chunk_info.has: which aggregates there are; the others are 0 */
+/* A piece of a series: at most CHUNK_CELLS_MAX cells. It says all that is needed to fetch and
+ * decode it without looking anything up; the fields behind `bytes` are the segment's own. */
+#define CHUNK_CELLS_MAX   1024
+#define CHUNK_STREAMS_MAX 8
+#define CHUNK_PAGES_MAX   64
+struct segment_chunk {
+    int64_t min_t, max_t;
+    uint32_t n;     /* cells */
+    uint32_t bytes; /* of its cells, unpacked */
+    uint32_t ordinal, row;
+    uint32_t page, offset;
+    uint8_t codecs[CHUNK_STREAMS_MAX];
+    struct segment_times {
+        int64_t first, step; /* step 0: one time only, or no constant step */
+        uint32_t n, start;   /* the chunk's times are [start, ...) of n */
+        uint32_t page, offset, bytes;
+        uint8_t codec;
+    } times;
+};
+/* The chunks of a series that overlap (from, to], in time order, in an array from the arena. */
+bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t from, int64_t to,
+    struct arena *arena, const struct segment_chunk **out, size_t *n, struct err *err);
+/* Decodes one chunk into arrays from the arena. ERR_CORRUPT names file, page and place. */
+bool segment_read(const struct segment *segment, const struct segment_chunk *chunk,
+    struct arena *arena, struct columns *out, struct err *err);
+
+/* Aggregates of a chunk, so that one that lies inside a range need not be read: in the kind's own
+ * integers (samples: bits of doubles), see store/segment/aggregate.h. */
+enum {                   /* has: which there are; the others are 0 */
     SEGMENT_HAS_SUM = 1, /* and count */
     SEGMENT_HAS_MIN_MAX = 2,
     SEGMENT_HAS_FIRST_LAST = 4,
     SEGMENT_HAS_RESETS = 8, /* reset_sum, resets: of samples */
 };
-struct chunk_info {
-    int64_t min_t, max_t;
-    uint32_t n;
-    uint64_t bytes; /* of its cells, unpacked */
-    /* Aggregates in the kind's own integers (samples: bits of doubles): store/segment/aggregate.h.
-     */
+struct segment_aggregate {
     uint32_t has;
     int64_t count, resets;
     int64_t min, max, first, last, reset_sum;
     int128 sum;
 };
-size_t segment_chunks(const struct segment *segment, uint32_t ordinal);
-void segment_chunk(
-    const struct segment *segment, uint32_t ordinal, size_t chunk, struct chunk_info *out);
-
-/* Decodes one chunk into arrays from the arena. ERR_CORRUPT names file, page and place. */
-bool segment_read(const struct segment *segment, uint32_t ordinal, size_t chunk,
-    struct arena *arena, struct columns *out, struct err *err);
+bool segment_aggregate(const struct segment *segment, const struct segment_chunk *chunk,
+    struct segment_aggregate *out, struct err *err);
 
 /*
  * Reading in two steps, for who reads many chunks: pages are fetched once, then chunks are decoded
@@ -122,31 +141,31 @@ struct segment_page {
 };
 size_t segment_pages(const struct segment *segment);
 void segment_page(const struct segment *segment, uint32_t page, struct segment_page *out);
-/* The pages that a chunk needs, 1 or 2: its cells', and its times' when they have no constant step.
- */
-size_t segment_chunk_pages(
-    const struct segment *segment, uint32_t ordinal, size_t chunk, uint32_t out[2]);
+/* The pages that a chunk needs: its cells', and its times' when they have no constant step. */
+size_t segment_chunk_pages(const struct segment_chunk *chunk, uint32_t out[CHUNK_PAGES_MAX]);
 /* Reads, checks and unpacks a page into the arena. */
 bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *arena,
     struct slice *out, struct err *err);
 /* As segment_read, from the fetched pages of segment_chunk_pages, in that order. */
-bool segment_decode(const struct segment *segment, uint32_t ordinal, size_t chunk,
-    const struct slice raw[2], struct arena *arena, struct columns *out, struct err *err);
+bool segment_decode(const struct segment *segment, const struct segment_chunk *chunk,
+    const struct slice *raw, struct arena *arena, struct columns *out, struct err *err);
 
 /* Ordinals with label = value, ascending; *n in, out: capacity of out and number there are. The
- * value
- * "" finds the series that do not have the label. */
-void segment_postings(
-    const struct segment *segment, struct slice name, struct slice value, uint32_t *out, size_t *n);
+ * value "" finds the series that do not have the label. */
+bool segment_postings(const struct segment *segment, struct slice name, struct slice value,
+    uint32_t *out, size_t *n, struct err *err);
 
-/* Label names, in byte order, and the values of each, in byte order: what a matcher is tried on. */
+/* Label names, in byte order, and the values of each, in byte order: what a matcher is tried on.
+ * Names live as long as the segment, values as the arena. */
 size_t segment_label_names(const struct segment *segment);
 struct slice segment_label_name(const struct segment *segment, size_t name);
 size_t segment_label_values(const struct segment *segment, size_t name);
-struct slice segment_label_value(const struct segment *segment, size_t name, size_t value);
+bool segment_label_value(const struct segment *segment, size_t name, size_t value,
+    struct arena *arena, struct slice *out, struct err *err);
 
-/* The sources, by name. */
-const struct segment_source *segment_sources(const struct segment *segment, size_t *n);
+/* The sources, by name; they live as long as the segment. */
+bool segment_sources(
+    const struct segment *segment, const struct segment_source **out, size_t *n, struct err *err);
 
 /* Reads everything and checks it: pages, dictionary order, postings against columns, aggregates. */
 bool segment_verify(const struct segment *segment, struct err *err);

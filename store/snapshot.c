@@ -20,7 +20,7 @@ struct part {
     const struct head_chunk *chunk; /* of the head or the frozen block; or */
     struct segment *segment;
     size_t at; /* of the segment in the snapshot */
-    uint32_t ordinal, piece;
+    const struct segment_chunk *piece;
     struct columns columns; /* after the fetch */
     struct part *next;
 };
@@ -239,29 +239,28 @@ static uint32_t ordinal_of(const struct attached *a, uint32_t series)
     return lo < a->n && a->series[lo].series == series ? a->series[lo].ordinal : UINT32_MAX;
 }
 
-static bool plan_segment(
-    struct snapshot *s, const struct planned *series, size_t segment, struct part ***at)
+static bool plan_segment(struct snapshot *s, const struct planned *series, size_t segment,
+    struct part ***at, struct err *err)
 {
     const struct attached *a = &s->store->segments[segment];
     const struct segment_info *info = segment_info(a->segment);
     if (info->max_t <= series->from || info->min_t > series->to)
         return true;
     uint32_t ordinal = ordinal_of(a, series->id);
-    size_t n = ordinal == UINT32_MAX ? 0 : segment_chunks(a->segment, ordinal);
+    const struct segment_chunk *chunks = NULL;
+    size_t n = 0;
+    if (ordinal != UINT32_MAX &&
+        !segment_chunks(a->segment, ordinal, series->from, series->to, &s->arena, &chunks, &n, err))
+        return false;
     for (size_t i = 0; i < n; i++) {
-        struct chunk_info chunk;
-        segment_chunk(a->segment, ordinal, i, &chunk);
-        if (chunk.max_t <= series->from || chunk.min_t > series->to)
-            continue;
         struct part *p = part_add(s, at);
         if (!p)
-            return false;
+            return full(err);
         p->segment = a->segment;
         p->at = segment;
-        p->ordinal = ordinal;
-        p->piece = (uint32_t)i;
-        s->cells += chunk.n;
-        s->bytes += chunk.bytes;
+        p->piece = &chunks[i];
+        s->cells += chunks[i].n;
+        s->bytes += chunks[i].bytes;
     }
     return true;
 }
@@ -283,19 +282,19 @@ static bool plan_chunk(struct snapshot *s, const struct planned *series,
 
 /* Which parts a series needs: segments in order of their commits, then the frozen block, then the
  * head. */
-static bool plan_parts(struct snapshot *s, struct planned *series)
+static bool plan_parts(struct snapshot *s, struct planned *series, struct err *err)
 {
     const struct store *store = s->store;
     struct part **at = &series->parts;
     for (size_t i = 0; i < store->n_segments; i++)
-        if (!plan_segment(s, series, i, &at))
+        if (!plan_segment(s, series, i, &at, err))
             return false;
     const struct head_chunk *frozen = frozen_chunk(store->frozen, series->id);
     if (frozen && !plan_chunk(s, series, frozen, &at))
-        return false;
+        return full(err);
     for (const struct head_chunk *c = head_chunks(&store->head, series->id); c; c = c->next)
         if (!plan_chunk(s, series, c, &at))
-            return false;
+            return full(err);
     return true;
 }
 
@@ -343,13 +342,13 @@ static bool copy_open(struct snapshot *s, struct err *err)
 /* Many series share a page: it is read and unpacked once. */
 static bool read_part(struct snapshot *s, struct part *p, struct err *err)
 {
-    uint32_t numbers[2];
-    struct slice raw[2];
+    uint32_t numbers[CHUNK_PAGES_MAX];
+    struct slice raw[CHUNK_PAGES_MAX];
     struct slice **pages = &s->pages[p->at];
     size_t n_pages = segment_pages(p->segment);
     if (!*pages && !(*pages = arena_zalloc(&s->arena, n_pages * sizeof **pages)))
         return full(err);
-    size_t n = segment_chunk_pages(p->segment, p->ordinal, p->piece, numbers);
+    size_t n = segment_chunk_pages(p->piece, numbers);
     for (size_t i = 0; i < n; i++) {
         struct slice *page = &(*pages)[numbers[i]];
         ensure(numbers[i] < n_pages);
@@ -357,7 +356,7 @@ static bool read_part(struct snapshot *s, struct part *p, struct err *err)
             return false;
         raw[i] = *page;
     }
-    return segment_decode(p->segment, p->ordinal, p->piece, raw, &s->arena, &p->columns, err);
+    return segment_decode(p->segment, p->piece, raw, &s->arena, &p->columns, err);
 }
 
 static bool read_segments(struct snapshot *s, const atomic_bool *cancel, struct err *err)
@@ -396,8 +395,8 @@ static bool copy_what_changes(struct snapshot *s, const struct read_budget *budg
     }
     for (struct plan *plan = s->plans; plan; plan = plan->next)
         for (size_t i = 0; i < plan->n; i++)
-            if (plan->series[i].wanted && !plan_parts(s, &plan->series[i]))
-                return full(err);
+            if (plan->series[i].wanted && !plan_parts(s, &plan->series[i], err))
+                return false;
     return check_budget(s, budget, err) && copy_open(s, err);
 }
 
@@ -453,8 +452,11 @@ static bool chunk_has_cells(const struct head_chunk *chunk, int64_t from, int64_
     return false;
 }
 
-static bool has_cells(const struct store *store, uint32_t series, int64_t from, int64_t to)
+/* *has: whether the series has a cell in (from, to]. */
+static bool has_cells(const struct store *store, uint32_t series, int64_t from, int64_t to,
+    struct arena *arena, bool *has, struct err *err)
 {
+    *has = true;
     for (const struct head_chunk *c = head_chunks(&store->head, series); c; c = c->next)
         if (chunk_has_cells(c, from, to))
             return true;
@@ -466,15 +468,16 @@ static bool has_cells(const struct store *store, uint32_t series, int64_t from, 
         const struct segment_info *info = segment_info(a->segment);
         uint32_t ordinal =
             info->max_t <= from || info->min_t > to ? UINT32_MAX : ordinal_of(a, series);
-        size_t n = ordinal == UINT32_MAX ? 0 : segment_chunks(a->segment, ordinal);
-        for (size_t k = 0; k < n; k++) {
-            struct chunk_info chunk;
-            segment_chunk(a->segment, ordinal, k, &chunk);
-            if (chunk.max_t > from && chunk.min_t <= to)
-                return true;
-        }
+        const struct segment_chunk *chunks;
+        size_t n = 0;
+        if (ordinal != UINT32_MAX &&
+            !segment_chunks(a->segment, ordinal, from, to, arena, &chunks, &n, err))
+            return false;
+        if (n > 0)
+            return true;
     }
-    return false;
+    *has = false;
+    return true;
 }
 
 bool store_each_series(struct store *store, const struct scope *scope,
@@ -485,10 +488,12 @@ bool store_each_series(struct store *store, const struct scope *scope,
     struct plan *plan;
     snapshot_hold(s);
     bool ok = plan_new(s, scope, matchers, n, NULL, &plan, err);
-    for (size_t i = 0; ok && i < plan->n; i++)
-        if (has_cells(store, plan->series[i].id, from_ms, to_ms) &&
-            !each(ctx, plan->series[i].labels, plan->series[i].def))
+    for (size_t i = 0; ok && i < plan->n; i++) {
+        bool has = false;
+        ok = has_cells(store, plan->series[i].id, from_ms, to_ms, &s->arena, &has, err);
+        if (has && !each(ctx, plan->series[i].labels, plan->series[i].def))
             break;
+    }
     snapshot_put(&s);
     return ok;
 }

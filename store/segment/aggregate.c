@@ -11,7 +11,7 @@ static bool fits64(int128 v)
     return v == (int64_t)v;
 }
 
-static void of_amounts(const int128 *v, size_t n, struct aggregate *out)
+static void of_amounts(const int128 *v, size_t n, struct segment_aggregate *out)
 {
     int128 sum = 0, min = v[0], max = v[0];
     bool overflow = false;
@@ -34,7 +34,7 @@ static void of_amounts(const int128 *v, size_t n, struct aggregate *out)
     }
 }
 
-static void of_gauge(const struct columns *c, size_t from, size_t n, struct aggregate *out)
+static void of_gauge(const struct columns *c, size_t from, size_t n, struct segment_aggregate *out)
 {
     int128 sum = 0;
     int64_t count = 0;
@@ -57,7 +57,8 @@ static void of_gauge(const struct columns *c, size_t from, size_t n, struct aggr
     }
 }
 
-static void of_histogram(const struct columns *c, size_t from, size_t n, struct aggregate *out)
+static void of_histogram(
+    const struct columns *c, size_t from, size_t n, struct segment_aggregate *out)
 {
     int128 sum = 0;
     int64_t count = 0;
@@ -102,7 +103,7 @@ static void add_compensated(double v, double *sum, double *compensation)
     *sum = t;
 }
 
-static void of_samples(const uint64_t *bits, size_t n, struct aggregate *out)
+static void of_samples(const uint64_t *bits, size_t n, struct segment_aggregate *out)
 {
     double sum = 0, compensation = 0, reset_sum = 0, previous = 0;
     bool numbers = false;
@@ -135,10 +136,11 @@ static void of_samples(const uint64_t *bits, size_t n, struct aggregate *out)
     out->reset_sum = (int64_t)to_bits(reset_sum);
 }
 
-void aggregate_of(const struct columns *columns, size_t from, size_t n, struct aggregate *out)
+void aggregate_of(
+    const struct columns *columns, size_t from, size_t n, struct segment_aggregate *out)
 {
     ensure(n > 0);
-    *out = (struct aggregate){0};
+    *out = (struct segment_aggregate){0};
     switch (columns->kind) {
     case KIND_COUNTER:
     case KIND_LEVEL: of_amounts(columns->amount + from, n, out); return;
@@ -149,7 +151,7 @@ void aggregate_of(const struct columns *columns, size_t from, size_t n, struct a
     unreachable("kind");
 }
 
-bool aggregate_eq(const struct aggregate *a, const struct aggregate *b)
+bool aggregate_eq(const struct segment_aggregate *a, const struct segment_aggregate *b)
 {
     return a->has == b->has && a->count == b->count && a->resets == b->resets && a->min == b->min &&
            a->max == b->max && a->first == b->first && a->last == b->last &&

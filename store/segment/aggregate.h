@@ -23,19 +23,14 @@
 #include <stdint.h>
 
 #include "store/columns.h"
+#include "store/segment.h"
 
 #define NAN_BITS   UINT64_C(0x7ff8000000000001) /* Prometheus' ordinary NaN */
 #define STALE_BITS UINT64_C(0x7ff0000000000002) /* Prometheus' staleness marker */
 
-struct aggregate {
-    uint32_t has; /* SEGMENT_HAS_* */
-    int64_t count, resets;
-    int64_t min, max, first, last, reset_sum;
-    int128 sum;
-};
-
 /* Of cells [from, from + n), n > 0. */
-void aggregate_of(const struct columns *columns, size_t from, size_t n, struct aggregate *out);
-bool aggregate_eq(const struct aggregate *a, const struct aggregate *b);
+void aggregate_of(
+    const struct columns *columns, size_t from, size_t n, struct segment_aggregate *out);
+bool aggregate_eq(const struct segment_aggregate *a, const struct segment_aggregate *b);
 
 #endif

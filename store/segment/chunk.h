@@ -24,9 +24,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "store/columns.h"
+#include "store/segment.h"
 #include "store/segment/page.h"
 
-#define CHUNK_STREAMS_MAX 8
 #define HIST_CHUNK_COUNTS (1u << 17)
 #define HIST_KEYS_MAX     65535
 

@@ -68,7 +68,7 @@ void directory_add_vector(struct directory_writer *writer, const struct vector *
 
 void directory_add_chunk(struct directory_writer *writer, const struct chunk *chunk)
 {
-    const struct aggregate *a = &chunk->aggregate;
+    const struct segment_aggregate *a = &chunk->aggregate;
     const int64_t row[CHUNK_COLUMNS] = {chunk->ordinal, chunk->vector, chunk->start, chunk->n,
         chunk->page, chunk->offset, chunk->bytes, (int64_t)le64_get(chunk->codecs), chunk->min_t,
         chunk->max_t, a->has, a->count, (int64_t)a->sum, (int64_t)(a->sum >> 64), a->min, a->max,
@@ -187,7 +187,7 @@ static bool load_vector(struct loader *l, struct row *row, const struct place *p
     return true;
 }
 
-static void take_aggregate(struct row *row, struct aggregate *out)
+static void take_aggregate(struct row *row, struct segment_aggregate *out)
 {
     out->has = (uint32_t)take(row);
     out->count = take(row);

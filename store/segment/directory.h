@@ -37,7 +37,7 @@ struct chunk {
     uint32_t page, offset, bytes;
     uint8_t codecs[CHUNK_STREAMS_MAX];
     int64_t min_t, max_t;
-    struct aggregate aggregate;
+    struct segment_aggregate aggregate;
 };
 
 /* ---- writing ---- */

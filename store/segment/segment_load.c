@@ -240,7 +240,7 @@ static bool check_series(struct segment *s, const struct place *place, struct er
             continue;
         if (s->metric_of[i] < s->metric_of[i - 1] ||
             (s->metric_of[i] == s->metric_of[i - 1] &&
-                labels_cmp(segment_labels(s, i - 1), segment_labels(s, i)) >= 0))
+                labels_cmp(labels_of(s, i - 1), labels_of(s, i)) >= 0))
             return place_corrupt(place, err, "series %" PRIu32 " is out of order", i);
     }
     return true;
@@ -347,7 +347,7 @@ static bool load_directory(struct segment *s, const struct loaded *l, struct err
         return false;
     for (size_t i = 0; i < s->directory.n_chunks; i++) {
         const struct chunk *c = &s->directory.chunks[i];
-        bool hist = segment_metric(s, c->ordinal)->kind == KIND_HISTOGRAM;
+        bool hist = metric_of(s, c->ordinal)->kind == KIND_HISTOGRAM;
         if (s->directory.pages[c->page].type != (hist ? PAGE_HIST : PAGE_VALUES))
             return place_corrupt(&place, err, "chunk %zu is in a page of another kind", i);
     }

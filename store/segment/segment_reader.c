@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -121,50 +122,77 @@ const struct segment_info *segment_info(const struct segment *segment)
     return &segment->info;
 }
 
-struct labels segment_labels(const struct segment *segment, uint32_t ordinal)
+const struct metric_def *metric_of(const struct segment *segment, uint32_t ordinal)
+{
+    ensure(ordinal < segment->info.series);
+    return &segment->metrics.defs[segment->metric_of[ordinal]];
+}
+
+bool segment_metric(
+    const struct segment *segment, uint32_t ordinal, const struct metric_def **out, struct err *err)
+{
+    (void)err;
+    *out = metric_of(segment, ordinal);
+    return true;
+}
+
+struct labels labels_of(const struct segment *segment, uint32_t ordinal)
 {
     ensure(ordinal < segment->info.series);
     uint32_t from = ordinal ? segment->label_end[ordinal - 1] : 0;
     return (struct labels){segment->label + from, segment->label_end[ordinal] - from};
 }
 
-const struct metric_def *segment_metric(const struct segment *segment, uint32_t ordinal)
+bool segment_labels(const struct segment *segment, uint32_t ordinal, struct arena *arena,
+    struct labels *out, struct err *err)
 {
-    ensure(ordinal < segment->info.series);
-    return &segment->metrics.defs[segment->metric_of[ordinal]];
+    *out = labels_copy(arena, labels_of(segment, ordinal));
+    return out->items || err_set(err, ERR_LIMIT, "no memory for the labels of a series");
 }
 
-size_t segment_chunks(const struct segment *segment, uint32_t ordinal)
+static struct segment_chunk describe(const struct segment *segment, uint32_t row)
 {
-    ensure(ordinal < segment->info.series);
-    const uint32_t *first = segment->directory.first_chunk + ordinal;
-    return first[1] - first[0];
-}
-
-static const struct chunk *chunk_at(const struct segment *segment, uint32_t ordinal, size_t chunk)
-{
-    ensure(chunk < segment_chunks(segment, ordinal));
-    return &segment->directory.chunks[segment->directory.first_chunk[ordinal] + chunk];
-}
-
-void segment_chunk(
-    const struct segment *segment, uint32_t ordinal, size_t chunk, struct chunk_info *out)
-{
-    const struct chunk *c = chunk_at(segment, ordinal, chunk);
-    const struct aggregate *a = &c->aggregate;
-    *out = (struct chunk_info){.min_t = c->min_t,
+    const struct chunk *c = &segment->directory.chunks[row];
+    const struct vector *v = &segment->directory.vectors[c->vector];
+    struct segment_chunk out = {.min_t = c->min_t,
         .max_t = c->max_t,
         .n = c->n,
         .bytes = c->bytes,
-        .has = a->has,
-        .count = a->count,
-        .resets = a->resets,
-        .min = a->min,
-        .max = a->max,
-        .first = a->first,
-        .last = a->last,
-        .reset_sum = a->reset_sum,
-        .sum = a->sum};
+        .ordinal = c->ordinal,
+        .row = row,
+        .page = c->page,
+        .offset = c->offset,
+        .times = {v->first, v->step, v->n, c->start, v->page, v->offset, v->bytes, v->codec}};
+    memcpy(out.codecs, c->codecs, sizeof out.codecs);
+    return out;
+}
+
+bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t from, int64_t to,
+    struct arena *arena, const struct segment_chunk **out, size_t *n, struct err *err)
+{
+    ensure(ordinal < segment->info.series);
+    const struct directory *d = &segment->directory;
+    uint32_t row = d->first_chunk[ordinal], end = d->first_chunk[ordinal + 1];
+    while (row < end && d->chunks[row].max_t <= from)
+        row++;
+    while (row < end && d->chunks[end - 1].min_t > to)
+        end--;
+    struct segment_chunk *chunks = arena_array(arena, end - row, sizeof *chunks);
+    if (!chunks)
+        return err_set(err, ERR_LIMIT, "no memory for the chunks of a series");
+    *out = chunks;
+    *n = end - row;
+    for (size_t i = 0; i < *n; i++)
+        chunks[i] = describe(segment, row + (uint32_t)i);
+    return true;
+}
+
+bool segment_aggregate(const struct segment *segment, const struct segment_chunk *chunk,
+    struct segment_aggregate *out, struct err *err)
+{
+    (void)err;
+    *out = segment->directory.chunks[chunk->row].aggregate;
+    return true;
 }
 
 size_t segment_pages(const struct segment *segment)
@@ -179,14 +207,11 @@ void segment_page(const struct segment *segment, uint32_t page, struct segment_p
     *out = (struct segment_page){p->offset, p->bytes, p->raw_bytes};
 }
 
-size_t segment_chunk_pages(
-    const struct segment *segment, uint32_t ordinal, size_t chunk, uint32_t out[2])
+size_t segment_chunk_pages(const struct segment_chunk *chunk, uint32_t out[CHUNK_PAGES_MAX])
 {
-    const struct chunk *c = chunk_at(segment, ordinal, chunk);
-    const struct vector *v = &segment->directory.vectors[c->vector];
-    out[0] = c->page;
-    out[1] = v->page;
-    return v->codec == CODEC_NONE ? 1 : 2;
+    out[0] = chunk->page;
+    out[1] = chunk->times.page;
+    return chunk->times.codec == CODEC_NONE ? 1 : 2;
 }
 
 size_t segment_label_names(const struct segment *segment)
@@ -206,16 +231,21 @@ size_t segment_label_values(const struct segment *segment, size_t name)
     return segment->labels[name].values.n;
 }
 
-struct slice segment_label_value(const struct segment *segment, size_t name, size_t value)
+bool segment_label_value(const struct segment *segment, size_t name, size_t value,
+    struct arena *arena, struct slice *out, struct err *err)
 {
     ensure(value < segment_label_values(segment, name));
-    return segment->labels[name].values.values[value];
+    *out = arena_slice(arena, segment->labels[name].values.values[value]);
+    return out->ptr || err_set(err, ERR_LIMIT, "no memory for a label value");
 }
 
-const struct segment_source *segment_sources(const struct segment *segment, size_t *n)
+bool segment_sources(
+    const struct segment *segment, const struct segment_source **out, size_t *n, struct err *err)
 {
+    (void)err;
+    *out = segment->provenance.sources;
     *n = segment->provenance.n;
-    return segment->provenance.sources;
+    return true;
 }
 
 /* ---- postings ---- */
@@ -260,17 +290,19 @@ static size_t absent(const struct segment *s, uint32_t name, uint32_t *out, size
     return n;
 }
 
-void segment_postings(
-    const struct segment *segment, struct slice name, struct slice value, uint32_t *out, size_t *n)
+bool segment_postings(const struct segment *segment, struct slice name, struct slice value,
+    uint32_t *out, size_t *n, struct err *err)
 {
+    (void)err;
     uint32_t name_rank = dict_find(&segment->names, name);
     if (value.len == 0) {
         *n = absent(segment, name_rank, out, *n);
-        return;
+        return true;
     }
     uint32_t rank =
         name_rank == UINT32_MAX ? UINT32_MAX : dict_find(&segment->labels[name_rank].values, value);
     *n = rank == UINT32_MAX ? 0 : postings_get(segment_list(segment, name_rank, rank), out, *n);
+    return true;
 }
 
 /* ---- data ---- */
@@ -297,17 +329,14 @@ bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *a
     return ok;
 }
 
-static bool decode_times(
-    const struct segment *s, const struct chunk *c, struct slice raw, int64_t *out, struct err *err)
+static bool decode_times(const struct segment *s, const struct segment_chunk *c, struct slice raw,
+    int64_t *out, struct err *err)
 {
-    const struct vector *v = &s->directory.vectors[c->vector];
-    if (v->codec == CODEC_NONE) {
-        times_fill(v, c->start, c->n, out);
-        return true;
-    }
-    struct place place = {s->path, "page", s->directory.pages[v->page].offset};
-    ensure(raw.len == s->directory.pages[v->page].raw_bytes);
-    if (!times_decode(v, slice_of(raw.ptr + v->offset, v->bytes), c->start, c->n, &place, out, err))
+    const struct segment_times *v = &c->times;
+    const struct data_page *page = &s->directory.pages[v->page];
+    struct place place = {s->path, "page", page->offset};
+    ensure(raw.len == page->raw_bytes);
+    if (!times_decode(v, slice_of(raw.ptr + v->offset, v->bytes), c->n, &place, out, err))
         return false;
     if (out[0] != c->min_t || out[c->n - 1] != c->max_t)
         return place_corrupt(&place, err,
@@ -316,31 +345,32 @@ static bool decode_times(
     return true;
 }
 
-bool segment_decode(const struct segment *segment, uint32_t ordinal, size_t chunk,
-    const struct slice raw[2], struct arena *arena, struct columns *out, struct err *err)
+bool segment_decode(const struct segment *segment, const struct segment_chunk *chunk,
+    const struct slice *raw, struct arena *arena, struct columns *out, struct err *err)
 {
-    const struct chunk *c = chunk_at(segment, ordinal, chunk);
-    struct place place = {segment->path, "page", segment->directory.pages[c->page].offset};
-    ensure(raw[0].len == segment->directory.pages[c->page].raw_bytes);
-    return chunk_decode(segment_metric(segment, ordinal)->kind,
-               slice_of(raw[0].ptr + c->offset, c->bytes), c->n, c->codecs, &place, arena, out,
-               err) &&
-           decode_times(segment, c, raw[1], out->t, err);
+    const struct data_page *page = &segment->directory.pages[chunk->page];
+    struct place place = {segment->path, "page", page->offset};
+    ensure(raw[0].len == page->raw_bytes);
+    return chunk_decode(metric_of(segment, chunk->ordinal)->kind,
+               slice_of(raw[0].ptr + chunk->offset, chunk->bytes), chunk->n, chunk->codecs, &place,
+               arena, out, err) &&
+           (chunk->times.codec == CODEC_NONE ? (times_fill(&chunk->times, chunk->n, out->t), true)
+                                             : decode_times(segment, chunk, raw[1], out->t, err));
 }
 
 /* The pages live as long as the call: they are bounded, and the caller's arena keeps cells only. */
-bool segment_read(const struct segment *segment, uint32_t ordinal, size_t chunk,
+bool segment_read(const struct segment *segment, const struct segment_chunk *chunk,
     struct arena *arena, struct columns *out, struct err *err)
 {
     struct arena pages;
-    struct slice raw[2] = {{NULL, 0}, {NULL, 0}};
-    uint32_t page[2];
-    size_t n = segment_chunk_pages(segment, ordinal, chunk, page);
+    uint32_t page[CHUNK_PAGES_MAX];
+    struct slice raw[CHUNK_PAGES_MAX];
+    size_t n = segment_chunk_pages(chunk, page);
     bool ok = true;
     arena_init(&pages, 0);
     for (size_t i = 0; ok && i < n; i++)
         ok = segment_fetch(segment, page[i], &pages, &raw[i], err);
-    ok = ok && segment_decode(segment, ordinal, chunk, raw, arena, out, err);
+    ok = ok && segment_decode(segment, chunk, raw, arena, out, err);
     arena_fini(&pages);
     return ok;
 }

@@ -57,6 +57,8 @@ bool segment_pread(const struct segment *segment, uint64_t offset, void *to, siz
     const char *part, struct err *err);
 /* Reads the sections that stay in memory. Header and footer are there. */
 bool segment_load(struct segment *segment, struct err *err);
+struct labels labels_of(const struct segment *segment, uint32_t ordinal);
+const struct metric_def *metric_of(const struct segment *segment, uint32_t ordinal);
 /* The list of a value. */
 struct slice segment_list(const struct segment *segment, uint32_t name, uint32_t value);
 

@@ -126,47 +126,53 @@ static bool fetch(struct verifier *v, struct fetched *slot, uint32_t page)
 }
 
 static bool verify_chunk(struct verifier *v, struct fetched slots[2], struct arena *arena,
-    uint32_t ordinal, size_t chunk)
+    const struct segment_chunk *chunk)
 {
     const struct segment *s = v->segment;
     struct columns c;
-    struct aggregate aggregate;
-    uint32_t pages[2];
+    struct segment_aggregate aggregate;
+    uint32_t pages[CHUNK_PAGES_MAX];
     struct slice raw[2] = {{NULL, 0}, {NULL, 0}};
-    size_t n = segment_chunk_pages(s, ordinal, chunk, pages);
+    size_t n = segment_chunk_pages(chunk, pages);
     for (size_t i = 0; i < n; i++) {
         if (!fetch(v, &slots[i], pages[i]))
             return false;
         raw[i] = slots[i].raw;
     }
     arena_reset(arena);
-    if (!segment_decode(s, ordinal, chunk, raw, arena, &c, v->err))
+    if (!segment_decode(s, chunk, raw, arena, &c, v->err))
         return false;
     struct place place = {s->path, "page", s->directory.pages[pages[0]].offset};
     for (size_t i = 0; i < c.n; i++)
         if (columns_is_zero(&c, i))
-            return place_corrupt(
-                &place, v->err, "series %" PRIu32 " has a zero cell at %" PRId64, ordinal, c.t[i]);
+            return place_corrupt(&place, v->err, "series %" PRIu32 " has a zero cell at %" PRId64,
+                chunk->ordinal, c.t[i]);
     aggregate_of(&c, 0, c.n, &aggregate);
-    const struct chunk *known = &s->directory.chunks[s->directory.first_chunk[ordinal] + chunk];
-    return aggregate_eq(&aggregate, &known->aggregate) ||
+    return aggregate_eq(&aggregate, &s->directory.chunks[chunk->row].aggregate) ||
            place_corrupt(&place, v->err,
-               "series %" PRIu32 ", chunk %zu: the directory's aggregates are not its own", ordinal,
-               chunk);
+               "series %" PRIu32 ", from %" PRId64 ": the directory's aggregates are not its own",
+               chunk->ordinal, chunk->min_t);
 }
 
 static bool verify_chunks(struct verifier *v)
 {
     struct fetched slots[2] = {{0}, {0}};
-    struct arena arena;
+    struct arena arena, list;
     bool ok = true;
     arena_init(&arena, 0);
+    arena_init(&list, 0);
     arena_init(&slots[0].arena, 0);
     arena_init(&slots[1].arena, 0);
-    for (uint32_t i = 0; ok && i < v->segment->info.series; i++)
-        for (size_t k = 0; ok && k < segment_chunks(v->segment, i); k++)
-            ok = verify_chunk(v, slots, &arena, i, k);
+    for (uint32_t i = 0; ok && i < v->segment->info.series; i++) {
+        const struct segment_chunk *chunks = NULL;
+        size_t n = 0;
+        arena_reset(&list);
+        ok = segment_chunks(v->segment, i, INT64_MIN, INT64_MAX, &list, &chunks, &n, v->err);
+        for (size_t k = 0; ok && k < n; k++)
+            ok = verify_chunk(v, slots, &arena, &chunks[k]);
+    }
     arena_fini(&arena);
+    arena_fini(&list);
     arena_fini(&slots[0].arena);
     arena_fini(&slots[1].arena);
     return ok;
@@ -184,7 +190,7 @@ static bool verify_name(struct verifier *v, uint32_t name, uint32_t *ordinals, u
     for (uint32_t value = 0; value < values->n; value++) {
         size_t n = postings_get(segment_list(s, name, value), ordinals, s->info.series);
         for (size_t i = 0; i < n; i++)
-            if (!slice_eq(labels_get(segment_labels(s, ordinals[i]), s->names.values[name]),
+            if (!slice_eq(labels_get(labels_of(s, ordinals[i]), s->names.values[name]),
                     values->values[value]))
                 return place_corrupt(&place, v->err,
                     "name %" PRIu32 ", value %" PRIu32 " lists series %" PRIu32

@@ -24,30 +24,29 @@ bool times_step(const int64_t *t, size_t n, int64_t *step)
     return n < 2 || !__builtin_mul_overflow(*step, (int64_t)n - 1, &span);
 }
 
-void times_fill(const struct vector *vector, size_t start, size_t n, int64_t *out)
+void times_fill(const struct segment_times *times, size_t n, int64_t *out)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = vector->first + vector->step * (int64_t)(start + i);
+        out[i] = times->first + times->step * (int64_t)(times->start + i);
 }
 
-bool times_decode(const struct vector *vector, struct slice bytes, size_t start, size_t n,
+bool times_decode(const struct segment_times *times, struct slice bytes, size_t n,
     const struct place *place, int64_t *out, struct err *err)
 {
     int64_t t[CHUNK_CELLS_MAX];
     struct reader r = reader_of(bytes);
-    ensure(vector->n <= CHUNK_CELLS_MAX && start + n <= vector->n);
-    if (!codec_known(vector->codec))
-        return place_unsupported(place, err, "not supported yet: codec %d", vector->codec);
-    if (!codec_decode(vector->codec, &r, vector->n, t) || reader_left(&r) > 0)
+    ensure(times->n <= CHUNK_CELLS_MAX && times->start + n <= times->n);
+    if (!codec_known(times->codec))
+        return place_unsupported(place, err, "not supported yet: codec %d", times->codec);
+    if (!codec_decode(times->codec, &r, times->n, t) || reader_left(&r) > 0)
+        return place_corrupt(place, err, "a vector of %" PRIu32 " times does not decode", times->n);
+    if (t[0] != times->first)
         return place_corrupt(
-            place, err, "a vector of %" PRIu32 " times does not decode", vector->n);
-    if (t[0] != vector->first)
-        return place_corrupt(
-            place, err, "a vector begins at %" PRId64 ", not at %" PRId64, t[0], vector->first);
-    for (size_t i = 1; i < vector->n; i++)
+            place, err, "a vector begins at %" PRId64 ", not at %" PRId64, t[0], times->first);
+    for (size_t i = 1; i < times->n; i++)
         if (t[i] <= t[i - 1])
             return place_corrupt(place, err, "times of a vector do not ascend");
-    memcpy(out, t + start, n * sizeof *out);
+    memcpy(out, t + times->start, n * sizeof *out);
     return true;
 }
 

@@ -19,6 +19,7 @@
 #include "base/checksum.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "store/segment.h"
 #include "store/segment/page.h"
 
 struct vector {
@@ -30,10 +31,10 @@ struct vector {
 
 /* True when the times have a constant step (a single one has), which is then *step. */
 bool times_step(const int64_t *t, size_t n, int64_t *step);
-/* Times [start, start + n) of a vector with a constant step. */
-void times_fill(const struct vector *vector, size_t start, size_t n, int64_t *out);
+/* n times, of a vector with a constant step. */
+void times_fill(const struct segment_times *times, size_t n, int64_t *out);
 /* The same of a vector with a stream, which is `bytes`. place is that of its page. */
-bool times_decode(const struct vector *vector, struct slice bytes, size_t start, size_t n,
+bool times_decode(const struct segment_times *times, struct slice bytes, size_t n,
     const struct place *place, int64_t *out, struct err *err);
 
 /* Finds equal vectors by a 128-bit hash of their times; the times are not kept. */

@@ -26,41 +26,76 @@ static void expect_place(const struct err *err)
     ensure(err->text[0]);
 }
 
+static void read_chunk(const struct segment *segment, const struct segment_chunk *chunk)
+{
+    struct arena arena;
+    struct columns columns;
+    struct segment_aggregate aggregate;
+    struct err err;
+    arena_init(&arena, ARENA_BYTES);
+    if (!segment_aggregate(segment, chunk, &aggregate, &err))
+        expect_place(&err);
+    if (!segment_read(segment, chunk, &arena, &columns, &err)) {
+        expect_place(&err);
+    } else {
+        ensure(columns.n == chunk->n && columns.t[0] == chunk->min_t);
+        for (size_t i = 1; i < columns.n; i++)
+            ensure(columns.t[i] > columns.t[i - 1]);
+    }
+    arena_fini(&arena);
+}
+
 static void read_series(const struct segment *segment, uint32_t ordinal)
 {
-    struct labels labels = segment_labels(segment, ordinal);
+    struct arena arena;
+    struct labels labels;
+    const struct metric_def *def;
+    const struct segment_chunk *chunks;
     struct err err;
-    ensure(labels.n > 0 && segment_metric(segment, ordinal)->name.len > 0);
-    for (size_t k = 0; k < segment_chunks(segment, ordinal); k++) {
-        struct arena arena;
-        struct columns columns;
-        struct chunk_info info;
-        arena_init(&arena, ARENA_BYTES);
-        segment_chunk(segment, ordinal, k, &info);
-        if (!segment_read(segment, ordinal, k, &arena, &columns, &err)) {
-            expect_place(&err);
-        } else {
-            ensure(columns.n == info.n && columns.t[0] == info.min_t);
-            for (size_t i = 1; i < columns.n; i++)
-                ensure(columns.t[i] > columns.t[i - 1]);
-        }
-        arena_fini(&arena);
+    size_t n;
+    arena_init(&arena, ARENA_BYTES);
+    if (!segment_labels(segment, ordinal, &arena, &labels, &err))
+        expect_place(&err);
+    else
+        ensure(labels.n > 0);
+    if (!segment_metric(segment, ordinal, &def, &err))
+        expect_place(&err);
+    else
+        ensure(def->name.len > 0);
+    if (!segment_chunks(segment, ordinal, INT64_MIN, INT64_MAX, &arena, &chunks, &n, &err)) {
+        expect_place(&err);
+        n = 0;
     }
+    for (size_t k = 0; k < n; k++)
+        read_chunk(segment, &chunks[k]);
+    arena_fini(&arena);
+}
+
+static void read_list(const struct segment *segment, size_t name, size_t value, uint32_t *ordinals)
+{
+    struct arena arena;
+    struct slice text;
+    struct err err;
+    uint32_t series = (uint32_t)segment_info(segment)->series;
+    size_t n = series;
+    arena_init(&arena, ARENA_BYTES);
+    if (!segment_label_value(segment, name, value, &arena, &text, &err) ||
+        !segment_postings(segment, segment_label_name(segment, name), text, ordinals, &n, &err)) {
+        expect_place(&err);
+        n = 0;
+    }
+    ensure(n <= series);
+    for (size_t k = 0; k < n; k++)
+        ensure(ordinals[k] < series && (k == 0 || ordinals[k] > ordinals[k - 1]));
+    arena_fini(&arena);
 }
 
 static void read_postings(const struct segment *segment)
 {
-    uint32_t series = (uint32_t)segment_info(segment)->series;
-    uint32_t *ordinals = xreallocarray(NULL, series, sizeof *ordinals);
+    uint32_t *ordinals = xreallocarray(NULL, segment_info(segment)->series, sizeof *ordinals);
     for (size_t i = 0; i < segment_label_names(segment); i++)
-        for (size_t v = 0; v < segment_label_values(segment, i) && v < 100; v++) {
-            size_t n = series;
-            segment_postings(segment, segment_label_name(segment, i),
-                segment_label_value(segment, i, v), ordinals, &n);
-            ensure(n > 0 && n <= series);
-            for (size_t k = 0; k < n; k++)
-                ensure(ordinals[k] < series && (k == 0 || ordinals[k] > ordinals[k - 1]));
-        }
+        for (size_t v = 0; v < segment_label_values(segment, i) && v < 100; v++)
+            read_list(segment, i, v, ordinals);
     free(ordinals);
 }
 

@@ -187,12 +187,19 @@ static inline bool cell_eq(const struct columns *a, size_t i, const struct colum
 
 /* Reads series `ordinal` and compares it; a read error is returned, a difference too, as
  * ERR_INVALID. */
-static inline bool fixture_series_eq(
-    const struct fixture *f, const struct segment *segment, uint32_t ordinal, struct err *err)
+static inline bool fixture_series_eq(const struct fixture *f, const struct segment *segment,
+    uint32_t ordinal, struct arena *arena, struct err *err)
 {
     const struct segment_series *s = &f->series[ordinal];
-    const struct metric_def *def = segment_metric(segment, ordinal);
-    if (labels_cmp(segment_labels(segment, ordinal), s->labels) != 0)
+    const struct metric_def *def;
+    const struct segment_chunk *chunks;
+    struct labels labels;
+    size_t n;
+    if (!segment_metric(segment, ordinal, &def, err) ||
+        !segment_labels(segment, ordinal, arena, &labels, err) ||
+        !segment_chunks(segment, ordinal, INT64_MIN, INT64_MAX, arena, &chunks, &n, err))
+        return false;
+    if (labels_cmp(labels, s->labels) != 0)
         return err_set(err, ERR_INVALID, "series %u: labels differ", ordinal);
     if (!slice_eq(def->name, s->def->name) || def->kind != s->def->kind ||
         def->digits != s->def->digits || def->schema != s->def->schema ||
@@ -200,29 +207,22 @@ static inline bool fixture_series_eq(
         !slice_eq(def->clock, s->def->clock) || !slice_eq(def->help, s->def->help) ||
         !slice_eq(def->unit, s->def->unit))
         return err_set(err, ERR_INVALID, "series %u: metric differs", ordinal);
-    struct arena arena;
     size_t at = 0;
-    bool ok = true;
-    arena_init(&arena, 0);
-    for (size_t k = 0; ok && k < segment_chunks(segment, ordinal); k++) {
+    for (size_t k = 0; k < n; k++) {
         struct columns c;
-        struct chunk_info info;
-        segment_chunk(segment, ordinal, k, &info);
-        ok = segment_read(segment, ordinal, k, &arena, &c, err);
-        if (!ok)
-            break;
-        bool same = c.n == info.n && c.n <= s->columns.n - at && c.t[0] == info.min_t &&
-                    c.t[c.n - 1] == info.max_t;
+        if (!segment_read(segment, &chunks[k], arena, &c, err))
+            return false;
+        bool same = c.n == chunks[k].n && c.n <= s->columns.n - at && c.t[0] == chunks[k].min_t &&
+                    c.t[c.n - 1] == chunks[k].max_t;
         for (size_t i = 0; same && i < c.n; i++)
             same = cell_eq(&c, i, &s->columns, at + i);
         if (!same)
-            ok = err_set(err, ERR_INVALID, "series %u: chunk %zu differs", ordinal, k);
+            return err_set(err, ERR_INVALID, "series %u: chunk %zu differs", ordinal, k);
         at += c.n;
     }
-    arena_fini(&arena);
-    if (ok && at != s->columns.n)
-        ok = err_set(err, ERR_INVALID, "series %u: %zu cells of %zu", ordinal, at, s->columns.n);
-    return ok;
+    if (at != s->columns.n)
+        return err_set(err, ERR_INVALID, "series %u: %zu cells of %zu", ordinal, at, s->columns.n);
+    return true;
 }
 
 /* The whole segment against the series, which are sorted. */
@@ -231,10 +231,33 @@ static inline bool fixture_eq(
 {
     if (segment_info(segment)->series != f->n)
         return err_set(err, ERR_INVALID, "number of series differs");
-    for (uint32_t i = 0; i < f->n; i++)
-        if (!fixture_series_eq(f, segment, i, err))
-            return false;
-    return true;
+    struct arena arena;
+    bool ok = true;
+    arena_init(&arena, 0);
+    for (uint32_t i = 0; ok && i < f->n; i++) {
+        arena_reset(&arena);
+        ok = fixture_series_eq(f, segment, i, &arena, err);
+    }
+    arena_fini(&arena);
+    return ok;
+}
+
+/* The chunks of a series, of which there are *n; in the fixture's arena. */
+static inline const struct segment_chunk *fixture_chunks(
+    struct fixture *f, const struct segment *segment, uint32_t ordinal, size_t *n)
+{
+    const struct segment_chunk *chunks = NULL;
+    ensure(segment_chunks(segment, ordinal, INT64_MIN, INT64_MAX, &f->arena, &chunks, n, NULL));
+    return chunks;
+}
+
+static inline struct segment_aggregate fixture_aggregate(
+    struct fixture *f, const struct segment *segment, uint32_t ordinal)
+{
+    size_t n;
+    struct segment_aggregate out;
+    ensure(segment_aggregate(segment, fixture_chunks(f, segment, ordinal, &n), &out, NULL));
+    return out;
 }
 
 /* Fails the test with the error's text. */

@@ -124,8 +124,8 @@ static void bits_of_samples(void **state)
     c->t[1] = T0 + 2;
     c->bits[0] = c->bits[1] = STALE_BITS;
     struct segment *s = fixture_round_trip(f, &info);
-    struct chunk_info chunk;
-    segment_chunk(s, 1, 0, &chunk); /* markers only: nothing is known */
+    struct segment_aggregate chunk =
+        fixture_aggregate(f, s, 1); /* markers only: nothing is known */
     assert_int_equal(chunk.has, 0);
     assert_int_equal(chunk.count, 0);
     segment_put(&s);
@@ -169,10 +169,11 @@ static void histograms(void **state)
     c->sum[1] = -1;
     c->sum[2] = 0;
     struct segment *s = fixture_round_trip(f, &info);
-    assert_true(segment_chunks(s, 0) >= 3); /* 1400 cells of 300 keys: no page is past its bound */
-    struct chunk_info chunk;
-    segment_chunk(s, 1, 0, &chunk);
-    assert_int_equal(chunk.n, 3);
+    size_t n;
+    fixture_chunks(f, s, 0, &n);
+    assert_true(n >= 3); /* 1400 cells of 300 keys: no page is past its bound */
+    assert_int_equal(fixture_chunks(f, s, 1, &n)->n, 3);
+    struct segment_aggregate chunk = fixture_aggregate(f, s, 1);
     assert_true(chunk.has & SEGMENT_HAS_SUM);
     assert_true(chunk.sum == ((int128)1 << 100) - 1);
     segment_put(&s);
@@ -219,15 +220,23 @@ static void chunk_borders(void **state)
     }
     struct segment *s = fixture_round_trip(f, &info);
     static const size_t chunks[] = {1, 1, 1, 2, 2, 3, 5};
-    for (uint32_t i = 0; i < 14; i++)
-        assert_int_equal(segment_chunks(s, i), chunks[i % 7]); /* grid=no sorts before grid=y */
-    struct chunk_info chunk;
-    segment_chunk(s, 9, 0, &chunk);
-    assert_int_equal(chunk.n, 1024);
-    segment_chunk(s, 10, 1, &chunk);
-    assert_int_equal(chunk.n, 1);
-    assert_int_equal(chunk.min_t, T0 + 1025);
-    assert_int_equal(chunk.max_t, T0 + 1025);
+    size_t n;
+    for (uint32_t i = 0; i < 14; i++) {
+        fixture_chunks(f, s, i, &n);
+        assert_int_equal(n, chunks[i % 7]); /* grid=no sorts before grid=y */
+    }
+    assert_int_equal(fixture_chunks(f, s, 9, &n)->n, 1024);
+    const struct segment_chunk *second = fixture_chunks(f, s, 10, &n) + 1;
+    assert_int_equal(second->n, 1);
+    assert_int_equal(second->min_t, T0 + 1025);
+    assert_int_equal(second->max_t, T0 + 1025);
+    /* Only those that overlap (from, to] are given. */
+    const struct segment_chunk *some;
+    assert_true(segment_chunks(s, 13, T0 + 1024, T0 + 1025, &f->arena, &some, &n, NULL));
+    assert_int_equal(n, 1);
+    assert_int_equal(some->min_t, T0 + 1025);
+    assert_true(segment_chunks(s, 13, T0 + 5000, T1, &f->arena, &some, &n, NULL));
+    assert_int_equal(n, 0);
     segment_put(&s);
 }
 
@@ -236,7 +245,8 @@ static void shared_times(void **state)
 {
     struct fixture *f = *state;
     struct segment_info info;
-    uint32_t pages[2], other[2];
+    uint32_t pages[CHUNK_PAGES_MAX], other[CHUNK_PAGES_MAX];
+    size_t n;
     for (int i = 0; i < 20; i++) {
         char labels[32];
         snprintf(labels, sizeof labels, "i=%02d,grid=%c", i, i < 10 ? 'a' : 'b');
@@ -245,9 +255,9 @@ static void shared_times(void **state)
             c->t[k] += (int64_t)(k % 3);
     }
     struct segment *s = fixture_round_trip(f, &info);
-    assert_int_equal(segment_chunk_pages(s, 0, 0, pages), 1);
-    assert_int_equal(segment_chunk_pages(s, 19, 0, other), 2);
-    assert_int_equal(segment_chunk_pages(s, 10, 0, pages), 2);
+    assert_int_equal(segment_chunk_pages(fixture_chunks(f, s, 0, &n), pages), 1);
+    assert_int_equal(segment_chunk_pages(fixture_chunks(f, s, 19, &n), other), 2);
+    assert_int_equal(segment_chunk_pages(fixture_chunks(f, s, 10, &n), pages), 2);
     assert_int_equal(pages[1], other[1]);
     struct segment_page page;
     segment_page(s, pages[1], &page);
@@ -284,7 +294,7 @@ static void aggregates(void **state)
 {
     struct fixture *f = *state;
     struct segment_info info;
-    struct chunk_info a;
+    struct segment_aggregate a;
     struct columns *c = fixture_counter(f, &counter, "a=1", 3, T0 + 1, 1, 1);
     memcpy(c->amount, (int128[]){7, -3, 5}, 3 * sizeof *c->amount);
     c = fixture_counter(f, &counter, "a=2", 2, T0 + 1, 1, 1);
@@ -297,7 +307,7 @@ static void aggregates(void **state)
     }
     c->bits[2] = STALE_BITS;
     struct segment *s = fixture_round_trip(f, &info);
-    segment_chunk(s, 0, 0, &a);
+    a = fixture_aggregate(f, s, 0);
     assert_int_equal(a.has, SEGMENT_HAS_SUM | SEGMENT_HAS_MIN_MAX | SEGMENT_HAS_FIRST_LAST);
     assert_int_equal(a.min, -3);
     assert_int_equal(a.max, 7);
@@ -305,10 +315,10 @@ static void aggregates(void **state)
     assert_int_equal(a.last, 5);
     assert_int_equal(a.count, 3);
     assert_true(a.sum == 9);
-    segment_chunk(s, 1, 0, &a);
+    a = fixture_aggregate(f, s, 1);
     assert_int_equal(a.has, SEGMENT_HAS_SUM); /* the others do not fit 64 bits */
     assert_true(a.sum == ((int128)1 << 70) + 1);
-    segment_chunk(s, 2, 0, &a);
+    a = fixture_aggregate(f, s, 2);
     assert_int_equal(a.has, 15);
     assert_int_equal(a.count, 7);
     assert_int_equal(a.min, bits_of(-1e100));
@@ -333,7 +343,7 @@ static void expect_postings(
     uint32_t got[64];
     char text[512] = "";
     size_t n = 64, len = 0;
-    segment_postings(s, slice_from(name), slice_from(value), got, &n);
+    assert_true(segment_postings(s, slice_from(name), slice_from(value), got, &n, NULL));
     for (size_t i = 0; i < n; i++)
         len += (size_t)snprintf(text + len, sizeof text - len, "%u ", got[i]);
     assert_string_equal(text, want);
@@ -363,13 +373,15 @@ static void label_queries(void **state)
     expect_postings(s, "city", "", "0 1 2 3 4 5 ");
     uint32_t one[1];
     size_t n = 1;
-    segment_postings(s, SLICE("__name__"), SLICE("orders_total"), one, &n);
+    assert_true(segment_postings(s, SLICE("__name__"), SLICE("orders_total"), one, &n, &err));
     assert_int_equal(n, 5); /* the number there are, past the room */
     assert_int_equal(one[0], 1);
     assert_int_equal(segment_label_names(s), 3);
     assert_true(slice_is(segment_label_name(s, 1), "market"));
     assert_int_equal(segment_label_values(s, 1), 2);
-    assert_true(slice_is(segment_label_value(s, 1, 1), "riga"));
+    struct slice value;
+    assert_true(segment_label_value(s, 1, 1, &f->arena, &value, &err));
+    assert_true(slice_is(value, "riga"));
     segment_put(&s);
     /* A label with an empty value is a label that is not there; who writes one has made a mistake.
      */
@@ -410,12 +422,12 @@ static void big_dictionaries(void **state)
         struct slice value = labels_get(f->series[i].labels, SLICE("order"));
         if (!value.ptr)
             continue;
-        segment_postings(s, SLICE("order"), value, got, &n);
+        assert_true(segment_postings(s, SLICE("order"), value, got, &n, NULL));
         assert_int_equal(n, 1);
         assert_int_equal(got[0], i);
     }
     size_t n = f->n, want = 0;
-    segment_postings(s, SLICE("shop"), SLICE("13"), got, &n);
+    assert_true(segment_postings(s, SLICE("shop"), SLICE("13"), got, &n, NULL));
     for (uint32_t i = 0; i < f->n; i++)
         if (slice_is(labels_get(f->series[i].labels, SLICE("shop")), "13")) {
             assert_true(want < n);
@@ -500,7 +512,8 @@ static void sources(void **state)
     size_t n;
     fill_mix(f);
     struct segment *s = fixture_round_trip(f, &info);
-    const struct segment_source *got = segment_sources(s, &n);
+    const struct segment_source *got;
+    assert_true(segment_sources(s, &got, &n, NULL));
     assert_int_equal(n, 2);
     assert_true(slice_is(got[0].name, "orders/0"));
     assert_int_equal(got[0].next, 0);
@@ -526,22 +539,28 @@ static void pages_in_two_steps(void **state)
     for (uint32_t p = 0; p < segment_pages(s); p++)
         assert_true(segment_fetch(s, p, &arena, &raw[p], &err));
     segment_put(&s);
-    for (uint32_t i = 0; i < f->n; i++)
-        for (size_t k = 0, at = 0; k < segment_chunks(second, i); k++) {
-            uint32_t pages[2] = {0, 0};
+    const struct segment_chunk *chunks = NULL;
+    size_t n_chunks;
+    for (uint32_t i = 0; i < f->n; i++) {
+        chunks = fixture_chunks(f, second, i, &n_chunks);
+        for (size_t k = 0, at = 0; k < n_chunks; k++) {
+            uint32_t pages[CHUNK_PAGES_MAX];
+            struct slice its[CHUNK_PAGES_MAX];
             struct columns c;
-            size_t n = segment_chunk_pages(second, i, k, pages);
-            struct slice two[2] = {raw[pages[0]], n == 2 ? raw[pages[1]] : (struct slice){0}};
-            assert_true(segment_decode(second, i, k, two, &arena, &c, &err));
+            size_t n = segment_chunk_pages(&chunks[k], pages);
+            for (size_t j = 0; j < n; j++)
+                its[j] = raw[pages[j]];
+            assert_true(segment_decode(second, &chunks[k], its, &arena, &c, &err));
             for (size_t j = 0; j < c.n; j++)
                 assert_true(cell_eq(&c, j, &f->series[i].columns, at + j));
             at += c.n;
         }
+    }
     arena_fini(&arena);
     /* A full arena is a limit, no damage. */
     struct columns c;
     arena_init(&arena, 100);
-    assert_false(segment_read(second, 0, 0, &arena, &c, &err));
+    assert_false(segment_read(second, chunks, &arena, &c, &err));
     assert_int_equal(err.code, ERR_LIMIT);
     assert_false(segment_fetch(second, 0, &arena, &raw[0], &err));
     assert_int_equal(err.code, ERR_LIMIT);

@@ -151,7 +151,8 @@ static void kinds(void **state)
     size_t n;
     fill_kinds(f);
     struct segment *segment = open_golden(f, "segment-v1-kinds.seg");
-    const struct segment_source *sources = segment_sources(segment, &n);
+    const struct segment_source *sources;
+    assert_true(segment_sources(segment, &sources, &n, NULL));
     assert_int_equal(n, 2);
     assert_int_equal(sources[1].next, 4711);
     assert_string_equal(segment_info(segment)->name,
@@ -177,7 +178,7 @@ static void labels(void **state)
     assert_int_equal(shape_of(segment, "third", "1"), POSTINGS_RANGE);
     assert_int_equal(shape_of(segment, "rare", "r"), POSTINGS_DELTA);
     assert_int_equal(shape_of(segment, "odd", "yes"), POSTINGS_BITMAP);
-    segment_postings(segment, SLICE("rare"), SLICE("r"), got, &n);
+    assert_true(segment_postings(segment, SLICE("rare"), SLICE("r"), got, &n, NULL));
     assert_int_equal(n, 5);
     assert_int_equal(segment_label_values(segment, 1), 300);
     segment_put(&segment);
