@@ -56,6 +56,8 @@ THREADS   = $(if $(filter thread,$(SANITIZE)),$(BUILD)/tests/sanitize/c11_thread
 TESTS     = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 FUZZERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 HELPERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/e2e/*.c bench/*.c)))
+# What several tests of a folder share.
+SUPPORT   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/*/support/*.c)))
 SHIMS     = $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard tests/e2e/shim/*.c)))
 
 # --- build ------------------------------------------------------------------------------------------
@@ -93,7 +95,11 @@ $(BUILD)/dashboards/assets.o: $(BUILD)/dashboards/assets.c
 	@echo "  CC     $@"
 	$(Q)$(CC) -std=c11 $(COMMON) $(CWARN) $(CFLAGS) $(SANFLAG) -c -o $@ $<
 
-$(TESTS): %: %.o $(THREADS) $(LIBRARY)
+$(BUILD)/libsupport.a: $(SUPPORT)
+	@echo "  AR     $@"
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(TESTS): %: %.o $(THREADS) $(BUILD)/libsupport.a $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS) -lcmocka
 
@@ -157,6 +163,6 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
--include $(OBJ:.o=.d) $(TESTS:=.d) $(FUZZERS:=.d) $(HELPERS:=.d)
+-include $(OBJ:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(FUZZERS:=.d) $(HELPERS:=.d)
 .PHONY: all tests deps demo check campaign lint fuzz fuzzers bench clean-room clean help
 .SECONDARY:
