@@ -43,31 +43,47 @@ static bool check_transaction(
     return true;
 }
 
-static bool apply_definitions(struct store *store, const struct transaction *t, struct err *err)
+static bool define_metric(
+    struct store *store, uint32_t id, const struct metric_def *def, struct err *err)
 {
     struct catalog *c = &store->catalog;
-    if (t->n_metrics && t->first_metric != c->n_metrics)
-        return bad(err, "first new metric", t->first_metric);
-    for (size_t i = 0; i < t->n_metrics; i++) {
-        if (catalog_find_metric(c, t->metrics[i].name) != MAP_NONE)
-            return bad(err, "a metric that is known already, number", i);
-        catalog_add_metric(c, &t->metrics[i]);
+    uint32_t known = catalog_find_metric(c, def->name);
+    if (id == c->n_metrics && known == MAP_NONE) {
+        catalog_add_metric(c, def);
+        return true;
     }
+    return (known == id && c->metrics[id]->kind == def->kind) || bad(err, "another metric", id);
+}
+
+static bool define_series(
+    struct store *store, uint32_t id, const struct series_def *def, struct err *err)
+{
+    struct catalog *c = &store->catalog;
+    if (def->metric >= c->n_metrics)
+        return bad(err, "unknown metric", def->metric);
+    uint32_t known = catalog_find_series(c, def->labels);
+    if (id == c->n_series && known == MAP_NONE) {
+        catalog_add_series(c, def->metric, def->labels);
+        return true;
+    }
+    return (known == id && c->series[id].metric == def->metric) || bad(err, "another series", id);
+}
+
+bool store_define(struct store *store, const struct transaction *t, struct err *err)
+{
+    struct catalog *c = &store->catalog;
+    for (size_t i = 0; i < t->n_metrics; i++)
+        if (!define_metric(store, t->first_metric + (uint32_t)i, &t->metrics[i], err))
+            return false;
     for (size_t i = 0; i < t->n_updates; i++) {
         uint32_t id = catalog_find_metric(c, t->updates[i].name);
         if (id == MAP_NONE)
             return bad(err, "an unknown metric, number", i);
         catalog_update_metric(c, id, &t->updates[i]);
     }
-    if (t->n_series && t->first_series != c->n_series)
-        return bad(err, "first new series", t->first_series);
-    for (size_t i = 0; i < t->n_series; i++) {
-        if (t->series[i].metric >= c->n_metrics)
-            return bad(err, "unknown metric", t->series[i].metric);
-        if (catalog_find_series(c, t->series[i].labels) != MAP_NONE)
-            return bad(err, "a series that is known already, number", i);
-        catalog_add_series(c, t->series[i].metric, t->series[i].labels);
-    }
+    for (size_t i = 0; i < t->n_series; i++)
+        if (!define_series(store, t->first_series + (uint32_t)i, &t->series[i], err))
+            return false;
     return true;
 }
 
@@ -102,7 +118,8 @@ static void apply_cells(struct store *store, const struct transaction *t, uint64
     for (size_t i = 0; i < t->n_samples; i++) {
         const struct sample_entry *s = &t->samples[i];
         if (!in_segment(store, replay, s->t, lsn))
-            head_sample(head, s->series, s->t, s->bits, s->hist);
+            head_sample(head, s->series, s->t, s->bits,
+                s->hist ? hist_copy(&store->histograms, s->hist) : NULL);
     }
 }
 
@@ -156,7 +173,7 @@ static void apply_clock(struct store *store, const struct clock_entry *e)
 bool store_apply(
     struct store *store, const struct transaction *t, uint64_t lsn, bool replay, struct err *err)
 {
-    if (!apply_definitions(store, t, err) || !check_transaction(store, t, err))
+    if (!check_transaction(store, t, err))
         return false;
     apply_cells(store, t, lsn, replay);
     for (size_t i = 0; i < t->n_sources; i++)

@@ -21,9 +21,10 @@ struct checkpoint {
     struct store *store;
     uint64_t lsn;
     bool ended;
+    struct buf raw;
 };
 
-static bool load_frame(void *ctx, const struct frame *frame, struct slice payload, struct err *err)
+static bool load_frame(void *ctx, const struct frame *frame, struct err *err)
 {
     struct checkpoint *c = ctx;
     struct transaction t;
@@ -33,8 +34,11 @@ static bool load_frame(void *ctx, const struct frame *frame, struct slice payloa
         c->ended = true;
         return true;
     }
+    struct slice payload;
     transaction_init(&t);
-    bool ok = transaction_decode(payload, &t, err) && store_apply(c->store, &t, c->lsn, true, err);
+    bool ok = frame_payload(frame, &c->raw, &payload, err) &&
+              transaction_decode(payload, &t, err) && store_define(c->store, &t, err) &&
+              store_apply(c->store, &t, c->lsn, true, err);
     transaction_fini(&t);
     return ok;
 }
@@ -44,7 +48,7 @@ bool checkpoint_load(struct store *store, uint64_t lsn, struct err *err)
     char name[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
     struct buf content;
     size_t end = 0;
-    struct checkpoint c = {store, lsn, false};
+    struct checkpoint c = {store, lsn, false, {0}};
     checkpoint_name(lsn, name);
     if (!path_join(path, store->path, name, err))
         return false;
@@ -59,6 +63,7 @@ bool checkpoint_load(struct store *store, uint64_t lsn, struct err *err)
     if (ok && (!c.ended || end != content.len))
         ok = err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, end);
     buf_fini(&content);
+    buf_fini(&c.raw);
     return ok;
 }
 
@@ -83,7 +88,8 @@ static void flush_part(struct checkpoint_out *out, bool force)
     buf_clear(&out->payload);
     transaction_encode(t, &out->payload);
     if (out->payload.len)
-        frame_encode(&out->file, out->lsn, FRAME_CHECKPOINT, buf_view(&out->payload));
+        frame_encode(
+            &out->file, out->lsn, FRAME_CHECKPOINT, slice_of("", 0), buf_view(&out->payload));
     uint32_t first = t->first_series + (uint32_t)t->n_series;
     transaction_clear(t);
     t->first_series = first;
@@ -112,7 +118,8 @@ static void put_chunk(struct transaction *t, uint32_t series, const struct colum
             t->n_buckets += n;
         } else {
             GROW(t->samples, t->samples_cap, t->n_samples + 1);
-            t->samples[t->n_samples++] = (struct sample_entry){series, c->t[i], c->bits[i], NULL};
+            t->samples[t->n_samples++] =
+                (struct sample_entry){series, c->t[i], 0, c->bits[i], c->hist ? c->hist[i] : NULL};
         }
     }
 }
@@ -172,7 +179,7 @@ bool checkpoint_write(struct store *store, struct err *err)
         frame_header(&out.file, CHECKPOINT_MAGIC, CHECKPOINT_VERSION, out.lsn);
         put_definitions(store, &out);
         put_cells(store, &out);
-        frame_encode(&out.file, out.lsn, FRAME_CHECKPOINT_END, SLICE("end"));
+        frame_encode(&out.file, out.lsn, FRAME_CHECKPOINT_END, slice_of("", 0), SLICE("end"));
         store_unlock(store);
         transaction_fini(&out.part);
     }

@@ -1,14 +1,15 @@
 /*
- * Frames: how the WAL, checkpoints and the manifest put records into a file. See
- * docs/format/wal.md.
+ * Frames: how the WAL, checkpoints, the catalogue file and the manifest put records into a file.
+ * See docs/format/wal.md.
  *
  *     file   := header | frame*            | zeros (WAL only)
  *     header := magic 4 | version u16 | reserved u16 | first lsn u64 | crc32c u32
- *     frame  := length u32 | crc32c u32 | lsn u64 | type u8 | flags u8 | reserved u16 | raw length
- * u32 | payload
+ *     frame  := length u32 | crc32c u32 | lsn u64 | type u8 | flags u8 | front length u16 |
+ *               raw length u32 | front | body
  *
- * The CRC covers the whole frame but itself. A frame is valid when its length fits and the CRC
- * holds.
+ * The body is the payload, packed with LZ4 when that pays. The front is never packed: a few bytes
+ * that can be read without unpacking anything. The CRC covers the whole frame but itself. A frame
+ * is valid when its lengths fit and the CRC holds.
  */
 #ifndef STORE_FRAME_H
 #define STORE_FRAME_H
@@ -22,6 +23,7 @@
 #include "base/slice.h"
 
 #define FRAME_PAYLOAD_MAX (256u << 20)
+#define FRAME_FRONT_MAX   1024
 #define FRAME_FILE_HEADER 20
 
 enum frame_type {
@@ -29,26 +31,38 @@ enum frame_type {
     FRAME_CHECKPOINT = 2,     /* a part of a checkpoint */
     FRAME_CHECKPOINT_END = 3, /* its last part */
     FRAME_EDIT = 4,           /* of the manifest */
+    FRAME_DEFINITIONS = 5,    /* metrics and series: a file of the log begins with what it needs */
+    FRAME_CATALOG = 6,        /* a part of the catalogue file */
 };
 
 struct frame {
     uint64_t lsn;
     enum frame_type type;
     size_t at; /* byte of the file */
+    struct slice front;
+    /* Packed or not: see frame_payload. */
+    struct slice body;
+    unsigned flags;
+    uint32_t raw_len;
 };
 
-/* Called for each frame in order; payload is borrowed for the call. */
-typedef bool frame_f(void *ctx, const struct frame *frame, struct slice payload, struct err *err);
+/* Called for each frame in order; what it points to is borrowed for the call. */
+typedef bool frame_f(void *ctx, const struct frame *frame, struct err *err);
+
+/* The payload: the body, or what it unpacks to, in raw. ERR_CORRUPT when it does not. */
+bool frame_payload(
+    const struct frame *frame, struct buf *raw, struct slice *payload, struct err *err);
 
 void frame_header(struct buf *out, const char magic[4], uint16_t version, uint64_t first_lsn);
 /* Appends one frame; the payload is LZ4-compressed when that saves an eighth. payload.len is at
- * most FRAME_PAYLOAD_MAX and not 0. */
-void frame_encode(struct buf *out, uint64_t lsn, enum frame_type type, struct slice payload);
+ * most FRAME_PAYLOAD_MAX and not 0, front.len at most FRAME_FRONT_MAX. */
+void frame_encode(
+    struct buf *out, uint64_t lsn, enum frame_type type, struct slice front, struct slice payload);
 
 struct frame_scan {
     const char *path;  /* for errors */
     const char *magic; /* 4 bytes */
-    uint16_t version;
+    uint16_t version;  /* the newest that the caller reads; 1 is the oldest */
     frame_f *each;
     void *ctx;
 };

@@ -206,18 +206,28 @@ static bool read_op(struct manifest *m, struct reader *r)
     }
 }
 
-static bool apply_frame(void *ctx, const struct frame *frame, struct slice payload, struct err *err)
+static bool apply_edit(struct manifest *m, struct slice edit, struct err *err)
 {
-    struct manifest *m = ctx;
-    struct reader r = reader_of(payload);
-    if (frame->lsn != m->edits + 1 || frame->type != FRAME_EDIT)
-        return err_set(err, ERR_CORRUPT, "edit %" PRIu64 " is out of order", frame->lsn);
+    struct reader r = reader_of(edit);
     while (reader_left(&r) > 0)
         if (!read_op(m, &r) || r.failed)
-            return err_set(err, ERR_CORRUPT, "edit %" PRIu64 ": bad entry before byte %zu",
-                frame->lsn, payload.len - reader_left(&r));
-    m->edits = frame->lsn;
+            return err_set(
+                err, ERR_CORRUPT, "bad entry before byte %zu", edit.len - reader_left(&r));
     return true;
+}
+
+static bool apply_frame(void *ctx, const struct frame *frame, struct err *err)
+{
+    struct manifest *m = ctx;
+    struct slice edit;
+    struct buf raw;
+    if (frame->lsn != m->edits + 1 || frame->type != FRAME_EDIT)
+        return err_set(err, ERR_CORRUPT, "edit %" PRIu64 " is out of order", frame->lsn);
+    buf_init(&raw, 0);
+    bool ok = frame_payload(frame, &raw, &edit, err) && apply_edit(m, edit, err);
+    buf_fini(&raw);
+    m->edits = frame->lsn;
+    return ok;
 }
 
 /* ---- files ---- */
@@ -289,7 +299,7 @@ static bool rewrite(struct manifest *m, struct err *err)
     buf_init(&file, 0);
     put_state(&state, m);
     frame_header(&file, MANIFEST_MAGIC, MANIFEST_VERSION, 1);
-    frame_encode(&file, 1, FRAME_EDIT, buf_view(&state));
+    frame_encode(&file, 1, FRAME_EDIT, slice_of("", 0), buf_view(&state));
     bool ok = file_replace(m->dir, name, buf_view(&file), err) &&
               file_replace(m->dir, "CURRENT", slice_from(current), err);
     int fd = ok ? open(path, O_WRONLY | O_CLOEXEC) : -1;
@@ -354,7 +364,7 @@ static bool append_edit(struct manifest *m, struct slice payload, struct err *er
     if (!manifest_path(m, m->number, path, err))
         return false;
     buf_init(&frame, 0);
-    frame_encode(&frame, m->edits + 1, FRAME_EDIT, payload);
+    frame_encode(&frame, m->edits + 1, FRAME_EDIT, slice_of("", 0), payload);
     bool ok = file_write_at(m->fd, path, m->bytes, frame.ptr, frame.len, err);
     if (!ok && ftruncate(m->fd, (off_t)m->bytes) != 0) {
         close(m->fd);

@@ -78,40 +78,84 @@ static bool open_segments(struct store *store, struct err *err)
     return true;
 }
 
-static bool replay_frame(
-    void *ctx, const struct frame *frame, struct slice payload, struct err *err)
+/* ---- the log ---- */
+
+struct replay {
+    struct store *store;
+    struct buf raw; /* an unpacked payload */
+};
+
+/* The first pass: what is defined, and which time blocks have cells in the log. */
+static bool first_frame(void *ctx, const struct frame *frame, struct err *err)
 {
-    struct store *store = ctx;
+    struct replay *r = ctx;
+    struct touched touched;
     struct transaction t;
+    struct slice payload;
+    if (frame->type == FRAME_DEFINITIONS)
+        touched = (struct touched){.definitions = true};
+    else if (!touched_decode(frame->front, &touched))
+        return err_set(err, ERR_CORRUPT, "the front makes no sense");
+    touched_merge(&r->store->replayed, &touched);
+    r->store->wal_written += frame->front.len + frame->body.len;
+    if (!touched.definitions)
+        return true;
     transaction_init(&t);
-    bool ok = transaction_decode(payload, &t, err) && store_apply(store, &t, frame->lsn, true, err);
+    bool ok = frame_payload(frame, &r->raw, &payload, err) &&
+              transaction_decode_definitions(payload, &t, err) && store_define(r->store, &t, err);
     transaction_fini(&t);
-    store->wal_written += payload.len;
     return ok;
+}
+
+/* The second: everything else. */
+static bool second_frame(void *ctx, const struct frame *frame, struct err *err)
+{
+    struct replay *r = ctx;
+    struct transaction t;
+    struct slice payload;
+    transaction_init(&t);
+    bool ok = frame_payload(frame, &r->raw, &payload, err) &&
+              transaction_decode(payload, &t, err) &&
+              store_apply(r->store, &t, frame->lsn, true, err);
+    transaction_fini(&t);
+    return ok;
+}
+
+static bool read_log(struct store *store, struct replay *replay, struct err *err)
+{
+    struct wal_options options = {.dir = store->path,
+        .after_lsn = store->manifest.checkpoint_lsn,
+        .file_bytes = store->options.wal_file_bytes,
+        .first = first_frame,
+        .ctx = replay};
+    if (!wal_open(&options, &store->wal, err))
+        return false;
+    store->torn_frames = wal_torn(store->wal);
+    return wal_replay(store->wal, second_frame, replay, err);
 }
 
 bool store_recover(struct store *store, struct err *err)
 {
-    unsigned torn = 0;
-    uint64_t checkpoint = 0;
-    if (!dir_make(store->path, err) || !take_lock(store, err))
-        return false;
-    if (!manifest_open(store->path, store->options.block_ms, &store->manifest, err))
-        return false;
-    checkpoint = store->manifest.checkpoint_lsn;
-    if (checkpoint && !checkpoint_load(store, checkpoint, err))
+    if (!dir_make(store->path, err) || !take_lock(store, err) ||
+        !manifest_open(store->path, store->options.block_ms, &store->manifest, err))
         return false;
     /* An empty folder gets its manifest before anything else, so that what comes later is never
      * without. */
     if (store->manifest.number == 0 && !manifest_begin(&store->manifest, err))
         return false;
-    if (!wal_open(store->path, checkpoint, replay_frame, store, &store->wal, &torn, err))
+    if (store->manifest.checkpoint_lsn &&
+        !checkpoint_load(store, store->manifest.checkpoint_lsn, err))
         return false;
-    store->torn_frames = torn;
+    struct replay replay = {.store = store};
+    buf_init(&replay.raw, 0);
+    bool ok = read_log(store, &replay, err);
+    buf_fini(&replay.raw);
+    if (!ok)
+        return false;
     store->lsn = wal_last_lsn(store->wal);
     if (!open_segments(store, err))
         return false;
     /* Everything was found whole: only now something is written or swept away. */
     return (manifest_works(&store->manifest) || manifest_begin(&store->manifest, err)) &&
-           sweep(store, err);
+           wal_begin(store->wal, err) && sweep(store, err);
 }

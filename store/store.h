@@ -66,6 +66,8 @@ void txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v);
 /* The histogram is copied. For now in memory-only stores alone. */
 void txn_sample_histogram(
     struct txn *txn, uint32_t series, int64_t t_ms, const struct hist *histogram);
+/* The start timestamp of the sample that was added last: when its counter began. 0: unknown. */
+void txn_sample_start(struct txn *txn, int64_t start_ms);
 
 /* The state of a source (a Kafka partition, say) after this transaction. name is opaque to the
  * store, as is state (at most SOURCE_STATE_MAX bytes). */

@@ -19,6 +19,7 @@
 #include "store/manifest.h"
 #include "store/segment.h"
 #include "store/store.h"
+#include "store/touched.h"
 #include "store/transaction.h"
 #include "store/wal.h"
 
@@ -68,7 +69,8 @@ struct store {
     uint64_t wal_at_checkpoint; /* WAL bytes ever written when the last checkpoint was made */
     uint64_t wal_written;
     bool failed;
-    struct txn *txn; /* the open one */
+    struct touched replayed; /* the time blocks with cells that the log held at the start */
+    struct txn *txn;         /* the open one */
 };
 
 struct txn {
@@ -81,8 +83,11 @@ void store_lock_read(struct store *store);
 void store_lock_write(struct store *store);
 void store_unlock(struct store *store);
 
-/* Adds what a durable transaction holds; lock held for writing. Replaying skips cells that are in
- * segments. */
+/* Adds the definitions of a transaction to the catalogue; those that it has already are compared,
+ * and only a difference is an error. Lock held for writing. */
+bool store_define(struct store *store, const struct transaction *t, struct err *err);
+/* Adds everything else that a durable transaction holds; lock held for writing. Replaying skips
+ * cells that are in segments. */
 bool store_apply(
     struct store *store, const struct transaction *t, uint64_t lsn, bool replay, struct err *err);
 /* NULL: never committed. The lock is held. */

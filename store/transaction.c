@@ -1,27 +1,30 @@
 #include "store/transaction.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "store/cell_code.h"
+#include "store/old_cells.h"
+#include "store/store.h"
 
-/*
- * payload := section*
- * section := tag u8, count varint, entry*
- *
- * Times and series ids are deltas to the entry before, zigzag; so cells that come in order are
- * small, and any order is valid.
- */
-enum section {
+/* payload := section*       section := tag u8, count varint, entry* */
+enum section_tag {
     SECTION_METRICS = 1,
     SECTION_UPDATES = 2,
     SECTION_SERIES = 3,
-    SECTION_ADDS = 4,
-    SECTION_GAUGES = 5,
-    SECTION_HISTOGRAMS = 6,
-    SECTION_SAMPLES = 7,
+    SECTION_OLD_ADDS = 4,
+    SECTION_OLD_GAUGES = 5,
+    SECTION_OLD_HISTOGRAMS = 6,
+    SECTION_OLD_SAMPLES = 7,
     SECTION_SOURCES = 8,
     SECTION_CLOCKS = 9,
+    SECTION_ADDS = 16,
+    SECTION_GAUGES = 17,
+    SECTION_HISTOGRAMS = 18,
+    SECTION_SAMPLES = 19,
 };
 
 void transaction_init(struct transaction *t)
@@ -58,50 +61,23 @@ size_t transaction_cells(const struct transaction *t)
     return t->n_adds + t->n_gauges + t->n_hists + t->n_samples;
 }
 
-/* 128 bits as zigzag LEB128, at most 19 bytes. */
-static void put_int128(struct buf *out, int128 v)
+const struct hist *hist_copy(struct arena *arena, const struct hist *hist)
 {
-    uint128 u = ((uint128)v << 1) ^ (uint128)(v >> 127);
-    for (; u >= 0x80; u >>= 7)
-        buf_u8(out, (uint8_t)(u | 0x80));
-    buf_u8(out, (uint8_t)u);
-}
-
-static int128 read_int128(struct reader *r)
-{
-    uint128 u = 0;
-    for (unsigned shift = 0; shift < 128 && !r->failed; shift += 7) {
-        uint8_t b = read_u8(r);
-        if (shift == 126 && b > 3)
-            break;
-        u |= (uint128)(b & 0x7f) << shift;
-        if (!(b & 0x80))
-            return (int128)(u >> 1) ^ -(int128)(u & 1);
-    }
-    r->failed = true;
-    return 0;
-}
-
-/* Deltas of series id and time. */
-struct at {
-    uint32_t series;
-    int64_t t;
-};
-
-static void put_at(struct buf *out, struct at *last, uint32_t series, int64_t t)
-{
-    buf_svarint(out, (int64_t)series - (int64_t)last->series);
-    buf_svarint(out, (int64_t)((uint64_t)t - (uint64_t)last->t));
-    *last = (struct at){series, t};
-}
-
-static void read_at(struct reader *r, struct at *last)
-{
-    int64_t series = (int64_t)last->series + read_svarint(r);
-    if (series < 0 || series > UINT32_MAX)
-        r->failed = true;
-    last->series = (uint32_t)series;
-    last->t = (int64_t)((uint64_t)last->t + (uint64_t)read_svarint(r));
+    struct hist *kept = arena_alloc(arena, sizeof *kept);
+    struct hist_fbucket *p = arena_array(arena, hist->n_positive, sizeof *p);
+    struct hist_fbucket *n = arena_array(arena, hist->n_negative, sizeof *n);
+    double *b = arena_array(arena, hist->n_bounds, sizeof *b);
+    if (hist->n_positive)
+        memcpy(p, hist->positive, hist->n_positive * sizeof *p);
+    if (hist->n_negative)
+        memcpy(n, hist->negative, hist->n_negative * sizeof *n);
+    if (hist->n_bounds)
+        memcpy(b, hist->bounds, hist->n_bounds * sizeof *b);
+    *kept = *hist;
+    kept->positive = p;
+    kept->negative = n;
+    kept->bounds = b;
+    return kept;
 }
 
 static void put_metric(struct buf *out, const struct metric_def *m)
@@ -135,32 +111,21 @@ static void read_metric(struct reader *r, struct metric_def *m)
         r->failed = true;
 }
 
-static void begin(struct buf *out, enum section tag, size_t n)
-{
-    buf_u8(out, (uint8_t)tag);
-    buf_varint(out, n);
-}
-
 static void encode_metrics(const struct transaction *t, struct buf *out)
 {
-    if (t->n_metrics) {
-        begin(out, SECTION_METRICS, t->n_metrics);
-        buf_varint(out, t->first_metric);
-        for (size_t i = 0; i < t->n_metrics; i++)
-            put_metric(out, &t->metrics[i]);
-    }
-    if (t->n_updates) {
-        begin(out, SECTION_UPDATES, t->n_updates);
-        for (size_t i = 0; i < t->n_updates; i++)
-            put_metric(out, &t->updates[i]);
-    }
+    buf_varint(out, t->first_metric);
+    for (size_t i = 0; i < t->n_metrics; i++)
+        put_metric(out, &t->metrics[i]);
+}
+
+static void encode_updates(const struct transaction *t, struct buf *out)
+{
+    for (size_t i = 0; i < t->n_updates; i++)
+        put_metric(out, &t->updates[i]);
 }
 
 static void encode_series(const struct transaction *t, struct buf *out)
 {
-    if (!t->n_series)
-        return;
-    begin(out, SECTION_SERIES, t->n_series);
     buf_varint(out, t->first_series);
     for (size_t i = 0; i < t->n_series; i++) {
         const struct series_def *s = &t->series[i];
@@ -173,65 +138,18 @@ static void encode_series(const struct transaction *t, struct buf *out)
     }
 }
 
-static void encode_cells(const struct transaction *t, struct buf *out)
+static void encode_sources(const struct transaction *t, struct buf *out)
 {
-    struct at at = {0, 0};
-    if (t->n_adds)
-        begin(out, SECTION_ADDS, t->n_adds);
-    for (size_t i = 0; i < t->n_adds; i++) {
-        put_at(out, &at, t->adds[i].series, t->adds[i].t);
-        put_int128(out, t->adds[i].amount);
-    }
-    at = (struct at){0, 0};
-    if (t->n_gauges)
-        begin(out, SECTION_GAUGES, t->n_gauges);
-    for (size_t i = 0; i < t->n_gauges; i++) {
-        const struct gauge_entry *g = &t->gauges[i];
-        put_at(out, &at, g->series, g->t);
-        buf_svarint(out, g->cell.last);
-        buf_svarint(out, g->cell.last_ms);
-        buf_svarint(out, g->cell.min);
-        buf_svarint(out, g->cell.max);
-        buf_svarint(out, g->cell.count);
-        put_int128(out, g->cell.sum);
-    }
-    at = (struct at){0, 0};
-    if (t->n_hists)
-        begin(out, SECTION_HISTOGRAMS, t->n_hists);
-    for (size_t i = 0; i < t->n_hists; i++) {
-        const struct hist_entry *h = &t->hists[i];
-        put_at(out, &at, h->series, h->t);
-        put_int128(out, h->sum);
-        buf_varint(out, h->n);
-        for (uint32_t k = h->first; k < h->first + h->n; k++) {
-            buf_svarint(out, t->buckets[k].key);
-            buf_svarint(out, t->buckets[k].count);
-        }
-    }
-    at = (struct at){0, 0};
-    if (t->n_samples)
-        begin(out, SECTION_SAMPLES, t->n_samples);
-    for (size_t i = 0; i < t->n_samples; i++) {
-        put_at(out, &at, t->samples[i].series, t->samples[i].t);
-        buf_le64(out, t->samples[i].bits);
-    }
-}
-
-void transaction_encode(const struct transaction *t, struct buf *out)
-{
-    encode_metrics(t, out);
-    encode_series(t, out);
-    encode_cells(t, out);
-    if (t->n_sources)
-        begin(out, SECTION_SOURCES, t->n_sources);
     for (size_t i = 0; i < t->n_sources; i++) {
         buf_lstr(out, t->sources[i].name);
         buf_svarint(out, t->sources[i].next);
         buf_svarint(out, t->sources[i].newest_ms);
         buf_lstr(out, t->sources[i].state);
     }
-    if (t->n_clocks)
-        begin(out, SECTION_CLOCKS, t->n_clocks);
+}
+
+static void encode_clocks(const struct transaction *t, struct buf *out)
+{
     for (size_t i = 0; i < t->n_clocks; i++) {
         buf_lstr(out, t->clocks[i].name);
         buf_svarint(out, t->clocks[i].frontier_ms);
@@ -286,81 +204,6 @@ static void read_series(struct reader *r, struct transaction *t, uint64_t n)
     }
 }
 
-static void read_adds(struct reader *r, struct transaction *t, uint64_t n)
-{
-    struct at at = {0, 0};
-    GROW(t->adds, t->adds_cap, n);
-    for (; t->n_adds < n && !r->failed; t->n_adds++) {
-        read_at(r, &at);
-        t->adds[t->n_adds] = (struct add_cell){at.series, at.t, read_int128(r)};
-    }
-}
-
-static void read_gauges(struct reader *r, struct transaction *t, uint64_t n)
-{
-    struct at at = {0, 0};
-    GROW(t->gauges, t->gauges_cap, n);
-    for (; t->n_gauges < n && !r->failed; t->n_gauges++) {
-        struct gauge_cell c;
-        read_at(r, &at);
-        c.last = read_svarint(r);
-        c.last_ms = read_svarint(r);
-        c.min = read_svarint(r);
-        c.max = read_svarint(r);
-        c.count = read_svarint(r);
-        c.sum = read_int128(r);
-        if (c.count < 1)
-            r->failed = true;
-        t->gauges[t->n_gauges] = (struct gauge_entry){at.series, at.t, c};
-    }
-}
-
-static void read_buckets(struct reader *r, struct transaction *t, uint64_t n)
-{
-    if (n > reader_left(r) / 2 || t->n_buckets + n > UINT32_MAX) {
-        r->failed = true;
-        return;
-    }
-    GROW(t->buckets, t->buckets_cap, t->n_buckets + n);
-    int64_t last = INT64_MIN;
-    for (uint64_t k = 0; k < n && !r->failed; k++) {
-        int64_t key = read_svarint(r);
-        int64_t count = read_svarint(r);
-        if (key <= last || key < INT32_MIN || key > HIST_INDEX_MAX || count == 0)
-            r->failed = true;
-        last = key;
-        t->buckets[t->n_buckets++] = (struct hist_bucket){(int32_t)key, count};
-    }
-}
-
-static void read_hists(struct reader *r, struct transaction *t, uint64_t n)
-{
-    struct at at = {0, 0};
-    GROW(t->hists, t->hists_cap, n);
-    for (; t->n_hists < n && !r->failed; t->n_hists++) {
-        struct hist_entry h;
-        read_at(r, &at);
-        h.series = at.series;
-        h.t = at.t;
-        h.sum = read_int128(r);
-        h.first = (uint32_t)t->n_buckets;
-        uint64_t n_buckets = read_varint(r);
-        read_buckets(r, t, n_buckets);
-        h.n = (uint32_t)(t->n_buckets - h.first);
-        t->hists[t->n_hists] = h;
-    }
-}
-
-static void read_samples(struct reader *r, struct transaction *t, uint64_t n)
-{
-    struct at at = {0, 0};
-    GROW(t->samples, t->samples_cap, n);
-    for (; t->n_samples < n && !r->failed; t->n_samples++) {
-        read_at(r, &at);
-        t->samples[t->n_samples] = (struct sample_entry){at.series, at.t, read_le64(r), NULL};
-    }
-}
-
 static void read_sources(struct reader *r, struct transaction *t, uint64_t n)
 {
     GROW(t->sources, t->sources_cap, n);
@@ -370,6 +213,8 @@ static void read_sources(struct reader *r, struct transaction *t, uint64_t n)
         s->next = read_svarint(r);
         s->newest_ms = read_svarint(r);
         s->state = read_lstr(r);
+        if (s->state.len > SOURCE_STATE_MAX)
+            r->failed = true;
     }
 }
 
@@ -384,33 +229,98 @@ static void read_clocks(struct reader *r, struct transaction *t, uint64_t n)
     }
 }
 
-bool transaction_decode(struct slice payload, struct transaction *out, struct err *err)
+/* ---- sections ---- */
+
+struct section {
+    unsigned tag;
+    unsigned min_bytes; /* of an entry: bounds a count before anything is allocated */
+    size_t count_at;    /* of the size_t in struct transaction */
+    void (*encode)(const struct transaction *t, struct buf *out); /* NULL: only read */
+    void (*decode)(struct reader *r, struct transaction *t, uint64_t n);
+};
+
+#define COUNT(field) offsetof(struct transaction, field)
+
+/* In order of their tags. Tags 10 to 15 belong to state tables, 20 and up to deletions. */
+static const struct section sections[] = {
+    {SECTION_METRICS, 9, COUNT(n_metrics), encode_metrics, read_metrics},
+    {SECTION_UPDATES, 9, COUNT(n_updates), encode_updates, read_updates},
+    {SECTION_SERIES, 2, COUNT(n_series), encode_series, read_series},
+    {SECTION_OLD_ADDS, 3, COUNT(n_adds), NULL, old_cells_decode_adds},
+    {SECTION_OLD_GAUGES, 8, COUNT(n_gauges), NULL, old_cells_decode_gauges},
+    {SECTION_OLD_HISTOGRAMS, 4, COUNT(n_hists), NULL, old_cells_decode_hists},
+    {SECTION_OLD_SAMPLES, 10, COUNT(n_samples), NULL, old_cells_decode_samples},
+    {SECTION_SOURCES, 4, COUNT(n_sources), encode_sources, read_sources},
+    {SECTION_CLOCKS, 3, COUNT(n_clocks), encode_clocks, read_clocks},
+    {SECTION_ADDS, 1, COUNT(n_adds), cells_encode_adds, cells_decode_adds},
+    {SECTION_GAUGES, 3, COUNT(n_gauges), cells_encode_gauges, cells_decode_gauges},
+    {SECTION_HISTOGRAMS, 3, COUNT(n_hists), cells_encode_hists, cells_decode_hists},
+    {SECTION_SAMPLES, 1, COUNT(n_samples), cells_encode_samples, cells_decode_samples},
+};
+
+#define N_SECTIONS (sizeof sections / sizeof *sections)
+
+static size_t section_count(const struct section *s, const struct transaction *t)
 {
-    static void (*const sections[])(struct reader *, struct transaction *, uint64_t) = {
-        [SECTION_METRICS] = read_metrics,
-        [SECTION_UPDATES] = read_updates,
-        [SECTION_SERIES] = read_series,
-        [SECTION_ADDS] = read_adds,
-        [SECTION_GAUGES] = read_gauges,
-        [SECTION_HISTOGRAMS] = read_hists,
-        [SECTION_SAMPLES] = read_samples,
-        [SECTION_SOURCES] = read_sources,
-        [SECTION_CLOCKS] = read_clocks,
-    };
+    return *(const size_t *)((const char *)t + s->count_at);
+}
+
+void transaction_encode(const struct transaction *t, struct buf *out)
+{
+    for (size_t i = 0; i < N_SECTIONS; i++) {
+        const struct section *s = &sections[i];
+        size_t n = section_count(s, t);
+        if (n == 0 || !s->encode)
+            continue;
+        buf_u8(out, (uint8_t)s->tag);
+        buf_varint(out, n);
+        s->encode(t, out);
+    }
+}
+
+static const struct section *section_of(unsigned tag)
+{
+    for (size_t i = 0; i < N_SECTIONS; i++)
+        if (sections[i].tag == tag)
+            return &sections[i];
+    return NULL;
+}
+
+/* Sections with tags up to last_tag. */
+static bool decode(
+    struct slice payload, unsigned last_tag, struct transaction *out, struct err *err)
+{
     struct reader r = reader_of(payload);
-    unsigned last = 0;
+    unsigned tag = 0, before = 0;
     while (reader_left(&r) > 0 && !r.failed) {
-        unsigned tag = read_u8(&r);
+        tag = read_u8(&r);
+        if (tag > last_tag)
+            break;
+        const struct section *s = section_of(tag);
+        if (!s)
+            return err_set(err, ERR_CORRUPT,
+                "transaction: section %u at byte %zu is not known to this program", tag,
+                payload.len - reader_left(&r) - 1);
         uint64_t n = read_varint(&r);
-        /* Each tag once, ascending; every entry has at least two bytes. */
-        if (tag <= last || tag > SECTION_CLOCKS || n > reader_left(&r) / 2)
+        if (tag <= before || n > reader_left(&r) / s->min_bytes ||
+            n > TRANSACTION_CELLS_MAX - transaction_cells(out))
             r.failed = true;
         else
-            sections[tag](&r, out, n);
-        last = tag;
+            s->decode(&r, out, n);
+        before = tag;
     }
     if (r.failed)
-        return err_set(err, ERR_CORRUPT, "transaction: bad section %u before byte %zu", last,
+        return err_set(err, ERR_CORRUPT, "transaction: bad section %u before byte %zu", tag,
             payload.len - reader_left(&r));
     return true;
+}
+
+bool transaction_decode(struct slice payload, struct transaction *out, struct err *err)
+{
+    return decode(payload, UINT_MAX, out, err);
+}
+
+bool transaction_decode_definitions(struct slice payload, struct transaction *out, struct err *err)
+{
+    return decode(payload, SECTION_SERIES, out, err);
 }

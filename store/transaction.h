@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "store/cell.h"
+#include "store/histogram.h"
 #include "store/labels.h"
 
 struct series_def {
@@ -45,8 +46,9 @@ struct hist_entry {
 struct sample_entry {
     uint32_t series;
     int64_t t;
+    int64_t start; /* when its counter began, ms; 0: unknown */
     uint64_t bits;
-    const struct hist *hist; /* memory-only stores; never encoded */
+    const struct hist *hist; /* NULL: a float; in the transaction's arena */
 };
 
 struct source_entry {
@@ -86,6 +88,10 @@ struct transaction {
     size_t n_clocks, clocks_cap;
 };
 
+/* More cells than that, or a payload of more bytes, are refused. */
+#define TRANSACTION_CELLS_MAX (8u << 20)
+#define TRANSACTION_BYTES_MAX (64u << 20)
+
 void transaction_init(struct transaction *t);
 void transaction_fini(struct transaction *t);
 /* Empties it, keeping memory. */
@@ -96,6 +102,11 @@ void transaction_encode(const struct transaction *t, struct buf *out);
  * every count is checked against the bytes that are left before anything is allocated. Ids of
  * series and metrics are checked by whoever applies it. */
 bool transaction_decode(struct slice payload, struct transaction *out, struct err *err);
+/* New metrics, their updates and new series alone, which stand in front: what comes after them is
+ * not even looked at. */
+bool transaction_decode_definitions(struct slice payload, struct transaction *out, struct err *err);
+/* A deep copy of a histogram sample. */
+const struct hist *hist_copy(struct arena *arena, const struct hist *hist);
 
 /* Cells of all kinds. */
 size_t transaction_cells(const struct transaction *t);

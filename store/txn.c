@@ -204,26 +204,7 @@ void txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v)
     uint64_t bits;
     memcpy(&bits, &v, sizeof bits);
     GROW(t->samples, t->samples_cap, t->n_samples + 1);
-    t->samples[t->n_samples++] = (struct sample_entry){series, t_ms, bits, NULL};
-}
-
-static const struct hist *hist_keep(struct arena *arena, const struct hist *h)
-{
-    struct hist *kept = arena_alloc(arena, sizeof *kept);
-    struct hist_fbucket *p = arena_array(arena, h->n_positive, sizeof *p);
-    struct hist_fbucket *n = arena_array(arena, h->n_negative, sizeof *n);
-    double *b = arena_array(arena, h->n_bounds, sizeof *b);
-    if (h->n_positive)
-        memcpy(p, h->positive, h->n_positive * sizeof *p);
-    if (h->n_negative)
-        memcpy(n, h->negative, h->n_negative * sizeof *n);
-    if (h->n_bounds)
-        memcpy(b, h->bounds, h->n_bounds * sizeof *b);
-    *kept = *h;
-    kept->positive = p;
-    kept->negative = n;
-    kept->bounds = b;
-    return kept;
+    t->samples[t->n_samples++] = (struct sample_entry){series, t_ms, 0, bits, NULL};
 }
 
 void txn_sample_histogram(
@@ -233,7 +214,14 @@ void txn_sample_histogram(
     ensure(txn->store->path == NULL);
     GROW(t->samples, t->samples_cap, t->n_samples + 1);
     t->samples[t->n_samples++] =
-        (struct sample_entry){series, t_ms, 0, hist_keep(&txn->store->histograms, histogram)};
+        (struct sample_entry){series, t_ms, 0, 0, hist_copy(&t->arena, histogram)};
+}
+
+void txn_sample_start(struct txn *txn, int64_t start_ms)
+{
+    struct transaction *t = &txn->data;
+    ensure(t->n_samples > 0);
+    t->samples[t->n_samples - 1].start = start_ms;
 }
 
 void txn_source(
@@ -256,19 +244,29 @@ void txn_clock(struct txn *txn, struct slice name, int64_t frontier_ms, int64_t 
 
 /* ---- commit ---- */
 
-static bool write_ahead(struct store *store, uint64_t lsn, struct slice payload, struct err *err)
+static bool write_ahead(struct store *store, const struct transaction *data, uint64_t lsn,
+    struct slice payload, struct err *err)
 {
     if (!store->path)
         return true;
+    if (transaction_cells(data) > TRANSACTION_CELLS_MAX || payload.len > TRANSACTION_BYTES_MAX)
+        return err_set(err, ERR_LIMIT,
+            "a transaction of %zu cells and %zu bytes; at most %u and %u are allowed",
+            transaction_cells(data), payload.len, TRANSACTION_CELLS_MAX, TRANSACTION_BYTES_MAX);
     store_lock_read(store);
     bool failed = store->failed;
     store_unlock(store);
     if (failed)
         return err_set(
             err, ERR_IO, "%s failed to sync earlier: read only until the restart", store->path);
-    if (wal_file_bytes(store->wal) >= store->options.wal_file_bytes && !wal_rotate(store->wal, err))
-        return false;
-    return wal_append(store->wal, lsn, payload, err);
+    struct touched touched;
+    struct buf front;
+    buf_init(&front, 0);
+    touched_of(&touched, data, store->options.block_ms);
+    touched_encode(&touched, &front);
+    bool ok = wal_append(store->wal, lsn, buf_view(&front), payload, err);
+    buf_fini(&front);
+    return ok;
 }
 
 bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
@@ -280,11 +278,12 @@ bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
     buf_init(&payload, 0);
     transaction_encode(&t->data, &payload);
     bool empty = payload.len == 0;
-    bool ok = empty || write_ahead(store, next, buf_view(&payload), err);
+    bool ok = empty || write_ahead(store, &t->data, next, buf_view(&payload), err);
     store_lock_write(store);
     if (ok && !empty) {
         struct err broken;
-        ensure(store_apply(store, &t->data, next, false, &broken));
+        ensure(store_define(store, &t->data, &broken) &&
+               store_apply(store, &t->data, next, false, &broken));
         store->commits++;
         store->wal_written += payload.len;
     }

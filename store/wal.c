@@ -2,186 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/ensure.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "store/files.h"
+#include "store/wal_priv.h"
 
-/* A change of anything below, or of the payload's sections in a way that an older program would
- * read wrongly, needs a new version; a new section at the end of the list does not. */
-#define WAL_MAGIC   "LWAL"
-#define WAL_VERSION 1
-#define ALLOC_STEP  (4u << 20)
-#define FILES_MAX   100000
-
-struct wal_file {
-    uint32_t number;
-    uint64_t first_lsn; /* of its header */
-    uint64_t bytes;     /* header and frames */
-};
-
-struct wal {
-    char dir[PATH_BYTES];
-    int fd; /* of the last file; -1: the next append begins one */
-    uint64_t at, allocated;
-    uint64_t last_lsn;
-    struct wal_file *files; /* ascending */
-    size_t n_files, files_cap;
-    struct buf frame;
-    uint64_t syncs;
-    bool failed;
-    bool unclean; /* bytes behind `at` may be other than zero */
-};
-
-/* ---- replaying ---- */
-
-struct replay {
-    uint64_t after_lsn, last_lsn;
-    frame_f *each;
-    void *ctx;
-};
-
-static bool replay_frame(
-    void *ctx, const struct frame *frame, struct slice payload, struct err *err)
-{
-    struct replay *r = ctx;
-    if (frame->lsn != r->last_lsn + 1 || frame->type != FRAME_TRANSACTION)
-        return err_set(err, ERR_CORRUPT, "out of order, lsn %llu was expected",
-            (unsigned long long)r->last_lsn + 1);
-    r->last_lsn = frame->lsn;
-    return frame->lsn <= r->after_lsn || r->each(r->ctx, frame, payload, err);
-}
-
-static bool file_path(const struct wal *wal, uint32_t number, char out[PATH_BYTES], struct err *err)
-{
-    char name[32];
-    snprintf(name, sizeof name, "%08u.wal", number);
-    return path_join(out, wal->dir, name, err);
-}
-
-static bool list_entry(void *ctx, const char *name, struct err *err)
-{
-    struct wal *wal = ctx;
-    unsigned number;
-    char extra, expect[32];
-    if (sscanf(name, "%8u.wal%c", &number, &extra) != 1)
-        return true;
-    snprintf(expect, sizeof expect, "%08u.wal", number);
-    if (strcmp(name, expect) != 0)
-        return true;
-    if (wal->n_files == FILES_MAX)
-        return err_set(err, ERR_LIMIT, "%s has more than %d files", wal->dir, FILES_MAX);
-    GROW(wal->files, wal->files_cap, wal->n_files + 1);
-    wal->files[wal->n_files++] = (struct wal_file){.number = number};
-    return true;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    const struct wal_file *x = a, *y = b;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
-/* Drops what stands behind the valid frames of the last file, so that nothing can be taken for a
- * frame later. */
-static bool cut_file(struct wal *wal, const char *path, size_t end, struct err *err)
-{
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, "cannot open %s", path);
-    wal->fd = fd;
-    wal->at = wal->allocated = end;
-    if (ftruncate(fd, (off_t)end) != 0)
-        return err_sys(err, "cannot cut %s to %zu bytes", path, end);
-    if (fdatasync(fd) != 0)
-        return err_sys(err, "cannot sync %s", path);
-    return true;
-}
-
-static bool is_zeros(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i])
-            return false;
-    return true;
-}
-
-static bool replay_file(struct wal *wal, size_t i, struct replay *replay, struct buf *content,
-    unsigned *torn, struct err *err)
-{
-    char path[PATH_BYTES];
-    bool last = i + 1 == wal->n_files;
-    struct wal_file *file = &wal->files[i];
-    size_t end = 0;
-    buf_clear(content);
-    if (!file_path(wal, file->number, path, err) || !file_read(path, SIZE_MAX / 2, content, err))
-        return false;
-    struct slice bytes = buf_view(content);
-    /* Created, and not written yet when the program stopped. */
-    if (last && (bytes.len < FRAME_FILE_HEADER || is_zeros(bytes))) {
-        wal->n_files--;
-        return file_remove(path, err);
-    }
-    struct frame_scan scan = {.path = path,
-        .magic = WAL_MAGIC,
-        .version = WAL_VERSION,
-        .each = replay_frame,
-        .ctx = replay};
-    if (!frame_file_first(bytes, &scan, &file->first_lsn, err))
-        return false;
-    if (i == 0 && file->first_lsn <= replay->after_lsn + 1)
-        replay->last_lsn = file->first_lsn - 1;
-    if (file->first_lsn != replay->last_lsn + 1)
-        return err_set(err, ERR_CORRUPT,
-            "%s begins with lsn %llu, expected %llu: a file is missing", path,
-            (unsigned long long)file->first_lsn, (unsigned long long)replay->last_lsn + 1);
-    if (!frames_scan(bytes, &scan, &end, err))
-        return false;
-    file->bytes = end;
-    bool clean = is_zeros(slice_of(bytes.ptr + end, bytes.len - end));
-    if (!last)
-        return clean || err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, end);
-    if (!clean) {
-        (*torn)++;
-        log_warn("%s: a torn frame at byte %zu was cut off; the last transaction is lsn %llu", path,
-            end, (unsigned long long)replay->last_lsn);
-    }
-    return cut_file(wal, path, end, err);
-}
-
-bool wal_open(const char *dir, uint64_t after_lsn, frame_f *each, void *ctx, struct wal **out,
-    unsigned *torn, struct err *err)
-{
-    struct wal *wal = xcalloc(1, sizeof *wal);
-    struct replay replay = {after_lsn, after_lsn, each, ctx};
-    struct buf content;
-    *torn = 0;
-    *out = NULL;
-    wal->fd = -1;
-    buf_init(&wal->frame, 0);
-    buf_init(&content, 0);
-    bool ok = path_join(wal->dir, dir, "wal", err) && dir_make(wal->dir, err) &&
-              dir_each(wal->dir, list_entry, wal, err);
-    if (ok && wal->n_files)
-        qsort(wal->files, wal->n_files, sizeof *wal->files, by_number);
-    for (size_t i = 0, n = wal->n_files; ok && i < n; i++)
-        ok = replay_file(wal, i, &replay, &content, torn, err);
-    if (ok && replay.last_lsn < after_lsn)
-        ok = err_set(err, ERR_CORRUPT, "%s ends at lsn %llu, before the checkpoint at lsn %llu",
-            wal->dir, (unsigned long long)replay.last_lsn, (unsigned long long)after_lsn);
-    wal->last_lsn = replay.last_lsn;
-    buf_fini(&content);
-    if (!ok)
-        wal_close(&wal);
-    *out = wal;
-    return ok;
-}
+#define ALLOC_STEP (4u << 20)
 
 void wal_close(struct wal **wal)
 {
@@ -196,13 +25,17 @@ void wal_close(struct wal **wal)
     free(w);
 }
 
-/* ---- appending ---- */
+void wal_define(struct wal *wal, struct slice payload)
+{
+    frame_encode(&wal->frame, wal->last_lsn, FRAME_DEFINITIONS, slice_of("", 0), payload);
+}
 
+/* A new file with its header; the definitions stand in wal->frame, for the first write. */
 static bool begin_file(struct wal *wal, uint64_t lsn, struct err *err)
 {
     char path[PATH_BYTES];
-    uint32_t number = wal->n_files ? wal->files[wal->n_files - 1].number + 1 : 1;
-    if (!file_path(wal, number, path, err))
+    uint32_t number = wal->next_number;
+    if (!wal_path(wal, number, path, err))
         return false;
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
@@ -221,7 +54,8 @@ static bool begin_file(struct wal *wal, uint64_t lsn, struct err *err)
         return false;
     }
     GROW(wal->files, wal->files_cap, wal->n_files + 1);
-    wal->files[wal->n_files++] = (struct wal_file){number, lsn, FRAME_FILE_HEADER};
+    wal->files[wal->n_files++] = (struct wal_file){number, lsn, FRAME_FILE_HEADER, 0};
+    wal->next_number++;
     wal->fd = fd;
     wal->at = wal->allocated = FRAME_FILE_HEADER;
     return true;
@@ -252,23 +86,9 @@ static bool allocate(struct wal *wal, size_t n, struct err *err)
     return true;
 }
 
-bool wal_append(struct wal *wal, uint64_t lsn, struct slice payload, struct err *err)
+/* Writes wal->frame behind the last one and syncs it. */
+static bool write_frame(struct wal *wal, const char *path, struct err *err)
 {
-    char path[PATH_BYTES];
-    ensure(lsn == wal->last_lsn + 1);
-    if (wal->failed)
-        return err_set(
-            err, ERR_IO, "the write-ahead log failed to sync earlier: read only until restart");
-    if (payload.len > FRAME_PAYLOAD_MAX)
-        return err_set(err, ERR_LIMIT, "a transaction of %zu bytes; at most %u are allowed",
-            payload.len, FRAME_PAYLOAD_MAX);
-    if (wal->fd < 0 && !begin_file(wal, lsn, err))
-        return false;
-    struct wal_file *file = &wal->files[wal->n_files - 1];
-    if (!file_path(wal, file->number, path, err))
-        return false;
-    buf_clear(&wal->frame);
-    frame_encode(&wal->frame, lsn, FRAME_TRANSACTION, payload);
     if (wal->unclean) {
         if (ftruncate(wal->fd, (off_t)wal->at) != 0)
             return err_sys(err, "cannot cut %s", path);
@@ -285,9 +105,37 @@ bool wal_append(struct wal *wal, uint64_t lsn, struct slice payload, struct err 
         wal->failed = true;
         return err_sys(err, "cannot sync %s: read only until restart", path);
     }
+    return true;
+}
+
+bool wal_append(
+    struct wal *wal, uint64_t lsn, struct slice front, struct slice payload, struct err *err)
+{
+    char path[PATH_BYTES];
+    ensure(lsn == wal->last_lsn + 1 && wal->begun);
+    if (wal->failed)
+        return err_set(
+            err, ERR_IO, "the write-ahead log failed to sync earlier: read only until restart");
+    if (wal->fd >= 0 && wal->at - wal->begun_at >= wal->options.file_bytes && !wal_rotate(wal, err))
+        return false;
+    if (wal->fd < 0 && !begin_file(wal, lsn, err))
+        return false;
+    struct wal_file *file = &wal->files[wal->n_files - 1];
+    if (!wal_path(wal, file->number, path, err))
+        return false;
+    buf_clear(&wal->frame);
+    if (file->transactions == 0 && wal->options.define)
+        wal->options.define(wal->options.ctx, wal);
+    size_t definitions = wal->frame.len;
+    frame_encode(&wal->frame, lsn, FRAME_TRANSACTION, front, payload);
+    if (!write_frame(wal, path, err))
+        return false;
+    if (file->transactions == 0)
+        wal->begun_at = wal->at + definitions;
     wal->syncs++;
     wal->at += wal->frame.len;
     file->bytes = wal->at;
+    file->transactions++;
     wal->last_lsn = lsn;
     return true;
 }
@@ -315,14 +163,16 @@ bool wal_rotate(struct wal *wal, struct err *err)
 bool wal_forget(struct wal *wal, uint64_t lsn, struct err *err)
 {
     size_t n = 0;
-    /* A file's frames end where the next one's begin; the last file stays. */
+    /* A file's frames end where the next one's begin; the one that is written stays. */
     while (n + 1 < wal->n_files && wal->files[n + 1].first_lsn <= lsn + 1)
+        n++;
+    if (n + 1 == wal->n_files && wal->fd < 0 && wal->last_lsn <= lsn)
         n++;
     bool ok = true;
     size_t removed = 0;
     for (; ok && removed < n; removed++) {
         char path[PATH_BYTES];
-        ok = file_path(wal, wal->files[removed].number, path, err) && file_remove(path, err);
+        ok = wal_path(wal, wal->files[removed].number, path, err) && file_remove(path, err);
         if (!ok)
             break;
     }
@@ -330,11 +180,6 @@ bool wal_forget(struct wal *wal, uint64_t lsn, struct err *err)
         memmove(wal->files, wal->files + removed, (wal->n_files - removed) * sizeof *wal->files);
     wal->n_files -= removed;
     return ok && (removed == 0 || dir_sync(wal->dir, err));
-}
-
-uint64_t wal_file_bytes(const struct wal *wal)
-{
-    return wal->fd >= 0 ? wal->at : 0;
 }
 
 uint64_t wal_last_lsn(const struct wal *wal)

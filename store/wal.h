@@ -2,17 +2,20 @@
  * The write-ahead log: numbered files of frames, appended and synced, never changed. See
  * docs/format/wal.md.
  *
- *     wal/00000001.wal := header | frame* | zeros
- *     header := "LWAL" | version u16 | reserved u16 | first lsn u64 | crc32c u32
- *     frame  := length u32 | crc32c u32 | lsn u64 | type u8 | flags u8 | reserved u16 | raw length
- * u32 | payload
+ *     wal/00000001.wal := header | definitions frame* | transaction frame* | zeros
  *
- * Files are allocated ahead, so that a full disk shows before a byte is written, and the zeros end
- * the log. A frame is valid when its length fits, its CRC holds and its LSN is the one expected. An
- * invalid last frame is torn: it was never acknowledged; it is cut off. An invalid frame with a
- * valid later one is corruption and stops the start.
+ * Each file replays alone, on top of a checkpoint: it begins with what its transactions may refer
+ * to and the checkpoint's catalogue does not hold. Files are allocated ahead, so that a full disk
+ * shows before a byte is written, and the zeros end the log. A frame is valid when its length fits,
+ * its CRC holds and its LSN is the one expected. An invalid last frame is torn: it was never
+ * acknowledged; it is cut off. An invalid frame with a valid later one is corruption and stops the
+ * start.
  *
- * One thread appends.
+ * A file is written by one process alone. What one that did not stop cleanly has left as the last
+ * file is written anew before anything follows it: its end may never have reached the disk, and no
+ * later sync of the same file would say so.
+ *
+ * One thread appends. Reading a log that is not appended to needs no lock.
  */
 #ifndef STORE_WAL_H
 #define STORE_WAL_H
@@ -27,27 +30,47 @@
 
 struct wal;
 
-/* Replays the files of dir/wal in order and opens the log for appending after the last valid frame.
- * Frames up to after_lsn are checked, and not given. torn: how many frames were cut off (0 or 1).
- */
-bool wal_open(const char *dir, uint64_t after_lsn, frame_f *each, void *ctx, struct wal **out,
-    unsigned *torn, struct err *err);
+/* Adds, by wal_define, what the transactions of a new file may refer to. */
+typedef void wal_define_f(void *ctx, struct wal *wal);
+
+struct wal_options {
+    const char *dir;     /* of the store */
+    uint64_t after_lsn;  /* the checkpoint's; transactions up to there are not given */
+    uint64_t least_lsn;  /* the log must reach it: what was seen of it was on disk */
+    uint64_t file_bytes; /* a file is closed at this size, definitions apart */
+    frame_f *first; /* called for the definitions of the first file, and for every transaction */
+    wal_define_f *define;
+    void *ctx; /* of both */
+};
+
+/* Reads all files and checks every frame, in order. Changes nothing on disk. */
+bool wal_open(const struct wal_options *options, struct wal **out, struct err *err);
+/* Reads the transactions again. */
+bool wal_replay(struct wal *wal, frame_f *each, void *ctx, struct err *err);
+/* How many frames were torn (0 or 1), and are not part of the log. */
+unsigned wal_torn(const struct wal *wal);
+/* Makes the log fit for appending. May be tried again when it fails. */
+bool wal_begin(struct wal *wal, struct err *err);
 void wal_close(struct wal **wal);
 
-/* Appends one frame and syncs it. lsn is the last one's plus 1. On failure nothing was added, and
- * it may be tried again, except after a failed sync: then wal_failed is true for ever. */
-bool wal_append(struct wal *wal, uint64_t lsn, struct slice payload, struct err *err);
+/* Appends one transaction and syncs it. lsn is the last one's plus 1. On failure nothing was added,
+ * and it may be tried again, except after a failed sync: then wal_failed is true for ever. */
+bool wal_append(
+    struct wal *wal, uint64_t lsn, struct slice front, struct slice payload, struct err *err);
 bool wal_failed(const struct wal *wal);
+/* Only while wal_define_f is called. */
+void wal_define(struct wal *wal, struct slice payload);
 /* Begins a new file with the next append, so that older ones can go. */
 bool wal_rotate(struct wal *wal, struct err *err);
 /* Removes the files whose frames are all <= lsn. */
 bool wal_forget(struct wal *wal, uint64_t lsn, struct err *err);
 
-/* Bytes of the file that is being written. */
-uint64_t wal_file_bytes(const struct wal *wal);
 uint64_t wal_last_lsn(const struct wal *wal);
 /* Bytes of all files' frames. */
 uint64_t wal_bytes(const struct wal *wal);
 uint64_t wal_syncs(const struct wal *wal);
+
+/* Reads one file that lies anywhere, which need not be part of a log: as it was shipped. */
+bool wal_read_file(const char *path, frame_f *each, void *ctx, struct err *err);
 
 #endif

@@ -1,0 +1,245 @@
+/*
+ * Reading the log: what it holds, whether it is whole, and getting it ready for appending.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/wal_priv.h"
+
+#define FILES_MAX 100000
+
+bool wal_path(const struct wal *wal, uint32_t number, char out[PATH_BYTES], struct err *err)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%08u.wal", number);
+    return path_join(out, wal->dir, name, err);
+}
+
+static bool list_entry(void *ctx, const char *name, struct err *err)
+{
+    struct wal *wal = ctx;
+    unsigned number;
+    char extra, expect[32];
+    if (sscanf(name, "%8u.wal%c", &number, &extra) != 1)
+        return true;
+    snprintf(expect, sizeof expect, "%08u.wal", number);
+    if (strcmp(name, expect) != 0)
+        return true;
+    if (wal->n_files == FILES_MAX)
+        return err_set(err, ERR_LIMIT, "%s has more than %d files", wal->dir, FILES_MAX);
+    GROW(wal->files, wal->files_cap, wal->n_files + 1);
+    wal->files[wal->n_files++] = (struct wal_file){.number = number};
+    return true;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const struct wal_file *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static bool is_zeros(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i])
+            return false;
+    return true;
+}
+
+/* One pass over the files. */
+struct pass {
+    struct wal *wal;
+    struct wal_file *file;
+    uint64_t last_lsn;
+    bool first_file;
+    frame_f *each;
+    void *ctx;
+};
+
+static bool take_frame(void *ctx, const struct frame *frame, struct err *err)
+{
+    struct pass *p = ctx;
+    if (frame->type == FRAME_DEFINITIONS && p->file->transactions == 0) {
+        if (frame->lsn != p->last_lsn)
+            return err_set(
+                err, ERR_CORRUPT, "definitions as of lsn %" PRIu64 " were expected", p->last_lsn);
+        return !p->first_file || p->each(p->ctx, frame, err);
+    }
+    if (frame->lsn != p->last_lsn + 1 || frame->type != FRAME_TRANSACTION)
+        return err_set(
+            err, ERR_CORRUPT, "out of order, lsn %" PRIu64 " was expected", p->last_lsn + 1);
+    p->last_lsn = frame->lsn;
+    p->file->transactions++;
+    return frame->lsn <= p->wal->options.after_lsn || p->each(p->ctx, frame, err);
+}
+
+static bool scan_file(
+    struct pass *p, const char *path, struct buf *content, size_t *end, struct err *err)
+{
+    struct frame_scan scan = {
+        .path = path, .magic = WAL_MAGIC, .version = WAL_VERSION, .each = take_frame, .ctx = p};
+    struct slice bytes = buf_view(content);
+    if (!frame_file_first(bytes, &scan, &p->file->first_lsn, err))
+        return false;
+    /* The log begins at or before the checkpoint's end. */
+    if (p->first_file && p->file->first_lsn <= p->last_lsn + 1)
+        p->last_lsn = p->file->first_lsn - 1;
+    if (p->file->first_lsn != p->last_lsn + 1)
+        return err_set(err, ERR_CORRUPT,
+            "%s begins with lsn %" PRIu64 ", expected %" PRIu64 ": a file is missing", path,
+            p->file->first_lsn, p->last_lsn + 1);
+    p->file->transactions = 0;
+    return frames_scan(bytes, &scan, end, err);
+}
+
+static bool open_file(
+    struct wal *wal, size_t i, struct pass *p, struct buf *content, struct err *err)
+{
+    char path[PATH_BYTES];
+    bool last = i + 1 == wal->n_files;
+    size_t end = 0;
+    buf_clear(content);
+    p->file = &wal->files[i];
+    p->first_file = i == 0;
+    if (!wal_path(wal, p->file->number, path, err) || !file_read(path, SIZE_MAX / 2, content, err))
+        return false;
+    /* Created, and not written yet when the program stopped. */
+    if (last && (content->len < FRAME_FILE_HEADER || is_zeros(buf_view(content))))
+        return true;
+    if (!scan_file(p, path, content, &end, err))
+        return false;
+    p->file->bytes = end;
+    bool clean = is_zeros(slice_of(content->ptr + end, content->len - end));
+    if (!last)
+        return clean || err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, end);
+    if (!clean) {
+        wal->torn++;
+        log_warn("%s: the frame at byte %zu, lsn %" PRIu64
+                 ", is torn and was never acknowledged: it is dropped",
+            path, end, p->last_lsn + 1);
+    }
+    return true;
+}
+
+bool wal_open(const struct wal_options *options, struct wal **out, struct err *err)
+{
+    struct wal *wal = xcalloc(1, sizeof *wal);
+    struct buf content;
+    wal->options = *options;
+    wal->fd = -1;
+    wal->next_number = 1;
+    *out = NULL;
+    buf_init(&wal->frame, 0);
+    buf_init(&content, 0);
+    struct pass pass = {
+        .wal = wal, .last_lsn = options->after_lsn, .each = options->first, .ctx = options->ctx};
+    bool ok = path_join(wal->dir, options->dir, "wal", err) && dir_make(wal->dir, err) &&
+              dir_each(wal->dir, list_entry, wal, err);
+    if (ok && wal->n_files) {
+        qsort(wal->files, wal->n_files, sizeof *wal->files, by_number);
+        wal->next_number = wal->files[wal->n_files - 1].number + 1;
+    }
+    for (size_t i = 0; ok && i < wal->n_files; i++)
+        ok = open_file(wal, i, &pass, &content, err);
+    uint64_t least =
+        options->least_lsn > options->after_lsn ? options->least_lsn : options->after_lsn;
+    if (ok && pass.last_lsn < least)
+        ok = err_set(err, ERR_CORRUPT,
+            "%s ends at lsn %" PRIu64 ", and the checkpoint has seen lsn %" PRIu64, wal->dir,
+            pass.last_lsn, least);
+    wal->last_lsn = pass.last_lsn;
+    buf_fini(&content);
+    if (!ok)
+        wal_close(&wal);
+    *out = wal;
+    return ok;
+}
+
+unsigned wal_torn(const struct wal *wal)
+{
+    return wal->torn;
+}
+
+/* ---- replaying ---- */
+
+struct replay {
+    const struct wal *wal;
+    frame_f *each;
+    void *ctx;
+};
+
+static bool replay_frame(void *ctx, const struct frame *frame, struct err *err)
+{
+    struct replay *r = ctx;
+    return frame->type != FRAME_TRANSACTION || frame->lsn <= r->wal->options.after_lsn ||
+           r->each(r->ctx, frame, err);
+}
+
+bool wal_replay(struct wal *wal, frame_f *each, void *ctx, struct err *err)
+{
+    struct replay replay = {wal, each, ctx};
+    bool ok = true;
+    for (size_t i = 0; ok && i < wal->n_files; i++) {
+        char path[PATH_BYTES];
+        if (wal->files[i].transactions)
+            ok = wal_path(wal, wal->files[i].number, path, err) &&
+                 wal_read_file(path, replay_frame, &replay, err);
+    }
+    return ok;
+}
+
+bool wal_read_file(const char *path, frame_f *each, void *ctx, struct err *err)
+{
+    struct frame_scan scan = {
+        .path = path, .magic = WAL_MAGIC, .version = WAL_VERSION, .each = each, .ctx = ctx};
+    struct buf content;
+    size_t end;
+    buf_init(&content, 0);
+    bool ok = file_read(path, SIZE_MAX / 2, &content, err) &&
+              frames_scan(buf_view(&content), &scan, &end, err);
+    buf_fini(&content);
+    return ok;
+}
+
+/* ---- getting ready ---- */
+
+/* The valid part of the last file under a temporary name, synced, and over its own. */
+static bool rewrite(struct wal *wal, const struct wal_file *file, struct err *err)
+{
+    char path[PATH_BYTES], name[32];
+    struct buf content;
+    snprintf(name, sizeof name, "%08u.wal", file->number);
+    buf_init(&content, 0);
+    bool ok =
+        wal_path(wal, file->number, path, err) && file_read(path, SIZE_MAX / 2, &content, err);
+    if (ok && content.len < file->bytes)
+        ok = err_set(err, ERR_CORRUPT, "%s has become shorter", path);
+    ok = ok && file_replace(wal->dir, name, slice_of(content.ptr, file->bytes), err);
+    buf_fini(&content);
+    return ok;
+}
+
+bool wal_begin(struct wal *wal, struct err *err)
+{
+    char path[PATH_BYTES];
+    if (wal->begun)
+        return true;
+    if (wal->n_files) {
+        struct wal_file *last = &wal->files[wal->n_files - 1];
+        if (last->transactions) {
+            if (!rewrite(wal, last, err))
+                return false;
+        } else {
+            if (!wal_path(wal, last->number, path, err) || !file_remove(path, err) ||
+                !dir_sync(wal->dir, err))
+                return false;
+            wal->n_files--;
+        }
+    }
+    wal->begun = true;
+    return true;
+}

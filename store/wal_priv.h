@@ -1,0 +1,44 @@
+/*
+ * Inside the log: shared by wal.c (appending) and wal_open.c (reading). Nobody else includes it.
+ */
+#ifndef STORE_WAL_PRIV_H
+#define STORE_WAL_PRIV_H
+
+#include "base/buf.h"
+#include "store/files.h"
+#include "store/wal.h"
+
+/* A change of the header, of a frame, or of the payload's sections in a way that an older program
+ * would read wrongly needs a new version; a new section does not: an older program refuses it.
+ * Version 1 had no fronts, no definitions, and the cells of old_cells.h. */
+#define WAL_MAGIC   "LWAL"
+#define WAL_VERSION 2
+
+struct wal_file {
+    uint32_t number;
+    uint64_t first_lsn; /* of its header */
+    uint64_t bytes;     /* header and frames */
+    uint64_t transactions;
+};
+
+struct wal {
+    struct wal_options options;
+    char dir[PATH_BYTES];
+    int fd; /* of the last file; -1: the next append begins one */
+    uint64_t at, allocated;
+    uint64_t begun_at; /* where the file's first transaction stands */
+    uint64_t last_lsn;
+    struct wal_file *files; /* ascending */
+    size_t n_files, files_cap;
+    uint32_t next_number;
+    struct buf frame;
+    uint64_t syncs;
+    unsigned torn;
+    bool begun; /* appending is allowed */
+    bool failed;
+    bool unclean; /* bytes behind `at` may be other than zero */
+};
+
+bool wal_path(const struct wal *wal, uint32_t number, char out[PATH_BYTES], struct err *err);
+
+#endif

@@ -1,0 +1,451 @@
+/* Payloads of transactions and the fronts of their frames: every kind of content comes back bit for
+ * bit, is small, and what makes no sense is refused. */
+#include "store/transaction.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "store/cell_bytes.h"
+#include "store/touched.h"
+
+static uint64_t seed;
+
+static uint64_t random64(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
+/* Small as a rule, and now and then anything. */
+static int64_t random_int(void)
+{
+    uint64_t r = random64();
+    return (int64_t)(random64() >> (r % 64));
+}
+
+static int128 random_wide(void)
+{
+    uint64_t r = random64();
+    return r % 4 ? (int128)(r % 17) - 3 : ((int128)random_int() << (r % 64)) - random_int();
+}
+
+static double double_from(uint64_t bits)
+{
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static uint64_t bits_from(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+static double random_double(void)
+{
+    static const double odd[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 5e-324,
+        1.7976931348623157e308, 9007199254740993.0, -9e15, 9e15, 0.1, 1e-7, 1e22};
+    switch (random64() % 8) {
+    case 0: return (double)random_int();
+    case 1: return (double)(int)(random64() % 200000) / 100;
+    case 2: return (double)(int)(random64() % 200000) / 1000000;
+    case 3: return double_from(random64()); /* payloads of NaN among them */
+    case 4: return double_from(0x7ff0000000000002u);
+    case 5: return odd[random64() % (sizeof odd / sizeof *odd)];
+    default: return (double)(random64() % 1000);
+    }
+}
+
+static uint32_t series_after(uint32_t last)
+{
+    return random64() % 3 ? last + 1 : (uint32_t)random_int();
+}
+
+static int64_t time_after(int64_t last)
+{
+    switch (random64() % 4) {
+    case 0: return last;
+    case 1: return last + 10000;
+    case 2: return random_int() - random_int();
+    default: return last + (int64_t)(random64() % 5000);
+    }
+}
+
+static const struct hist_fbucket *random_buckets(struct arena *arena, uint32_t *n)
+{
+    *n = (uint32_t)(random64() % 6);
+    struct hist_fbucket *b = arena_array(arena, *n, sizeof *b);
+    int32_t index = (int32_t)random64();
+    for (uint32_t i = 0; i < *n; i++) {
+        b[i] = (struct hist_fbucket){index, random_double()};
+        if (index > INT32_MAX - 100)
+            *n = i + 1;
+        else
+            index += 1 + (int32_t)(random64() % 90);
+    }
+    return b;
+}
+
+static const struct hist *random_hist(struct arena *arena)
+{
+    struct hist *h = arena_zalloc(arena, sizeof *h);
+    bool custom = random64() % 4 == 0;
+    h->schema = custom ? HIST_SCHEMA_CUSTOM : (int)(random64() % 13) - 4;
+    h->reset_hint = (enum hist_reset_hint)(random64() % 4);
+    h->zero_threshold = random_double();
+    h->zero_count = random_double();
+    h->count = random_double();
+    h->sum = random_double();
+    h->positive = random_buckets(arena, &h->n_positive);
+    h->negative = random_buckets(arena, &h->n_negative);
+    h->n_bounds = custom ? (uint32_t)(random64() % 6) : 0;
+    double *bounds = arena_array(arena, h->n_bounds, sizeof *bounds);
+    for (uint32_t i = 0; i < h->n_bounds; i++)
+        bounds[i] = random_double();
+    h->bounds = bounds;
+    return h;
+}
+
+static void fill_cells(struct transaction *t, size_t n)
+{
+    uint32_t series = 0;
+    int64_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        series = series_after(series);
+        at = time_after(at);
+        GROW(t->adds, t->adds_cap, t->n_adds + 1);
+        t->adds[t->n_adds++] = (struct add_cell){series, at, random_wide()};
+        GROW(t->gauges, t->gauges_cap, t->n_gauges + 1);
+        int64_t v = random_int();
+        struct gauge_cell g = {v, at - 100, v, v, v, 1};
+        if (random64() % 2)
+            g = (struct gauge_cell){v, random_int(), random_int() - random_int(), random_int(),
+                random_wide(), 1 + (random_int() & INT32_MAX)};
+        t->gauges[t->n_gauges++] = (struct gauge_entry){series, at, g};
+        GROW(t->hists, t->hists_cap, t->n_hists + 1);
+        uint32_t buckets = (uint32_t)(random64() % 5);
+        t->hists[t->n_hists++] =
+            (struct hist_entry){series, at, random_wide(), (uint32_t)t->n_buckets, buckets};
+        int32_t key = random64() % 2 ? HIST_NEGATIVE(77) : HIST_ZERO;
+        for (uint32_t k = 0; k < buckets; k++, key += 1 + (int32_t)(random64() % 9)) {
+            GROW(t->buckets, t->buckets_cap, t->n_buckets + 1);
+            t->buckets[t->n_buckets++] = (struct hist_bucket){key, k % 2 ? -3 : 1 + random_int()};
+        }
+        GROW(t->samples, t->samples_cap, t->n_samples + 1);
+        struct sample_entry s = {series, at, 0, bits_from(random_double()), NULL};
+        if (random64() % 3 == 0)
+            s.start = random_int();
+        if (random64() % 4 == 0) {
+            s.hist = random_hist(&t->arena);
+            s.bits = 0;
+        }
+        t->samples[t->n_samples++] = s;
+    }
+}
+
+static void fill_rest(struct transaction *t)
+{
+    static struct label labels[] = {{SLICE("__name__"), SLICE("a")}, {SLICE("city"), SLICE("B")}};
+    static struct metric_def def = {.name = SLICE("a"), .kind = KIND_GAUGE, .digits = 3};
+    t->first_metric = 7;
+    t->first_series = 70000;
+    GROW(t->metrics, t->metrics_cap, 1);
+    t->metrics[t->n_metrics++] = def;
+    GROW(t->updates, t->updates_cap, 1);
+    t->updates[t->n_updates++] = def;
+    GROW(t->series, t->series_cap, 1);
+    t->series[t->n_series++] = (struct series_def){7, {labels, 2}};
+    GROW(t->sources, t->sources_cap, 1);
+    t->sources[t->n_sources++] =
+        (struct source_entry){SLICE("orders/0"), random_int(), -1, SLICE("state")};
+    GROW(t->clocks, t->clocks_cap, 1);
+    t->clocks[t->n_clocks++] = (struct clock_entry){SLICE("orders"), INT64_MIN, INT64_MAX};
+}
+
+static bool same_buckets(
+    const struct hist_fbucket *a, const struct hist_fbucket *b, uint32_t n_a, uint32_t n_b)
+{
+    bool same = n_a == n_b;
+    for (uint32_t i = 0; same && i < n_a; i++)
+        same = a[i].index == b[i].index && bits_from(a[i].count) == bits_from(b[i].count);
+    return same;
+}
+
+static void assert_same_hist(const struct hist *a, const struct hist *b)
+{
+    assert_int_equal(a->schema, b->schema);
+    assert_int_equal(a->reset_hint, b->reset_hint);
+    assert_true(bits_from(a->zero_threshold) == bits_from(b->zero_threshold));
+    assert_true(bits_from(a->zero_count) == bits_from(b->zero_count));
+    assert_true(bits_from(a->count) == bits_from(b->count));
+    assert_true(bits_from(a->sum) == bits_from(b->sum));
+    assert_true(same_buckets(a->positive, b->positive, a->n_positive, b->n_positive));
+    assert_true(same_buckets(a->negative, b->negative, a->n_negative, b->n_negative));
+    assert_int_equal(a->n_bounds, b->n_bounds);
+    for (uint32_t i = 0; i < a->n_bounds; i++)
+        assert_true(bits_from(a->bounds[i]) == bits_from(b->bounds[i]));
+}
+
+static void assert_same_cells(const struct transaction *a, const struct transaction *b)
+{
+    assert_int_equal(a->n_adds, b->n_adds);
+    assert_int_equal(a->n_gauges, b->n_gauges);
+    assert_int_equal(a->n_hists, b->n_hists);
+    assert_int_equal(a->n_buckets, b->n_buckets);
+    assert_int_equal(a->n_samples, b->n_samples);
+    for (size_t i = 0; i < a->n_adds; i++)
+        assert_true(a->adds[i].series == b->adds[i].series && a->adds[i].t == b->adds[i].t &&
+                    a->adds[i].amount == b->adds[i].amount);
+    for (size_t i = 0; i < a->n_gauges; i++) {
+        const struct gauge_entry *x = &a->gauges[i], *y = &b->gauges[i];
+        assert_true(x->series == y->series && x->t == y->t && x->cell.last == y->cell.last &&
+                    x->cell.last_ms == y->cell.last_ms && x->cell.min == y->cell.min &&
+                    x->cell.max == y->cell.max && x->cell.count == y->cell.count &&
+                    x->cell.sum == y->cell.sum);
+    }
+    for (size_t i = 0; i < a->n_hists; i++) {
+        const struct hist_entry *x = &a->hists[i], *y = &b->hists[i];
+        assert_true(x->series == y->series && x->t == y->t && x->sum == y->sum &&
+                    x->first == y->first && x->n == y->n);
+    }
+    for (size_t i = 0; i < a->n_buckets; i++)
+        assert_true(
+            a->buckets[i].key == b->buckets[i].key && a->buckets[i].count == b->buckets[i].count);
+    for (size_t i = 0; i < a->n_samples; i++) {
+        const struct sample_entry *x = &a->samples[i], *y = &b->samples[i];
+        assert_true(x->series == y->series && x->t == y->t && x->start == y->start &&
+                    x->bits == y->bits && !x->hist == !y->hist);
+        if (x->hist)
+            assert_same_hist(x->hist, y->hist);
+    }
+}
+
+static void test_everything_comes_back(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        struct transaction t, back;
+        struct buf payload;
+        struct err err = {0};
+        seed = 88172645463325252u + (uint64_t)round;
+        transaction_init(&t);
+        transaction_init(&back);
+        buf_init(&payload, 0);
+        fill_cells(&t, random64() % 400);
+        fill_rest(&t);
+        transaction_encode(&t, &payload);
+        if (!transaction_decode(buf_view(&payload), &back, &err))
+            fail_msg("round %d: %s", round, err.text);
+        assert_same_cells(&t, &back);
+        assert_int_equal(back.first_series, 70000);
+        assert_true(labels_cmp(back.series[0].labels, t.series[0].labels) == 0);
+        assert_true(slice_is(back.metrics[0].name, "a"));
+        assert_true(slice_is(back.sources[0].state, "state"));
+        assert_true(back.clocks[0].watermark_ms == INT64_MAX);
+
+        transaction_clear(&back);
+        assert_true(transaction_decode_definitions(buf_view(&payload), &back, &err));
+        assert_int_equal(back.n_series, 1);
+        assert_int_equal(transaction_cells(&back), 0);
+        transaction_fini(&t);
+        transaction_fini(&back);
+        buf_fini(&payload);
+    }
+}
+
+/* A payload cut anywhere, or with a bit turned, is refused or decodes to something: it never reads
+ * outside (the sanitizers look on). Cut, it is refused or the rest is whole sections. */
+static void test_damage_is_survived(void **state)
+{
+    (void)state;
+    struct transaction t, back;
+    struct buf payload;
+    struct err err = {0};
+    seed = 4711;
+    transaction_init(&t);
+    transaction_init(&back);
+    buf_init(&payload, 0);
+    fill_cells(&t, 20);
+    fill_rest(&t);
+    transaction_encode(&t, &payload);
+    for (size_t i = 0; i < payload.len; i++) {
+        char *exact = malloc(i);
+        if (i)
+            memcpy(exact, payload.ptr, i);
+        transaction_clear(&back);
+        if (!transaction_decode(slice_of(exact, i), &back, &err))
+            assert_int_equal(err.code, ERR_CORRUPT);
+        free(exact);
+        for (int bit = 0; bit < 8; bit++) {
+            payload.ptr[i] ^= (char)(1 << bit);
+            transaction_clear(&back);
+            if (!transaction_decode(buf_view(&payload), &back, &err))
+                assert_int_equal(err.code, ERR_CORRUPT);
+            payload.ptr[i] ^= (char)(1 << bit);
+        }
+    }
+    transaction_fini(&t);
+    transaction_fini(&back);
+    buf_fini(&payload);
+}
+
+static void test_unknown_sections_are_refused(void **state)
+{
+    (void)state;
+    struct transaction t;
+    struct err err = {0};
+    transaction_init(&t);
+    assert_false(transaction_decode(SLICE("\x0f\x01zz"), &t, &err));
+    assert_non_null(strstr(err.text, "section 15 at byte 0 is not known"));
+    /* A count that the bytes cannot hold, and a section that comes twice. */
+    assert_false(transaction_decode(SLICE("\x10\xff\xff\x03\x10"), &t, &err));
+    assert_false(transaction_decode(SLICE("\x10\x01\x40\x10\x01\x40"), &t, &err));
+    transaction_fini(&t);
+}
+
+/* Cells as version 1 wrote them: counters {5: 3 at 10 s}, a sample 1.5. */
+static void test_old_cells_are_read(void **state)
+{
+    (void)state;
+    static const char payload[] = "\x04\x01\x0a\xa0\x9c\x01\x06"
+                                  "\x07\x01\x0c\xa0\x9c\x01\x00\x00\x00\x00\x00\x00\xf8\x3f";
+    struct transaction t;
+    struct err err = {0};
+    transaction_init(&t);
+    assert_true(transaction_decode(slice_of(payload, sizeof payload - 1), &t, &err));
+    assert_int_equal(t.n_adds, 1);
+    assert_int_equal(t.adds[0].series, 5);
+    assert_int_equal(t.adds[0].t, 10000);
+    assert_int_equal((int)t.adds[0].amount, 3);
+    assert_int_equal(t.n_samples, 1);
+    assert_int_equal(t.samples[0].series, 6);
+    assert_true(t.samples[0].bits == bits_from(1.5));
+    transaction_fini(&t);
+}
+
+/* A scrape of n series: one time, ids in order, values by `value`. */
+static double bytes_per_sample(double (*value)(uint32_t i), uint32_t n)
+{
+    struct transaction t;
+    struct buf payload;
+    transaction_init(&t);
+    buf_init(&payload, 0);
+    GROW(t.samples, t.samples_cap, n);
+    for (uint32_t i = 0; i < n; i++)
+        t.samples[t.n_samples++] =
+            (struct sample_entry){i, 1763690000000, 0, bits_from(value(i)), NULL};
+    transaction_encode(&t, &payload);
+    double bytes = (double)payload.len / n;
+    transaction_fini(&t);
+    buf_fini(&payload);
+    return bytes;
+}
+
+static double constant_value(uint32_t i)
+{
+    (void)i;
+    return 1;
+}
+
+static double counter_value(uint32_t i)
+{
+    return (double)((i * 2654435761u) % 1000000);
+}
+
+static double decimal_value(uint32_t i)
+{
+    return (double)((i * 2654435761u) % 10000) / 100;
+}
+
+static double float_value(uint32_t i)
+{
+    return sqrt((double)i + 2);
+}
+
+static void test_cells_are_small(void **state)
+{
+    (void)state;
+    assert_true(bytes_per_sample(constant_value, 10000) < 1.01);
+    assert_true(bytes_per_sample(counter_value, 10000) < 4.1);
+    assert_true(bytes_per_sample(decimal_value, 10000) < 4.1);
+    assert_true(bytes_per_sample(float_value, 10000) < 9.1);
+}
+
+/* ---- blocks ---- */
+
+static void test_blocks_are_left_open(void **state)
+{
+    (void)state;
+    assert_int_equal(block_of(0, 100), -1);
+    assert_int_equal(block_of(1, 100), 0);
+    assert_int_equal(block_of(100, 100), 0);
+    assert_int_equal(block_of(101, 100), 1);
+    assert_int_equal(block_of(-100, 100), -2);
+    assert_int_equal(block_of(-99, 100), -1);
+}
+
+/* Whatever is added is found again, also after a trip through bytes; few blocks are exact. */
+static void test_touched_blocks(void **state)
+{
+    (void)state;
+    seed = 31337;
+    for (int round = 0; round < 500; round++) {
+        struct touched t = {.n = 0}, back;
+        struct buf front;
+        int64_t blocks[100];
+        size_t n = 1 + random64() % (round % 2 ? 100 : 10);
+        uint64_t spread = round % 7 == 0 ? UINT64_MAX : 60;
+        buf_init(&front, 0);
+        for (size_t i = 0; i < n; i++) {
+            blocks[i] = (int64_t)(random64() % spread) - 30;
+            touched_add(&t, (struct block_range){blocks[i], blocks[i]});
+            assert_true(t.n <= TOUCHED_MAX);
+        }
+        t.definitions = round % 2;
+        touched_encode(&t, &front);
+        assert_true(front.len <= 1024);
+        assert_true(touched_decode(buf_view(&front), &back));
+        assert_int_equal(back.definitions, t.definitions);
+        for (size_t i = 0; i < n; i++)
+            assert_true(touched_has(&back, (struct block_range){blocks[i], blocks[i]}));
+        for (int64_t b = -40; n <= 10 && spread == 60 && b < 40; b++) {
+            bool in = false;
+            for (size_t i = 0; i < n; i++)
+                in = in || blocks[i] == b;
+            assert_int_equal(touched_has(&back, (struct block_range){b, b}), in);
+        }
+        buf_fini(&front);
+    }
+    struct touched all;
+    assert_true(touched_decode(SLICE(""), &all));
+    assert_true(touched_has(&all, (struct block_range){5, 5}) && all.definitions);
+    assert_false(touched_decode(SLICE("\x00\x02\x02\x00\x01\x00"), &all)); /* does not ascend */
+    assert_false(touched_decode(SLICE("\x02\x00"), &all));
+    assert_false(touched_decode(SLICE("\x00\x01\x02\x00\x00"), &all));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_everything_comes_back),
+        cmocka_unit_test(test_damage_is_survived),
+        cmocka_unit_test(test_unknown_sections_are_refused),
+        cmocka_unit_test(test_old_cells_are_read),
+        cmocka_unit_test(test_cells_are_small),
+        cmocka_unit_test(test_blocks_are_left_open),
+        cmocka_unit_test(test_touched_blocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
