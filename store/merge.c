@@ -42,7 +42,7 @@ struct merge {
     struct segment_source *sources;
     size_t n_sources;
     uint64_t clock; /* counts uses of pages */
-    bool any, failed;
+    bool any, ended, failed;
     size_t bad; /* SIZE_MAX: none */
     struct err err;
 };
@@ -264,6 +264,7 @@ static bool next(void *ctx, struct segment_series *out)
     } while (!m->failed && head && out->columns.n == 0);
     bool some = !m->failed && head;
     m->any = m->any || some;
+    m->ended = !m->failed && !head;
     return some;
 }
 
@@ -373,7 +374,7 @@ bool merge_input(struct merge *merge, struct segment_input *out, struct err *err
 
 bool merge_is_empty(const struct merge *merge)
 {
-    return !merge->any;
+    return merge->ended && !merge->any;
 }
 
 bool merge_bad_segment(const struct merge *merge, size_t *out)

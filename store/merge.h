@@ -64,7 +64,7 @@ void merge_free(struct merge **merge);
  */
 bool merge_input(struct merge *merge, struct segment_input *out, struct err *err);
 
-/* Whether a series has come out: segment_write refuses a segment without any. */
+/* Whether it came to its end and no series came out: segment_write refuses such an input. */
 bool merge_is_empty(const struct merge *merge);
 /* After a failure: the input that could not be read, as an index; false when it was another thing.
  */

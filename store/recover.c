@@ -66,15 +66,12 @@ static bool sweep(struct store *store, struct err *err)
 
 static bool open_segments(struct store *store, struct err *err)
 {
-    char dir[PATH_BYTES], path[PATH_BYTES];
+    char dir[PATH_BYTES];
     if (!path_join(dir, store->path, "seg", err) || !dir_make(dir, err))
         return false;
-    for (size_t i = 0; i < store->manifest.n_segments; i++) {
-        struct segment *segment;
-        if (!path_join(path, dir, store->manifest.segments[i].name, err) ||
-            !segment_open(path, &segment, err) || !store_attach(store, segment, err))
+    for (size_t i = 0; i < store->manifest.n_segments; i++)
+        if (!attach_recover(store, &store->manifest.segments[i], err))
             return false;
-    }
     return true;
 }
 

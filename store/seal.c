@@ -1,11 +1,5 @@
-/*
- * Sealing: how the head becomes segments.
- *
- * Sealing a block:   freeze (under the lock) -> write the segment, sync, rename -> one manifest
- * edit that adds it and says up to which LSN the block is sealed -> attach it and drop the frozen
- * block (under the lock). A crash before the edit leaves a file that no manifest names, and the WAL
- * has everything; after it, a replay skips the block's cells up to that LSN.
- */
+#include "store/seal.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,71 +8,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/thread.h"
-#include "store/checkpoint.h"
 #include "store/store_priv.h"
-
-/* A block that was sealed before gets another segment only when that many late cells have come. */
-#define LATE_CELLS 100000
-
-/* ---- attaching ---- */
-
-static int by_series(const void *a, const void *b)
-{
-    const struct attached_series *x = a, *y = b;
-    return (x->series > y->series) - (x->series < y->series);
-}
-
-static bool series_of(struct store *store, struct segment *segment, uint32_t ordinal,
-    struct arena *scratch, uint32_t *out, struct err *err)
-{
-    struct catalog *c = &store->catalog;
-    struct labels labels;
-    const struct metric_def *def;
-    arena_reset(scratch);
-    if (!segment_labels(segment, ordinal, scratch, &labels, err) ||
-        !segment_metric(segment, ordinal, &def, err))
-        return false;
-    *out = catalog_find_series(c, labels);
-    if (*out == MAP_NONE) {
-        uint32_t metric = catalog_find_metric(c, def->name);
-        if (metric == MAP_NONE)
-            metric = catalog_add_metric(c, def);
-        *out = catalog_add_series(c, metric, labels);
-    }
-    if (c->metrics[c->series[*out].metric]->kind != def->kind)
-        return err_set(err, ERR_CORRUPT, "%s holds metric %.*s as a %s, the catalogue as a %s",
-            segment_info(segment)->name, SLICE_FMT(def->name), kind_name(def->kind),
-            kind_name(c->metrics[c->series[*out].metric]->kind));
-    return true;
-}
-
-bool store_attach(struct store *store, struct segment *segment_take, struct err *err)
-{
-    struct attached a = {.segment = segment_take};
-    size_t n = segment_info(segment_take)->series;
-    struct arena scratch;
-    bool ok = true;
-    arena_init(&scratch, 0);
-    a.series = xcalloc(n, sizeof *a.series);
-    for (; ok && a.n < n; a.n++) {
-        a.series[a.n].ordinal = (uint32_t)a.n;
-        ok = series_of(store, segment_take, (uint32_t)a.n, &scratch, &a.series[a.n].series, err);
-    }
-    arena_fini(&scratch);
-    if (!ok) {
-        free(a.series);
-        segment_put(&segment_take);
-        return false;
-    }
-    if (n)
-        qsort(a.series, n, sizeof *a.series, by_series);
-    GROW(store->segments, store->segments_cap, store->n_segments + 1);
-    store->segments[store->n_segments++] = a;
-    return true;
-}
-
-/* ---- sealing ---- */
 
 struct seal_series {
     struct labels labels;
@@ -145,11 +75,12 @@ static void freeze(struct store *store, int64_t block)
     struct frozen *f = head_freeze(&store->head, block);
     ensure(f != NULL);
     f->lsn = store->lsn;
-    f->sources = xcalloc(store->n_sources, sizeof *f->sources);
-    for (; f->n_sources < store->n_sources; f->n_sources++) {
-        const struct source *s = &store->sources[f->n_sources];
-        f->sources[f->n_sources] = (struct segment_source){s->name, s->next};
-    }
+    f->sources = xcalloc(store->n_sources + 1, sizeof *f->sources);
+    /* Two segments of a block differ at least by this: their names are never the same. */
+    f->sources[f->n_sources++] = (struct segment_source){SLICE(SEAL_LSN), (int64_t)f->lsn};
+    for (size_t i = 0; i < store->n_sources; i++)
+        f->sources[f->n_sources++] =
+            (struct segment_source){store->sources[i].name, store->sources[i].next};
     store->frozen = f;
 }
 
@@ -184,86 +115,21 @@ static bool write_segment(
     return ok;
 }
 
-static bool seal_block(struct store *store, int64_t block, struct err *err)
+bool seal_block(struct store *store, int64_t block, struct err *err)
 {
     struct segment_info info;
-    struct segment *segment = NULL;
-    char dir[PATH_BYTES], path[PATH_BYTES];
     if (!write_segment(store, block, &info, err))
         return false;
-    if (info.series &&
-        (!path_join(dir, store->path, "seg", err) || !path_join(path, dir, info.name, err) ||
-            !segment_open(path, &segment, err)))
-        return false;
-    uint64_t lsn = store->frozen->lsn; /* only this thread takes the frozen block away */
-    struct manifest_segment add = {.lsn = lsn};
+    struct manifest_segment add = {.lsn = store->frozen->lsn};
+    struct manifest_edit edit = {.adds = &add,
+        .n_adds = info.series ? 1 : 0,
+        .seal = true,
+        .sealed = {store->frozen->block, add.lsn}};
     snprintf(add.name, sizeof add.name, "%s", info.name);
-    struct manifest_edit edit = {
-        .adds = &add, .n_adds = segment ? 1 : 0, .seal = true, .sealed = {block, lsn}};
-    if (!manifest_apply(&store->manifest, &edit, err)) {
-        if (segment)
-            segment_put(&segment);
-        if (info.series && manifest_works(&store->manifest)) /* it is not named, for sure */
-            file_remove(path, NULL);
+    if (!segments_change(store, &edit, err))
         return false;
-    }
-    store_lock_write(store);
-    bool ok = !segment || store_attach(store, segment, err);
-    struct frozen *done = store->frozen;
-    store->frozen = NULL;
-    store_unlock(store);
-    frozen_free(&done);
     if (info.series)
         log_info("sealed %s: %" PRIu64 " series, %" PRIu64 " cells, %" PRIu64 " bytes", info.name,
             info.series, info.cells, info.bytes);
-    return ok;
-}
-
-/* The next block that is due, oldest first. */
-static bool due_block(struct store *store, int64_t passed_ms, int64_t *block)
-{
-    bool due = false;
-    store_lock_read(store);
-    const struct head *head = &store->head;
-    bool over = head->bytes > store->options.head_bytes;
-    if (store->frozen) { /* an earlier attempt did not end */
-        *block = store->frozen->block;
-        due = true;
-    }
-    for (size_t i = 0; !due && i < head->n_blocks; i++) {
-        const struct head_block *b = &head->blocks[i];
-        bool passed = b->block < INT64_MAX / store->options.block_ms - 1 &&
-                      (b->block + 1) * store->options.block_ms <= passed_ms;
-        bool late = manifest_sealed_lsn(&store->manifest, b->block) != 0;
-        due = over || (passed && (!late || b->cells >= LATE_CELLS));
-        *block = b->block;
-    }
-    store_unlock(store);
-    return due;
-}
-
-/* ---- maintenance ---- */
-
-bool store_maintain(struct store *store, int64_t passed_ms, struct err *err)
-{
-    if (!store->path)
-        return true;
-    bool ok = true;
-    int64_t block;
-    mutex_lock(&store->seal);
-    if (!manifest_works(&store->manifest)) {
-        store_lock_write(store);
-        store->failed = true;
-        store_unlock(store);
-        ok = err_set(err, ERR_IO, "the manifest failed: nothing is sealed until the restart");
-    }
-    while (ok && due_block(store, passed_ms, &block))
-        ok = seal_block(store, block, err);
-    store_lock_read(store);
-    bool due = store->wal_written - store->wal_at_checkpoint > store->options.checkpoint_bytes;
-    store_unlock(store);
-    if (ok && due)
-        ok = checkpoint_write(store, err);
-    mutex_unlock(&store->seal);
-    return ok;
+    return true;
 }

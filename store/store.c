@@ -13,6 +13,7 @@
 #define WAL_FILE_BYTES   (64u << 20)
 #define CHECKPOINT_BYTES (128u << 20)
 #define HEAD_BYTES       (1ull << 30)
+#define DEBT_BYTES       (4ull << 30)
 
 void store_lock_read(struct store *store)
 {
@@ -56,6 +57,8 @@ bool store_open(const struct store_options *options, struct store **out, struct 
         s->options.checkpoint_bytes = CHECKPOINT_BYTES;
     if (!s->options.head_bytes)
         s->options.head_bytes = HEAD_BYTES;
+    if (!s->options.debt_bytes)
+        s->options.debt_bytes = DEBT_BYTES;
     s->path = options->path ? xstrdup(options->path) : NULL;
     s->lock_fd = -1;
     s->manifest.fd = -1;
@@ -81,12 +84,11 @@ void store_close(struct store **store)
     frozen_free(&s->frozen);
     wal_close(&s->wal);
     manifest_close(&s->manifest);
-    for (size_t i = 0; i < s->n_segments; i++) {
-        segment_put(&s->segments[i].segment);
-        free(s->segments[i].series);
-    }
+    for (size_t i = 0; i < s->n_segments; i++)
+        attached_fini(&s->segments[i]);
     for (size_t i = 0; i < s->n_sources; i++)
         free(s->sources[i].state);
+    maintenance_fini(&s->maintenance);
     free(s->segments);
     free(s->sources);
     free(s->clocks);
@@ -154,6 +156,10 @@ void store_stats(struct store *store, struct store_stats *out)
         .fsyncs = store->fsyncs,
         .cells = store->cells,
         .torn_frames = store->torn_frames,
+        .debt_bytes = store->maintenance.debt_bytes,
+        .debt_segments = store->maintenance.debt_segments,
+        .compactions = store->maintenance.compactions,
+        .compacted_bytes = store->maintenance.compacted_bytes,
         .failed = store->failed};
     for (size_t i = 0; i < store->n_segments; i++)
         out->segment_bytes += segment_info(store->segments[i].segment)->bytes;

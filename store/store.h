@@ -33,6 +33,7 @@ struct store_options {
     uint64_t
         checkpoint_bytes; /* WAL since the last checkpoint that triggers the next; 0: 128 MiB */
     uint64_t head_bytes;  /* memory for open blocks, past which the oldest is sealed; 0: 1 GiB */
+    uint64_t debt_bytes;  /* segments waiting for compaction, past which writing slows; 0: 4 GiB */
 };
 
 /* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the
@@ -106,14 +107,23 @@ bool store_clock(
 
 /* ---- maintenance; called from one thread, beside the writer ---- */
 
-/* Seals every open block that ends at or before passed_ms, and the oldest when the head is over its
- * memory; writes a checkpoint and drops WAL files when due. Cheap when nothing is due. */
+/* Does what is due, and returns when nothing is: blocks that end at or before passed_ms are sealed,
+ * and the oldest when the head is over its memory; checkpoints are written and WAL files dropped;
+ * segments are compacted. Cheap when nothing is due. store/maintain.h says when what is due. */
 bool store_maintain(struct store *store, int64_t passed_ms, struct err *err);
+/* One step of it, the most urgent one. *more: it did something, so there may be more. */
+bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, struct err *err);
+
+/* How long the writer should wait before its next transaction, so that maintenance keeps up; 0 as a
+ * rule, at most 1000. Never waiting breaks nothing but the bounds of memory and debt. */
+int store_throttle_ms(struct store *store);
 
 struct store_stats {
     uint64_t lsn, series, metrics, head_cells, head_bytes, segments, segment_bytes, wal_bytes;
     uint64_t commits, cells, fsyncs, torn_frames;
-    bool failed; /* a sync failed: read only until opened anew */
+    uint64_t debt_bytes, debt_segments;    /* waiting for compaction */
+    uint64_t compactions, compacted_bytes; /* since the start; bytes of the inputs */
+    bool failed;                           /* a sync failed: read only until opened anew */
 };
 
 void store_stats(struct store *store, struct store_stats *out);

@@ -1,6 +1,7 @@
 /*
- * Inside the store: shared by store.c (open, close), recover.c, txn.c and apply.c (commits), seal.c
- * (segments), checkpoint.c and snapshot.c (reading). Nobody else includes it.
+ * Inside the store: shared by store.c (open, close), recover.c, txn.c and apply.c (commits),
+ * attach.c, seal.c, compact.c and maintain.c (segments), checkpoint.c and snapshot.c (reading).
+ * Nobody else includes it.
  *
  * Locks, in this order:
  *   seal    held by store_maintain; guards manifest
@@ -13,26 +14,17 @@
 
 #include <pthread.h>
 
+#include "store/attach.h"
 #include "store/catalog.h"
 #include "store/files.h"
 #include "store/head.h"
+#include "store/maintain.h"
 #include "store/manifest.h"
 #include "store/segment.h"
 #include "store/store.h"
 #include "store/touched.h"
 #include "store/transaction.h"
 #include "store/wal.h"
-
-/* A segment, and its series in the catalogue: sorted by series id. */
-struct attached_series {
-    uint32_t series, ordinal;
-};
-
-struct attached {
-    struct segment *segment;
-    struct attached_series *series;
-    size_t n;
-};
 
 struct source {
     struct slice name; /* in catalog.strings */
@@ -68,6 +60,7 @@ struct store {
     uint64_t commits, cells, fsyncs, torn_frames;
     uint64_t wal_at_checkpoint; /* WAL bytes ever written when the last checkpoint was made */
     uint64_t wal_written;
+    struct maintenance maintenance;
     bool failed;
     struct touched replayed; /* the time blocks with cells that the log held at the start */
     struct txn *txn;         /* the open one */
@@ -95,8 +88,5 @@ struct source *store_source_find(struct store *store, struct slice name);
 struct stream_clock *store_clock_find(struct store *store, struct slice name);
 /* Brings a fresh struct up to what the folder holds. */
 bool store_recover(struct store *store, struct err *err);
-/* Makes a segment readable; lock held for writing. Unknown series and metrics enter the catalogue.
- */
-bool store_attach(struct store *store, struct segment *segment_take, struct err *err);
 
 #endif

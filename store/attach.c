@@ -1,0 +1,191 @@
+#include "store/attach.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "store/store_priv.h"
+
+/* So many series are looked up before the lock is let go for a moment. */
+#define LOOKUPS 512
+
+static int by_series(const void *a, const void *b)
+{
+    const struct attached_series *x = a, *y = b;
+    return (x->series > y->series) - (x->series < y->series);
+}
+
+static bool same_kind(struct store *store, const struct segment *segment, uint32_t series,
+    const struct metric_def *def, struct err *err)
+{
+    const struct catalog *c = &store->catalog;
+    enum kind kind = c->metrics[c->series[series].metric]->kind;
+    return kind == def->kind ||
+           err_set(err, ERR_CORRUPT, "%s holds metric %.*s as a %s, the catalogue as a %s",
+               segment_info(segment)->name, SLICE_FMT(def->name), kind_name(def->kind),
+               kind_name(kind));
+}
+
+static bool series_of(struct store *store, struct segment *segment, uint32_t ordinal, bool new,
+    struct arena *scratch, uint32_t *out, struct err *err)
+{
+    struct catalog *c = &store->catalog;
+    struct labels labels;
+    const struct metric_def *def;
+    arena_reset(scratch);
+    if (!segment_labels(segment, ordinal, scratch, &labels, err) ||
+        !segment_metric(segment, ordinal, &def, err))
+        return false;
+    *out = catalog_find_series(c, labels);
+    if (*out == MAP_NONE && !new)
+        return err_set(err, ERR_CORRUPT, "%s has a series of %.*s that the catalogue does not know",
+            segment_info(segment)->name, SLICE_FMT(def->name));
+    if (*out == MAP_NONE) {
+        uint32_t metric = catalog_find_metric(c, def->name);
+        if (metric == MAP_NONE)
+            metric = catalog_add_metric(c, def);
+        *out = catalog_add_series(c, metric, labels);
+    }
+    return same_kind(store, segment, *out, def, err);
+}
+
+static bool look_up(struct store *store, struct attached *a, bool new, struct err *err)
+{
+    size_t n = segment_info(a->segment)->series;
+    struct arena scratch;
+    bool ok = true;
+    arena_init(&scratch, 0);
+    a->series = xcalloc(n, sizeof *a->series);
+    while (ok && a->n < n) {
+        size_t end = n - a->n < LOOKUPS ? n : a->n + LOOKUPS;
+        if (!new)
+            store_lock_read(store);
+        for (; ok && a->n < end; a->n++) {
+            struct attached_series *s = &a->series[a->n];
+            s->ordinal = (uint32_t)a->n;
+            ok = series_of(store, a->segment, s->ordinal, new, &scratch, &s->series, err);
+        }
+        if (!new)
+            store_unlock(store);
+    }
+    arena_fini(&scratch);
+    if (ok && n)
+        qsort(a->series, n, sizeof *a->series, by_series);
+    return ok;
+}
+
+/* new: series that the catalogue does not know enter it; then nobody else has the store yet. */
+static bool attach(struct store *store, const struct manifest_segment *entry, bool new,
+    struct attached *out, struct err *err)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    *out = (struct attached){.lsn = entry->lsn, .inputs = entry->inputs, .derived = entry->derived};
+    if (path_join(dir, store->path, "seg", err) && path_join(path, dir, entry->name, err) &&
+        segment_open(path, &out->segment, err) && look_up(store, out, new, err))
+        return true;
+    attached_fini(out);
+    return false;
+}
+
+/* The lock is held for writing, here and in take. */
+static void add(struct store *store, const struct attached *attached_take)
+{
+    size_t i = store->n_segments;
+    GROW(store->segments, store->segments_cap, store->n_segments + 1);
+    for (; i > 0 && store->segments[i - 1].lsn > attached_take->lsn; i--)
+        store->segments[i] = store->segments[i - 1];
+    store->segments[i] = *attached_take;
+    store->n_segments++;
+}
+
+static bool take(struct store *store, const char *name, struct attached *out)
+{
+    for (size_t i = 0; i < store->n_segments; i++)
+        if (strcmp(segment_info(store->segments[i].segment)->name, name) == 0) {
+            *out = store->segments[i];
+            memmove(&store->segments[i], &store->segments[i + 1],
+                (store->n_segments - i - 1) * sizeof *store->segments);
+            store->n_segments--;
+            return true;
+        }
+    return false;
+}
+
+void attached_fini(struct attached *attached)
+{
+    if (attached->segment)
+        segment_put(&attached->segment);
+    free(attached->series);
+    *attached = (struct attached){0};
+}
+
+bool attach_recover(struct store *store, const struct manifest_segment *entry, struct err *err)
+{
+    struct attached a;
+    if (!attach(store, entry, true, &a, err))
+        return false;
+    add(store, &a);
+    return true;
+}
+
+/* ---- changing ---- */
+
+/* A file that no edit names, for sure. */
+static void remove_file(struct store *store, const char *name)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    if (manifest_works(&store->manifest) && !manifest_names(&store->manifest, name) &&
+        path_join(dir, store->path, "seg", NULL) && path_join(path, dir, name, NULL))
+        file_remove(path, NULL); /* what stays is swept away by the next open */
+}
+
+/* What the edit adds becomes visible and what it drops is taken; the lock is held for writing. */
+static size_t swap(struct store *store, const struct manifest_edit *edit,
+    const struct attached *adds, struct attached *gone)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < edit->n_drops; i++)
+        n += take(store, edit->drops[i], &gone[n]);
+    if (edit->quarantine)
+        n += take(store, edit->quarantine, &gone[n]);
+    for (size_t i = 0; i < edit->n_adds; i++)
+        add(store, &adds[i]);
+    return n;
+}
+
+static void publish(
+    struct store *store, const struct manifest_edit *edit, const struct attached *adds)
+{
+    struct attached *gone = xcalloc(edit->n_drops + 1, sizeof *gone);
+    struct frozen *done = NULL;
+    store_lock_write(store);
+    size_t n = swap(store, edit, adds, gone);
+    if (edit->seal) {
+        done = store->frozen;
+        store->frozen = NULL;
+    }
+    store_unlock(store);
+    frozen_free(&done);
+    for (size_t i = 0; i < edit->n_drops; i++) /* the names may be those of the segments */
+        remove_file(store, edit->drops[i]);
+    for (size_t i = 0; i < n; i++)
+        attached_fini(&gone[i]);
+    free(gone);
+}
+
+bool segments_change(struct store *store, const struct manifest_edit *edit, struct err *err)
+{
+    struct attached *adds = xcalloc(edit->n_adds, sizeof *adds);
+    size_t n = 0;
+    while (n < edit->n_adds && attach(store, &edit->adds[n], false, &adds[n], err))
+        n++;
+    bool ok = n == edit->n_adds && manifest_apply(&store->manifest, edit, err);
+    if (ok)
+        publish(store, edit, adds);
+    for (size_t i = 0; !ok && i < n; i++)
+        attached_fini(&adds[i]);
+    for (size_t i = 0; !ok && i < edit->n_adds; i++)
+        remove_file(store, edit->adds[i].name);
+    free(adds);
+    return ok;
+}

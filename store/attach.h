@@ -1,0 +1,48 @@
+/*
+ * Attaching: a segment becomes readable when its series are known by the catalogue's ids. The list
+ * of attached segments is in the order of their LSNs, as the manifest's is.
+ */
+#ifndef STORE_ATTACH_H
+#define STORE_ATTACH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "store/manifest.h"
+#include "store/segment.h"
+
+struct store;
+
+/* A series of a segment in the catalogue. */
+struct attached_series {
+    uint32_t series, ordinal;
+};
+
+struct attached {
+    struct segment *segment;
+    struct attached_series *series; /* by series id */
+    size_t n;
+    uint64_t lsn; /* as the manifest has it; and so the next two */
+    uint64_t inputs;
+    bool derived;
+};
+
+/* Opens a segment while the store is opened; series and metrics that the catalogue does not know
+ * enter it. */
+bool attach_recover(struct store *store, const struct manifest_segment *entry, struct err *err);
+void attached_fini(struct attached *attached);
+
+/*
+ * Changes which segments there are, in one step: on disk by one edit of the manifest, then for
+ * readers. The files of what is added are in the folder, and the catalogue knows their series. An
+ * edit that seals a block ends the frozen one. Files that nobody names any more are unlinked;
+ * snapshots that read them keep them open. On failure nothing has changed, and the files that were
+ * to be added are gone unless the manifest may name them.
+ *
+ * The caller holds `seal`; the lock is taken for moments.
+ */
+bool segments_change(struct store *store, const struct manifest_edit *edit, struct err *err);
+
+#endif

@@ -1,0 +1,185 @@
+#include "store/compact.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ensure.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/merge.h"
+#include "store/store_priv.h"
+
+/* So many late segments are merged with each other. */
+#define LATE_SEGMENTS 8
+/* Late segments are merged in when they have 1 / LATE_SHARE of the bytes. */
+#define LATE_SHARE 4
+
+int64_t window_ms(int64_t block_ms)
+{
+    return block_ms <= DAY_MS && DAY_MS % block_ms == 0 ? DAY_MS : block_ms;
+}
+
+int64_t window_start(int64_t t, int64_t window)
+{
+    if (t <= INT64_MIN + window)
+        return INT64_MIN;
+    return ((t - 1) / window - ((t - 1) % window < 0)) * window;
+}
+
+/* ---- what is due ---- */
+
+/* A raw segment, and where it belongs. */
+struct placed {
+    int64_t start; /* of the group: a window, or a block of one that is not passed */
+    int64_t end;
+    size_t at; /* in store->segments */
+};
+
+static int by_start(const void *a, const void *b)
+{
+    const struct placed *x = a, *y = b;
+    if (x->start != y->start)
+        return x->start < y->start ? -1 : 1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* A segment of a passed window belongs to the window, another one to its block. */
+static struct placed place(const struct store *store, size_t at, int64_t passed_ms)
+{
+    const struct segment_info *info = segment_info(store->segments[at].segment);
+    int64_t window = window_ms(store->options.block_ms);
+    int64_t start = window_start(info->t1, window);
+    if (start <= INT64_MAX - window && passed_ms >= start + window)
+        return (struct placed){start, start + window, at};
+    return (struct placed){info->t0, info->t1, at};
+}
+
+static struct placed *place_all(const struct store *store, int64_t passed_ms, size_t *n)
+{
+    struct placed *all = xcalloc(store->n_segments, sizeof *all);
+    *n = 0;
+    for (size_t i = 0; i < store->n_segments; i++)
+        if (!store->segments[i].derived)
+            all[(*n)++] = place(store, i, passed_ms);
+    if (*n)
+        qsort(all, *n, sizeof *all, by_start);
+    return all;
+}
+
+static uint64_t bytes_of(const struct store *store, const struct placed *all, size_t n)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += segment_info(store->segments[all[i].at].segment)->bytes;
+    return bytes;
+}
+
+/* How many of a group are left out, the oldest: 0 or 1; n when nothing is due. */
+static size_t due_from(const struct store *store, const struct placed *group, size_t n)
+{
+    if (n < 2)
+        return n;
+    const struct segment_info *first = segment_info(store->segments[group[0].at].segment);
+    if (first->t0 != group->start || first->t1 != group->end)
+        return 0; /* the window was never compacted */
+    if (bytes_of(store, group + 1, n - 1) >= first->bytes / LATE_SHARE)
+        return 0;
+    return n > LATE_SEGMENTS ? 1 : n;
+}
+
+static void take(const struct store *store, const struct placed *group, size_t n, size_t from,
+    struct compaction *out)
+{
+    *out = (struct compaction){.n = n - from, .t0 = INT64_MAX, .t1 = INT64_MIN};
+    out->inputs = xcalloc(out->n, sizeof *out->inputs);
+    for (size_t i = 0; i < out->n; i++) {
+        const struct segment_info *info = segment_info(store->segments[group[from + i].at].segment);
+        out->inputs[i] = group[from + i].at;
+        out->t0 = info->t0 < out->t0 ? info->t0 : out->t0;
+        out->t1 = info->t1 > out->t1 ? info->t1 : out->t1;
+    }
+    if (from == 0) {
+        out->t0 = group->start;
+        out->t1 = group->end;
+    }
+    out->bytes = bytes_of(store, group + from, out->n);
+}
+
+bool compact_due(
+    struct store *store, int64_t passed_ms, struct compaction *out, struct compact_debt *debt)
+{
+    size_t n;
+    bool due = false;
+    struct placed *all = place_all(store, passed_ms, &n);
+    *debt = (struct compact_debt){0};
+    for (size_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && all[end].start == all[i].start; end++)
+            ;
+        size_t from = due_from(store, &all[i], end - i);
+        if (from == end - i)
+            continue;
+        debt->segments += end - i - from;
+        debt->bytes += bytes_of(store, &all[i + from], end - i - from);
+        if (!due)
+            take(store, &all[i], end - i, from, out);
+        due = true;
+    }
+    free(all);
+    return due;
+}
+
+void compaction_fini(struct compaction *compaction)
+{
+    free(compaction->inputs);
+    *compaction = (struct compaction){0};
+}
+
+/* ---- doing it ---- */
+
+/* out->series 0: everything cancelled out, and there is no file. */
+static bool write_output(
+    struct store *store, const struct compaction *c, struct segment_info *out, struct err *err)
+{
+    struct segment **inputs = xcalloc(c->n, sizeof(struct segment *));
+    struct segment_input input;
+    struct merge *merge;
+    char dir[PATH_BYTES];
+    for (size_t i = 0; i < c->n; i++)
+        inputs[i] = store->segments[c->inputs[i]].segment;
+    merge_new(inputs, c->n, NULL, &merge);
+    *out = (struct segment_info){0};
+    bool ok = merge_input(merge, &input, err) && path_join(dir, store->path, "seg", err);
+    input.t0 = c->t0;
+    input.t1 = c->t1;
+    ok = ok && (segment_write(dir, &input, out, err) || merge_is_empty(merge));
+    merge_free(&merge);
+    free(inputs);
+    return ok;
+}
+
+bool compact_run(struct store *store, const struct compaction *compaction, struct err *err)
+{
+    const struct compaction *c = compaction;
+    struct segment_info info;
+    if (!write_output(store, c, &info, err))
+        return false;
+    struct manifest_segment output = {0};
+    const char **drops = xcalloc(c->n, sizeof *drops);
+    for (size_t i = 0; i < c->n; i++) {
+        const struct attached *a = &store->segments[c->inputs[i]];
+        drops[i] = segment_info(a->segment)->name;
+        output.lsn = a->lsn > output.lsn ? a->lsn : output.lsn;
+    }
+    snprintf(output.name, sizeof output.name, "%s", info.name);
+    struct manifest_edit edit = {
+        .drops = drops, .n_drops = c->n, .adds = &output, .n_adds = info.series ? 1 : 0};
+    bool ok = segments_change(store, &edit, err);
+    free(drops);
+    if (ok)
+        log_info("compacted %zu segments of %" PRIu64 " bytes to %s: %" PRIu64 " cells, %" PRIu64
+                 " bytes",
+            c->n, c->bytes, info.series ? info.name : "nothing", info.cells, info.bytes);
+    return ok;
+}

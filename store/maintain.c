@@ -1,0 +1,185 @@
+#include "store/maintain.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/thread.h"
+#include "store/checkpoint.h"
+#include "store/compact.h"
+#include "store/seal.h"
+#include "store/store_priv.h"
+
+/* When late cells of a sealed block make a segment. */
+#define LATE_CELLS 100000
+#define LATE_BYTES (8u << 20)
+
+/* At so many times its bound of memory the head slows the writer down. */
+#define HEAD_SLOW 2
+/* The writer is never asked to wait longer, for one transaction. */
+#define THROTTLE_MS_MAX 1000
+
+void maintenance_fini(struct maintenance *maintenance)
+{
+    free(maintenance->late);
+}
+
+/* ---- sealing ---- */
+
+/* Where the sources stood when the block's late cells were first seen. */
+static int64_t late_since(struct maintenance *m, int64_t block, int64_t passed_ms)
+{
+    for (size_t i = 0; i < m->n_late; i++)
+        if (m->late[i].block == block)
+            return m->late[i].since_ms;
+    GROW(m->late, m->late_cap, m->n_late + 1);
+    m->late[m->n_late++] = (struct late_mark){block, passed_ms};
+    return passed_ms;
+}
+
+static void forget_late(struct maintenance *m, int64_t block)
+{
+    for (size_t i = 0; i < m->n_late; i++)
+        if (m->late[i].block == block)
+            m->late[i] = m->late[--m->n_late];
+}
+
+static bool late_is_due(struct store *store, const struct head_block *b, int64_t passed_ms)
+{
+    int64_t since = late_since(&store->maintenance, b->block, passed_ms);
+    return b->cells >= LATE_CELLS || b->bytes >= LATE_BYTES ||
+           (since <= INT64_MAX - store->options.block_ms &&
+               passed_ms >= since + store->options.block_ms);
+}
+
+static bool has_passed(const struct store *store, const struct head_block *b, int64_t passed_ms)
+{
+    return b->block < INT64_MAX / store->options.block_ms - 1 &&
+           (b->block + 1) * store->options.block_ms <= passed_ms;
+}
+
+enum urgency { IN_TIME, LATE };
+
+/* The next block to be sealed, oldest first. */
+static bool due_block(struct store *store, enum urgency urgency, int64_t passed_ms, int64_t *block)
+{
+    const struct head *head = &store->head;
+    bool due = false;
+    store_lock_read(store);
+    bool over = head->bytes > store->options.head_bytes;
+    if (store->frozen) { /* an earlier attempt did not end */
+        *block = store->frozen->block;
+        due = true;
+    }
+    for (size_t i = 0; !due && i < head->n_blocks; i++) {
+        const struct head_block *b = &head->blocks[i];
+        bool late = manifest_sealed_lsn(&store->manifest, b->block) != 0;
+        *block = b->block;
+        if (urgency == LATE)
+            due = late && has_passed(store, b, passed_ms) && late_is_due(store, b, passed_ms);
+        else
+            due = over || (!late && has_passed(store, b, passed_ms));
+    }
+    store_unlock(store);
+    return due;
+}
+
+static bool seal(struct store *store, int64_t block, struct err *err)
+{
+    forget_late(&store->maintenance, block);
+    return seal_block(store, block, err);
+}
+
+/* ---- compaction ---- */
+
+static bool compact(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    struct maintenance *m = &store->maintenance;
+    struct compaction compaction;
+    struct compact_debt debt;
+    *did = compact_due(store, passed_ms, &compaction, &debt);
+    bool ok = !*did || compact_run(store, &compaction, err);
+    if (*did && ok) {
+        debt.bytes -= compaction.bytes;
+        debt.segments -= compaction.n;
+        m->compactions++;
+        m->compacted_bytes += compaction.bytes;
+    }
+    m->debt_bytes = debt.bytes;
+    m->debt_segments = debt.segments;
+    if (*did)
+        compaction_fini(&compaction);
+    return ok;
+}
+
+/* ---- steps ---- */
+
+static bool checkpoint_is_due(struct store *store)
+{
+    store_lock_read(store);
+    bool due = store->wal_written - store->wal_at_checkpoint > store->options.checkpoint_bytes;
+    store_unlock(store);
+    return due;
+}
+
+/* `seal` is held. *did: there was something to do. */
+static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    int64_t block;
+    *did = true;
+    if (due_block(store, IN_TIME, passed_ms, &block))
+        return seal(store, block, err);
+    if (checkpoint_is_due(store))
+        return checkpoint_write(store, err);
+    if (due_block(store, LATE, passed_ms, &block))
+        return seal(store, block, err);
+    return compact(store, passed_ms, did, err);
+}
+
+bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, struct err *err)
+{
+    *more = false;
+    if (!store->path)
+        return true;
+    mutex_lock(&store->seal);
+    bool ok = manifest_works(&store->manifest);
+    if (ok) {
+        ok = step(store, passed_ms, more, err);
+    } else {
+        store_lock_write(store);
+        store->failed = true;
+        store_unlock(store);
+        err_set(err, ERR_IO, "the manifest failed: nothing is sealed until the restart");
+    }
+    mutex_unlock(&store->seal);
+    return ok;
+}
+
+bool store_maintain(struct store *store, int64_t passed_ms, struct err *err)
+{
+    bool more = true;
+    while (more)
+        if (!store_maintain_step(store, passed_ms, &more, err))
+            return false;
+    return true;
+}
+
+/* ---- slowing down ---- */
+
+/* 0 up to the bound, then in proportion, the longest wait at twice the bound. */
+static uint64_t wait_ms(uint64_t there, uint64_t bound)
+{
+    if (there <= bound)
+        return 0;
+    double over = (double)(there - bound) / (double)bound;
+    return over >= 1 ? THROTTLE_MS_MAX : (uint64_t)(over * THROTTLE_MS_MAX);
+}
+
+int store_throttle_ms(struct store *store)
+{
+    store_lock_read(store);
+    uint64_t head = store->head.bytes + (store->frozen ? store->frozen->bytes : 0);
+    store_unlock(store);
+    uint64_t debt = wait_ms(store->maintenance.debt_bytes, store->options.debt_bytes);
+    uint64_t memory = wait_ms(head, HEAD_SLOW * store->options.head_bytes);
+    return (int)(debt > memory ? debt : memory);
+}

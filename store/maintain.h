@@ -1,0 +1,39 @@
+/*
+ * Maintenance: what is to be done beside writing and reading, one bounded step at a time, the most
+ * urgent first:
+ *
+ *     1  a block whose sealing did not end; the oldest block while the head is over its memory
+ *     2  blocks that all sources have passed
+ *     3  a checkpoint, when the log has grown
+ *     4  late cells that have gathered for sealed blocks
+ *     5  compaction
+ *
+ * Late cells make a segment of their own when there are LATE_CELLS of them or LATE_BYTES, or when
+ * the sources have moved on by a whole block since they came: never by a wall clock.
+ *
+ * Debt is what compaction has not done yet. When more waits than the options allow,
+ * store_throttle_ms asks the writer to slow down, and never to stop.
+ */
+#ifndef STORE_MAINTAIN_H
+#define STORE_MAINTAIN_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Late cells of a block, and where the sources stood when they were first seen. */
+struct late_mark {
+    int64_t block, since_ms;
+};
+
+/* Guarded by `seal`; the atomics may be read without it. */
+struct maintenance {
+    struct late_mark *late;
+    size_t n_late, late_cap;
+    atomic_uint_fast64_t debt_bytes, debt_segments;
+    atomic_uint_fast64_t compactions, compacted_bytes;
+};
+
+void maintenance_fini(struct maintenance *maintenance);
+
+#endif
