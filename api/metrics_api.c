@@ -239,6 +239,13 @@ static void write_store(struct store *store, struct buf *out)
         {"larder_store_fsyncs_total", "counter", "Syncs of the write-ahead log.", s.fsyncs},
         {"larder_store_torn_frames", "gauge", "Unfinished frames cut off the log at the start.",
             s.torn_frames},
+        {"larder_store_debt_bytes", "gauge",
+            "Segments that wait for compaction; past a bound writing is slowed.", s.debt_bytes},
+        {"larder_store_debt_segments", "gauge", "How many they are.", s.debt_segments},
+        {"larder_store_compactions_total", "counter", "Compactions since the start.",
+            s.compactions},
+        {"larder_store_compacted_bytes_total", "counter",
+            "Bytes of segments that compactions read since the start.", s.compacted_bytes},
         {"larder_store_failed", "gauge", "1 when a sync failed: read only until restarted.",
             s.failed},
     };

@@ -133,6 +133,9 @@ void ingest_metrics_write(struct ingest *ingest, struct buf *out)
     write_streams(&t);
     exposition_one(
         out, "larder_ingest_commits_total", "counter", "Batches committed.", (double)stats.batches);
+    exposition_one(out, "larder_ingest_throttled_seconds_total", "counter",
+        "Time waited because the store's maintenance lagged behind.",
+        (double)stats.throttled_ms / 1e3);
     exposition_one(out, "larder_ingest_commit_failures_total", "counter",
         "Commits that failed and were, or will be, tried again.", (double)stats.commit_failures);
     exposition_one(out, "larder_kafka_connected", "gauge",

@@ -43,14 +43,15 @@ static void *maintain(void *arg)
         int64_t passed = passed_ms(service);
         mutex_unlock(&service->lock);
         struct err err = {0};
-        bool ok = store_maintain(service->store, passed, &err);
+        bool more = false;
+        bool ok = store_maintain_step(service->store, passed, &more, &err);
         if (!ok && !told)
             log_error("the store's maintenance failed and will be tried again: %s", err.text);
         if (ok && told)
             log_info("the store's maintenance works again");
         told = !ok;
         mutex_lock(&service->lock);
-        if (!service->ending)
+        if (!service->ending && !(ok && more))
             cond_wait_ms(&service->wake, &service->lock, MAINTAIN_MS);
     }
     mutex_unlock(&service->lock);

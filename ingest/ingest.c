@@ -28,6 +28,7 @@
 #define CLOCKS_MS       500 /* clocks are committed at least so often while they move */
 #define HINT_MS         5000
 #define COMMIT_RETRY_MS 500
+#define SLOW_SLICE_MS   50
 #define SCRATCH_BYTES   (8u << 20)
 /* One event in so many is timed step by step: a clock read costs as much as a rollup. */
 #define TIMED_EVERY   32
@@ -276,6 +277,17 @@ static void stand_still(struct ingest *in, const struct err *err)
     share(in, false);
 }
 
+/* When the store's maintenance cannot keep up, the next batch is a little later. */
+static void wait_for_store(struct ingest *in)
+{
+    int ms = store_throttle_ms(in->store);
+    in->now.throttled_ms += (uint64_t)ms;
+    for (; ms > 0 && !atomic_load(&in->stop); ms -= SLOW_SLICE_MS) {
+        clock_sleep_ms(ms < SLOW_SLICE_MS ? ms : SLOW_SLICE_MS);
+        kafka_source_serve(in->source);
+    }
+}
+
 /* Tries until it works. False: it never will in this run, or the ingestion is to stop. Between two
  * tries the store is free for others: a checkpoint may make the room that is missing. */
 static bool commit_batch(struct ingest *in, int64_t mono_ms)
@@ -303,6 +315,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->clocks_ms = mono_ms;
     in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0);
     share(in, true);
+    wait_for_store(in);
     return true;
 }
 
