@@ -87,40 +87,24 @@ bool store_define(struct store *store, const struct transaction *t, struct err *
     return true;
 }
 
-/* Whether a replayed cell is in a segment already. */
-static bool in_segment(const struct store *store, bool replay, int64_t t, uint64_t lsn)
+/* Which blocks' cells a replay applies: those of the others are in segments already. */
+struct replay {
+    const struct store *store;
+    uint64_t lsn;
+};
+
+static bool not_in_segment(void *ctx, int64_t block)
 {
-    if (!replay || store->manifest.n_sealed == 0)
-        return false;
-    return lsn <= manifest_sealed_lsn(&store->manifest, head_block_of(&store->head, t));
+    const struct replay *r = ctx;
+    return r->lsn > manifest_sealed_lsn(&r->store->manifest, block);
 }
 
 static void apply_cells(struct store *store, const struct transaction *t, uint64_t lsn, bool replay)
 {
-    struct head *head = &store->head;
-    const struct catalog *c = &store->catalog;
-    for (size_t i = 0; i < t->n_adds; i++) {
-        const struct add_cell *a = &t->adds[i];
-        if (!in_segment(store, replay, a->t, lsn))
-            head_add(
-                head, a->series, c->metrics[c->series[a->series].metric]->kind, a->t, a->amount);
-    }
-    for (size_t i = 0; i < t->n_gauges; i++) {
-        const struct gauge_entry *g = &t->gauges[i];
-        if (!in_segment(store, replay, g->t, lsn))
-            head_gauge(head, g->series, g->t, &g->cell);
-    }
-    for (size_t i = 0; i < t->n_hists; i++) {
-        const struct hist_entry *h = &t->hists[i];
-        if (!in_segment(store, replay, h->t, lsn))
-            head_histogram(head, h->series, h->t, h->sum, t->buckets + h->first, h->n);
-    }
-    for (size_t i = 0; i < t->n_samples; i++) {
-        const struct sample_entry *s = &t->samples[i];
-        if (!in_segment(store, replay, s->t, lsn))
-            head_sample(head, s->series, s->t, s->bits,
-                s->hist ? hist_copy(&store->histograms, s->hist) : NULL);
-    }
+    struct replay r = {store, lsn};
+    struct head_filter filter = {not_in_segment, &r};
+    size_t at = 0;
+    head_apply(&store->head, t, &at, SIZE_MAX, replay && store->manifest.n_sealed ? &filter : NULL);
 }
 
 struct source *store_source_find(struct store *store, struct slice name)

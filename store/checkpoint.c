@@ -118,8 +118,8 @@ static void put_chunk(struct transaction *t, uint32_t series, const struct colum
             t->n_buckets += n;
         } else {
             GROW(t->samples, t->samples_cap, t->n_samples + 1);
-            t->samples[t->n_samples++] =
-                (struct sample_entry){series, c->t[i], 0, c->bits[i], c->hist ? c->hist[i] : NULL};
+            t->samples[t->n_samples++] = (struct sample_entry){series, c->t[i],
+                c->start ? c->start[i] : 0, c->bits[i], c->hist ? c->hist[i] : NULL};
         }
     }
 }
@@ -154,13 +154,20 @@ static void put_definitions(struct store *store, struct checkpoint_out *out)
 
 static void put_cells(struct store *store, struct checkpoint_out *out)
 {
-    for (size_t i = 0; i < store->head.n_series; i++) {
-        const struct head_chunk *c = head_chunks(&store->head, (uint32_t)i);
-        for (; c; c = c->next) {
-            put_chunk(&out->part, (uint32_t)i, &c->columns);
+    struct arena arena;
+    arena_init(&arena, 0);
+    for (size_t b = 0; b < store->head.n_blocks; b++) {
+        const struct head_block *block = store->head.blocks[b];
+        for (uint32_t i = 0; i < block->n_records; i++) {
+            uint32_t series = head_block_record(block, i)->series;
+            struct columns columns;
+            arena_reset(&arena);
+            ensure(head_block_columns(block, series, &arena, &columns, NULL));
+            put_chunk(&out->part, series, &columns);
             flush_part(out, false);
         }
     }
+    arena_fini(&arena);
     flush_part(out, true);
 }
 

@@ -1,5 +1,6 @@
 #include "store/columns.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/ensure.h"
@@ -55,7 +56,29 @@ size_t columns_buckets(const struct columns *columns)
                                             : 0;
 }
 
-#define SHIFT(array) ((array) ? (array) + first : (array))
+bool columns_alloc_start(struct arena *arena, struct columns *columns)
+{
+    columns->start = arena_zalloc(arena, columns->n * sizeof *columns->start);
+    return columns->start != NULL;
+}
+
+bool columns_alloc_derived(struct arena *arena, size_t n, struct columns *out)
+{
+    *out = (struct columns){.kind = KIND_SAMPLE, .n = n};
+    int64_t **const words[] = {&out->t, &out->count, &out->first, &out->first_ms, &out->last,
+        &out->last_ms, &out->min, &out->max, &out->reset_sum, &out->resets};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!(*words[i] = arena_array(arena, n, sizeof(int64_t))))
+            return false;
+    return (out->sum = arena_array(arena, n, sizeof *out->sum)) != NULL;
+}
+
+/* The arrays with one entry per cell; buckets are apart. */
+/* clang-format off */
+#define EACH_ARRAY(DO)                                                                             \
+    DO(t) DO(amount) DO(last) DO(last_ms) DO(min) DO(max) DO(count) DO(sum) DO(bits) DO(hist)      \
+    DO(start) DO(first) DO(first_ms) DO(reset_sum) DO(resets)
+/* clang-format on */
 
 struct columns columns_slice(const struct columns *columns, int64_t from, int64_t to)
 {
@@ -63,57 +86,50 @@ struct columns columns_slice(const struct columns *columns, int64_t from, int64_
     size_t end = columns_after(columns, to);
     struct columns c = *columns;
     c.n = end > first ? end - first : 0;
-    c.t = SHIFT(c.t);
-    c.amount = SHIFT(c.amount);
-    c.last = SHIFT(c.last);
-    c.last_ms = SHIFT(c.last_ms);
-    c.min = SHIFT(c.min);
-    c.max = SHIFT(c.max);
-    c.count = SHIFT(c.count);
-    c.sum = SHIFT(c.sum);
-    c.bucket_at = SHIFT(c.bucket_at); /* entries stay absolute: bucket is not shifted */
-    c.bits = SHIFT(c.bits);
-    c.hist = SHIFT(c.hist);
+#define SHIFT(array) c.array = c.array ? c.array + first : NULL;
+    EACH_ARRAY(SHIFT)
+#undef SHIFT
+    if (c.bucket_at)
+        c.bucket_at += first; /* entries stay absolute: bucket is not shifted */
     return c;
 }
 
-/* Copies cell i of in to place *n of out, which has room, and moves on. */
-static void put_cell(struct columns *out, size_t *n, const struct columns *in, size_t i)
+/* Copies cells [from, from + n) of in to place `at` of out, which has room. */
+static void put_cells(
+    struct columns *out, size_t at, const struct columns *in, size_t from, size_t n)
 {
-    size_t at = (*n)++;
-    out->t[at] = in->t[i];
-    if (out->amount)
-        out->amount[at] = in->amount[i];
-    if (out->last) {
-        out->last[at] = in->last[i];
-        out->last_ms[at] = in->last_ms[i];
-        out->min[at] = in->min[i];
-        out->max[at] = in->max[i];
-        out->count[at] = in->count[i];
-    }
-    if (out->sum)
-        out->sum[at] = in->sum[i];
-    if (out->bucket_at) {
-        uint32_t k = in->bucket_at[i + 1] - in->bucket_at[i];
-        if (k)
-            memcpy(out->bucket + out->bucket_at[at], in->bucket + in->bucket_at[i],
-                k * sizeof *out->bucket);
-        out->bucket_at[at + 1] = out->bucket_at[at] + k;
-    }
-    if (out->bits) {
-        out->bits[at] = in->bits[i];
-        if (out->hist)
-            out->hist[at] = in->hist ? in->hist[i] : NULL;
-    }
+#define PUT(array)                                                                                 \
+    if (out->array && in->array)                                                                   \
+        memcpy(out->array + at, in->array + from, n * sizeof *out->array);                         \
+    else if (out->array)                                                                           \
+        memset(out->array + at, 0, n * sizeof *out->array);
+    EACH_ARRAY(PUT)
+#undef PUT
+    if (!out->bucket_at)
+        return;
+    uint32_t begin = in->bucket_at[from], to = out->bucket_at[at];
+    uint32_t k = in->bucket_at[from + n] - begin;
+    if (k)
+        memcpy(out->bucket + to, in->bucket + begin, k * sizeof *out->bucket);
+    for (size_t i = 0; i < n; i++)
+        out->bucket_at[at + i + 1] = in->bucket_at[from + i + 1] - begin + to;
+}
+
+/* Arrays as `in` has them, with room for n cells. */
+static bool alloc_like(
+    struct arena *arena, const struct columns *in, size_t n, size_t n_buckets, struct columns *out)
+{
+    if (in->first)
+        return columns_alloc_derived(arena, n, out);
+    return columns_alloc(arena, in->kind, n, n_buckets, in->hist != NULL, out) &&
+           (!in->start || columns_alloc_start(arena, out));
 }
 
 bool columns_copy(struct arena *arena, const struct columns *in, struct columns *out)
 {
-    if (!columns_alloc(arena, in->kind, in->n, columns_buckets(in), in->hist != NULL, out))
+    if (!alloc_like(arena, in, in->n, columns_buckets(in), out))
         return false;
-    size_t n = 0;
-    for (size_t i = 0; i < in->n; i++)
-        put_cell(out, &n, in, i);
+    put_cells(out, 0, in, 0, in->n);
     return true;
 }
 
@@ -174,11 +190,7 @@ static bool merge_cell(
             out->bucket_at[at] + buckets_add(copy, n_a, in->bucket + in->bucket_at[i], n_b, a);
         return true;
     }
-    case KIND_SAMPLE:
-        out->bits[at] = in->bits[i];
-        if (out->hist)
-            out->hist[at] = in->hist ? in->hist[i] : NULL;
-        return true;
+    case KIND_SAMPLE: put_cells(out, at, in, i, 1); return true;
     }
     unreachable("kind");
 }
@@ -192,49 +204,145 @@ bool columns_is_zero(const struct columns *columns, size_t i)
     return false;
 }
 
+/* ---- merging ---- */
+
+/* An input of a merge, and how far it is used up. */
+struct lane {
+    struct columns cells;
+    size_t at;
+};
+
+/* Appends cells [from, from + n) without those that do not exist. */
+static void put_existing(
+    struct columns *out, size_t *made, const struct columns *in, size_t from, size_t n)
+{
+    size_t end = from + n;
+    if (!in->amount && !in->bucket_at) {
+        put_cells(out, *made, in, from, n);
+        *made += n;
+        return;
+    }
+    while (from < end) {
+        size_t run = 0;
+        while (from + run < end && !columns_is_zero(in, from + run))
+            run++;
+        if (run)
+            put_cells(out, *made, in, from, run);
+        *made += run;
+        from += run + 1;
+    }
+}
+
+/* The lane with the least time, the oldest of those that share it; *limit: the least time of the
+ * lanes behind it in that order. Returns k when all are used up. */
+static size_t first_lane(const struct lane *lanes, size_t k, int64_t *limit)
+{
+    size_t best = k;
+    int64_t least = 0;
+    *limit = INT64_MAX;
+    for (size_t j = 0; j < k; j++) {
+        if (lanes[j].at == lanes[j].cells.n)
+            continue;
+        int64_t t = lanes[j].cells.t[lanes[j].at];
+        if (best == k || t < least) {
+            if (best != k)
+                *limit = least;
+            least = t;
+            best = j;
+        } else if (t < *limit) {
+            *limit = t;
+        }
+    }
+    return best;
+}
+
+/* All cells at time t, of lane `first` and the ones behind it, become one cell of out. */
+static bool merge_time(struct arena *arena, struct lane *lanes, size_t k, size_t first, int64_t t,
+    struct columns *out, size_t *made)
+{
+    put_cells(out, *made, &lanes[first].cells, lanes[first].at++, 1);
+    for (size_t j = first + 1; j < k; j++)
+        if (lanes[j].at < lanes[j].cells.n && lanes[j].cells.t[lanes[j].at] == t &&
+            !merge_cell(arena, out, *made, &lanes[j].cells, lanes[j].at++))
+            return false;
+    *made += !columns_is_zero(out, *made);
+    return true;
+}
+
 bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int64_t from,
     int64_t to, struct columns *out)
 {
-    size_t n = 0, n_buckets = 0;
-    bool histograms = false;
+    size_t n = 0, n_buckets = 0, made = 0, j;
+    int64_t limit;
     ensure(k > 0);
-    struct columns *left = arena_array(arena, k, sizeof *left);
-    size_t *at = arena_array(arena, k, sizeof *at);
-    if (!left || !at)
+    struct columns shape = in[0];
+    struct lane *lanes = arena_array(arena, k, sizeof *lanes);
+    if (!lanes)
         return false;
-    for (size_t j = 0; j < k; j++) {
-        left[j] = columns_slice(&in[j], from, to);
-        at[j] = 0;
-        n += left[j].n;
-        n_buckets += columns_buckets(&left[j]);
-        histograms |= left[j].hist != NULL;
+    for (j = 0; j < k; j++) {
+        lanes[j] = (struct lane){columns_slice(&in[j], from, to), 0};
+        n += lanes[j].cells.n;
+        n_buckets += columns_buckets(&lanes[j].cells);
+        if (in[j].hist)
+            shape.hist = in[j].hist;
+        if (in[j].start)
+            shape.start = in[j].start;
     }
-    if (!columns_alloc(arena, in[0].kind, n, n_buckets, histograms, out))
+    if (!alloc_like(arena, &shape, n, n_buckets, out))
         return false;
-    size_t made = 0;
-    for (;;) {
-        int64_t t = INT64_MAX;
-        bool any = false;
-        for (size_t j = 0; j < k; j++)
-            if (at[j] < left[j].n && (!any || left[j].t[at[j]] < t)) {
-                t = left[j].t[at[j]];
-                any = true;
-            }
-        if (!any)
-            break;
-        bool first = true;
-        for (size_t j = 0; j < k; j++) {
-            if (at[j] == left[j].n || left[j].t[at[j]] != t)
-                continue;
-            if (first)
-                put_cell(out, &made, &left[j], at[j]);
-            else if (!merge_cell(arena, out, made - 1, &left[j], at[j]))
+    while ((j = first_lane(lanes, k, &limit)) < k) {
+        struct lane *lane = &lanes[j];
+        int64_t t = lane->cells.t[lane->at];
+        if (t == limit && limit != INT64_MAX) {
+            if (!merge_time(arena, lanes, k, j, t, out, &made))
                 return false;
-            first = false;
-            at[j]++;
+            continue;
         }
-        if (columns_is_zero(out, made - 1))
-            made--;
+        size_t end = limit == INT64_MAX || lane->cells.t[lane->cells.n - 1] < limit
+                         ? lane->cells.n
+                         : columns_after(&lane->cells, limit - 1);
+        put_existing(out, &made, &lane->cells, lane->at, end - lane->at);
+        lane->at = end;
+    }
+    out->n = made;
+    return true;
+}
+
+/* ---- sorting ---- */
+
+struct moment {
+    int64_t t;
+    size_t i;
+};
+
+static int by_time(const void *a, const void *b)
+{
+    const struct moment *x = a, *y = b;
+    return x->t != y->t ? (x->t > y->t) - (x->t < y->t) : (x->i > y->i) - (x->i < y->i);
+}
+
+bool columns_sort(struct arena *arena, const struct columns *in, struct columns *out)
+{
+    size_t ordered = 1, made = 0;
+    while (ordered < in->n && in->t[ordered - 1] < in->t[ordered])
+        ordered++;
+    if (ordered >= in->n) {
+        *out = *in;
+        return true;
+    }
+    struct moment *moments = arena_array(arena, in->n, sizeof *moments);
+    if (!moments || !alloc_like(arena, in, in->n, columns_buckets(in), out))
+        return false;
+    for (size_t i = 0; i < in->n; i++)
+        moments[i] = (struct moment){in->t[i], i};
+    qsort(moments, in->n, sizeof *moments, by_time);
+    for (size_t i = 0; i < in->n; i++) {
+        if (made && out->t[made - 1] == moments[i].t) {
+            if (!merge_cell(arena, out, made - 1, in, moments[i].i))
+                return false;
+        } else {
+            put_cells(out, made++, in, moments[i].i, 1);
+        }
     }
     out->n = made;
     return true;

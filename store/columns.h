@@ -49,6 +49,11 @@ struct columns {
 bool columns_alloc(struct arena *arena, enum kind kind, size_t n, size_t n_buckets, bool histograms,
     struct columns *out);
 
+/* Adds a start array, all 0, to columns of samples; false at the arena's limit. */
+bool columns_alloc_start(struct arena *arena, struct columns *columns);
+/* Arrays for n derived cells, n set. */
+bool columns_alloc_derived(struct arena *arena, size_t n, struct columns *out);
+
 /* A view of the cells with t in (from, to]: shares all arrays. */
 struct columns columns_slice(const struct columns *columns, int64_t from, int64_t to);
 /* A copy in the arena; false at its limit. */
@@ -57,10 +62,16 @@ bool columns_copy(struct arena *arena, const struct columns *in, struct columns 
 /*
  * Merges k columns of one series, oldest commit first, into *out by the kind's rule, keeping cells
  * with t in (from, to], in canonical form. *out shares nothing with the inputs but histogram
- * samples. False at the arena's limit.
+ * samples. Derived cells of one time do not add up: the later commit's stands. False at the arena's
+ * limit.
  */
 bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int64_t from,
     int64_t to, struct columns *out);
+
+/* Cells in the order of their commits, with times in any order, become columns: sorted by time,
+ * cells of one time merged by the kind's rule. Cells that merge to zero stay. *out shares the
+ * arrays of in when there is nothing to do. False at the arena's limit. */
+bool columns_sort(struct arena *arena, const struct columns *in, struct columns *out);
 
 /* First index with t > at (n when there is none). */
 size_t columns_after(const struct columns *columns, int64_t at);

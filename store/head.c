@@ -6,38 +6,23 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 
-void head_init(struct head *head, int64_t block_ms)
-{
-    *head = (struct head){.block_ms = block_ms};
-}
+/* Cells whose memory is asked for together: enough to hide what one line costs, few enough that
+ * the first is still there when its turn comes. */
+#define BATCH 64
 
-static void chunk_free(struct head_chunk *chunk)
+void head_init(struct head *head, int64_t block_ms, shape_f *shape, void *ctx)
 {
-    struct columns *c = &chunk->columns;
-    free(c->t);
-    free(c->amount);
-    free(c->last);
-    free(c->last_ms);
-    free(c->min);
-    free(c->max);
-    free(c->count);
-    free(c->sum);
-    free(c->bucket_at);
-    free(c->bucket);
-    free(c->bits);
-    free(c->hist);
-    free(chunk);
+    ensure(block_ms > 0 && block_ms <= HEAD_BLOCK_MS_MAX);
+    *head = (struct head){.block_ms = block_ms, .shape = shape, .shape_ctx = ctx};
+    arena_init(&head->scratch, 0);
 }
 
 void head_fini(struct head *head)
 {
-    for (size_t i = 0; i < head->n_series; i++)
-        for (struct head_chunk *c = head->series[i], *next; c; c = next) {
-            next = c->next;
-            chunk_free(c);
-        }
-    free(head->series);
+    for (size_t i = 0; i < head->n_blocks; i++)
+        head_block_put(&head->blocks[i]);
     free(head->blocks);
+    arena_fini(&head->scratch);
     *head = (struct head){.block_ms = head->block_ms};
 }
 
@@ -48,259 +33,227 @@ int64_t head_block_of(const struct head *head, int64_t t)
     return x % head->block_ms < 0 ? q - 1 : q;
 }
 
-static struct head_block *block_find(struct head *head, int64_t block, bool make)
+/* The first block that is not before the number. */
+static size_t block_at(const struct head *head, int64_t number)
 {
     size_t lo = 0, hi = head->n_blocks;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (head->blocks[mid].block < block)
+        if (head->blocks[mid]->number < number)
             lo = mid + 1;
         else
             hi = mid;
     }
-    if (lo < head->n_blocks && head->blocks[lo].block == block)
-        return &head->blocks[lo];
-    if (!make)
-        return NULL;
-    GROW(head->blocks, head->blocks_cap, head->n_blocks + 1);
-    memmove(&head->blocks[lo + 1], &head->blocks[lo], (head->n_blocks - lo) * sizeof *head->blocks);
-    head->blocks[lo] = (struct head_block){.block = block};
-    head->n_blocks++;
-    return &head->blocks[lo];
+    return lo;
 }
 
-static size_t cell_bytes(enum kind kind)
+struct head_block *head_find_block(const struct head *head, int64_t number)
 {
-    switch (kind) {
-    case KIND_COUNTER:
-    case KIND_LEVEL: return 24;
-    case KIND_GAUGE: return 64;
-    case KIND_HISTOGRAM: return 28;
-    case KIND_SAMPLE: return 16;
+    size_t i = block_at(head, number);
+    return i < head->n_blocks && head->blocks[i]->number == number ? head->blocks[i] : NULL;
+}
+
+static struct head_block *block_make(struct head *head, int64_t number)
+{
+    size_t i = block_at(head, number);
+    if (i == head->n_blocks || head->blocks[i]->number != number) {
+        GROW(head->blocks, head->blocks_cap, head->n_blocks + 1);
+        memmove(
+            &head->blocks[i + 1], &head->blocks[i], (head->n_blocks - i) * sizeof *head->blocks);
+        head->blocks[i] = head_block_new(number, head->block_ms);
+        head->n_blocks++;
     }
-    unreachable("kind");
+    head->last = head->blocks[i];
+    return head->last;
 }
 
-static void account(struct head *head, int64_t block, size_t chunks, size_t cells, size_t bytes)
+/* The block of t; mostly the one of the cell before. */
+static inline struct head_block *block_for(struct head *head, int64_t t)
 {
-    struct head_block *b = block_find(head, block, true);
-    b->chunks += chunks;
-    b->cells += cells;
-    b->bytes += bytes;
-    head->cells += cells;
-    head->bytes += bytes;
+    struct head_block *b = head->last;
+    if (b && t > b->start && t <= b->start + head->block_ms)
+        return b;
+    return block_make(head, head_block_of(head, t));
 }
 
-static struct head_chunk *chunk_at(struct head *head, uint32_t series, enum kind kind, int64_t t)
+static struct head_record *record_for(
+    const struct head *head, struct head_block *block, uint32_t series)
 {
-    if (series >= head->n_series) {
-        GROW(head->series, head->series_cap, (size_t)series + 1);
-        memset(head->series + head->n_series, 0,
-            ((size_t)series + 1 - head->n_series) * sizeof *head->series);
-        head->n_series = (size_t)series + 1;
-    }
-    int64_t block = head_block_of(head, t);
-    struct head_chunk **at = &head->series[series];
-    while (*at && (*at)->block > block)
-        at = &(*at)->next;
-    if (*at && (*at)->block == block) {
-        ensure((*at)->columns.kind == kind);
-        return *at;
-    }
-    struct head_chunk *chunk = xcalloc(1, sizeof *chunk);
-    chunk->block = block;
-    chunk->columns.kind = kind;
-    chunk->next = *at;
-    *at = chunk;
-    account(head, block, 1, 0, sizeof *chunk);
-    return chunk;
+    struct head_record *r = head_block_find(block, series);
+    return r ? r : head_block_add_series(block, series, head->shape(head->shape_ctx, series));
 }
 
-#define GROW_COLUMN(array, n) ((array) = xreallocarray((array), (n), sizeof *(array)))
+/* ---- one cell ---- */
 
-static void chunk_grow(struct head *head, struct head_chunk *chunk)
+void head_add(struct head *head, uint32_t series, int64_t t, int128 amount)
 {
-    struct columns *c = &chunk->columns;
-    size_t n = chunk->cap ? chunk->cap * 2 : 4;
-    GROW_COLUMN(c->t, n);
-    switch (c->kind) {
-    case KIND_COUNTER:
-    case KIND_LEVEL: GROW_COLUMN(c->amount, n); break;
-    case KIND_GAUGE:
-        GROW_COLUMN(c->last, n);
-        GROW_COLUMN(c->last_ms, n);
-        GROW_COLUMN(c->min, n);
-        GROW_COLUMN(c->max, n);
-        GROW_COLUMN(c->count, n);
-        GROW_COLUMN(c->sum, n);
-        break;
-    case KIND_HISTOGRAM:
-        GROW_COLUMN(c->sum, n);
-        GROW_COLUMN(c->bucket_at, n + 1);
-        if (chunk->cap == 0)
-            c->bucket_at[0] = 0;
-        break;
-    case KIND_SAMPLE:
-        GROW_COLUMN(c->bits, n);
-        if (c->hist)
-            GROW_COLUMN(c->hist, n);
-        break;
-    }
-    account(head, chunk->block, 0, 0, (n - chunk->cap) * cell_bytes(c->kind));
-    chunk->cap = n;
-}
-
-#define OPEN_GAP(array)                                                                            \
-    ((array) ? (void)memmove((array) + at + 1, (array) + at, (c->n - at) * sizeof *(array))        \
-             : (void)0)
-
-/* Where the cell at t is; *found false: a new place was opened there, its values not set. */
-static size_t place(struct head *head, struct head_chunk *chunk, int64_t t, bool *found)
-{
-    struct columns *c = &chunk->columns;
-    size_t at = c->n;
-    if (c->n && c->t[c->n - 1] >= t)
-        at = columns_after(c, t - 1);
-    *found = at < c->n && c->t[at] == t;
-    if (*found)
-        return at;
-    if (c->n == chunk->cap)
-        chunk_grow(head, chunk);
-    if (at < c->n) {
-        OPEN_GAP(c->t);
-        OPEN_GAP(c->amount);
-        OPEN_GAP(c->last);
-        OPEN_GAP(c->last_ms);
-        OPEN_GAP(c->min);
-        OPEN_GAP(c->max);
-        OPEN_GAP(c->count);
-        OPEN_GAP(c->sum);
-        OPEN_GAP(c->bits);
-        OPEN_GAP(c->hist);
-        if (c->bucket_at)
-            memmove(
-                c->bucket_at + at + 1, c->bucket_at + at, (c->n + 1 - at) * sizeof *c->bucket_at);
-    } else if (c->bucket_at) {
-        c->bucket_at[at + 1] = c->bucket_at[at];
-    }
-    c->t[at] = t;
-    c->n++;
-    account(head, chunk->block, 0, 1, 0);
-    return at;
-}
-
-void head_add(struct head *head, uint32_t series, enum kind kind, int64_t t, int128 amount)
-{
-    bool found;
-    struct head_chunk *chunk = chunk_at(head, series, kind, t);
-    size_t at = place(head, chunk, t, &found);
-    int128 *cell = &chunk->columns.amount[at];
-    *cell = found ? *cell + amount : amount;
+    struct head_block *b = block_for(head, t);
+    record_amount(b, record_for(head, b, series), t, amount, &head->scratch);
 }
 
 void head_gauge(struct head *head, uint32_t series, int64_t t, const struct gauge_cell *cell)
 {
-    bool found;
-    struct head_chunk *chunk = chunk_at(head, series, KIND_GAUGE, t);
-    size_t at = place(head, chunk, t, &found);
-    struct columns *c = &chunk->columns;
-    struct gauge_cell now = *cell;
-    if (found) {
-        now = (struct gauge_cell){
-            c->last[at], c->last_ms[at], c->min[at], c->max[at], c->sum[at], c->count[at]};
-        gauge_cell_merge(&now, cell);
+    struct head_block *b = block_for(head, t);
+    record_gauge(b, record_for(head, b, series), t, cell, &head->scratch);
+}
+
+void head_histogram(struct head *head, uint32_t series, int64_t t, const struct hist_cell *cell)
+{
+    struct head_block *b = block_for(head, t);
+    record_histogram(b, record_for(head, b, series), t, cell, &head->scratch);
+}
+
+void head_sample(struct head *head, uint32_t series, int64_t t, uint64_t bits,
+    const struct hist *histogram, int64_t start_ms)
+{
+    struct head_block *b = block_for(head, t);
+    record_sample(b, record_for(head, b, series), t, bits, histogram, start_ms, &head->scratch);
+}
+
+/* ---- a transaction ---- */
+
+/* The cells of one array of a transaction: all begin with series and time. */
+struct cells {
+    const char *array;
+    size_t size, n, series, t; /* of an entry, and where its fields are */
+    void (*put)(struct head *head, struct head_block *block, struct head_record *record,
+        const struct transaction *t, const void *entry);
+};
+
+static void put_add(struct head *head, struct head_block *block, struct head_record *record,
+    const struct transaction *t, const void *entry)
+{
+    const struct add_cell *a = entry;
+    (void)t;
+    record_amount(block, record, a->t, a->amount, &head->scratch);
+}
+
+static void put_gauge(struct head *head, struct head_block *block, struct head_record *record,
+    const struct transaction *t, const void *entry)
+{
+    const struct gauge_entry *g = entry;
+    (void)t;
+    record_gauge(block, record, g->t, &g->cell, &head->scratch);
+}
+
+static void put_hist(struct head *head, struct head_block *block, struct head_record *record,
+    const struct transaction *t, const void *entry)
+{
+    const struct hist_entry *h = entry;
+    struct hist_cell cell = {h->sum, h->n, t->buckets + h->first};
+    record_histogram(block, record, h->t, &cell, &head->scratch);
+}
+
+static void put_sample(struct head *head, struct head_block *block, struct head_record *record,
+    const struct transaction *t, const void *entry)
+{
+    const struct sample_entry *s = entry;
+    (void)t;
+    record_sample(block, record, s->t, s->bits, s->hist, s->start, &head->scratch);
+}
+
+static inline uint32_t series_at(const struct cells *c, size_t i)
+{
+    uint32_t series;
+    memcpy(&series, c->array + i * c->size + c->series, sizeof series);
+    return series;
+}
+
+static inline int64_t time_at(const struct cells *c, size_t i)
+{
+    int64_t t;
+    memcpy(&t, c->array + i * c->size + c->t, sizeof t);
+    return t;
+}
+
+static bool wanted(const struct head *head, const struct head_filter *filter, int64_t t)
+{
+    return !filter || filter->block(filter->ctx, head_block_of(head, t));
+}
+
+/* At most BATCH cells, each step for all of them before the next: slots, records, tails. */
+static void apply_batch(struct head *head, const struct transaction *t, const struct cells *c,
+    size_t from, size_t n, const struct head_filter *filter)
+{
+    struct head_block *block[BATCH];
+    struct head_record *record[BATCH];
+    for (size_t i = 0; i < n; i++) {
+        int64_t at = time_at(c, from + i);
+        block[i] = wanted(head, filter, at) ? block_for(head, at) : NULL;
+        if (block[i])
+            __builtin_prefetch(head_block_slot(block[i], series_at(c, from + i)));
     }
-    c->last[at] = now.last;
-    c->last_ms[at] = now.last_ms;
-    c->min[at] = now.min;
-    c->max[at] = now.max;
-    c->count[at] = now.count;
-    c->sum[at] = now.sum;
-}
-
-/* Replaces the buckets of cell `at` by b[0..n), moving those of later cells. */
-static void put_buckets(
-    struct head *head, struct head_chunk *chunk, size_t at, const struct hist_bucket *b, uint32_t n)
-{
-    struct columns *c = &chunk->columns;
-    uint32_t begin = c->bucket_at[at], old = c->bucket_at[at + 1] - begin;
-    uint32_t total = c->bucket_at[c->n];
-    size_t cap = chunk->buckets_cap;
-    GROW(c->bucket, chunk->buckets_cap, (size_t)total - old + n);
-    account(head, chunk->block, 0, 0, (chunk->buckets_cap - cap) * sizeof *c->bucket);
-    if (total > begin + old)
-        memmove(c->bucket + begin + n, c->bucket + begin + old,
-            (total - begin - old) * sizeof *c->bucket);
-    if (n)
-        memcpy(c->bucket + begin, b, n * sizeof *b);
-    for (size_t i = at + 1; i <= c->n; i++)
-        c->bucket_at[i] = c->bucket_at[i] - old + n;
-}
-
-void head_histogram(struct head *head, uint32_t series, int64_t t, int128 sum,
-    const struct hist_bucket *b, uint32_t n)
-{
-    bool found;
-    struct head_chunk *chunk = chunk_at(head, series, KIND_HISTOGRAM, t);
-    size_t at = place(head, chunk, t, &found);
-    struct columns *c = &chunk->columns;
-    if (!found) {
-        c->sum[at] = sum;
-        put_buckets(head, chunk, at, b, n);
-        return;
+    for (size_t i = 0; i < n; i++) {
+        if (!block[i])
+            continue;
+        record[i] = record_for(head, block[i], series_at(c, from + i));
+        __builtin_prefetch(record[i], 1);
+        __builtin_prefetch((char *)record[i] + sizeof *record[i] - 1, 1);
     }
-    uint32_t old = c->bucket_at[at + 1] - c->bucket_at[at];
-    struct hist_bucket *merged = xreallocarray(NULL, (size_t)old + n, sizeof *merged);
-    uint32_t m = buckets_add(c->bucket + c->bucket_at[at], old, b, n, merged);
-    c->sum[at] += sum;
-    put_buckets(head, chunk, at, merged, m);
-    free(merged);
+    for (size_t i = 0; i < n; i++)
+        if (block[i] && record[i]->tail)
+            __builtin_prefetch(record[i]->tail + record[i]->tail_len, 1);
+    for (size_t i = 0; i < n; i++)
+        if (block[i])
+            c->put(head, block[i], record[i], t, c->array + (from + i) * c->size);
 }
 
-void head_sample(
-    struct head *head, uint32_t series, int64_t t, uint64_t bits, const struct hist *histogram)
+bool head_apply(struct head *head, const struct transaction *t, size_t *at, size_t max,
+    const struct head_filter *filter)
 {
-    bool found;
-    struct head_chunk *chunk = chunk_at(head, series, KIND_SAMPLE, t);
-    struct columns *c = &chunk->columns;
-    if (histogram && !c->hist)
-        c->hist = xcalloc(chunk->cap, sizeof *c->hist);
-    size_t at = place(head, chunk, t, &found);
-    c->bits[at] = bits;
-    if (c->hist)
-        c->hist[at] = histogram;
+    const struct cells all[] = {
+        {(const char *)t->adds, sizeof *t->adds, t->n_adds, offsetof(struct add_cell, series),
+            offsetof(struct add_cell, t), put_add},
+        {(const char *)t->gauges, sizeof *t->gauges, t->n_gauges,
+            offsetof(struct gauge_entry, series), offsetof(struct gauge_entry, t), put_gauge},
+        {(const char *)t->hists, sizeof *t->hists, t->n_hists, offsetof(struct hist_entry, series),
+            offsetof(struct hist_entry, t), put_hist},
+        {(const char *)t->samples, sizeof *t->samples, t->n_samples,
+            offsetof(struct sample_entry, series), offsetof(struct sample_entry, t), put_sample},
+    };
+    size_t end = max < transaction_cells(t) - *at ? *at + max : transaction_cells(t);
+    size_t first = 0; /* number of the array's first cell */
+    for (size_t k = 0; k < sizeof all / sizeof *all; first += all[k++].n)
+        while (*at < end && *at < first + all[k].n) {
+            size_t left = (end < first + all[k].n ? end : first + all[k].n) - *at;
+            size_t n = left < BATCH ? left : BATCH;
+            apply_batch(head, t, &all[k], *at - first, n, filter);
+            *at += n;
+        }
+    return *at == transaction_cells(t);
 }
 
-const struct head_chunk *head_chunks(const struct head *head, uint32_t series)
+/* ---- accounts ---- */
+
+uint64_t head_cells(const struct head *head)
 {
-    return series < head->n_series ? head->series[series] : NULL;
+    uint64_t n = 0;
+    for (size_t i = 0; i < head->n_blocks; i++)
+        n += head->blocks[i]->cells;
+    return n;
 }
 
-struct frozen *head_freeze(struct head *head, int64_t block)
+uint64_t head_bytes(const struct head *head)
 {
-    struct head_block *b = block_find(head, block, false);
-    if (!b)
+    uint64_t n = 0;
+    for (size_t i = 0; i < head->n_blocks; i++)
+        n += head_block_bytes(head->blocks[i]);
+    return n;
+}
+
+/* ---- sealing ---- */
+
+struct frozen *head_freeze(struct head *head, int64_t number)
+{
+    size_t i = block_at(head, number);
+    if (i == head->n_blocks || head->blocks[i]->number != number)
         return NULL;
     struct frozen *f = xcalloc(1, sizeof *f);
-    *f = (struct frozen){.block = block, .cells = b->cells, .bytes = b->bytes};
-    f->chunks = xreallocarray(NULL, b->chunks, sizeof *f->chunks);
-    for (size_t i = 0; i < head->n_series; i++) {
-        struct head_chunk **at = &head->series[i];
-        while (*at && (*at)->block > block)
-            at = &(*at)->next;
-        if (!*at || (*at)->block != block)
-            continue;
-        struct head_chunk *chunk = *at;
-        *at = chunk->next;
-        chunk->next = NULL;
-        ensure(f->n < b->chunks);
-        f->chunks[f->n++] = (struct frozen_chunk){(uint32_t)i, chunk};
-    }
-    head->cells -= b->cells;
-    head->bytes -= b->bytes;
-    size_t i = (size_t)(b - head->blocks);
-    memmove(b, b + 1, (head->n_blocks - i - 1) * sizeof *b);
+    f->block = head->blocks[i];
+    memmove(
+        &head->blocks[i], &head->blocks[i + 1], (head->n_blocks - i - 1) * sizeof *head->blocks);
     head->n_blocks--;
+    head->last = NULL;
     return f;
 }
 
@@ -310,24 +263,43 @@ void frozen_free(struct frozen **frozen)
     *frozen = NULL;
     if (!f)
         return;
-    for (size_t i = 0; i < f->n; i++)
-        chunk_free(f->chunks[i].chunk);
-    free(f->chunks);
+    head_block_put(&f->block);
     free(f->sources);
     free(f);
 }
 
-const struct head_chunk *frozen_chunk(const struct frozen *frozen, uint32_t series)
+static int by_id(const void *a, const void *b)
 {
-    if (!frozen)
-        return NULL;
-    size_t lo = 0, hi = frozen->n;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (frozen->chunks[mid].series < series)
-            lo = mid + 1;
-        else
-            hi = mid;
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+uint32_t *head_block_series(const struct head_block *block, size_t *n)
+{
+    uint32_t *ids = xreallocarray(NULL, block->n_records, sizeof *ids);
+    *n = block->n_records;
+    for (uint32_t i = 0; i < block->n_records; i++)
+        ids[i] = head_block_record(block, i)->series;
+    if (*n)
+        qsort(ids, *n, sizeof *ids, by_id);
+    return ids;
+}
+
+bool head_block_columns(const struct head_block *block, uint32_t series, struct arena *arena,
+    struct columns *out, struct err *err)
+{
+    const struct head_record *r = head_block_find(block, series);
+    struct head_part part;
+    ensure(r != NULL);
+    if (head_part_take(block, r, arena, &part)) {
+        size_t n = head_part_pieces(&part);
+        struct columns *in = arena_array(arena, n, sizeof *in);
+        if (in) {
+            if (!head_part_columns(&part, INT64_MIN, INT64_MAX, arena, in, &n, err))
+                return false;
+            if (columns_merge(arena, in, n, INT64_MIN, INT64_MAX, out))
+                return true;
+        }
     }
-    return lo < frozen->n && frozen->chunks[lo].series == series ? frozen->chunks[lo].chunk : NULL;
+    return err_set(err, ERR_LIMIT, "the query needs more memory than it is allowed");
 }

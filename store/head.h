@@ -1,15 +1,15 @@
 /*
- * The head: the cells of open time blocks, in memory, one growing struct columns per series and
- * block.
+ * The head: the cells of open time blocks, in memory (head/head_block.h).
  *
- *     series 0 -> [block 14:00] -> [block 12:00]        newest first; mostly one
- *     series 1 -> [block 14:00]
+ *     block 12:00 | block 14:00         ascending; mostly one or two
  *
- * Block b holds the cells with t in (b * block_ms, (b + 1) * block_ms]. head_freeze takes a block
- * out, as a whole, to be written as a segment: it stays readable until the segment is there, and
- * cells that come late for it start a new chunk.
+ * Block b holds the cells with t in (b * block_ms, (b + 1) * block_ms]. Cells come in any order, in
+ * batches: head_apply asks for the memory of 64 cells ahead before it touches the first, which is
+ * what appending to a million series in random order costs otherwise. head_freeze takes a block
+ * out, as a whole, to be written as a segment; cells that come late for it begin a new one.
  *
- * The head has no lock of its own: the store's lock guards it.
+ * The head has no lock of its own; store_priv.h says what guards it. The blocks are counted, and
+ * what was taken of them (head_part_take) is read without any lock.
  */
 #ifndef STORE_HEAD_H
 #define STORE_HEAD_H
@@ -19,69 +19,81 @@
 #include <stdint.h>
 
 #include "store/columns.h"
+#include "store/head/head_block.h"
 #include "store/transaction.h"
-
-struct head_chunk {
-    struct head_chunk *next;
-    int64_t block;
-    struct columns columns;
-    size_t cap, buckets_cap;
-};
-
-struct head_block {
-    int64_t block;
-    size_t chunks;
-    uint64_t cells, bytes;
-};
 
 struct segment_source;
 
-struct frozen_chunk {
-    uint32_t series;
-    struct head_chunk *chunk;
-};
-
-/* A block taken out of the head; by series id. */
+/* A block taken out of the head. */
 struct frozen {
-    int64_t block;
+    struct head_block *block;
     uint64_t lsn; /* the last transaction whose cells are in it; set by whoever froze it, as is
                      sources */
     struct segment_source *sources; /* where they stood; freed with it */
     size_t n_sources;
-    struct frozen_chunk *chunks;
-    size_t n;
-    uint64_t cells, bytes;
 };
+
+/* How the cells of a series are kept. Asked for its first cell in a block. */
+typedef struct run_shape shape_f(void *ctx, uint32_t series);
 
 struct head {
     int64_t block_ms;
-    struct head_chunk **series;
-    size_t n_series, series_cap;
-    struct head_block *blocks; /* ascending */
+    shape_f *shape;
+    void *shape_ctx;
+    struct head_block **blocks; /* ascending */
     size_t n_blocks, blocks_cap;
-    uint64_t cells, bytes;
+    struct head_block *last; /* where the last cell went */
+    struct arena scratch;
 };
 
-void head_init(struct head *head, int64_t block_ms);
+/* block_ms: at most 2^30, 12 days. */
+#define HEAD_BLOCK_MS_MAX (1 << 30)
+void head_init(struct head *head, int64_t block_ms, shape_f *shape, void *ctx);
 void head_fini(struct head *head);
 
 /* The block that a cell at t lies in. */
 int64_t head_block_of(const struct head *head, int64_t t);
+/* NULL when it is not open. */
+struct head_block *head_find_block(const struct head *head, int64_t number);
 
-void head_add(struct head *head, uint32_t series, enum kind kind, int64_t t, int128 amount);
+/* ---- one cell ---- */
+
+void head_add(struct head *head, uint32_t series, int64_t t, int128 amount);
 void head_gauge(struct head *head, uint32_t series, int64_t t, const struct gauge_cell *cell);
-void head_histogram(struct head *head, uint32_t series, int64_t t, int128 sum,
-    const struct hist_bucket *b, uint32_t n);
-/* histogram NULL: a float. It is borrowed for as long as the head lives. */
-void head_sample(
-    struct head *head, uint32_t series, int64_t t, uint64_t bits, const struct hist *histogram);
+void head_histogram(struct head *head, uint32_t series, int64_t t, const struct hist_cell *cell);
+/* histogram NULL: a float. start_ms: when its counter began, 0: unknown. */
+void head_sample(struct head *head, uint32_t series, int64_t t, uint64_t bits,
+    const struct hist *histogram, int64_t start_ms);
 
-/* Newest first; NULL when the series has none. */
-const struct head_chunk *head_chunks(const struct head *head, uint32_t series);
+/* ---- a transaction ---- */
+
+struct head_filter {
+    /* False: the cells of this block are left out. */
+    bool (*block)(void *ctx, int64_t number);
+    void *ctx;
+};
+
+/* Applies at most max of the cells from number *at on, counted over all kinds in the order of the
+ * arrays, and moves *at on. filter may be NULL. True when all are applied. */
+bool head_apply(struct head *head, const struct transaction *t, size_t *at, size_t max,
+    const struct head_filter *filter);
+
+/* ---- accounts ---- */
+
+uint64_t head_cells(const struct head *head);
+uint64_t head_bytes(const struct head *head);
+
+/* ---- sealing ---- */
 
 /* NULL when the block is not open. */
-struct frozen *head_freeze(struct head *head, int64_t block);
+struct frozen *head_freeze(struct head *head, int64_t number);
 void frozen_free(struct frozen **frozen);
-const struct head_chunk *frozen_chunk(const struct frozen *frozen, uint32_t series);
+
+/* The series of a block, ascending, as an array of *n on the heap. The block does not change
+ * meanwhile. */
+uint32_t *head_block_series(const struct head_block *block, size_t *n);
+/* All cells of a series that has some, merged and canonical. As above. */
+bool head_block_columns(const struct head_block *block, uint32_t series, struct arena *arena,
+    struct columns *out, struct err *err);
 
 #endif

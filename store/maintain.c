@@ -45,16 +45,16 @@ static void forget_late(struct maintenance *m, int64_t block)
 
 static bool late_is_due(struct store *store, const struct head_block *b, int64_t passed_ms)
 {
-    int64_t since = late_since(&store->maintenance, b->block, passed_ms);
-    return b->cells >= LATE_CELLS || b->bytes >= LATE_BYTES ||
+    int64_t since = late_since(&store->maintenance, b->number, passed_ms);
+    return b->cells >= LATE_CELLS || head_block_bytes(b) >= LATE_BYTES ||
            (since <= INT64_MAX - store->options.block_ms &&
                passed_ms >= since + store->options.block_ms);
 }
 
 static bool has_passed(const struct store *store, const struct head_block *b, int64_t passed_ms)
 {
-    return b->block < INT64_MAX / store->options.block_ms - 1 &&
-           (b->block + 1) * store->options.block_ms <= passed_ms;
+    return b->number < INT64_MAX / store->options.block_ms - 1 &&
+           (b->number + 1) * store->options.block_ms <= passed_ms;
 }
 
 enum urgency { IN_TIME, LATE };
@@ -65,15 +65,15 @@ static bool due_block(struct store *store, enum urgency urgency, int64_t passed_
     const struct head *head = &store->head;
     bool due = false;
     store_lock_read(store);
-    bool over = head->bytes > store->options.head_bytes;
+    bool over = head_bytes(head) > store->options.head_bytes;
     if (store->frozen) { /* an earlier attempt did not end */
-        *block = store->frozen->block;
+        *block = store->frozen->block->number;
         due = true;
     }
     for (size_t i = 0; !due && i < head->n_blocks; i++) {
-        const struct head_block *b = &head->blocks[i];
-        bool late = manifest_sealed_lsn(&store->manifest, b->block) != 0;
-        *block = b->block;
+        const struct head_block *b = head->blocks[i];
+        bool late = manifest_sealed_lsn(&store->manifest, b->number) != 0;
+        *block = b->number;
         if (urgency == LATE)
             due = late && has_passed(store, b, passed_ms) && late_is_due(store, b, passed_ms);
         else
@@ -177,7 +177,8 @@ static uint64_t wait_ms(uint64_t there, uint64_t bound)
 int store_throttle_ms(struct store *store)
 {
     store_lock_read(store);
-    uint64_t head = store->head.bytes + (store->frozen ? store->frozen->bytes : 0);
+    uint64_t head =
+        head_bytes(&store->head) + (store->frozen ? head_block_bytes(store->frozen->block) : 0);
     store_unlock(store);
     uint64_t debt = wait_ms(store->maintenance.debt_bytes, store->options.debt_bytes);
     uint64_t memory = wait_ms(head, HEAD_SLOW * store->options.head_bytes);

@@ -10,16 +10,23 @@
 #include "base/mem.h"
 #include "store/store_priv.h"
 
+/* Series that are looked up under the lock at a time. */
+#define GATHER_AT_ONCE 1000
+
 struct seal_series {
+    uint32_t id;
     struct labels labels;
     const struct metric_def *def;
-    const struct columns *columns;
 };
 
 struct seal_input {
+    const struct head_block *block;
     struct seal_series *series;
     size_t n, at;
-    struct arena arena; /* of the columns that are being written */
+    struct arena arena;   /* of the columns that are being written */
+    struct columns first; /* those of series at - 1, when they were looked at already */
+    bool failed;
+    struct err err;
 };
 
 static int by_name_and_labels(const void *a, const void *b)
@@ -32,41 +39,55 @@ static int by_name_and_labels(const void *a, const void *b)
 static bool next_series(void *ctx, struct segment_series *out)
 {
     struct seal_input *in = ctx;
-    while (in->at < in->n) {
-        const struct seal_series *s = &in->series[in->at++];
+    while (in->first.n == 0 && in->at < in->n) {
         arena_reset(&in->arena);
-        ensure(columns_merge(&in->arena, s->columns, 1, INT64_MIN, INT64_MAX, &out->columns));
-        if (out->columns.n == 0)
-            continue;
-        out->def = s->def;
-        out->labels = s->labels;
-        return true;
-    }
-    return false;
-}
-
-static bool all_zero(const struct columns *columns)
-{
-    for (size_t i = 0; i < columns->n; i++)
-        if (!columns_is_zero(columns, i))
+        in->failed = !head_block_columns(
+            in->block, in->series[in->at++].id, &in->arena, &in->first, &in->err);
+        if (in->failed)
             return false;
+    }
+    if (in->first.n == 0)
+        return false;
+    out->columns = in->first;
+    out->def = in->series[in->at - 1].def;
+    out->labels = in->series[in->at - 1].labels;
+    in->first.n = 0;
     return true;
 }
 
-/* Gathers what the segment is made of, under the lock: definitions and labels are stable
- * afterwards, and the frozen columns do not change. */
+static bool series_failed(void *ctx, struct err *err)
+{
+    struct seal_input *in = ctx;
+    if (in->failed && err)
+        *err = in->err;
+    return in->failed;
+}
+
+/* Whether there is a cell at all. */
+static bool find_first(struct seal_input *in)
+{
+    struct segment_series series;
+    if (!next_series(in, &series))
+        return false;
+    in->first = series.columns;
+    return true;
+}
+
+/* Gathers what the segment is made of. The frozen block does not change, definitions and labels are
+ * stable; the lock is for finding them. */
 static void gather(struct store *store, struct arena *arena, struct seal_input *in)
 {
     const struct catalog *c = &store->catalog;
-    const struct frozen *f = store->frozen;
-    in->series = arena_array(arena, f->n, sizeof *in->series);
-    for (size_t i = 0; i < f->n; i++) {
-        uint32_t id = f->chunks[i].series;
-        const struct columns *columns = &f->chunks[i].chunk->columns;
-        if (!all_zero(columns))
-            in->series[in->n++] = (struct seal_series){
-                catalog_labels(c, id, arena), c->metrics[c->series[id].metric], columns};
+    uint32_t *ids = head_block_series(in->block, &in->n);
+    in->series = arena_array(arena, in->n, sizeof *in->series);
+    for (size_t i = 0; i < in->n;) {
+        store_lock_read(store);
+        for (size_t end = i + GATHER_AT_ONCE; i < in->n && i < end; i++)
+            in->series[i] = (struct seal_series){
+                ids[i], catalog_labels(c, ids[i], arena), c->metrics[c->series[ids[i]].metric]};
+        store_unlock(store);
     }
+    free(ids);
 }
 
 /* The lock is held for writing. Whatever fails afterwards, a further try writes the same bytes. */
@@ -96,20 +117,23 @@ static bool write_segment(
     store_lock_write(store);
     if (!store->frozen)
         freeze(store, block);
-    ensure(store->frozen->block == block);
-    gather(store, &arena, &in);
+    ensure(store->frozen->block->number == block);
     store_unlock(store);
+    in.block = store->frozen->block; /* only this thread takes it away */
+    gather(store, &arena, &in);
     if (in.n)
         qsort(in.series, in.n, sizeof *in.series, by_name_and_labels);
     struct segment_input input = {.t0 = block * store->options.block_ms,
         .t1 = (block + 1) * store->options.block_ms,
         .next = next_series,
+        .failed = series_failed,
         .ctx = &in,
         .sources = store->frozen->sources,
         .n_sources = store->frozen->n_sources};
     *info = (struct segment_info){0};
-    bool ok = in.n == 0 ||
-              (path_join(dir, store->path, "seg", err) && segment_write(dir, &input, info, err));
+    bool ok = !find_first(&in) ? !series_failed(&in, err)
+                               : path_join(dir, store->path, "seg", err) &&
+                                     segment_write(dir, &input, info, err);
     arena_fini(&in.arena);
     arena_fini(&arena);
     return ok;
@@ -121,10 +145,8 @@ bool seal_block(struct store *store, int64_t block, struct err *err)
     if (!write_segment(store, block, &info, err))
         return false;
     struct manifest_segment add = {.lsn = store->frozen->lsn};
-    struct manifest_edit edit = {.adds = &add,
-        .n_adds = info.series ? 1 : 0,
-        .seal = true,
-        .sealed = {store->frozen->block, add.lsn}};
+    struct manifest_edit edit = {
+        .adds = &add, .n_adds = info.series ? 1 : 0, .seal = true, .sealed = {block, add.lsn}};
     snprintf(add.name, sizeof add.name, "%s", info.name);
     if (!segments_change(store, &edit, err))
         return false;

@@ -17,7 +17,7 @@
 
 /* One run of cells that the fetch copies or reads, oldest commit first. */
 struct part {
-    const struct head_chunk *chunk; /* of the head or the frozen block; or */
+    struct head_part *head; /* of an open or frozen block, which is counted; or */
     struct segment *segment;
     size_t at; /* of the segment in the snapshot */
     const struct segment_chunk *piece;
@@ -48,8 +48,10 @@ struct snapshot {
     struct store *store;
     struct arena arena;
     struct plan *plans, **last;
-    struct segment **segments; /* counted */
-    struct slice **pages;      /* by segment and page, unpacked; NULL: none was needed yet */
+    struct segment **segments;  /* counted */
+    struct head_block **blocks; /* counted */
+    size_t n_blocks;
+    struct slice **pages; /* by segment and page, unpacked; NULL: none was needed yet */
     size_t n_segments;
     struct stream_clock *clocks;
     size_t n_clocks;
@@ -94,7 +96,10 @@ void snapshot_put(struct snapshot **snapshot)
         store_unlock(s->store);
     for (size_t i = 0; i < s->n_segments; i++)
         segment_put(&s->segments[i]);
+    for (size_t i = 0; i < s->n_blocks; i++)
+        head_block_put(&s->blocks[i]);
     free(s->segments);
+    free(s->blocks);
     arena_fini(&s->arena);
     free(s);
 }
@@ -265,19 +270,26 @@ static bool plan_segment(struct snapshot *s, const struct planned *series, size_
     return true;
 }
 
-static bool plan_chunk(struct snapshot *s, const struct planned *series,
-    const struct head_chunk *chunk, struct part ***at)
+static bool plan_block(struct snapshot *s, const struct planned *series,
+    const struct head_block *block, struct part ***at)
 {
-    struct columns view = columns_slice(&chunk->columns, series->from, series->to);
-    if (view.n == 0)
+    const struct head_record *record = head_block_find(block, series->id);
+    if (!record)
         return true;
     struct part *p = part_add(s, at);
-    if (!p)
+    if (!p || !(p->head = arena_alloc(&s->arena, sizeof *p->head)) ||
+        !head_part_take(block, record, &s->arena, p->head))
         return false;
-    p->chunk = chunk;
-    s->cells += view.n;
-    s->bytes += view.n * sizeof(int64_t) * 2 + columns_buckets(&view) * sizeof(struct hist_bucket);
+    uint64_t cells = head_part_cells(p->head, s->store->options.block_ms, series->from, series->to);
+    s->cells += cells;
+    s->bytes += cells * sizeof(int64_t) * 2;
     return true;
+}
+
+static bool block_overlaps(
+    const struct store *store, const struct head_block *block, const struct planned *series)
+{
+    return block->start < series->to && block->start + store->options.block_ms > series->from;
 }
 
 /* Which parts a series needs: segments in order of their commits, then the frozen block, then the
@@ -289,11 +301,12 @@ static bool plan_parts(struct snapshot *s, struct planned *series, struct err *e
     for (size_t i = 0; i < store->n_segments; i++)
         if (!plan_segment(s, series, i, &at, err))
             return false;
-    const struct head_chunk *frozen = frozen_chunk(store->frozen, series->id);
-    if (frozen && !plan_chunk(s, series, frozen, &at))
+    if (store->frozen && block_overlaps(store, store->frozen->block, series) &&
+        !plan_block(s, series, store->frozen->block, &at))
         return full(err);
-    for (const struct head_chunk *c = head_chunks(&store->head, series->id); c; c = c->next)
-        if (!plan_chunk(s, series, c, &at))
+    for (size_t i = 0; i < store->head.n_blocks; i++)
+        if (block_overlaps(store, store->head.blocks[i], series) &&
+            !plan_block(s, series, store->head.blocks[i], &at))
             return full(err);
     return true;
 }
@@ -326,16 +339,12 @@ static bool copy_open(struct snapshot *s, struct err *err)
         return full(err);
     if (store->n_clocks)
         memcpy(s->clocks, store->clocks, store->n_clocks * sizeof *s->clocks);
-    for (struct plan *plan = s->plans; plan; plan = plan->next)
-        for (size_t i = 0; i < plan->n; i++)
-            for (struct part *p = plan->series[i].parts; p; p = p->next) {
-                if (!p->chunk)
-                    continue;
-                struct columns view =
-                    columns_slice(&p->chunk->columns, plan->series[i].from, plan->series[i].to);
-                if (!columns_copy(&s->arena, &view, &p->columns))
-                    return full(err);
-            }
+    size_t n_blocks = store->head.n_blocks + (store->frozen != NULL);
+    s->blocks = xcalloc(n_blocks, sizeof(struct head_block *));
+    if (store->frozen)
+        s->blocks[s->n_blocks++] = head_block_get(store->frozen->block);
+    for (size_t i = 0; i < store->head.n_blocks; i++)
+        s->blocks[s->n_blocks++] = head_block_get(store->head.blocks[i]);
     return true;
 }
 
@@ -427,7 +436,7 @@ bool plan_columns(
     size_t k = 0;
     ensure(plan->snapshot->fetched);
     for (const struct part *p = s->parts; p; p = p->next)
-        k++;
+        k += p->head ? head_part_pieces(p->head) : 1;
     if (k == 0) {
         *out = (struct columns){.kind = s->def->kind};
         return true;
@@ -436,32 +445,48 @@ bool plan_columns(
     if (!in)
         return full(err);
     k = 0;
-    for (const struct part *p = s->parts; p; p = p->next)
-        in[k++] = p->columns;
+    for (const struct part *p = s->parts; p; p = p->next) {
+        size_t n = 1;
+        if (!p->head)
+            in[k] = p->columns;
+        else if (!head_part_columns(p->head, s->from, s->to, arena, in + k, &n, err))
+            return false;
+        k += n;
+    }
+    if (k == 0) {
+        *out = (struct columns){.kind = s->def->kind};
+        return true;
+    }
     return columns_merge(arena, in, k, s->from, s->to, out) || full(err);
 }
 
 /* ---- metadata ---- */
 
-static bool chunk_has_cells(const struct head_chunk *chunk, int64_t from, int64_t to)
+static bool block_has_cells(const struct head_block *block, uint32_t series, int64_t from,
+    int64_t to, struct arena *arena, bool *has, struct err *err)
 {
-    struct columns view = columns_slice(&chunk->columns, from, to);
-    for (size_t i = 0; i < view.n; i++)
-        if (!columns_is_zero(&view, i))
-            return true;
-    return false;
+    struct columns columns;
+    *has = false;
+    if (!head_block_find(block, series))
+        return true;
+    if (!head_block_columns(block, series, arena, &columns, err))
+        return false;
+    *has = columns_after(&columns, from) < columns_after(&columns, to);
+    return true;
 }
 
 /* *has: whether the series has a cell in (from, to]. */
 static bool has_cells(const struct store *store, uint32_t series, int64_t from, int64_t to,
     struct arena *arena, bool *has, struct err *err)
 {
-    *has = true;
-    for (const struct head_chunk *c = head_chunks(&store->head, series); c; c = c->next)
-        if (chunk_has_cells(c, from, to))
-            return true;
-    const struct head_chunk *frozen = frozen_chunk(store->frozen, series);
-    if (frozen && chunk_has_cells(frozen, from, to))
+    *has = false;
+    for (size_t i = 0; i < store->head.n_blocks && !*has; i++)
+        if (!block_has_cells(store->head.blocks[i], series, from, to, arena, has, err))
+            return false;
+    if (!*has && store->frozen &&
+        !block_has_cells(store->frozen->block, series, from, to, arena, has, err))
+        return false;
+    if (*has)
         return true;
     for (size_t i = 0; i < store->n_segments; i++) {
         const struct attached *a = &store->segments[i];
@@ -474,9 +499,8 @@ static bool has_cells(const struct store *store, uint32_t series, int64_t from, 
             !segment_chunks(a->segment, ordinal, from, to, arena, &chunks, &n, err))
             return false;
         if (n > 0)
-            return true;
+            *has = true;
     }
-    *has = false;
     return true;
 }
 

@@ -32,6 +32,15 @@ void store_unlock(struct store *store)
 
 /* ---- opening ---- */
 
+/* How the head keeps the cells of a series: by its metric. */
+static struct run_shape shape_of(void *ctx, uint32_t series)
+{
+    const struct catalog *c = &((struct store *)ctx)->catalog;
+    const struct metric_def *def = c->metrics[c->series[series].metric];
+    bool windows = def->every_ms > 0 && def->every_ms <= HEAD_BLOCK_MS_MAX;
+    return (struct run_shape){def->kind, windows ? (uint32_t)def->every_ms : 1};
+}
+
 static void init_locks(struct store *store)
 {
     pthread_rwlockattr_t attr;
@@ -64,8 +73,7 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     s->manifest.fd = -1;
     init_locks(s);
     catalog_init(&s->catalog);
-    head_init(&s->head, s->options.block_ms);
-    arena_init(&s->histograms, 0);
+    head_init(&s->head, s->options.block_ms, shape_of, s);
     if (s->path && !store_recover(s, err)) {
         store_close(&s);
         return false;
@@ -94,7 +102,6 @@ void store_close(struct store **store)
     free(s->clocks);
     head_fini(&s->head);
     catalog_fini(&s->catalog);
-    arena_fini(&s->histograms);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     pthread_rwlock_destroy(&s->lock);
@@ -145,11 +152,12 @@ bool store_clock(
 void store_stats(struct store *store, struct store_stats *out)
 {
     store_lock_read(store);
+    const struct head_block *frozen = store->frozen ? store->frozen->block : NULL;
     *out = (struct store_stats){.lsn = store->lsn,
         .series = store->catalog.n_series,
         .metrics = store->catalog.n_metrics,
-        .head_cells = store->head.cells + (store->frozen ? store->frozen->cells : 0),
-        .head_bytes = store->head.bytes + (store->frozen ? store->frozen->bytes : 0),
+        .head_cells = head_cells(&store->head) + (frozen ? frozen->cells : 0),
+        .head_bytes = head_bytes(&store->head) + (frozen ? head_block_bytes(frozen) : 0),
         .segments = store->n_segments,
         .wal_bytes = store->wal_written - store->wal_at_checkpoint,
         .commits = store->commits,

@@ -55,7 +55,6 @@ struct store {
     size_t n_sources, sources_cap;
     struct stream_clock *clocks;
     size_t n_clocks, clocks_cap;
-    struct arena histograms; /* of memory-only stores */
     uint64_t lsn;
     uint64_t commits, cells, fsyncs, torn_frames;
     uint64_t wal_at_checkpoint; /* WAL bytes ever written when the last checkpoint was made */

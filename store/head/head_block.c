@@ -1,0 +1,311 @@
+#include "store/head/head_block.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ensure.h"
+#include "base/mem.h"
+#include "store/segment.h"
+
+/* A larger first tail would be empty for most, a smaller one would be moved at once. */
+#define TAIL_BEGIN 24
+
+struct head_block *head_block_new(int64_t number, int64_t block_ms)
+{
+    struct head_block *block = xcalloc(1, sizeof *block);
+    atomic_init(&block->refs, 1);
+    block->number = number;
+    block->start = number * block_ms;
+    block_memory_init(&block->memory);
+    return block;
+}
+
+struct head_block *head_block_get(struct head_block *block)
+{
+    atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+    return block;
+}
+
+void head_block_put(struct head_block **block)
+{
+    struct head_block *b = *block;
+    *block = NULL;
+    if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    block_memory_fini(&b->memory);
+    free(b->slots);
+    free(b->records);
+    free(b);
+}
+
+uint64_t head_block_bytes(const struct head_block *block)
+{
+    return sizeof *block + block->memory.bytes + block->n_slot_pages * sizeof *block->slots +
+           block->records_cap * sizeof *block->records;
+}
+
+struct head_record *head_block_add_series(
+    struct head_block *block, uint32_t series, struct run_shape shape)
+{
+    size_t page = series / SLOTS_PER_PAGE;
+    if (page >= block->n_slot_pages) {
+        size_t n = page + 1 > block->n_slot_pages * 2 ? page + 1 : block->n_slot_pages * 2;
+        block->slots = xreallocarray(block->slots, n, sizeof *block->slots);
+        memset(block->slots + block->n_slot_pages, 0,
+            (n - block->n_slot_pages) * sizeof *block->slots);
+        block->n_slot_pages = n;
+    }
+    if (!block->slots[page])
+        block->slots[page] = block_zalloc(&block->memory, SLOTS_PER_PAGE * sizeof(uint32_t));
+    ensure(block->slots[page][series % SLOTS_PER_PAGE] == 0);
+    uint32_t number = block->n_records++;
+    if (number % RECORDS_PER_PAGE == 0) {
+        GROW(block->records, block->records_cap, (size_t)number / RECORDS_PER_PAGE + 1);
+        block->records[number / RECORDS_PER_PAGE] =
+            block_alloc(&block->memory, RECORDS_PER_PAGE * sizeof(struct head_record));
+    }
+    block->slots[page][series % SLOTS_PER_PAGE] = number + 1;
+    struct head_record *r = head_block_record(block, number);
+    *r = (struct head_record){
+        .series = series, .unit_ms = shape.unit_ms, .kind = (uint8_t)shape.kind};
+    return r;
+}
+
+/* ---- appending ---- */
+
+static struct run_shape shape_of(const struct head_record *r)
+{
+    return (struct run_shape){(enum kind)r->kind, r->unit_ms};
+}
+
+/* The tail becomes a mini-chunk, and is empty. */
+static void flush(struct head_block *block, struct head_record *r, struct arena *scratch)
+{
+    struct run_shape shape = shape_of(r);
+    r->chunks = mini_chunk_make(&block->memory, scratch, slice_of(r->tail, r->tail_len), &shape,
+        r->tail_n, block->start, r->chunks);
+    tail_free(&block->memory, r->tail, r->tail_class);
+    r->tail = NULL;
+    r->tail_len = 0;
+    r->tail_n = 0;
+    r->state = (struct run_state){0};
+}
+
+/* A tail longer than that is flushed. Longer ones compress buckets better, and most cells are a few
+ * bytes. */
+#define TAIL_BYTES_CELLS (TAIL_BYTES_MAX / 4)
+
+/* A place for n more bytes at the end of the tail. */
+static uint8_t *tail_room(struct head_block *block, struct head_record *r, size_t n)
+{
+    if (!r->tail) {
+        r->tail_class = (uint8_t)tail_class(n > TAIL_BEGIN ? n : TAIL_BEGIN);
+        r->tail = tail_alloc(&block->memory, r->tail_class);
+    } else if (r->tail_len + n > tail_bytes(r->tail_class)) {
+        unsigned class = tail_class(r->tail_len + n);
+        uint8_t *grown = tail_alloc(&block->memory, class);
+        memcpy(grown, r->tail, r->tail_len);
+        tail_free(&block->memory, r->tail, r->tail_class);
+        r->tail = grown;
+        r->tail_class = (uint8_t) class;
+    }
+    return r->tail + r->tail_len;
+}
+
+static void cell_done(struct head_block *block, struct head_record *r, size_t n)
+{
+    r->tail_len = (uint16_t)(r->tail_len + n);
+    r->tail_n++;
+    block->cells++;
+}
+
+/* A cell that is no larger than RUN_CELL_MAX, as written with the record's state. */
+static void put_small(
+    struct head_block *block, struct head_record *r, const uint8_t *bytes, size_t n)
+{
+    memcpy(tail_room(block, r, n), bytes, n);
+    cell_done(block, r, n);
+}
+
+/* Where a cell is written as a rule, without copying: the tail has room for any. NULL: it may have
+ * not. */
+static inline uint8_t *direct(const struct head_record *r)
+{
+    return r->tail && (size_t)r->tail_len + RUN_CELL_MAX <= tail_bytes(r->tail_class)
+               ? r->tail + r->tail_len
+               : NULL;
+}
+
+/* Makes place in a tail that may have so many bytes. */
+static inline void before(
+    struct head_block *block, struct head_record *r, size_t max, struct arena *scratch)
+{
+    if (r->tail_n == TAIL_CELLS_MAX || (size_t)r->tail_len + RUN_CELL_MAX / 2 > max)
+        flush(block, r, scratch);
+}
+
+void record_amount(struct head_block *block, struct head_record *r, int64_t t, int128 amount,
+    struct arena *scratch)
+{
+    uint8_t bytes[RUN_CELL_MAX];
+    struct run_shape shape = shape_of(r);
+    before(block, r, TAIL_BYTES_CELLS, scratch);
+    uint8_t *at = direct(r);
+    size_t n =
+        run_put_amount(&r->state, &shape, (uint32_t)(t - block->start), amount, at ? at : bytes);
+    if (at)
+        cell_done(block, r, n);
+    else
+        put_small(block, r, bytes, n);
+}
+
+void record_gauge(struct head_block *block, struct head_record *r, int64_t t,
+    const struct gauge_cell *cell, struct arena *scratch)
+{
+    uint8_t bytes[RUN_CELL_MAX];
+    struct run_shape shape = shape_of(r);
+    before(block, r, TAIL_BYTES_CELLS, scratch);
+    size_t n =
+        run_put_gauge(&r->state, &shape, (uint32_t)(t - block->start), block->start, cell, bytes);
+    put_small(block, r, bytes, n);
+}
+
+/* Cells whose size is known when they are written. */
+struct large_cell {
+    uint32_t t;
+    const struct hist_cell *cell; /* or */
+    const struct hist *histogram;
+    int64_t start;
+};
+
+static void put_bytes(struct head_record *r, const struct large_cell *c, struct buf *out)
+{
+    struct run_shape shape = shape_of(r);
+    if (c->cell)
+        run_put_histogram(&r->state, &shape, c->t, c->cell, out);
+    else
+        run_put_sample_histogram(&r->state, c->t, c->histogram, c->start, out);
+}
+
+/* One that is too large for any tail is a mini-chunk of its own. */
+static void put_large(struct head_block *block, struct head_record *r, const struct large_cell *c,
+    struct arena *scratch)
+{
+    struct buf bytes;
+    struct run_shape shape = shape_of(r);
+    buf_init(&bytes, 0);
+    before(block, r, TAIL_BYTES_MAX, scratch);
+    struct run_state state = r->state;
+    put_bytes(r, c, &bytes);
+    if (r->tail_n && r->tail_len + bytes.len > TAIL_BYTES_MAX) {
+        r->state = state;
+        flush(block, r, scratch);
+        buf_clear(&bytes);
+        put_bytes(r, c, &bytes);
+    }
+    if (bytes.len <= TAIL_BYTES_MAX) {
+        put_small(block, r, (const uint8_t *)bytes.ptr, bytes.len);
+    } else {
+        r->chunks = mini_chunk_make(
+            &block->memory, scratch, buf_view(&bytes), &shape, 1, block->start, r->chunks);
+        r->state = (struct run_state){0};
+        block->cells++;
+    }
+    buf_fini(&bytes);
+}
+
+void record_histogram(struct head_block *block, struct head_record *r, int64_t t,
+    const struct hist_cell *cell, struct arena *scratch)
+{
+    struct large_cell c = {.t = (uint32_t)(t - block->start), .cell = cell};
+    put_large(block, r, &c, scratch);
+}
+
+void record_sample(struct head_block *block, struct head_record *r, int64_t t, uint64_t bits,
+    const struct hist *histogram, int64_t start_ms, struct arena *scratch)
+{
+    uint8_t bytes[RUN_CELL_MAX];
+    uint32_t at = (uint32_t)(t - block->start);
+    int64_t start = start_ms ? (int64_t)((uint64_t)t - (uint64_t)start_ms) : RUN_NO_START;
+    if (histogram) {
+        struct large_cell c = {.t = at, .histogram = histogram, .start = start};
+        put_large(block, r, &c, scratch);
+        return;
+    }
+    before(block, r, TAIL_BYTES_CELLS, scratch);
+    uint8_t *to = direct(r);
+    size_t n = run_put_sample(&r->state, at, bits, start, to ? to : bytes);
+    if (to)
+        cell_done(block, r, n);
+    else
+        put_small(block, r, bytes, n);
+}
+
+/* ---- reading ---- */
+
+bool head_part_take(const struct head_block *block, const struct head_record *record,
+    struct arena *arena, struct head_part *out)
+{
+    *out = (struct head_part){.block = block,
+        .chunks = record->chunks,
+        .shape = shape_of(record),
+        .step_ms = record->unit_ms,
+        .tail_n = record->tail_n};
+    if (record->kind == KIND_SAMPLE && record->state.step > 0)
+        out->step_ms = (uint32_t)record->state.step;
+    if (record->tail_n == 0)
+        return true;
+    uint8_t *copy = arena_alloc(arena, record->tail_len);
+    if (!copy)
+        return false;
+    memcpy(copy, record->tail, record->tail_len);
+    out->tail = slice_of(copy, record->tail_len);
+    return true;
+}
+
+static bool overlaps(
+    const struct head_part *part, const struct mini_chunk *chunk, int64_t from, int64_t to)
+{
+    return part->block->start + chunk->max_t > from && part->block->start + chunk->min_t <= to;
+}
+
+uint64_t head_part_cells(const struct head_part *part, int64_t block_ms, int64_t from, int64_t to)
+{
+    uint64_t n = part->tail_n;
+    int64_t start = part->block->start;
+    for (const struct mini_chunk *c = part->chunks; c; c = c->older)
+        if (overlaps(part, c, from, to))
+            n += c->n;
+    int64_t first = from > start ? from : start;
+    int64_t last = to < start + block_ms ? to : start + block_ms;
+    uint64_t most = last > first ? (uint64_t)(last - first) / part->step_ms + 1 : 0;
+    return n < most ? n : most;
+}
+
+size_t head_part_pieces(const struct head_part *part)
+{
+    size_t n = 1;
+    for (const struct mini_chunk *c = part->chunks; c; c = c->older)
+        n++;
+    return n;
+}
+
+bool head_part_columns(const struct head_part *part, int64_t from, int64_t to, struct arena *arena,
+    struct columns *out, size_t *n, struct err *err)
+{
+    size_t k = 0, i = 0;
+    for (const struct mini_chunk *c = part->chunks; c; c = c->older)
+        k += overlaps(part, c, from, to);
+    *n = k + (part->tail_n > 0);
+    for (const struct mini_chunk *c = part->chunks; c; c = c->older)
+        if (overlaps(part, c, from, to) &&
+            !mini_chunk_decode(c, &part->shape, part->block->start, arena, &out[k - 1 - i++], err))
+            return false;
+    if (!part->tail_n)
+        return true;
+    struct columns cells;
+    return run_decode(
+               part->tail, &part->shape, part->tail_n, part->block->start, arena, &cells, err) &&
+           (columns_sort(arena, &cells, &out[k]) ||
+               err_set(err, ERR_LIMIT, "the query needs more memory than it is allowed"));
+}
