@@ -1,5 +1,6 @@
 extern "C" {
 #include "base/regex.h"
+#include "base/regex_shape.h"
 }
 
 #include <map>
@@ -9,8 +10,16 @@ extern "C" {
 
 struct regex {
     RE2 re;
-    regex(const re2::StringPiece &pattern, const RE2::Options &options) : re(pattern, options)
+    struct regex_shape shape;
+    regex(const re2::StringPiece &pattern, const RE2::Options &options)
+        : re(pattern, options), shape()
     {
+    }
+    regex(const regex &) = delete;
+    regex &operator=(const regex &) = delete;
+    ~regex()
+    {
+        regex_shape_fini(&shape);
     }
 };
 
@@ -35,6 +44,7 @@ bool regex_new(struct slice pattern, struct regex **out, struct err *err)
         delete r;
         return false;
     }
+    regex_shape_init(&r->shape, pattern);
     *out = r;
     return true;
 }
@@ -47,7 +57,15 @@ void regex_free(struct regex **regex)
 
 bool regex_match(const struct regex *regex, struct slice text)
 {
+    if (regex->shape.kind != SHAPE_NONE)
+        return regex_shape_match(&regex->shape, text);
     return RE2::FullMatchN(piece(text), regex->re, nullptr, 0);
+}
+
+const struct slice *regex_words(const struct regex *regex, size_t *n)
+{
+    *n = regex->shape.n;
+    return regex->shape.kind == SHAPE_WORDS ? regex->shape.words : nullptr;
 }
 
 int regex_groups(const struct regex *regex)

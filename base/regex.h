@@ -24,6 +24,9 @@ struct regex;
 bool regex_new(struct slice pattern, struct regex **out, struct err *err);
 void regex_free(struct regex **regex);
 bool regex_match(const struct regex *regex, struct slice text);
+/* When the pattern is a list of plain words: the *n words, in byte order, owned by the expression.
+ * NULL when it is none. */
+const struct slice *regex_words(const struct regex *regex, size_t *n);
 /* Number of capturing groups, the whole match not counted. */
 int regex_groups(const struct regex *regex);
 /* The group of that name, or -1. */

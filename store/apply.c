@@ -18,9 +18,9 @@ static bool check_cell(
     const struct store *store, uint32_t series, enum kind kind, enum kind or_kind, struct err *err)
 {
     const struct catalog *c = &store->catalog;
-    if (series >= c->n_series)
+    if (!catalog_has(c, series))
         return bad(err, "unknown series", series);
-    enum kind k = c->metrics[c->series[series].metric]->kind;
+    enum kind k = catalog_def(c, series)->kind;
     return k == kind || k == or_kind || bad(err, "a cell of another kind than its series", series);
 }
 
@@ -59,14 +59,21 @@ static bool define_series(
     struct store *store, uint32_t id, const struct series_def *def, struct err *err)
 {
     struct catalog *c = &store->catalog;
+    if (def->labels.n == 0 && id == c->n_series) { /* stands for one that was removed */
+        catalog_add_dead(c);
+        return true;
+    }
+    if (id < c->n_series && !catalog_has(c, id)) /* removed since this was written */
+        return true;
     if (def->metric >= c->n_metrics)
         return bad(err, "unknown metric", def->metric);
     uint32_t known = catalog_find_series(c, def->labels);
-    if (id == c->n_series && known == MAP_NONE) {
+    if (id == c->n_series && known == MAP_NONE && def->labels.n > 0) {
         catalog_add_series(c, def->metric, def->labels);
         return true;
     }
-    return (known == id && c->series[id].metric == def->metric) || bad(err, "another series", id);
+    return (known == id && catalog_metric_of(c, id) == def->metric) ||
+           bad(err, "another series", id);
 }
 
 bool store_define(struct store *store, const struct transaction *t, struct err *err)

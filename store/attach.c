@@ -19,7 +19,7 @@ static bool same_kind(struct store *store, const struct segment *segment, uint32
     const struct metric_def *def, struct err *err)
 {
     const struct catalog *c = &store->catalog;
-    enum kind kind = c->metrics[c->series[series].metric]->kind;
+    enum kind kind = catalog_def(c, series)->kind;
     return kind == def->kind ||
            err_set(err, ERR_CORRUPT, "%s holds metric %.*s as a %s, the catalogue as a %s",
                segment_info(segment)->name, SLICE_FMT(def->name), kind_name(def->kind),

@@ -5,6 +5,7 @@
 #include "base/checksum.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/catalog/catalog_priv.h"
 
 struct pair_key {
     uint32_t name;
@@ -13,26 +14,58 @@ struct pair_key {
 
 void catalog_init(struct catalog *catalog)
 {
+    pthread_rwlockattr_t attr;
     *catalog = (struct catalog){0};
     arena_init(&catalog->strings, 0);
+    pool_init(&catalog->pool);
+    ensure(pthread_rwlockattr_init(&attr) == 0);
+    ensure(pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0);
+    ensure(pthread_rwlock_init(&catalog->lock, &attr) == 0);
+    pthread_rwlockattr_destroy(&attr);
 }
 
 void catalog_fini(struct catalog *catalog)
 {
     for (size_t i = 0; i < catalog->n_names; i++)
         free(catalog->names[i].pairs);
-    for (size_t i = 0; i < catalog->n_pairs; i++)
-        free(catalog->pairs[i].series);
+    for (size_t i = 0; i * CATALOG_CHUNK < catalog->n_pairs; i++)
+        free(catalog->pairs[i]);
+    for (size_t i = 0; i * CATALOG_CHUNK < catalog->n_series; i++)
+        free(catalog->series[i]);
+    for (size_t i = 0; i < CATALOG_MAPS; i++) {
+        map_fini(&catalog->pair_maps[i]);
+        map_fini(&catalog->series_maps[i]);
+    }
     free(catalog->metrics);
     free(catalog->names);
     free(catalog->pairs);
     free(catalog->series);
+    free(catalog->chunk_live);
+    free(catalog->garbage[0].strings);
+    free(catalog->garbage[1].strings);
     map_fini(&catalog->metric_map);
     map_fini(&catalog->name_map);
-    map_fini(&catalog->pair_map);
-    map_fini(&catalog->series_map);
+    pool_fini(&catalog->pool);
     arena_fini(&catalog->strings);
+    pthread_rwlock_destroy(&catalog->lock);
 }
+
+void catalog_lock_read(struct catalog *catalog)
+{
+    ensure(pthread_rwlock_rdlock(&catalog->lock) == 0);
+}
+
+static void lock_write(struct catalog *catalog)
+{
+    ensure(pthread_rwlock_wrlock(&catalog->lock) == 0);
+}
+
+void catalog_unlock(struct catalog *catalog)
+{
+    ensure(pthread_rwlock_unlock(&catalog->lock) == 0);
+}
+
+/* ---- finding ---- */
 
 static bool metric_matches(const void *ctx, const void *key, uint32_t id)
 {
@@ -50,19 +83,19 @@ static bool pair_matches(const void *ctx, const void *key, uint32_t id)
 {
     const struct catalog *c = ctx;
     const struct pair_key *k = key;
-    return c->pairs[id].name == k->name && slice_eq(c->pairs[id].value, k->value);
+    return catalog_pair_at(c, id)->name == k->name && slice_eq(catalog_value(c, id), k->value);
 }
 
 static bool series_matches(const void *ctx, const void *key, uint32_t id)
 {
     const struct catalog *c = ctx;
     const struct labels *labels = key;
-    const struct catalog_series *s = &c->series[id];
-    if (s->n_pairs != labels->n)
+    struct catalog_row row = catalog_row_of(c, id);
+    if (row.n != labels->n)
         return false;
-    for (size_t i = 0; i < labels->n; i++) {
-        const struct catalog_pair *p = &c->pairs[s->pairs[i]];
-        if (!slice_eq(p->value, labels->items[i].value) ||
+    for (uint32_t i = 0; i < row.n; i++) {
+        const struct catalog_pair *p = catalog_pair_at(c, row.pairs[i]);
+        if (!slice_eq(catalog_value(c, row.pairs[i]), labels->items[i].value) ||
             !slice_eq(c->names[p->name].name, labels->items[i].name))
             return false;
     }
@@ -79,6 +112,12 @@ static uint64_t pair_hash(const struct pair_key *key)
     return slice_hash(key->value) + key->name * 0x9e3779b97f4a7c15u;
 }
 
+/* By the upper bits, of which the map itself makes little use. */
+static size_t map_of(uint64_t hash)
+{
+    return hash >> 58;
+}
+
 uint32_t catalog_find_metric(const struct catalog *catalog, struct slice name)
 {
     return map_find(&catalog->metric_map, slice_hash(name), metric_matches, catalog, &name);
@@ -86,8 +125,89 @@ uint32_t catalog_find_metric(const struct catalog *catalog, struct slice name)
 
 uint32_t catalog_find_series(const struct catalog *catalog, struct labels labels)
 {
-    return map_find(&catalog->series_map, labels_hash(labels), series_matches, catalog, &labels);
+    uint64_t hash = labels_hash(labels);
+    return map_find(&catalog->series_maps[map_of(hash)], hash, series_matches, catalog, &labels);
 }
+
+uint32_t catalog_find_name(const struct catalog *catalog, struct slice name)
+{
+    return map_find(&catalog->name_map, slice_hash(name), name_matches, catalog, &name);
+}
+
+uint32_t catalog_find_pair(const struct catalog *catalog, uint32_t name, struct slice value)
+{
+    struct pair_key key = {name, value};
+    uint64_t hash = pair_hash(&key);
+    return map_find(&catalog->pair_maps[map_of(hash)], hash, pair_matches, catalog, &key);
+}
+
+bool catalog_has(const struct catalog *catalog, uint32_t series)
+{
+    return series < catalog->n_series && catalog_row_of(catalog, series).pairs != NULL;
+}
+
+uint32_t catalog_metric_of(const struct catalog *catalog, uint32_t series)
+{
+    struct catalog_row row = catalog_row_of(catalog, series);
+    ensure(row.pairs != NULL);
+    return row.metric;
+}
+
+const struct metric_def *catalog_def(const struct catalog *catalog, uint32_t series)
+{
+    return catalog->metrics[catalog_metric_of(catalog, series)];
+}
+
+struct labels catalog_labels(const struct catalog *catalog, uint32_t series, struct arena *arena)
+{
+    struct catalog_row row = catalog_row_of(catalog, series);
+    struct label *items = arena_array(arena, row.n, sizeof *items);
+    if (!items)
+        return (struct labels){NULL, 0};
+    for (uint32_t i = 0; i < row.n; i++)
+        items[i] = (struct label){catalog->names[catalog_pair_at(catalog, row.pairs[i])->name].name,
+            catalog_value(catalog, row.pairs[i])};
+    return (struct labels){items, row.n};
+}
+
+bool catalog_matches(const struct catalog *catalog, uint32_t series,
+    const struct matcher *const *matchers, size_t n_matchers)
+{
+    struct catalog_row row = catalog_row_of(catalog, series);
+    if (!row.pairs)
+        return false;
+    for (size_t i = 0; i < n_matchers; i++) {
+        struct slice value = {"", 0};
+        for (uint32_t k = 0; k < row.n; k++) {
+            const struct catalog_pair *p = catalog_pair_at(catalog, row.pairs[k]);
+            if (slice_eq(catalog->names[p->name].name, matchers[i]->name))
+                value = catalog_value(catalog, row.pairs[k]);
+        }
+        if (!matcher_matches(matchers[i], value))
+            return false;
+    }
+    return true;
+}
+
+size_t catalog_bytes(const struct catalog *catalog)
+{
+    size_t bytes =
+        catalog->strings.used_bytes + pool_bytes(&catalog->pool) + map_bytes(&catalog->metric_map) +
+        map_bytes(&catalog->name_map) + catalog->metrics_cap * sizeof *catalog->metrics +
+        catalog->names_cap * sizeof *catalog->names + catalog->pairs_cap * sizeof *catalog->pairs +
+        catalog->series_cap * sizeof *catalog->series;
+    for (size_t i = 0; i < CATALOG_MAPS; i++)
+        bytes += map_bytes(&catalog->pair_maps[i]) + map_bytes(&catalog->series_maps[i]);
+    for (size_t i = 0; i < catalog->n_names; i++)
+        bytes += catalog->names[i].pairs_cap * sizeof(uint32_t);
+    for (size_t i = 0; i * CATALOG_CHUNK < catalog->n_pairs; i++)
+        bytes += CATALOG_CHUNK * sizeof(struct catalog_pair);
+    for (size_t i = 0; i * CATALOG_CHUNK < catalog->n_series; i++)
+        bytes += catalog->series[i] ? CATALOG_CHUNK * sizeof(struct catalog_series) : 0;
+    return bytes;
+}
+
+/* ---- adding ---- */
 
 static const struct metric_def *keep_metric(struct catalog *catalog, const struct metric_def *def)
 {
@@ -102,27 +222,31 @@ static const struct metric_def *keep_metric(struct catalog *catalog, const struc
 
 uint32_t catalog_add_metric(struct catalog *catalog, const struct metric_def *def)
 {
-    ensure(catalog->n_metrics < MAP_NONE);
+    ensure(catalog->n_metrics < CATALOG_METRICS_MAX);
+    lock_write(catalog);
     uint32_t id = (uint32_t)catalog->n_metrics;
     GROW(catalog->metrics, catalog->metrics_cap, catalog->n_metrics + 1);
     catalog->metrics[catalog->n_metrics++] = keep_metric(catalog, def);
     map_insert(&catalog->metric_map, slice_hash(def->name), id);
+    catalog_unlock(catalog);
     return id;
 }
 
 void catalog_update_metric(struct catalog *catalog, uint32_t metric, const struct metric_def *def)
 {
+    lock_write(catalog);
     struct metric_def next = *catalog->metrics[metric];
     next.clock = def->clock;
     next.help = def->help;
     next.unit = def->unit;
     next.stale_after_ms = def->stale_after_ms;
     catalog->metrics[metric] = keep_metric(catalog, &next);
+    catalog_unlock(catalog);
 }
 
 static uint32_t intern_name(struct catalog *catalog, struct slice name)
 {
-    uint32_t id = map_find(&catalog->name_map, slice_hash(name), name_matches, catalog, &name);
+    uint32_t id = catalog_find_name(catalog, name);
     if (id != MAP_NONE)
         return id;
     id = (uint32_t)catalog->n_names;
@@ -133,128 +257,131 @@ static uint32_t intern_name(struct catalog *catalog, struct slice name)
     return id;
 }
 
-static uint32_t intern_pair(struct catalog *catalog, struct label label)
+/* The chunk of record i of a table; a new one when i is the first of its chunk. */
+#define CHUNK_FOR(chunks, cap, i)                                                                  \
+    do {                                                                                           \
+        GROW(chunks, cap, (i) / CATALOG_CHUNK + 1);                                                \
+        if ((i) % CATALOG_CHUNK == 0)                                                              \
+            (chunks)[(i) / CATALOG_CHUNK] = xcalloc(CATALOG_CHUNK, sizeof **(chunks));             \
+    } while (0)
+
+static void name_add_pair(struct catalog_name *name, uint32_t pair)
 {
-    struct pair_key key = {intern_name(catalog, label.name), label.value};
-    uint32_t id = map_find(&catalog->pair_map, pair_hash(&key), pair_matches, catalog, &key);
+    if (name->n_pairs == name->pairs_cap) { /* by a quarter: a name may have a million values */
+        name->pairs_cap += name->pairs_cap / 4 + 4;
+        name->pairs = xreallocarray(name->pairs, name->pairs_cap, sizeof *name->pairs);
+    }
+    name->pairs[name->n_pairs++] = pair;
+}
+
+static uint32_t intern_pair(struct catalog *catalog, uint32_t name, struct slice value)
+{
+    struct pair_key key = {name, value};
+    uint64_t hash = pair_hash(&key);
+    struct map *map = &catalog->pair_maps[map_of(hash)];
+    uint32_t id = map_find(map, hash, pair_matches, catalog, &key);
     if (id != MAP_NONE)
         return id;
+    ensure(catalog->n_pairs < MAP_NONE);
     id = (uint32_t)catalog->n_pairs;
-    GROW(catalog->pairs, catalog->pairs_cap, catalog->n_pairs + 1);
-    catalog->pairs[catalog->n_pairs++] = (struct catalog_pair){
-        .name = key.name, .value = arena_slice(&catalog->strings, label.value)};
-    map_insert(&catalog->pair_map, pair_hash(&key), id);
-    struct catalog_name *name = &catalog->names[key.name];
-    GROW(name->pairs, name->pairs_cap, name->n_pairs + 1);
-    name->pairs[name->n_pairs++] = id;
+    CHUNK_FOR(catalog->pairs, catalog->pairs_cap, catalog->n_pairs);
+    catalog->n_pairs++;
+    struct catalog_pair *p = catalog_pair_at(catalog, id);
+    *p = (struct catalog_pair){.name = name,
+        .value = pool_alloc(&catalog->pool, value.len + 1),
+        .value_len = (uint32_t)value.len};
+    char *text = pool_at(&catalog->pool, p->value);
+    memcpy(text, value.ptr, value.len);
+    text[value.len] = 0;
+    map_insert(map, hash, id);
+    name_add_pair(&catalog->names[name], id);
     return id;
+}
+
+/* Series of one metric come one after another: the name at a place is mostly the one that the last
+ * series had there. */
+static uint32_t name_at(
+    struct catalog *catalog, struct catalog_row last, uint32_t i, struct slice name)
+{
+    if (i < last.n) {
+        uint32_t id = catalog_pair_at(catalog, last.pairs[i])->name;
+        if (slice_eq(catalog->names[id].name, name))
+            return id;
+    }
+    return intern_name(catalog, name);
 }
 
 uint32_t catalog_add_series(struct catalog *catalog, uint32_t metric, struct labels labels)
 {
-    ensure(catalog->n_series < MAP_NONE);
-    uint32_t id = (uint32_t)catalog->n_series;
-    uint32_t *pairs = arena_array(&catalog->strings, labels.n, sizeof *pairs);
-    for (size_t i = 0; i < labels.n; i++) {
-        pairs[i] = intern_pair(catalog, labels.items[i]);
-        struct catalog_pair *p = &catalog->pairs[pairs[i]];
-        GROW(p->series, p->series_cap, p->n_series + 1);
-        p->series[p->n_series++] = id;
+    ensure(catalog->n_series < MAP_NONE && labels.n > 0 && labels.n <= LABELS_MAX);
+    lock_write(catalog);
+    uint32_t id = (uint32_t)catalog->n_series, n = (uint32_t)labels.n;
+    struct catalog_row last = id > 0 ? catalog_row_of(catalog, id - 1) : (struct catalog_row){0};
+    uint32_t ref = pool_alloc(&catalog->pool, n * sizeof(uint32_t));
+    uint32_t *row = pool_at(&catalog->pool, ref);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t name = name_at(catalog, last, i, labels.items[i].name);
+        row[i] = intern_pair(catalog, name, labels.items[i].value);
+        id_list_add(&catalog->pool, &catalog_pair_at(catalog, row[i])->series, id);
     }
-    GROW(catalog->series, catalog->series_cap, catalog->n_series + 1);
-    catalog->series[catalog->n_series++] =
-        (struct catalog_series){metric, (uint32_t)labels.n, pairs};
-    map_insert(&catalog->series_map, labels_hash(labels), id);
+    CHUNK_FOR(catalog->series, catalog->series_cap, catalog->n_series);
+    GROW(catalog->chunk_live, catalog->chunk_live_cap, id / CATALOG_CHUNK + 1);
+    if (id % CATALOG_CHUNK == 0)
+        catalog->chunk_live[id / CATALOG_CHUNK] = 0;
+    catalog->chunk_live[id / CATALOG_CHUNK]++;
+    catalog->series[id / CATALOG_CHUNK][id % CATALOG_CHUNK] =
+        (struct catalog_series){ref, metric << CATALOG_ROW_BITS | n};
+    catalog->n_series++;
+    uint64_t hash = labels_hash(labels);
+    map_insert(&catalog->series_maps[map_of(hash)], hash, id);
+    catalog_unlock(catalog);
     return id;
 }
 
-struct labels catalog_labels(const struct catalog *catalog, uint32_t series, struct arena *arena)
+void catalog_add_dead(struct catalog *catalog)
 {
-    const struct catalog_series *s = &catalog->series[series];
-    struct label *items = arena_array(arena, s->n_pairs, sizeof *items);
-    if (!items)
-        return (struct labels){NULL, 0};
-    for (uint32_t i = 0; i < s->n_pairs; i++) {
-        const struct catalog_pair *p = &catalog->pairs[s->pairs[i]];
-        items[i] = (struct label){catalog->names[p->name].name, p->value};
-    }
-    return (struct labels){items, s->n_pairs};
+    ensure(catalog->n_series < MAP_NONE);
+    lock_write(catalog);
+    size_t id = catalog->n_series;
+    CHUNK_FOR(catalog->series, catalog->series_cap, id);
+    GROW(catalog->chunk_live, catalog->chunk_live_cap, id / CATALOG_CHUNK + 1);
+    if (id % CATALOG_CHUNK == 0)
+        catalog->chunk_live[id / CATALOG_CHUNK] = 0;
+    catalog->n_series++;
+    catalog->n_dead++;
+    catalog_unlock(catalog);
 }
 
-/* ---- selection ---- */
+/* ---- removing ---- */
 
-bool matcher_matches(const struct matcher *matcher, struct slice value)
+unsigned catalog_pin(struct catalog *catalog)
 {
-    switch (matcher->op) {
-    case MATCH_EQUAL: return slice_eq(matcher->value, value);
-    case MATCH_NOT_EQUAL: return !slice_eq(matcher->value, value);
-    case MATCH_REGEX: return regex_match(matcher->regex, value);
-    case MATCH_NOT_REGEX: return !regex_match(matcher->regex, value);
-    }
-    unreachable("match_op");
+    catalog_lock_read(catalog);
+    unsigned pin = catalog->epoch;
+    atomic_fetch_add(&catalog->pins[pin], 1);
+    catalog_unlock(catalog);
+    return pin;
 }
 
-/* A matcher, resolved: which pairs of its name it accepts, and whether a series without the label.
- */
-struct resolved {
-    uint32_t name;      /* MAP_NONE: no series has the label */
-    bool absent;        /* accepts series that do not have the label */
-    bool *accepts;      /* by position in the name's pairs; NULL for an equality */
-    uint32_t only_pair; /* equality: the one pair, or MAP_NONE */
-    size_t candidates;  /* series that have an accepted pair */
-};
-
-static bool resolve(const struct catalog *catalog, const struct matcher *m, struct arena *arena,
-    struct resolved *out)
+void catalog_unpin(struct catalog *catalog, unsigned pin)
 {
-    *out = (struct resolved){.only_pair = MAP_NONE, .absent = matcher_matches(m, SLICE(""))};
-    out->name = map_find(&catalog->name_map, slice_hash(m->name), name_matches, catalog, &m->name);
-    if (out->name == MAP_NONE)
-        return true;
-    if (m->op == MATCH_EQUAL) {
-        struct pair_key key = {out->name, m->value};
-        out->only_pair = map_find(&catalog->pair_map, pair_hash(&key), pair_matches, catalog, &key);
-        if (out->only_pair != MAP_NONE)
-            out->candidates = catalog->pairs[out->only_pair].n_series;
-        return true;
-    }
-    const struct catalog_name *name = &catalog->names[out->name];
-    out->accepts = arena_array(arena, name->n_pairs, sizeof *out->accepts);
-    if (!out->accepts)
-        return false;
-    for (size_t i = 0; i < name->n_pairs; i++) {
-        const struct catalog_pair *p = &catalog->pairs[name->pairs[i]];
-        out->accepts[i] = matcher_matches(m, p->value);
-        if (out->accepts[i])
-            out->candidates += p->n_series;
-    }
-    return true;
+    ensure(atomic_fetch_sub(&catalog->pins[pin], 1) > 0);
 }
 
-static bool series_accepted(
-    const struct catalog *catalog, const struct resolved *r, const struct catalog_series *s)
+/* Readers that hold a pin may use strings that were removed since. New readers take the other pin
+ * once nobody holds it any more; what was removed two turns ago is then seen by nobody. */
+static void turn_epoch(struct catalog *catalog)
 {
-    if (r->name == MAP_NONE)
-        return r->absent;
-    for (uint32_t i = 0; i < s->n_pairs; i++) {
-        uint32_t pair = s->pairs[i];
-        if (catalog->pairs[pair].name != r->name)
-            continue;
-        if (!r->accepts)
-            return pair == r->only_pair;
-        /* A name's pairs are in order of their ids. */
-        const struct catalog_name *name = &catalog->names[r->name];
-        size_t lo = 0, hi = name->n_pairs;
-        while (lo < hi) {
-            size_t mid = (lo + hi) / 2;
-            if (name->pairs[mid] < pair)
-                lo = mid + 1;
-            else
-                hi = mid;
-        }
-        return r->accepts[lo];
+    for (int turn = 0; turn < 2; turn++) {
+        unsigned other = catalog->epoch ^ 1;
+        if (atomic_load(&catalog->pins[other]) > 0)
+            return;
+        struct catalog_garbage *g = &catalog->garbage[other];
+        for (size_t i = 0; i < g->n; i++)
+            pool_free(&catalog->pool, g->strings[i].ref, g->strings[i].len + 1);
+        g->n = 0;
+        catalog->epoch = other;
     }
-    return r->absent;
 }
 
 static int by_id(const void *a, const void *b)
@@ -263,81 +390,96 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The series that have a pair that r accepts, ascending: a label has one value in a series, so none
- * comes twice. */
-static uint32_t *candidates_of(
-    const struct catalog *catalog, const struct resolved *r, struct arena *arena)
+/* Takes the ids (ascending) out of the pair's list. */
+static void list_without(
+    struct catalog *catalog, struct id_list *list, const uint32_t *ids, size_t n)
 {
-    uint32_t *ids = arena_array(arena, r->candidates, sizeof *ids);
-    size_t n = 0;
-    if (!ids)
-        return NULL;
-    if (!r->accepts) {
-        const struct catalog_pair *p = &catalog->pairs[r->only_pair];
-        for (size_t i = 0; i < p->n_series; i++)
-            ids[n++] = p->series[i];
-        return ids;
+    struct id_list kept = {0};
+    struct id_cursor cursor = id_cursor_new(&catalog->pool, list);
+    uint32_t id;
+    for (size_t i = 0; id_cursor_next(&cursor, &id);) {
+        while (i < n && ids[i] < id)
+            i++;
+        if (i == n || ids[i] != id)
+            id_list_add(&catalog->pool, &kept, id);
     }
-    const struct catalog_name *name = &catalog->names[r->name];
-    for (size_t i = 0; i < name->n_pairs; i++) {
-        const struct catalog_pair *p = &catalog->pairs[name->pairs[i]];
-        for (size_t k = 0; r->accepts[i] && k < p->n_series; k++)
-            ids[n++] = p->series[k];
-    }
-    qsort(ids, n, sizeof *ids, by_id);
-    return ids;
+    id_list_fini(&catalog->pool, list);
+    *list = kept;
 }
 
-bool catalog_select(const struct catalog *catalog, const struct matcher *const *matchers,
-    size_t n_matchers, struct arena *arena, uint32_t **out, size_t *n, struct err *err)
+/* A pair that no series has any more. */
+static void drop_pair(struct catalog *catalog, uint32_t id)
 {
-    const char *full = "selecting series needs more memory than the query is allowed";
-    struct resolved *r = arena_array(arena, n_matchers, sizeof *r);
-    size_t best = n_matchers;
-    *out = NULL;
-    *n = 0;
-    if (!r)
-        return err_set(err, ERR_LIMIT, "%s", full);
-    for (size_t i = 0; i < n_matchers; i++) {
-        if (!resolve(catalog, matchers[i], arena, &r[i]))
-            return err_set(err, ERR_LIMIT, "%s", full);
-        if (!r[i].absent && (best == n_matchers || r[i].candidates < r[best].candidates))
-            best = i;
-    }
-    size_t n_candidates = best < n_matchers ? r[best].candidates : catalog->n_series;
-    if (n_candidates == 0)
-        return true;
-    uint32_t *ids = best < n_matchers ? candidates_of(catalog, &r[best], arena)
-                                      : arena_array(arena, n_candidates, sizeof *ids);
-    if (!ids)
-        return err_set(err, ERR_LIMIT, "%s", full);
+    struct catalog_pair *p = catalog_pair_at(catalog, id);
+    struct pair_key key = {p->name, catalog_value(catalog, id)};
+    uint64_t hash = pair_hash(&key);
+    map_remove(&catalog->pair_maps[map_of(hash)], hash, id);
+    struct catalog_garbage *g = &catalog->garbage[catalog->epoch];
+    GROW(g->strings, g->cap, g->n + 1);
+    g->strings[g->n++] = (struct catalog_string){p->value, p->value_len};
+    catalog->names[p->name].has_dead = true;
+    *p = (struct catalog_pair){.name = p->name};
+}
+
+static void name_without_dead(struct catalog *catalog, struct catalog_name *name)
+{
     size_t kept = 0;
-    for (size_t i = 0; i < n_candidates; i++) {
-        uint32_t id = best < n_matchers ? ids[i] : (uint32_t)i;
-        bool ok = true;
-        for (size_t k = 0; ok && k < n_matchers; k++)
-            ok = k == best || series_accepted(catalog, &r[k], &catalog->series[id]);
-        if (ok)
-            ids[kept++] = id;
-    }
-    *out = ids;
-    *n = kept;
-    return true;
+    if (!name->has_dead)
+        return;
+    name->has_dead = false;
+    for (size_t i = 0; i < name->n_pairs; i++)
+        if (catalog_pair_at(catalog, name->pairs[i])->value != POOL_NONE)
+            name->pairs[kept++] = name->pairs[i];
+    name->n_pairs = kept;
 }
 
-bool catalog_matches(const struct catalog *catalog, uint32_t series,
-    const struct matcher *const *matchers, size_t n_matchers)
+static void drop_series(struct catalog *catalog, uint32_t id)
 {
-    const struct catalog_series *s = &catalog->series[series];
-    for (size_t i = 0; i < n_matchers; i++) {
-        struct slice value = {"", 0};
-        for (uint32_t k = 0; k < s->n_pairs; k++) {
-            const struct catalog_pair *p = &catalog->pairs[s->pairs[k]];
-            if (slice_eq(catalog->names[p->name].name, matchers[i]->name))
-                value = p->value;
-        }
-        if (!matcher_matches(matchers[i], value))
-            return false;
+    struct catalog_row row = catalog_row_of(catalog, id);
+    struct catalog_series *chunk = catalog->series[id / CATALOG_CHUNK];
+    pool_free(&catalog->pool, chunk[id % CATALOG_CHUNK].row, row.n * sizeof(uint32_t));
+    chunk[id % CATALOG_CHUNK] = (struct catalog_series){0};
+    catalog->n_dead++;
+    if (--catalog->chunk_live[id / CATALOG_CHUNK] == 0 &&
+        (id / CATALOG_CHUNK + 1) * (size_t)CATALOG_CHUNK <= catalog->n_series) {
+        free(chunk);
+        catalog->series[id / CATALOG_CHUNK] = NULL;
     }
-    return true;
+}
+
+void catalog_remove(struct catalog *catalog, const uint32_t *ids, size_t n)
+{
+    uint32_t *pairs = NULL;
+    size_t n_pairs = 0, cap = 0;
+    struct arena arena;
+    arena_init(&arena, 0);
+    lock_write(catalog);
+    for (size_t i = 0; i < n; i++) {
+        struct catalog_row row = catalog_row_of(catalog, ids[i]);
+        ensure(row.pairs != NULL && (i == 0 || ids[i - 1] < ids[i]));
+        GROW(pairs, cap, n_pairs + row.n);
+        for (uint32_t k = 0; k < row.n; k++)
+            pairs[n_pairs++] = row.pairs[k];
+        uint64_t hash = labels_hash(catalog_labels(catalog, ids[i], &arena));
+        map_remove(&catalog->series_maps[map_of(hash)], hash, ids[i]);
+        arena_reset(&arena);
+        drop_series(catalog, ids[i]);
+    }
+    if (n_pairs)
+        qsort(pairs, n_pairs, sizeof *pairs, by_id);
+    for (size_t i = 0; i < n_pairs; i++) {
+        struct catalog_pair *p = catalog_pair_at(catalog, pairs[i]);
+        if (i > 0 && pairs[i - 1] == pairs[i])
+            continue;
+        list_without(catalog, &p->series, ids, n);
+        if (p->series.n == 0)
+            drop_pair(catalog, pairs[i]);
+    }
+    for (size_t i = 0; i < catalog->n_names; i++)
+        name_without_dead(catalog, &catalog->names[i]);
+    catalog->removals++;
+    turn_epoch(catalog);
+    catalog_unlock(catalog);
+    free(pairs);
+    arena_fini(&arena);
 }

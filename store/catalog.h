@@ -1,79 +1,149 @@
 /*
- * The catalogue: every metric and series that the store knows, and an index over their labels. Ids
- * are dense from 0 and are never reused. Nothing is removed.
+ * The catalogue: every metric and series that the store knows, and an index over their labels.
  *
- * The catalogue has no lock of its own: the store's lock guards it. Metric definitions and label
- * strings have stable addresses: readers may keep them after the lock is gone.
+ *     names     name -> pairs that have it
+ *     pairs     name=value -> series that have it, as a list of differences (catalog/id_list.h)
+ *     series    id -> metric and row; row := pair id u32*, in order of label names
+ *     maps      from the labels, and from a pair's text, to ids: 64 maps each, chosen by the hash,
+ *               so that none takes long to grow
+ *
+ * Rows, value strings and lists lie in a pool. A series with 6 labels takes about 60 bytes.
+ *
+ * Ids are dense from 0 and never reused. A series can be removed: its id stays dead, its memory and
+ * that of pairs that nobody has any more is used again.
+ *
+ * Concurrency. One thread, the store's writer, changes the catalogue, and looks things up without
+ * the lock; its changes take the lock for writing. Every other thread reads under the lock, or by
+ * the functions of "selection", which take it themselves, for well under a millisecond at a time:
+ * regular expressions are evaluated, and strings compared, outside. Metric definitions are never
+ * freed. Label strings that a reader keeps after the lock is gone live while it holds a pin.
  */
 #ifndef STORE_CATALOG_H
 #define STORE_CATALOG_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "store/catalog/id_list.h"
+#include "store/catalog/pool.h"
 #include "store/cell.h"
 #include "store/labels.h"
 #include "store/read.h"
 
-/* One label name, and the pairs that have it. */
+#define CATALOG_MAPS        64
+#define CATALOG_CHUNK       4096 /* records of a table that are allocated together */
+#define CATALOG_METRICS_MAX (1u << 24)
+
 struct catalog_name {
     struct slice name;
-    uint32_t *pairs;
+    uint32_t *pairs; /* ascending */
     size_t n_pairs, pairs_cap;
+    bool has_dead; /* while series are removed */
 };
 
-/* One name=value, and the series that have it, ascending. */
 struct catalog_pair {
     uint32_t name;
-    struct slice value;
-    uint32_t *series;
-    size_t n_series, series_cap;
+    uint32_t value, value_len; /* in the pool, a NUL behind it; POOL_NONE: the pair is dead */
+    struct id_list series;
 };
 
 struct catalog_series {
-    uint32_t metric;
-    uint32_t n_pairs;
-    const uint32_t *pairs; /* in order of label names */
+    uint32_t row;    /* in the pool; POOL_NONE: dead */
+    uint32_t metric; /* id, and the row's length in the low 7 bits */
+};
+
+/* Value strings that were removed while somebody held a pin. */
+struct catalog_garbage {
+    struct catalog_string {
+        uint32_t ref, len;
+    } * strings;
+    size_t n, cap;
 };
 
 struct catalog {
-    struct arena strings;
+    pthread_rwlock_t lock;
+    struct arena strings; /* of metrics and label names */
+    struct pool pool;
     const struct metric_def **metrics;
     size_t n_metrics, metrics_cap;
     struct catalog_name *names;
     size_t n_names, names_cap;
-    struct catalog_pair *pairs;
+    struct catalog_pair **pairs; /* in chunks */
     size_t n_pairs, pairs_cap;
-    struct catalog_series *series;
+    struct catalog_series **series; /* in chunks; NULL: all of a chunk are dead */
     size_t n_series, series_cap;
-    struct map metric_map, name_map, pair_map, series_map;
+    uint16_t *chunk_live; /* by chunk of series, how many are not dead */
+    size_t chunk_live_cap, n_dead;
+    struct map metric_map, name_map, pair_maps[CATALOG_MAPS], series_maps[CATALOG_MAPS];
+    uint64_t removals; /* changes when series were removed */
+    atomic_uint pins[2];
+    unsigned epoch; /* which of pins new readers take; garbage of it waits for two turns */
+    struct catalog_garbage garbage[2];
 };
 
 void catalog_init(struct catalog *catalog);
 void catalog_fini(struct catalog *catalog);
+void catalog_lock_read(struct catalog *catalog);
+void catalog_unlock(struct catalog *catalog);
+
+/* ---- for the writer, or under the lock ---- */
 
 /* MAP_NONE: unknown. */
 uint32_t catalog_find_metric(const struct catalog *catalog, struct slice name);
 uint32_t catalog_find_series(const struct catalog *catalog, struct labels labels);
+/* The metric of a series that is not dead. */
+uint32_t catalog_metric_of(const struct catalog *catalog, uint32_t series);
+const struct metric_def *catalog_def(const struct catalog *catalog, uint32_t series);
+/* Whether the id was given and its series not removed. */
+bool catalog_has(const struct catalog *catalog, uint32_t series);
+/* Labels of a series that is not dead; the array comes from the arena, the strings are the
+ * catalogue's. items NULL: the arena's limit. */
+struct labels catalog_labels(const struct catalog *catalog, uint32_t series, struct arena *arena);
+/* Whether the series has labels that all matchers match; a dead one never. */
+bool catalog_matches(const struct catalog *catalog, uint32_t series,
+    const struct matcher *const *matchers, size_t n_matchers);
+/* What all of it takes, metrics and strings included. */
+size_t catalog_bytes(const struct catalog *catalog);
+
+/* ---- changes: the writer alone ---- */
+
 /* The caller has looked before: it must not be there. Returns the id. */
 uint32_t catalog_add_metric(struct catalog *catalog, const struct metric_def *def);
 uint32_t catalog_add_series(struct catalog *catalog, uint32_t metric, struct labels labels);
+/* An id that is given to nobody: of a series that was removed before the catalogue was written. */
+void catalog_add_dead(struct catalog *catalog);
 /* Replaces clock, help, unit and stale_after of a metric. Old addresses stay valid. */
 void catalog_update_metric(struct catalog *catalog, uint32_t metric, const struct metric_def *def);
-/* Labels of a series; the array comes from the arena, the strings are the catalogue's. items NULL:
- * the arena's limit. */
-struct labels catalog_labels(const struct catalog *catalog, uint32_t series, struct arena *arena);
+/* Removes series: ids ascending, none dead. */
+void catalog_remove(struct catalog *catalog, const uint32_t *ids, size_t n);
+
+/* ---- selection: any thread, without the lock ---- */
+
+/* Strings that are read between the two stay; what pin returned is given to unpin. */
+unsigned catalog_pin(struct catalog *catalog);
+void catalog_unpin(struct catalog *catalog, unsigned pin);
 
 /* Ids of the series that all matchers match, ascending, as an array of *n in the arena; NULL with n
- * 0 when nothing matches or (ERR_LIMIT) the arena is full. */
-bool catalog_select(const struct catalog *catalog, const struct matcher *const *matchers,
+ * 0 when nothing matches or (ERR_LIMIT) the arena is full. Series that are added meanwhile may be
+ * missed when their id is not below catalog->n_series as it was before. */
+bool catalog_select(struct catalog *catalog, const struct matcher *const *matchers,
     size_t n_matchers, struct arena *arena, uint32_t **out, size_t *n, struct err *err);
 
-/* Whether the series has labels that all matchers match. */
-bool catalog_matches(const struct catalog *catalog, uint32_t series,
-    const struct matcher *const *matchers, size_t n_matchers);
+struct catalog_entry {
+    uint32_t id;
+    const struct metric_def *def;
+    struct labels labels;
+};
+
+/* The series with these ids in order of their labels, an array of *n in the arena; dead ones are
+ * left out. The caller holds a pin for as long as it uses the strings. False at the arena's limit.
+ */
+bool catalog_describe(struct catalog *catalog, const uint32_t *ids, size_t n_ids,
+    struct arena *arena, struct catalog_entry **out, size_t *n);
 
 #endif

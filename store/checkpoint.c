@@ -135,7 +135,10 @@ static void put_definitions(struct store *store, struct checkpoint_out *out)
     for (size_t i = 0; i < c->n_series; i++) {
         GROW(t->series, t->series_cap, t->n_series + 1);
         t->series[t->n_series++] =
-            (struct series_def){c->series[i].metric, catalog_labels(c, (uint32_t)i, &t->arena)};
+            catalog_has(c, (uint32_t)i) /* else one without labels, which stands for a dead id */
+                ? (struct series_def){catalog_metric_of(c, (uint32_t)i),
+                      catalog_labels(c, (uint32_t)i, &t->arena)}
+                : (struct series_def){0};
         flush_part(out, false);
     }
     for (size_t i = 0; i < store->n_sources; i++) {

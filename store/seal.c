@@ -84,7 +84,7 @@ static void gather(struct store *store, struct arena *arena, struct seal_input *
         store_lock_read(store);
         for (size_t end = i + GATHER_AT_ONCE; i < in->n && i < end; i++)
             in->series[i] = (struct seal_series){
-                ids[i], catalog_labels(c, ids[i], arena), c->metrics[c->series[ids[i]].metric]};
+                ids[i], catalog_labels(c, ids[i], arena), catalog_def(c, ids[i])};
         store_unlock(store);
     }
     free(ids);

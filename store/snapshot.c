@@ -56,7 +56,8 @@ struct snapshot {
     struct stream_clock *clocks;
     size_t n_clocks;
     uint64_t lsn, cells, bytes;
-    bool held; /* the lock, from snapshot_hold to the fetch */
+    unsigned pin; /* label strings stay while it is held */
+    bool held;    /* the lock, from snapshot_hold to the fetch */
     bool fetched, stale;
 };
 
@@ -66,6 +67,7 @@ struct snapshot *snapshot_get(struct store *store)
     s->store = store;
     s->last = &s->plans;
     arena_init(&s->arena, 0);
+    s->pin = catalog_pin(&store->catalog);
     return s;
 }
 
@@ -100,6 +102,7 @@ void snapshot_put(struct snapshot **snapshot)
         head_block_put(&s->blocks[i]);
     free(s->segments);
     free(s->blocks);
+    catalog_unpin(&s->store->catalog, s->pin);
     arena_fini(&s->arena);
     free(s);
 }
@@ -130,34 +133,28 @@ static bool full(struct err *err)
     return err_set(err, ERR_LIMIT, "the query needs more memory than it is allowed");
 }
 
-static int by_labels(const void *a, const void *b)
-{
-    const struct planned *x = a, *y = b;
-    return labels_cmp(x->labels, y->labels);
-}
-
-/* The lock is held. */
+/* The lock is held. The catalogue gives the series in order of their labels. */
 static bool select_series(struct plan *plan, const struct read_budget *budget, struct err *err)
 {
     struct arena *arena = &plan->snapshot->arena;
-    const struct catalog *catalog = &plan->snapshot->store->catalog;
+    struct catalog *catalog = &plan->snapshot->store->catalog;
+    struct catalog_entry *entries;
     uint32_t *ids;
+    size_t n;
     plan->known = catalog->n_series;
-    if (!catalog_select(catalog, plan->matchers, plan->n_matchers, arena, &ids, &plan->n, err))
+    if (!catalog_select(catalog, plan->matchers, plan->n_matchers, arena, &ids, &n, err))
         return false;
-    if (budget && budget->max_series && plan->n > budget->max_series)
-        return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", plan->n,
+    if (budget && budget->max_series && n > budget->max_series)
+        return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", n,
             (unsigned long long)budget->max_series);
+    if (!catalog_describe(catalog, ids, n, arena, &entries, &plan->n))
+        return full(err);
     plan->series = arena_array(arena, plan->n, sizeof *plan->series);
     if (!plan->series)
         return full(err);
-    for (size_t i = 0; i < plan->n; i++) {
-        plan->series[i] = (struct planned){.id = ids[i],
-            .labels = catalog_labels(catalog, ids[i], arena),
-            .def = catalog->metrics[catalog->series[ids[i]].metric]};
-        if (!plan->series[i].labels.items && catalog->series[ids[i]].n_pairs)
-            return full(err);
-    }
+    for (size_t i = 0; i < plan->n; i++)
+        plan->series[i] = (struct planned){
+            .id = entries[i].id, .labels = entries[i].labels, .def = entries[i].def};
     return true;
 }
 
@@ -185,8 +182,6 @@ bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct
         store_unlock(snapshot->store);
     if (!ok)
         return false;
-    if (plan->n)
-        qsort(plan->series, plan->n, sizeof *plan->series, by_labels);
     *snapshot->last = plan;
     snapshot->last = &plan->next;
     *out = plan;

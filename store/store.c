@@ -36,7 +36,7 @@ void store_unlock(struct store *store)
 static struct run_shape shape_of(void *ctx, uint32_t series)
 {
     const struct catalog *c = &((struct store *)ctx)->catalog;
-    const struct metric_def *def = c->metrics[c->series[series].metric];
+    const struct metric_def *def = catalog_def(c, series);
     bool windows = def->every_ms > 0 && def->every_ms <= HEAD_BLOCK_MS_MAX;
     return (struct run_shape){def->kind, windows ? (uint32_t)def->every_ms : 1};
 }
