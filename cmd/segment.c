@@ -389,7 +389,7 @@ static int verify(int n, char **files)
         struct segment *segment = NULL;
         struct err err = {0};
         int code = EXIT_FINE;
-        if (!segment_open(files[i], &segment, &err) || !segment_verify(segment, &err))
+        if (!segment_open(files[i], NULL, &segment, &err) || !segment_verify(segment, &err))
             code = report(&err);
         else
             printf("%s: %" PRIu64 " series, %" PRIu64 " cells, whole\n", files[i],
@@ -425,7 +425,7 @@ int cmd_segment(int argc, char **argv)
         return misused("it needs one file");
     struct segment *segment = NULL;
     struct err err = {0};
-    if (!segment_open(argv[first], &segment, &err))
+    if (!segment_open(argv[first], NULL, &segment, &err))
         return report(&err);
     int code = is_stat ? stat_segment(segment, json) : dump(segment);
     segment_put(&segment);

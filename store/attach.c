@@ -74,6 +74,50 @@ static bool look_up(struct store *store, struct attached *a, bool new, struct er
     return ok;
 }
 
+/* So many series are compared with the catalogue before a segment's ids are believed. */
+#define IDS_TRIED 8
+
+/* Whether series `ordinal` is in the catalogue what it is in the segment. */
+static bool id_agrees(struct store *store, const struct segment *segment, uint32_t ordinal,
+    struct arena *scratch, bool *agrees, struct err *err)
+{
+    const struct catalog *c = &store->catalog;
+    struct labels labels;
+    uint32_t found, id;
+    arena_reset(scratch);
+    if (!segment_labels(segment, ordinal, scratch, &labels, err))
+        return false;
+    store_lock_read(store);
+    id = catalog_find_series(c, labels);
+    store_unlock(store);
+    *agrees = id != MAP_NONE;
+    if (*agrees && !segment_find(segment, id, &found, err))
+        return false;
+    *agrees = *agrees && found == ordinal;
+    return true;
+}
+
+/* A folder may have been put together by hand: some series from all over the segment are tried. */
+static bool try_ids(
+    struct store *store, const struct segment *segment, bool *agree, struct err *err)
+{
+    uint64_t n = segment_info(segment)->series, step = n / IDS_TRIED + 1;
+    struct arena scratch;
+    bool ok = true;
+    *agree = segment_has_ids(segment);
+    arena_init(&scratch, 0);
+    for (uint64_t i = 0; ok && *agree && i < n; i += step)
+        ok = id_agrees(store, segment, (uint32_t)i, &scratch, agree, err);
+    arena_fini(&scratch);
+    return ok;
+}
+
+static bool know_series(struct store *store, struct attached *a, bool new, struct err *err)
+{
+    bool agree;
+    return try_ids(store, a->segment, &agree, err) && (agree || look_up(store, a, new, err));
+}
+
 /* new: series that the catalogue does not know enter it; then nobody else has the store yet. */
 static bool attach(struct store *store, const struct manifest_segment *entry, bool new,
     struct attached *out, struct err *err)
@@ -81,7 +125,7 @@ static bool attach(struct store *store, const struct manifest_segment *entry, bo
     char dir[PATH_BYTES], path[PATH_BYTES];
     *out = (struct attached){.lsn = entry->lsn, .inputs = entry->inputs, .derived = entry->derived};
     if (path_join(dir, store->path, "seg", err) && path_join(path, dir, entry->name, err) &&
-        segment_open(path, &out->segment, err) && look_up(store, out, new, err))
+        segment_open(path, store->cache, &out->segment, err) && know_series(store, out, new, err))
         return true;
     attached_fini(out);
     return false;
@@ -117,6 +161,24 @@ void attached_fini(struct attached *attached)
         segment_put(&attached->segment);
     free(attached->series);
     *attached = (struct attached){0};
+}
+
+bool attached_find(
+    const struct attached *attached, uint32_t series, uint32_t *ordinal, struct err *err)
+{
+    size_t lo = 0, hi = attached->n;
+    if (!attached->series)
+        return segment_find(attached->segment, series, ordinal, err);
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (attached->series[mid].series < series)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    bool is_there = lo < attached->n && attached->series[lo].series == series;
+    *ordinal = is_there ? attached->series[lo].ordinal : SEGMENT_NO_ID;
+    return true;
 }
 
 bool attach_recover(struct store *store, const struct manifest_segment *entry, struct err *err)

@@ -1,5 +1,7 @@
 /*
- * Attaching: a segment becomes readable when its series are known by the catalogue's ids. The list
+ * Attaching: a segment becomes readable when its series are known by the catalogue's ids. As a rule
+ * the segment has them itself, and attaching costs the same however many series it has; those of
+ * files of version 1 are looked up by their labels. The list
  * of attached segments is in the order of their LSNs, as the manifest's is.
  */
 #ifndef STORE_ATTACH_H
@@ -22,7 +24,7 @@ struct attached_series {
 
 struct attached {
     struct segment *segment;
-    struct attached_series *series; /* by series id */
+    struct attached_series *series; /* by series id; NULL: the segment has the ids */
     size_t n;
     uint64_t lsn; /* as the manifest has it; and so the next two */
     uint64_t inputs;
@@ -33,6 +35,9 @@ struct attached {
  * enter it. */
 bool attach_recover(struct store *store, const struct manifest_segment *entry, struct err *err);
 void attached_fini(struct attached *attached);
+/* The ordinal of a series in the segment; SEGMENT_NO_ID when it is not there. It may read. */
+bool attached_find(
+    const struct attached *attached, uint32_t series, uint32_t *ordinal, struct err *err);
 
 /*
  * Changes which segments there are, in one step: on disk by one edit of the manifest, then for

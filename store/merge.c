@@ -22,6 +22,7 @@ struct cached_page {
 struct merge_segment {
     struct segment *segment;
     uint32_t at, n;     /* ordinal of the series at the head */
+    uint32_t *ids;      /* by ordinal */
     struct arena arena; /* of labels and chunks */
     struct labels labels;
     const struct metric_def *def;
@@ -55,6 +56,14 @@ static bool load_head(struct merge *m, struct merge_segment *in)
     in->n_chunks = 0;
     if (in->at == in->n || (segment_labels(in->segment, in->at, &in->arena, &in->labels, &m->err) &&
                                segment_metric(in->segment, in->at, &in->def, &m->err)))
+        return true;
+    m->bad = (size_t)(in - m->in);
+    return false;
+}
+
+static bool load_ids(struct merge *m, struct merge_segment *in)
+{
+    if (segment_ids(in->segment, in->ids, &m->err))
         return true;
     m->bad = (size_t)(in - m->in);
     return false;
@@ -242,7 +251,8 @@ static bool make_series(
     arena_reset(&m->arena);
     if (!def_of(m, head->def))
         return false;
-    *out = (struct segment_series){.def = &m->def, .labels = head->labels};
+    *out =
+        (struct segment_series){.def = &m->def, .labels = head->labels, .id = head->ids[head->at]};
     if (o->filter && !o->filter(o->ctx, out->def, out->labels, &ranges, &n_ranges))
         return true;
     if (!read_series(m, &in, &k))
@@ -326,6 +336,7 @@ void merge_new(struct segment *const *segments, size_t n, const struct merge_opt
         m->in[i].segment = segments[i];
         arena_init(&m->in[i].arena, 0);
         m->in[i].n = (uint32_t)segment_info(segments[i])->series;
+        m->in[i].ids = xreallocarray(NULL, m->in[i].n, sizeof *m->in[i].ids);
         for (size_t p = 0; p < PAGES; p++)
             arena_init(&m->in[i].pages[p].arena, 0);
     }
@@ -342,6 +353,7 @@ void merge_free(struct merge **merge)
         for (size_t p = 0; p < PAGES; p++)
             arena_fini(&m->in[i].pages[p].arena);
         arena_fini(&m->in[i].arena);
+        free(m->in[i].ids);
     }
     arena_fini(&m->arena);
     arena_fini(&m->names);
@@ -364,7 +376,7 @@ bool merge_input(struct merge *merge, struct segment_input *out, struct err *err
         const struct segment_info *info = segment_info(m->in[i].segment);
         out->t0 = info->t0 < out->t0 ? info->t0 : out->t0;
         out->t1 = info->t1 > out->t1 ? info->t1 : out->t1;
-        m->failed = m->failed || !load_head(m, &m->in[i]);
+        m->failed = m->failed || !load_ids(m, &m->in[i]) || !load_head(m, &m->in[i]);
     }
     m->failed = m->failed || !gather_sources(m);
     out->sources = m->sources;

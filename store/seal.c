@@ -51,6 +51,7 @@ static bool next_series(void *ctx, struct segment_series *out)
     out->columns = in->first;
     out->def = in->series[in->at - 1].def;
     out->labels = in->series[in->at - 1].labels;
+    out->id = in->series[in->at - 1].id;
     in->first.n = 0;
     return true;
 }

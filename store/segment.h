@@ -2,16 +2,15 @@
  * A segment: one immutable file of columns, written once, then only read. See
  * docs/format/segment.md for every byte; in short:
  *
- *     HEADER | TS | VALUE pages | HIST pages | CHUNKDIR | SERIES | DICT | POSTINGS | PROVENANCE |
- * FOOTER
+ *     HEADER | DATA | CHUNKDIR | SERIES | DICT | POSTINGS | PROVENANCE | IDS | INDEX | FOOTER
  *
  * The series of a segment are sorted by metric name, then labels; their place in that order is
  * their ordinal. Every page and section has a CRC32C, checked on every read; unknown sections are
  * skipped. The file's name comes from its content, so the same cells give the same bytes under the
  * same name.
  *
- * A struct segment is immutable after segment_open and may be read from any thread. References are
- * counted: the manifest holds one, every snapshot that plans on it another.
+ * A struct segment may be read from any thread. References are counted: the manifest holds one,
+ * every snapshot that plans on it another.
  */
 #ifndef STORE_SEGMENT_H
 #define STORE_SEGMENT_H
@@ -22,6 +21,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "store/cell.h"
 #include "store/columns.h"
 #include "store/labels.h"
 
@@ -29,12 +29,16 @@ struct segment;
 
 /* ---- writing ---- */
 
+/* A series that the catalogue does not know. */
+#define SEGMENT_NO_ID UINT32_MAX
+
 /* Series come in order of their labels' metric name, then labels_cmp; the def says kind and digits.
  * columns are canonical, n > 0, all t inside (t0, t1]. */
 struct segment_series {
     const struct metric_def *def;
     struct labels labels;
     struct columns columns;
+    uint32_t id; /* the store's; no two series share one, but for SEGMENT_NO_ID */
 };
 
 /* One source's part in a segment: positions below `next` are in it or in earlier segments. */
@@ -73,9 +77,39 @@ bool segment_write(
 
 /* ---- reading ---- */
 
-/* Checks header, footer, and the CRC of every section but the data pages. ERR_CORRUPT names file
- * and place, ERR_UNSUPPORTED the version. */
-bool segment_open(const char *path, struct segment **out, struct err *err);
+/*
+ * A segment's bytes: a file of this machine, or bytes that lie far away. read gives exactly n bytes
+ * from offset on, or false and *err; ERR_CORRUPT when the bytes are not there, ERR_UNAVAILABLE when
+ * they cannot be reached now. It is called from any thread.
+ */
+struct segment_file {
+    void *ctx;
+    uint64_t size;
+    bool (*read)(void *ctx, uint64_t offset, void *to, size_t n, struct err *err);
+    void (*close)(void *ctx);
+};
+
+/*
+ * What has been unpacked of directories, labels and dictionaries, up to a number of bytes; the
+ * least recently used goes first. Segments share one, and each holds a reference to it.
+ */
+struct segment_cache;
+struct segment_cache *segment_cache_new(size_t limit_bytes);
+void segment_cache_put(struct segment_cache **cache);
+size_t segment_cache_bytes(struct segment_cache *cache);
+
+/*
+ * Reads and checks header, footer and the index of pages: milliseconds, however large the file.
+ * Everything else is read when it is asked for, so every call below that takes an err may find the
+ * file damaged (ERR_CORRUPT names file and place), unreachable (what the file's read says) or of a
+ * later version (ERR_UNSUPPORTED). Without a cache the segment has a small one of its own.
+ */
+bool segment_open(
+    const char *path, struct segment_cache *cache, struct segment **out, struct err *err);
+/* The same of other bytes; the file is closed with the segment, and when opening it fails. name is
+ * for errors. */
+bool segment_open_file(const char *name, const struct segment_file *file_take,
+    struct segment_cache *cache, struct segment **out, struct err *err);
 struct segment *segment_get(struct segment *segment);
 void segment_put(struct segment **segment);
 const struct segment_info *segment_info(const struct segment *segment);
@@ -86,6 +120,13 @@ bool segment_metric(const struct segment *segment, uint32_t ordinal, const struc
 /* The labels of a series, __name__ among them, in the arena. ERR_LIMIT: the arena is full. */
 bool segment_labels(const struct segment *segment, uint32_t ordinal, struct arena *arena,
     struct labels *out, struct err *err);
+
+/* The ordinal of the series with this id; SEGMENT_NO_ID: it is not in the segment. */
+bool segment_find(const struct segment *segment, uint32_t id, uint32_t *ordinal, struct err *err);
+/* Whether the series have ids: files of version 1 do not. */
+bool segment_has_ids(const struct segment *segment);
+/* The ids of all series by ordinal; out has room for them. */
+bool segment_ids(const struct segment *segment, uint32_t *out, struct err *err);
 
 /* A piece of a series: at most CHUNK_CELLS_MAX cells. It says all that is needed to fetch and
  * decode it without looking anything up; the fields behind `bytes` are the segment's own. */
@@ -98,6 +139,7 @@ struct segment_chunk {
     uint32_t bytes; /* of its cells, unpacked */
     uint32_t ordinal, row;
     uint32_t page, offset;
+    enum kind kind;
     uint8_t codecs[CHUNK_STREAMS_MAX];
     struct segment_times {
         int64_t first, step; /* step 0: one time only, or no constant step */
@@ -120,9 +162,11 @@ enum {                   /* has: which there are; the others are 0 */
     SEGMENT_HAS_MIN_MAX = 2,
     SEGMENT_HAS_FIRST_LAST = 4,
     SEGMENT_HAS_RESETS = 8, /* reset_sum, resets: of samples */
+    SEGMENT_DECIMAL = 16,   /* of samples: sum and reset_sum are exact integers over 10^digits */
 };
 struct segment_aggregate {
     uint32_t has;
+    int digits;
     int64_t count, resets;
     int64_t min, max, first, last, reset_sum;
     int128 sum;

@@ -226,19 +226,6 @@ static struct part *part_add(struct snapshot *s, struct part ***at)
     return p;
 }
 
-static uint32_t ordinal_of(const struct attached *a, uint32_t series)
-{
-    size_t lo = 0, hi = a->n;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (a->series[mid].series < series)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < a->n && a->series[lo].series == series ? a->series[lo].ordinal : UINT32_MAX;
-}
-
 static bool plan_segment(struct snapshot *s, const struct planned *series, size_t segment,
     struct part ***at, struct err *err)
 {
@@ -246,10 +233,12 @@ static bool plan_segment(struct snapshot *s, const struct planned *series, size_
     const struct segment_info *info = segment_info(a->segment);
     if (info->max_t <= series->from || info->min_t > series->to)
         return true;
-    uint32_t ordinal = ordinal_of(a, series->id);
+    uint32_t ordinal;
+    if (!attached_find(a, series->id, &ordinal, err))
+        return false;
     const struct segment_chunk *chunks = NULL;
     size_t n = 0;
-    if (ordinal != UINT32_MAX &&
+    if (ordinal != SEGMENT_NO_ID &&
         !segment_chunks(a->segment, ordinal, series->from, series->to, &s->arena, &chunks, &n, err))
         return false;
     for (size_t i = 0; i < n; i++) {
@@ -485,11 +474,12 @@ static bool has_cells(const struct store *store, uint32_t series, int64_t from, 
     for (size_t i = 0; i < store->n_segments; i++) {
         const struct attached *a = &store->segments[i];
         const struct segment_info *info = segment_info(a->segment);
-        uint32_t ordinal =
-            info->max_t <= from || info->min_t > to ? UINT32_MAX : ordinal_of(a, series);
+        uint32_t ordinal = SEGMENT_NO_ID;
+        if (info->max_t > from && info->min_t <= to && !attached_find(a, series, &ordinal, err))
+            return false;
         const struct segment_chunk *chunks;
         size_t n = 0;
-        if (ordinal != UINT32_MAX &&
+        if (ordinal != SEGMENT_NO_ID &&
             !segment_chunks(a->segment, ordinal, from, to, arena, &chunks, &n, err))
             return false;
         if (n > 0)

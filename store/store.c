@@ -13,7 +13,9 @@
 #define WAL_FILE_BYTES   (64u << 20)
 #define CHECKPOINT_BYTES (128u << 20)
 #define HEAD_BYTES       (1ull << 30)
-#define DEBT_BYTES       (4ull << 30)
+/* What is unpacked of the directories, labels and dictionaries of all segments. */
+#define SEGMENT_CACHE_BYTES (128u << 20)
+#define DEBT_BYTES          (4ull << 30)
 
 void store_lock_read(struct store *store)
 {
@@ -74,6 +76,7 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     init_locks(s);
     catalog_init(&s->catalog);
     head_init(&s->head, s->options.block_ms, shape_of, s);
+    s->cache = segment_cache_new(SEGMENT_CACHE_BYTES);
     if (s->path && !store_recover(s, err)) {
         store_close(&s);
         return false;
@@ -98,6 +101,7 @@ void store_close(struct store **store)
         free(s->sources[i].state);
     maintenance_fini(&s->maintenance);
     free(s->segments);
+    segment_cache_put(&s->cache);
     free(s->sources);
     free(s->clocks);
     head_fini(&s->head);

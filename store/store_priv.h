@@ -51,6 +51,7 @@ struct store {
     struct frozen *frozen; /* at most one block is being sealed */
     struct attached *segments;
     size_t n_segments, segments_cap;
+    struct segment_cache *cache; /* of all segments; has its own lock */
     struct source *sources;
     size_t n_sources, sources_cap;
     struct stream_clock *clocks;

@@ -136,7 +136,67 @@ static void of_samples(const uint64_t *bits, size_t n, struct segment_aggregate 
     out->reset_sum = (int64_t)to_bits(reset_sum);
 }
 
-void aggregate_of(
+/* ---- decimals ---- */
+
+static const double power_of_ten[DECIMAL_DIGITS + 1] = {
+    1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+#define DECIMAL_MAX 9007199254740992.0 /* 2^53: integers below it are exact */
+
+/* Whether v is the double nearest to *k / 10^digits, and not -0. */
+static bool is_decimal(double v, int digits, int64_t *k)
+{
+    double scaled = v * power_of_ten[digits];
+    if (!(fabs(scaled) < DECIMAL_MAX))
+        return false;
+    *k = (int64_t)nearbyint(scaled);
+    return (double)*k / power_of_ten[digits] == v && (v != 0 || !signbit(v));
+}
+
+/* The least number of digits with which all are decimals; -1: there is none. */
+static int digits_of(const uint64_t *bits, size_t n)
+{
+    int digits = 0;
+    int64_t k;
+    for (size_t i = 0; i < n; i++) {
+        if (bits[i] == STALE_BITS)
+            continue;
+        while (!is_decimal(to_double(bits[i]), digits, &k))
+            if (++digits > DECIMAL_DIGITS)
+                return -1;
+    }
+    /* More digits may take a large value past 2^53. */
+    for (size_t i = 0; digits > 0 && i < n; i++)
+        if (bits[i] != STALE_BITS && !is_decimal(to_double(bits[i]), digits, &k))
+            return -1;
+    return digits;
+}
+
+/* Puts exact sums in the place of the doubles. */
+static void make_decimal(const uint64_t *bits, size_t n, struct segment_aggregate *out)
+{
+    int digits = digits_of(bits, n);
+    int64_t k = 0, previous = 0, reset_sum = 0;
+    int128 sum = 0;
+    bool first = true, fits = true;
+    for (size_t i = 0; digits >= 0 && i < n; i++) {
+        if (bits[i] == STALE_BITS)
+            continue;
+        is_decimal(to_double(bits[i]), digits, &k);
+        sum += k;
+        if (!first && k < previous)
+            fits &= !__builtin_add_overflow(reset_sum, previous, &reset_sum);
+        previous = k;
+        first = false;
+    }
+    if (digits < 0 || !fits)
+        return;
+    out->has |= SEGMENT_DECIMAL;
+    out->digits = digits;
+    out->sum = sum;
+    out->reset_sum = reset_sum;
+}
+
+void aggregate_of_v1(
     const struct columns *columns, size_t from, size_t n, struct segment_aggregate *out)
 {
     ensure(n > 0);
@@ -151,9 +211,22 @@ void aggregate_of(
     unreachable("kind");
 }
 
+void aggregate_of(
+    const struct columns *columns, size_t from, size_t n, struct segment_aggregate *out)
+{
+    aggregate_of_v1(columns, from, n, out);
+    if (columns->kind != KIND_SAMPLE || !(out->has & SEGMENT_HAS_SUM))
+        return;
+    make_decimal(columns->bits + from, n, out);
+    if (out->resets > (int64_t)(n / 8)) {
+        out->has &= ~(uint32_t)SEGMENT_HAS_RESETS;
+        out->resets = out->reset_sum = 0;
+    }
+}
+
 bool aggregate_eq(const struct segment_aggregate *a, const struct segment_aggregate *b)
 {
-    return a->has == b->has && a->count == b->count && a->resets == b->resets && a->min == b->min &&
-           a->max == b->max && a->first == b->first && a->last == b->last &&
-           a->reset_sum == b->reset_sum && a->sum == b->sum;
+    return a->has == b->has && a->digits == b->digits && a->count == b->count &&
+           a->resets == b->resets && a->min == b->min && a->max == b->max && a->first == b->first &&
+           a->last == b->last && a->reset_sum == b->reset_sum && a->sum == b->sum;
 }

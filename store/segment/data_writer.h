@@ -1,8 +1,9 @@
 /*
  * The data section while it is written: one open page of each type, times, values and hist. What is
  * added goes behind the last in its type's page; a full page goes to the file at once, so memory is
- * bounded by three pages and a row per page. Pages of the three types therefore take turns in the
- * file, and a metric's times lie beside its values: one range of the file holds both.
+ * bounded by three pages and a row per page. It takes those that were begun before it along, so
+ * that pages lie in the order of their numbers, and a metric's times beside its values: one range
+ * of the file holds both.
  */
 #ifndef STORE_SEGMENT_DATA_WRITER_H
 #define STORE_SEGMENT_DATA_WRITER_H
@@ -11,28 +12,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "store/segment/directory.h"
+#include "store/segment/page_index.h"
 #include "store/segment/outfile.h"
 
 struct data_writer {
     struct outfile *file;
     struct buf raw[PAGE_HIST + 1];  /* open pages, by type */
     uint32_t number[PAGE_HIST + 1]; /* of the open pages */
-    struct data_page *pages;        /* by number */
-    size_t n_pages, pages_cap;
-    struct buf stored; /* the page that is being written */
+    uint32_t n_begun;
+    struct page_index *index; /* gets the pages, by number */
+    struct buf stored;        /* the page that is being written */
     struct buf digest;
     uint32_t crc;
 };
 
-void data_writer_init(struct data_writer *writer, struct outfile *file);
+void data_writer_init(struct data_writer *writer, struct outfile *file, struct page_index *index);
 void data_writer_fini(struct data_writer *writer);
 /* Appends the bytes to a page of that type and says where they are. At most PAGE_RAW_MAX (ensured).
  */
 bool data_writer_add(struct data_writer *writer, enum page_type type, struct slice bytes,
     uint32_t *page, uint32_t *offset, struct err *err);
-/* Writes the open pages and gives all pages to the directory. */
-bool data_writer_finish(
-    struct data_writer *writer, struct directory_writer *directory, struct err *err);
+/* Writes the open pages. */
+bool data_writer_finish(struct data_writer *writer, struct err *err);
 
 #endif

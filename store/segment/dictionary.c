@@ -28,9 +28,13 @@ static void put_block(struct buf *out, const struct slice *values, uint32_t n)
     }
 }
 
+/* A page is closed before its values pass this when they are unpacked, one block apart. */
+#define PAGE_VALUES_BYTES (1u << 20)
+
 /* Blocks of one page, gathered until the page is full. */
 struct gathered {
     uint32_t first, n, n_blocks;
+    size_t values_bytes;
     struct buf offsets, blocks;
 };
 
@@ -45,10 +49,13 @@ static void flush(struct section_buf *section, uint32_t dict, uint32_t total, st
     for (uint32_t b = 0; b < page->n_blocks; b++)
         buf_le32(&raw, PAGE_HEAD + 4 * page->n_blocks + le32_get(page->offsets.ptr + 4 * b));
     buf_slice(&raw, buf_view(&page->blocks));
-    section_add(section, PAGE_DICT, buf_view(&raw));
+    section_add(section,
+        (struct page_ref){.type = PAGE_DICT, .key = dict, .first = page->first, .rows = page->n},
+        buf_view(&raw));
     buf_fini(&raw);
     page->first += page->n;
     page->n = page->n_blocks = 0;
+    page->values_bytes = 0;
     buf_clear(&page->offsets);
     buf_clear(&page->blocks);
 }
@@ -62,9 +69,14 @@ void dict_put(struct section_buf *section, uint32_t dict, const struct slice *va
         uint32_t m = n - i < DICT_BLOCK ? n - i : DICT_BLOCK;
         buf_clear(&block);
         put_block(&block, values + i, m);
+        size_t bytes = 0;
+        for (uint32_t k = 0; k < m; k++)
+            bytes += values[i + k].len;
         if (page.n &&
-            PAGE_HEAD + page.offsets.len + 4 + page.blocks.len + block.len > PAGE_RAW_TARGET)
+            (PAGE_HEAD + page.offsets.len + 4 + page.blocks.len + block.len > PAGE_RAW_TARGET ||
+                page.values_bytes + bytes > PAGE_VALUES_BYTES))
             flush(section, dict, n, &page);
+        page.values_bytes += bytes;
         buf_le32(&page.offsets, (uint32_t)page.blocks.len);
         buf_slice(&page.blocks, buf_view(&block));
         page.n += m;
@@ -131,32 +143,66 @@ static bool get_blocks(struct dict *dict, struct slice raw, struct reader *r, ui
     return reader_left(r) == 0 || place_corrupt(place, err, "bytes behind the last value");
 }
 
+struct dict_head {
+    uint32_t first, n, total;
+};
+
+static bool get_head(
+    struct reader *r, struct dict_head *out, const struct place *place, struct err *err)
+{
+    read_le32(r);
+    out->first = read_le32(r);
+    out->n = read_le32(r);
+    out->total = read_le32(r);
+    if (r->failed || out->n == 0 || out->first % DICT_BLOCK || out->total == 0 ||
+        out->total > SEGMENT_SERIES_MAX || out->first >= out->total ||
+        out->n > out->total - out->first)
+        return place_corrupt(place, err,
+            "values from %" PRIu32 " on, %" PRIu32 " of them, of %" PRIu32, out->first, out->n,
+            out->total);
+    return true;
+}
+
 bool dict_page_get(struct dict *dict, struct slice raw, const struct place *place,
     struct arena *arena, struct err *err)
 {
     struct reader r = reader_of(raw);
-    read_le32(&r);
-    uint32_t first = read_le32(&r), n = read_le32(&r), total = read_le32(&r);
-    if (r.failed || n == 0 || first != dict->n || first % DICT_BLOCK || total == 0 ||
-        total > SEGMENT_SERIES_MAX || (first > 0 && total != dict->total) || n > total - first)
-        return place_corrupt(place, err,
-            "values %" PRIu32 ", %" PRIu32 " of them, of %" PRIu32 " do not follow %" PRIu32, first,
-            n, total, dict->n);
-    if (first == 0) {
-        dict->total = total;
-        dict->values = arena_array(arena, total, sizeof *dict->values);
+    struct dict_head head;
+    if (!get_head(&r, &head, place, err))
+        return false;
+    if (head.first != dict->n || (head.first > 0 && head.total != dict->total))
+        return place_corrupt(
+            place, err, "values %" PRIu32 " do not follow %" PRIu32, head.first, dict->n);
+    if (head.first == 0) {
+        dict->total = head.total;
+        dict->values = arena_array(arena, head.total, sizeof *dict->values);
         if (!dict->values)
             return no_memory(place, err);
     }
-    return get_blocks(dict, raw, &r, n, place, arena, err);
+    return get_blocks(dict, raw, &r, head.n, place, arena, err);
 }
 
-uint32_t dict_find(const struct dict *dict, struct slice value)
+bool dict_page_part(struct dict *dict, struct slice raw, const struct place *place,
+    struct arena *arena, struct err *err)
 {
-    uint32_t lo = 0, hi = dict->n;
+    struct reader r = reader_of(raw);
+    struct dict_head head;
+    if (!get_head(&r, &head, place, err))
+        return false;
+    dict->first = head.first;
+    dict->total = head.total;
+    dict->values = arena_array(arena, head.n, sizeof *dict->values);
+    if (!dict->values)
+        return no_memory(place, err);
+    return get_blocks(dict, raw, &r, head.n, place, arena, err);
+}
+
+uint32_t values_find(const struct slice *values, uint32_t n, struct slice value)
+{
+    uint32_t lo = 0, hi = n;
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
-        int c = slice_cmp(dict->values[mid], value);
+        int c = slice_cmp(values[mid], value);
         if (c == 0)
             return mid;
         if (c < 0)
@@ -165,4 +211,9 @@ uint32_t dict_find(const struct dict *dict, struct slice value)
             hi = mid;
     }
     return UINT32_MAX;
+}
+
+uint32_t dict_find(const struct dict *dict, struct slice value)
+{
+    return values_find(dict->values, dict->n, value);
 }

@@ -30,6 +30,7 @@ void dict_put(struct section_buf *section, uint32_t dict, const struct slice *va
 struct dict {
     struct slice *values;
     uint32_t n, total; /* read so far, in all */
+    uint32_t first;    /* rank of values[0]; 0 but for a part */
     uint32_t max_len;  /* longer values are refused */
 };
 
@@ -38,6 +39,11 @@ bool dict_page_of(struct slice raw, const struct place *place, uint32_t *dict, s
 /* Adds the page's values, which must follow those that are there. Strings live in the arena. */
 bool dict_page_get(struct dict *dict, struct slice raw, const struct place *place,
     struct arena *arena, struct err *err);
+/* The values of one page alone, into an empty dict. */
+bool dict_page_part(struct dict *dict, struct slice raw, const struct place *place,
+    struct arena *arena, struct err *err);
+/* The place of a value among n ascending ones, or UINT32_MAX. */
+uint32_t values_find(const struct slice *values, uint32_t n, struct slice value);
 /* The rank of the value, or UINT32_MAX. */
 uint32_t dict_find(const struct dict *dict, struct slice value);
 

@@ -1,335 +1,255 @@
 #include "store/segment/directory.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/bytes.h"
-#include "base/ensure.h"
-#include "base/mem.h"
-#include "store/segment.h"
 #include "store/codec/codec.h"
 
-enum { PAGE_COLUMNS = 4, VECTOR_COLUMNS = 7, CHUNK_COLUMNS = 20 };
-enum { PAGE_GROUP = 4096, VECTOR_GROUP = 4096, CHUNK_GROUP = 1024 };
+/* ---- shared by the versions ---- */
 
-/* ---- writing ---- */
-
-void directory_writer_init(struct directory_writer *writer)
+uint32_t row_upto(struct row *row, size_t column, int64_t max)
 {
-    *writer = (struct directory_writer){0};
-    table_init(&writer->page_rows, PAGE_COLUMNS, PAGE_GROUP);
-    table_init(&writer->vector_rows, VECTOR_COLUMNS, VECTOR_GROUP);
-    table_init(&writer->chunk_rows, CHUNK_COLUMNS, CHUNK_GROUP);
-}
-
-void directory_writer_fini(struct directory_writer *writer)
-{
-    table_fini(&writer->page_rows);
-    table_fini(&writer->vector_rows);
-    table_fini(&writer->chunk_rows);
-    section_fini(&writer->pages);
-    section_fini(&writer->vectors);
-    section_fini(&writer->chunks);
-}
-
-static void flush(struct table *rows, enum page_type type, struct section_buf *section)
-{
-    struct buf raw;
-    if (rows->n_rows == 0)
-        return;
-    buf_init(&raw, 0);
-    table_put(rows, &raw);
-    section_add(section, type, buf_view(&raw));
-    buf_fini(&raw);
-}
-
-static void add_row(
-    struct table *rows, const int64_t *row, enum page_type type, struct section_buf *section)
-{
-    table_add(rows, row);
-    if (table_is_full(rows))
-        flush(rows, type, section);
-}
-
-void directory_add_page(struct directory_writer *writer, const struct data_page *page)
-{
-    const int64_t row[PAGE_COLUMNS] = {
-        page->type, (int64_t)page->offset, page->bytes, page->raw_bytes};
-    add_row(&writer->page_rows, row, PAGE_PAGES, &writer->pages);
-}
-
-void directory_add_vector(struct directory_writer *writer, const struct vector *vector)
-{
-    const int64_t row[VECTOR_COLUMNS] = {vector->n, vector->codec, vector->first, vector->step,
-        vector->page, vector->offset, vector->bytes};
-    add_row(&writer->vector_rows, row, PAGE_VECTORS, &writer->vectors);
-}
-
-void directory_add_chunk(struct directory_writer *writer, const struct chunk *chunk)
-{
-    const struct segment_aggregate *a = &chunk->aggregate;
-    const int64_t row[CHUNK_COLUMNS] = {chunk->ordinal, chunk->vector, chunk->start, chunk->n,
-        chunk->page, chunk->offset, chunk->bytes, (int64_t)le64_get(chunk->codecs), chunk->min_t,
-        chunk->max_t, a->has, a->count, (int64_t)a->sum, (int64_t)(a->sum >> 64), a->min, a->max,
-        a->first, a->last, a->reset_sum, a->resets};
-    add_row(&writer->chunk_rows, row, PAGE_CHUNKS, &writer->chunks);
-    writer->chunks.rows++;
-}
-
-void directory_finish(struct directory_writer *writer, struct section_buf *out)
-{
-    flush(&writer->page_rows, PAGE_PAGES, &writer->pages);
-    flush(&writer->vector_rows, PAGE_VECTORS, &writer->vectors);
-    flush(&writer->chunk_rows, PAGE_CHUNKS, &writer->chunks);
-    const struct section_buf *parts[] = {&writer->pages, &writer->vectors, &writer->chunks};
-    for (size_t i = 0; i < 3; i++) {
-        buf_slice(&out->bytes, buf_view(&parts[i]->bytes));
-        buf_slice(&out->digest, buf_view(&parts[i]->digest));
-    }
-    out->rows = writer->chunks.rows;
-}
-
-/* ---- reading ---- */
-
-void directory_fini(struct directory *directory)
-{
-    free(directory->pages);
-    free(directory->vectors);
-    free(directory->chunks);
-    free(directory->first_chunk);
-    *directory = (struct directory){0};
-}
-
-struct loader {
-    struct directory *directory;
-    const struct header *header;
-    const struct footer *footer;
-    const struct section *data;
-    struct table page_rows, vector_rows, chunk_rows;
-    uint64_t cells;
-    struct err *err;
-};
-
-/* Takes the columns of a row one after the other, each within bounds that its field can hold. */
-struct row {
-    const struct table *table;
-    size_t at, column;
-    bool failed;
-};
-
-static int64_t take(struct row *row)
-{
-    return table_at(row->table, row->column++, row->at);
-}
-
-static uint32_t take_upto(struct row *row, int64_t max)
-{
-    int64_t v = take(row);
+    int64_t v = row_take(row, column);
     if (v >= 0 && v <= max)
         return (uint32_t)v;
     row->failed = true;
     return 0;
 }
 
-static bool load_page(struct loader *l, struct row *row, const struct place *place)
+bool data_has(
+    const struct page_index *index, uint32_t page, uint32_t offset, uint32_t bytes, bool times)
 {
-    struct directory *d = l->directory;
-    struct data_page p = {.type = (uint8_t)take_upto(row, PAGE_HIST)};
-    p.offset = (uint64_t)take(row);
-    p.bytes = take_upto(row, PAGE_HEADER_BYTES + PAGE_RAW_MAX);
-    p.raw_bytes = take_upto(row, PAGE_RAW_MAX);
-    uint64_t end = l->data->offset + l->data->bytes;
-    if (row->failed || p.type == 0 || p.bytes <= PAGE_HEADER_BYTES || p.raw_bytes == 0 ||
-        p.offset < l->data->offset || p.offset > end || p.bytes > end - p.offset)
-        return place_corrupt(place, l->err, "page %zu lies outside the data", d->n_pages);
-    GROW(d->pages, d->pages_cap, d->n_pages + 1);
-    d->pages[d->n_pages++] = p;
-    return true;
+    if (page >= index->n_data)
+        return false;
+    const struct page_ref *p = &index->pages[page];
+    return (p->type == PAGE_TIMES) == times && bytes > 0 && offset <= p->raw_bytes &&
+           bytes <= p->raw_bytes - offset;
 }
 
-/* Whether [offset, offset + bytes) is inside a page of that type. */
-static bool in_page(
-    const struct directory *d, uint32_t page, uint8_t type, uint32_t offset, uint32_t bytes)
+bool vector_fits(const struct directory_page *page, const struct vector *v)
 {
-    return page < d->n_pages && d->pages[page].type == type && bytes > 0 &&
-           offset <= d->pages[page].raw_bytes && bytes <= d->pages[page].raw_bytes - offset;
+    const struct header *h = page->header;
+    if (v->n == 0 || v->first <= h->t0 || v->last < v->first || v->last > h->t1 ||
+        (v->n == 1) != (v->first == v->last))
+        return false;
+    return v->codec == CODEC_NONE || data_has(page->index, v->page, v->offset, v->bytes, true);
 }
 
-/* True when first, first + step, ... stays in (t0, t1]. */
-static bool steps_fit(const struct header *header, const struct vector *v)
+/* The times of a vector with a stream are seen when it is read. */
+bool chunk_fits(const struct directory_page *page, const struct vector *v, struct segment_chunk *c)
 {
-    int64_t span, last;
-    return (v->n == 1 ? v->step == 0 : v->step > 0) &&
-           !__builtin_mul_overflow(v->step, (int64_t)v->n - 1, &span) &&
-           !__builtin_add_overflow(v->first, span, &last) && last <= header->t1;
+    const struct header *h = page->header;
+    uint32_t start = c->times.start;
+    c->times = (struct segment_times){
+        v->first, v->step, v->n, start, v->page, v->offset, v->bytes, v->codec};
+    if (c->n == 0 || start > v->n || c->n > v->n - start || c->min_t > c->max_t ||
+        (c->n == 1) != (c->min_t == c->max_t) || c->min_t <= h->t0 || c->max_t > h->t1)
+        return false;
+    if (v->codec == CODEC_NONE && (c->min_t != v->first + v->step * (int64_t)start ||
+                                      c->max_t != c->min_t + v->step * ((int64_t)c->n - 1)))
+        return false;
+    return data_has(page->index, c->page, c->offset, c->bytes, false);
 }
 
-static bool load_vector(struct loader *l, struct row *row, const struct place *place)
+bool chunk_follows(const struct directory_page *page, const struct segment_chunk *before,
+    const struct segment_chunk *c)
 {
-    struct directory *d = l->directory;
-    struct vector v = {.n = take_upto(row, CHUNK_CELLS_MAX)};
-    v.codec = (uint8_t)take_upto(row, UINT8_MAX);
-    v.first = take(row);
-    v.step = take(row);
-    v.page = take_upto(row, UINT32_MAX);
-    v.offset = take_upto(row, PAGE_RAW_MAX);
-    v.bytes = take_upto(row, PAGE_RAW_MAX);
-    bool ok = !row->failed && v.n > 0 && v.first > l->header->t0 && v.first <= l->header->t1;
-    if (v.codec == CODEC_NONE)
-        ok = ok && steps_fit(l->header, &v);
-    else
-        ok = ok && in_page(d, v.page, PAGE_TIMES, v.offset, v.bytes);
-    if (!ok)
-        return place_corrupt(place, l->err, "vector %zu is out of bounds", d->n_vectors);
-    GROW(d->vectors, d->vectors_cap, d->n_vectors + 1);
-    d->vectors[d->n_vectors++] = v;
-    return true;
-}
-
-static void take_aggregate(struct row *row, struct segment_aggregate *out)
-{
-    out->has = (uint32_t)take(row);
-    out->count = take(row);
-    uint64_t lo = (uint64_t)take(row), hi = (uint64_t)take(row);
-    out->sum = (int128)((uint128)hi << 64 | lo);
-    out->min = take(row);
-    out->max = take(row);
-    out->first = take(row);
-    out->last = take(row);
-    out->reset_sum = take(row);
-    out->resets = take(row);
-}
-
-/* Ordinals ascend without gaps; the chunks of one series follow each other in time. */
-static bool follows(const struct directory *d, const struct chunk *c)
-{
-    if (d->n_chunks == 0)
-        return c->ordinal == 0;
-    const struct chunk *before = &d->chunks[d->n_chunks - 1];
+    if (!before)
+        return c->ordinal == page->ref->key;
     return c->ordinal == before->ordinal ? c->min_t > before->max_t
                                          : c->ordinal == before->ordinal + 1;
 }
 
-static bool times_fit(const struct header *header, const struct directory *d, const struct chunk *c)
+void *group_alloc(const struct directory_page *page, size_t n, size_t row_bytes, struct err *err)
 {
-    const struct vector *v = &d->vectors[c->vector];
-    if (c->n == 0 || c->start > v->n || c->n > v->n - c->start || c->min_t > c->max_t ||
-        (c->n == 1) != (c->min_t == c->max_t) || c->min_t <= header->t0 || c->max_t > header->t1)
-        return false;
-    if (v->codec != CODEC_NONE)
-        return true; /* seen when the vector is read */
-    int64_t first = v->first + v->step * (int64_t)c->start;
-    return c->min_t == first && c->max_t == first + v->step * ((int64_t)c->n - 1);
-}
-
-static bool load_chunk(struct loader *l, struct row *row, const struct place *place)
-{
-    struct directory *d = l->directory;
-    struct chunk c = {.ordinal = take_upto(row, SEGMENT_SERIES_MAX)};
-    c.vector = take_upto(row, UINT32_MAX);
-    c.start = take_upto(row, CHUNK_CELLS_MAX);
-    c.n = take_upto(row, CHUNK_CELLS_MAX);
-    c.page = take_upto(row, UINT32_MAX);
-    c.offset = take_upto(row, PAGE_RAW_MAX);
-    c.bytes = take_upto(row, PAGE_RAW_MAX);
-    le64_put(c.codecs, (uint64_t)take(row));
-    c.min_t = take(row);
-    c.max_t = take(row);
-    take_aggregate(row, &c.aggregate);
-    if (row->failed || c.vector >= d->n_vectors || !times_fit(l->header, d, &c) ||
-        (!in_page(d, c.page, PAGE_VALUES, c.offset, c.bytes) &&
-            !in_page(d, c.page, PAGE_HIST, c.offset, c.bytes)))
-        return place_corrupt(place, l->err, "chunk %zu is out of bounds", d->n_chunks);
-    if (!follows(d, &c) || d->n_chunks >= l->footer->chunks)
-        return place_corrupt(place, l->err, "chunk %zu is out of order", d->n_chunks);
-    GROW(d->chunks, d->chunks_cap, d->n_chunks + 1);
-    d->chunks[d->n_chunks++] = c;
-    l->cells += c.n;
-    return true;
-}
-
-typedef bool load_row_f(struct loader *l, struct row *row, const struct place *place);
-
-static bool load_group(struct loader *l, uint8_t type, struct slice raw, const struct place *place)
-{
-    struct table *table = type == PAGE_PAGES     ? &l->page_rows
-                          : type == PAGE_VECTORS ? &l->vector_rows
-                                                 : &l->chunk_rows;
-    load_row_f *load = type == PAGE_PAGES     ? load_page
-                       : type == PAGE_VECTORS ? load_vector
-                                              : load_chunk;
-    if (!table_get(table, raw, place, l->err))
-        return false;
-    for (size_t i = 0; i < table->n_rows; i++) {
-        struct row row = {.table = table, .at = i};
-        if (!load(l, &row, place))
-            return false;
+    _Static_assert(sizeof(struct vector_group) == sizeof(struct chunk_group) &&
+                       sizeof(struct chunk_group) == sizeof(struct aggregate_group),
+        "groups differ in their rows only");
+    struct chunk_group *group = arena_alloc(page->arena, sizeof *group);
+    void *rows = group ? arena_array(page->arena, n, row_bytes) : NULL;
+    if (!rows) {
+        place_error(&page->place, err, ERR_CORRUPT, "%zu rows need more memory than a page may", n);
+        return NULL;
     }
-    return true;
+    group->n = (uint32_t)n;
+    group->rows = rows;
+    return group;
 }
 
-/* first_chunk, and the totals of the footer. */
-static bool finish_load(struct loader *l, const struct place *place)
+/* ---- version 2 ---- */
+
+static int64_t plus(int64_t a, int64_t b)
 {
-    struct directory *d = l->directory;
-    const struct footer *f = l->footer;
-    if (d->n_chunks != f->chunks || l->cells != f->cells ||
-        d->chunks[d->n_chunks - 1].ordinal + 1 != f->series || d->n_pages != l->data->rows)
-        return place_corrupt(place, l->err, "totals differ from the footer's");
-    int64_t min_t = INT64_MAX, max_t = INT64_MIN;
-    d->first_chunk = xreallocarray(NULL, f->series + 1, sizeof *d->first_chunk);
-    for (size_t i = d->n_chunks; i-- > 0;) {
-        const struct chunk *c = &d->chunks[i];
-        d->first_chunk[c->ordinal] = (uint32_t)i;
-        min_t = c->min_t < min_t ? c->min_t : min_t;
-        max_t = c->max_t > max_t ? c->max_t : max_t;
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+/* Where the item before ended in its page. */
+struct running {
+    uint32_t page, end;
+};
+
+static uint32_t take_offset(struct row *row, size_t column, const struct running *at, uint32_t page)
+{
+    int64_t offset = plus(row_take(row, column), page == at->page ? at->end : 0);
+    if (offset < 0 || offset > PAGE_RAW_MAX)
+        row->failed = true;
+    return row->failed ? 0 : (uint32_t)offset;
+}
+
+static bool get_table(
+    const struct directory_page *page, struct table *table, size_t max_rows, struct err *err)
+{
+    if (!table_get(table, page->raw, max_rows, false, &page->place, err))
+        return false;
+    return table->n_rows == page->ref->rows ||
+           place_corrupt(&page->place, err, "%zu rows, the index says %" PRIu32, table->n_rows,
+               page->ref->rows);
+}
+
+static bool get_vector(
+    const struct directory_page *page, struct row *row, struct running *running, struct vector *v)
+{
+    *v = (struct vector){.n = row_upto(row, VECTOR_N, CHUNK_CELLS_MAX),
+        .codec = (uint8_t)row_upto(row, VECTOR_CODEC, UINT8_MAX),
+        .first = row_take(row, VECTOR_FIRST),
+        .last = row_take(row, VECTOR_LAST),
+        .page = row_upto(row, VECTOR_PAGE, UINT32_MAX),
+        .bytes = row_upto(row, VECTOR_BYTES, PAGE_RAW_MAX)};
+    v->offset = take_offset(row, VECTOR_OFFSET, running, v->page);
+    *running = (struct running){v->page, v->offset + v->bytes};
+    if (row->failed || !vector_fits(page, v))
+        return false;
+    if (v->codec != CODEC_NONE || v->n == 1)
+        return true;
+    uint64_t span = (uint64_t)v->last - (uint64_t)v->first;
+    v->step = (int64_t)(span / (v->n - 1));
+    return span % (v->n - 1) == 0 && span <= INT64_MAX;
+}
+
+const struct vector_group *directory_vectors(const struct directory_page *page, struct err *err)
+{
+    struct table table;
+    struct vector_group *group = NULL;
+    table_init(&table, VECTOR_COLUMNS);
+    if (get_table(page, &table, VECTOR_GROUP_MAX, err))
+        group = group_alloc(page, table.n_rows, sizeof *group->rows, err);
+    struct running running = {UINT32_MAX, 0};
+    for (size_t i = 0; group && i < table.n_rows; i++) {
+        struct row row = {.table = &table, .at = i};
+        if (!get_vector(page, &row, &running, &group->rows[i])) {
+            place_error(&page->place, err, ERR_CORRUPT, "vector %zu is out of bounds",
+                page->ref->first + i);
+            group = NULL;
+        }
     }
-    d->first_chunk[f->series] = (uint32_t)d->n_chunks;
-    if (min_t != f->min_t || max_t != f->max_t)
-        return place_corrupt(place, l->err, "times differ from the footer's");
-    return true;
+    table_fini(&table);
+    return group;
 }
 
-static bool load_groups(struct loader *l, struct section_walk *walk)
+/* The times of the chunk follow from its vector where they can; else they count from t0. */
+static void get_times(const struct directory_page *page, const struct row *row,
+    const struct vector *v, struct segment_chunk *c)
 {
-    uint8_t before = PAGE_PAGES;
-    struct place place = walk->place;
-    while (!walk_at_end(walk)) {
-        uint8_t type;
-        struct slice raw;
-        if (!walk_next(walk, &type, &raw, &place, l->err))
-            return false;
-        if (type > PAGE_CHUNKS)
+    int64_t t0 = page->header->t0;
+    uint32_t start = c->times.start;
+    bool steps = v->codec == CODEC_NONE;
+    int64_t min = start == 0 ? v->first : t0, max = start + c->n == v->n ? v->last : t0;
+    if (steps) {
+        min = plus(v->first, (int64_t)((uint64_t)v->step * start));
+        max = plus(min, (int64_t)((uint64_t)v->step * (c->n - UINT64_C(1))));
+    }
+    c->min_t = plus(min, row_take(row, CHUNK_MIN_T));
+    c->max_t = plus(max, row_take(row, CHUNK_MAX_T));
+}
+
+/* False without a text in *err: it is out of bounds. */
+static bool get_chunk(const struct directory_page *page, struct row *row, struct running *running,
+    const struct segment_chunk *before, struct segment_chunk *c, struct err *err)
+{
+    struct vector v;
+    *c = (struct segment_chunk){.ordinal = row_upto(row, CHUNK_ORDINAL, SEGMENT_SERIES_MAX),
+        .row = page->ref->first + (uint32_t)row->at,
+        .n = row_upto(row, CHUNK_N, CHUNK_CELLS_MAX),
+        .page = row_upto(row, CHUNK_PAGE, UINT32_MAX),
+        .bytes = row_upto(row, CHUNK_BYTES, PAGE_RAW_MAX),
+        .times.start = row_upto(row, CHUNK_START, CHUNK_CELLS_MAX)};
+    uint32_t vector = row_upto(row, CHUNK_VECTOR, UINT32_MAX);
+    c->offset = take_offset(row, CHUNK_OFFSET, running, c->page);
+    *running = (struct running){c->page, c->offset + c->bytes};
+    le64_put(c->codecs, (uint64_t)row_take(row, CHUNK_CODECS));
+    err->code = ERR_OK;
+    if (row->failed || !page->vector(page->vector_ctx, vector, &v, err) || c->times.start >= v.n)
+        return false;
+    get_times(page, row, &v, c);
+    return chunk_fits(page, &v, c) && chunk_follows(page, before, c);
+}
+
+/* A group holds whole series: it ends where the next page begins, or at the last series. */
+static bool ends_well(const struct directory_page *page, const struct chunk_group *group)
+{
+    const struct page_ref *next = page->ref + 1;
+    const struct page_ref *end = page->index->pages + page->index->types[PAGE_CHUNKS].end;
+    uint32_t last = group->rows[group->n - 1].ordinal;
+    return next == end || last + 1 == next->key;
+}
+
+const struct chunk_group *directory_chunks(const struct directory_page *page, struct err *err)
+{
+    struct table table;
+    struct chunk_group *group = NULL;
+    struct err other;
+    err = err ? err : &other;
+    table_init(&table, CHUNK_COLUMNS);
+    if (get_table(page, &table, CHUNK_GROUP_MAX, err))
+        group = group_alloc(page, table.n_rows, sizeof *group->rows, err);
+    struct running running = {UINT32_MAX, 0};
+    for (size_t i = 0; group && i < table.n_rows; i++) {
+        struct row row = {.table = &table, .at = i};
+        struct segment_chunk *c = &group->rows[i];
+        if (get_chunk(page, &row, &running, i ? c - 1 : NULL, c, err))
             continue;
-        if (type < before)
-            return place_corrupt(
-                &place, l->err, "a page of %s is out of place", page_type_name(type));
-        before = type;
-        if (!load_group(l, type, raw, &place))
-            return false;
+        if (err->code == ERR_OK)
+            place_error(
+                &page->place, err, ERR_CORRUPT, "chunk %zu is out of bounds", page->ref->first + i);
+        group = NULL;
     }
-    return finish_load(l, &place);
+    if (group && !ends_well(page, group)) {
+        place_error(&page->place, err, ERR_CORRUPT, "a series is missing");
+        group = NULL;
+    }
+    table_fini(&table);
+    return group;
 }
 
-bool directory_load(struct directory *directory, struct slice section, const char *file,
-    const struct header *header, const struct footer *footer, struct err *err)
+static void get_aggregate(const struct row *row, struct segment_aggregate *a)
 {
-    struct loader l = {.directory = directory,
-        .header = header,
-        .footer = footer,
-        .data = footer_section(footer, SECTION_DATA),
-        .err = err};
-    struct section_walk walk;
-    table_init(&l.page_rows, PAGE_COLUMNS, PAGE_GROUP);
-    table_init(&l.vector_rows, VECTOR_COLUMNS, VECTOR_GROUP);
-    table_init(&l.chunk_rows, CHUNK_COLUMNS, CHUNK_GROUP);
-    walk_init(&walk, section, file, "section chunkdir, page",
-        footer_section(footer, SECTION_CHUNKDIR)->offset);
-    bool ok = load_groups(&l, &walk);
-    walk_fini(&walk);
-    table_fini(&l.page_rows);
-    table_fini(&l.vector_rows);
-    table_fini(&l.chunk_rows);
-    return ok;
+    uint64_t lo = (uint64_t)row_take(row, AGGREGATE_SUM_LO);
+    uint64_t hi = (uint64_t)plus(row_take(row, AGGREGATE_SUM_HI), (int64_t)lo >> 63);
+    *a = (struct segment_aggregate){.has = (uint32_t)row_take(row, AGGREGATE_HAS),
+        .digits = (uint8_t)row_take(row, AGGREGATE_DIGITS),
+        .count = row_take(row, AGGREGATE_COUNT),
+        .sum = (int128)((uint128)hi << 64 | lo),
+        .first = row_take(row, AGGREGATE_FIRST),
+        .last = row_take(row, AGGREGATE_LAST),
+        .reset_sum = row_take(row, AGGREGATE_RESET_SUM),
+        .resets = row_take(row, AGGREGATE_RESETS)};
+    int64_t less = row_take(row, AGGREGATE_LESS);
+    a->min = plus(row_take(row, AGGREGATE_MIN), less & MIN_LESS_FIRST ? a->first : 0);
+    a->max = plus(row_take(row, AGGREGATE_MAX), less & MAX_LESS_LAST ? a->last : 0);
+}
+
+const struct aggregate_group *directory_aggregates(
+    const struct directory_page *page, struct err *err)
+{
+    struct table table;
+    struct aggregate_group *group = NULL;
+    table_init(&table, AGGREGATE_COLUMNS);
+    if (get_table(page, &table, CHUNK_GROUP_MAX, err))
+        group = group_alloc(page, table.n_rows, sizeof *group->rows, err);
+    for (size_t i = 0; group && i < table.n_rows; i++) {
+        const struct row row = {.table = &table, .at = i};
+        get_aggregate(&row, &group->rows[i]);
+    }
+    table_fini(&table);
+    return group;
 }

@@ -204,7 +204,8 @@ static void put_column_group(
     buf_le32(&raw, n);
     buf_le32(&raw, codec);
     codec_encode(codec, s->codes + first, n, &raw);
-    section_add(out, PAGE_COLUMN, buf_view(&raw));
+    section_add(out, (struct page_ref){.type = PAGE_COLUMN, .key = rank, .first = first, .rows = n},
+        buf_view(&raw));
     buf_fini(&raw);
 }
 
@@ -240,7 +241,9 @@ static void flush_lists(
     for (uint32_t i = 0; i < n; i++)
         buf_le32(&raw, 12 + 4 * n + le32_get(offsets->ptr + 4 * (size_t)i));
     buf_slice(&raw, buf_view(lists));
-    section_add(out, PAGE_POSTINGS, buf_view(&raw));
+    section_add(out,
+        (struct page_ref){.type = PAGE_POSTINGS, .key = rank, .first = first, .rows = n},
+        buf_view(&raw));
     buf_fini(&raw);
     buf_clear(offsets);
     buf_clear(lists);
@@ -295,8 +298,11 @@ void label_index_put(struct label_index *index, struct section_buf *series,
             if (s.rank[index->pairs[s.pairs[end]].name] != rank)
                 break;
         put_dict(&s, rank, first, end, dict);
+        if (slice_is(index->names[s.names[rank]], LABEL_METRIC_NAME))
+            continue;
         put_column(&s, rank, first, end, series);
-        put_lists(&s, rank, first, end, postings);
+        if (index->n_series >= POSTINGS_SERIES_MIN)
+            put_lists(&s, rank, first, end, postings);
     }
     series->rows = index->n_series;
     free(s.names);

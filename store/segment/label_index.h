@@ -8,7 +8,8 @@
  *
  * name is the rank of the label name. A column is cut every COLUMN_GROUP ordinals; a group in which
  * no series has the label is left out. Postings: list i is that of the value with rank first + i;
- * offsets count from the page's first raw byte. Pages are in order of name, then first.
+ * offsets count from the page's first raw byte. Pages are in order of name, then first. The
+ * metric's name has a dictionary, but neither column nor lists: the table of metrics says it all.
  */
 #ifndef STORE_SEGMENT_LABEL_INDEX_H
 #define STORE_SEGMENT_LABEL_INDEX_H
@@ -24,6 +25,8 @@
 #include "store/segment/section.h"
 
 #define COLUMN_GROUP 8192
+/* Up to so many series a column is read as fast as its posting lists, so there are none. */
+#define POSTINGS_SERIES_MIN 65536
 
 struct label_pair {
     uint32_t name;

@@ -19,6 +19,8 @@ const char *section_name(uint16_t id)
     case SECTION_DICT: return "dict";
     case SECTION_POSTINGS: return "postings";
     case SECTION_PROVENANCE: return "provenance";
+    case SECTION_IDS: return "ids";
+    case SECTION_INDEX: return "index";
     default: return "unknown";
     }
 }
@@ -53,10 +55,10 @@ bool header_get(
         .t0 = (int64_t)le64_get(in + 32),
         .t1 = (int64_t)le64_get(in + 40),
         .resolution_ms = (int64_t)le64_get(in + 48)};
-    if (out->major != SEGMENT_MAJOR)
+    if (out->major < SEGMENT_MAJOR_MIN || out->major > SEGMENT_MAJOR)
         return place_unsupported(&place, err,
-            "not supported yet: version %d.%d (this program reads %d.x)", out->major, out->minor,
-            SEGMENT_MAJOR);
+            "not supported yet: version %d.%d (this program reads %d.x to %d.x)", out->major,
+            out->minor, SEGMENT_MAJOR_MIN, SEGMENT_MAJOR);
     if (le32_get(in + 12))
         return place_unsupported(
             &place, err, "not supported yet: header flags 0x%" PRIx32, le32_get(in + 12));
@@ -110,9 +112,10 @@ bool footer_length(const uint8_t tail[FOOTER_TAIL_BYTES], const char *file, uint
 }
 
 /* Sections come in the table's order, from the header to the footer, without gaps, no id twice. */
-static bool check_sections(
-    const struct footer *footer, uint64_t end, const struct place *place, struct err *err)
+static bool check_sections(const struct footer *footer, uint16_t major, uint64_t end,
+    const struct place *place, struct err *err)
 {
+    unsigned known = major == 1 ? SECTION_IDS : SECTION_END;
     uint64_t at = HEADER_BYTES;
     for (size_t i = 0; i < footer->n_sections; i++) {
         const struct section *s = &footer->sections[i];
@@ -128,14 +131,14 @@ static bool check_sections(
     }
     if (at != end)
         return place_corrupt(place, err, "sections end at %" PRIu64, at);
-    for (unsigned id = 1; id < SECTION_END; id++)
+    for (unsigned id = 1; id < known; id++)
         if (!footer_section(footer, (uint16_t)id))
             return place_corrupt(place, err, "section %s is missing", section_name((uint16_t)id));
     return true;
 }
 
-bool footer_get(
-    struct slice bytes, const char *file, uint64_t file_bytes, struct footer *out, struct err *err)
+bool footer_get(struct slice bytes, const char *file, uint16_t major, uint64_t file_bytes,
+    struct footer *out, struct err *err)
 {
     struct place place = {file, "footer", file_bytes - bytes.len};
     size_t crc_at = bytes.len - FOOTER_TAIL_BYTES + 4;
@@ -169,7 +172,7 @@ bool footer_get(
         return place_corrupt(&place, err,
             "%" PRIu64 " series, %" PRIu64 " chunks, %" PRIu64 " cells", out->series, out->chunks,
             out->cells);
-    return check_sections(out, file_bytes - bytes.len, &place, err);
+    return check_sections(out, major, file_bytes - bytes.len, &place, err);
 }
 
 const struct section *footer_section(const struct footer *footer, uint16_t id)

@@ -23,8 +23,9 @@
 #include "store/segment.h"
 #include "store/segment/page.h"
 
-#define SEGMENT_MAJOR 1
-#define SEGMENT_MINOR 0
+#define SEGMENT_MAJOR     2 /* written; 1 is read too */
+#define SEGMENT_MAJOR_MIN 1
+#define SEGMENT_MINOR     0
 
 #define HEADER_BYTES      64
 #define FOOTER_FIXED      64 /* before the section table */
@@ -44,7 +45,9 @@ enum section_id {
     SECTION_DICT = 4,
     SECTION_POSTINGS = 5,
     SECTION_PROVENANCE = 6,
-    SECTION_END, /* one past the last that is known */
+    SECTION_IDS = 7,   /* from version 2 on, as the next */
+    SECTION_INDEX = 8, /* of all pages */
+    SECTION_END,       /* one past the last that is known */
 };
 
 #define SECTION_VERSION 1
@@ -63,7 +66,7 @@ struct section {
     uint16_t id, version;
     uint32_t crc;
     uint64_t offset, bytes;
-    uint64_t rows; /* pages, chunks, series, values, lists, sources */
+    uint64_t rows; /* pages, chunks, series, values, lists, sources, ids, pages */
 };
 
 struct footer {
@@ -84,9 +87,10 @@ void footer_put(struct buf *out, const struct footer *footer);
 /* The footer's length, from the last FOOTER_TAIL_BYTES of a file of file_bytes. */
 bool footer_length(const uint8_t tail[FOOTER_TAIL_BYTES], const char *file, uint64_t file_bytes,
     uint32_t *out, struct err *err);
-/* bytes is the whole footer. Checks that the sections tile the file. */
-bool footer_get(
-    struct slice bytes, const char *file, uint64_t file_bytes, struct footer *out, struct err *err);
+/* bytes is the whole footer. Checks that the sections tile the file, and that all that the version
+ * has are there. */
+bool footer_get(struct slice bytes, const char *file, uint16_t major, uint64_t file_bytes,
+    struct footer *out, struct err *err);
 /* What segment_info says, from both. */
 void layout_info(struct segment_info *out, const struct header *header, const struct footer *footer,
     uint64_t file_bytes);

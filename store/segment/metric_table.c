@@ -45,7 +45,7 @@ bool metric_def_agrees(const struct metric_def *a, const struct metric_def *b)
            a->every_ms == b->every_ms;
 }
 
-static void put_row(struct buf *out, const struct metric_def *def)
+static void put_row(struct buf *out, const struct metric_def *def, uint32_t n_series)
 {
     buf_u8(out, (uint8_t)def->kind);
     buf_u8(out, (uint8_t)def->digits);
@@ -56,9 +56,11 @@ static void put_row(struct buf *out, const struct metric_def *def)
     buf_lstr(out, def->clock);
     buf_lstr(out, def->help);
     buf_lstr(out, def->unit);
+    buf_varint(out, n_series);
 }
 
-void metric_table_put(struct section_buf *section, const struct metric_def *defs, uint32_t n)
+void metric_table_put(struct section_buf *section, const struct metric_def *defs,
+    const uint32_t *n_series, uint32_t n)
 {
     struct buf raw;
     buf_init(&raw, 0);
@@ -68,9 +70,11 @@ void metric_table_put(struct section_buf *section, const struct metric_def *defs
         buf_le32(&raw, 0);
         buf_le32(&raw, n);
         for (; i < n && raw.len < PAGE_RAW_TARGET; i++)
-            put_row(&raw, &defs[i]);
+            put_row(&raw, &defs[i], n_series[i]);
         le32_put(raw.ptr + 4, i - first);
-        section_add(section, PAGE_METRICS, buf_view(&raw));
+        section_add(section,
+            (struct page_ref){.type = PAGE_METRICS, .first = first, .rows = i - first},
+            buf_view(&raw));
     }
     buf_fini(&raw);
 }
@@ -90,25 +94,47 @@ static bool get_row(struct reader *r, struct arena *arena, struct metric_def *ou
     return !r->failed && out->clock.ptr && out->help.ptr && out->unit.ptr && !what_is_wrong(out);
 }
 
-bool metric_table_get(struct metric_table *table, struct slice raw, const struct place *place,
-    struct arena *arena, struct err *err)
+/* The series of metric i end where those of the one before do, and n_series later. */
+static bool get_end(struct metric_table *table, struct reader *r)
 {
-    struct reader r = reader_of(raw);
-    uint32_t first = read_le32(&r), n = read_le32(&r), total = read_le32(&r);
-    if (r.failed || n == 0 || first != table->n || total > SEGMENT_SERIES_MAX ||
-        (first > 0 && total != table->total) || first >= total || n > total - first)
+    uint32_t before = table->n ? table->end[table->n - 1] : 0;
+    uint64_t n_series = read_varint(r);
+    if (r->failed || n_series == 0 || n_series > SEGMENT_SERIES_MAX - before)
+        return false;
+    table->end[table->n] = before + (uint32_t)n_series;
+    return true;
+}
+
+static bool get_head(struct metric_table *table, struct reader *r, uint32_t *n,
+    const struct place *place, struct arena *arena, struct err *err)
+{
+    uint32_t first = read_le32(r), total;
+    *n = read_le32(r);
+    total = read_le32(r);
+    if (r->failed || *n == 0 || first != table->n || total > SEGMENT_SERIES_MAX ||
+        (first > 0 && total != table->total) || first >= total || *n > total - first)
         return place_corrupt(place, err,
             "metrics %" PRIu32 ", %" PRIu32 " of them, of %" PRIu32 " do not follow %" PRIu32,
-            first, n, total, table->n);
-    if (first == 0) {
-        table->total = total;
-        table->defs = arena_array(arena, total, sizeof *table->defs);
-        if (!table->defs)
-            return place_corrupt(place, err, "%" PRIu32 " metrics are too many", total);
-    }
+            first, *n, total, table->n);
+    if (first > 0)
+        return true;
+    table->total = total;
+    table->defs = arena_array(arena, total, sizeof *table->defs);
+    table->end = arena_array(arena, total, sizeof *table->end);
+    return (table->defs && table->end) ||
+           place_corrupt(place, err, "%" PRIu32 " metrics are too many", total);
+}
+
+bool metric_table_get(struct metric_table *table, struct slice raw, bool counts,
+    const struct place *place, struct arena *arena, struct err *err)
+{
+    struct reader r = reader_of(raw);
+    uint32_t n;
+    if (!get_head(table, &r, &n, place, arena, err))
+        return false;
     for (uint32_t i = 0; i < n; i++, table->n++) {
         table->defs[table->n] = (struct metric_def){0};
-        if (!get_row(&r, arena, &table->defs[table->n]))
+        if (!get_row(&r, arena, &table->defs[table->n]) || (counts && !get_end(table, &r)))
             return place_corrupt(place, err, "metric %" PRIu32 " does not decode", table->n);
     }
     return reader_left(&r) == 0 || place_corrupt(place, err, "bytes behind the last metric");

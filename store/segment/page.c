@@ -26,6 +26,9 @@ const char *page_type_name(uint8_t type)
     case PAGE_DICT: return "dict";
     case PAGE_POSTINGS: return "postings";
     case PAGE_SOURCES: return "sources";
+    case PAGE_AGGREGATES: return "aggregates";
+    case PAGE_IDS: return "ids";
+    case PAGE_INDEX: return "index";
     default: return "unknown";
     }
 }
@@ -52,7 +55,7 @@ static size_t compress(struct slice raw, char *to, size_t bound)
     return n > 0 ? (size_t)n : 0;
 }
 
-void page_put(struct buf *out, enum page_type type, struct slice raw)
+void page_put(struct buf *out, uint8_t type, struct slice raw)
 {
     ensure(raw.len > 0 && raw.len <= PAGE_RAW_MAX);
     char *p = buf_reserve(out, PAGE_HEADER_BYTES + raw.len);

@@ -31,7 +31,7 @@ enum page_type {
     PAGE_TIMES = 1,   /* timestamp vectors */
     PAGE_VALUES = 2,  /* chunks of counters, levels, gauges, samples */
     PAGE_HIST = 3,    /* chunks of histograms */
-    PAGE_PAGES = 4,   /* table of the three above */
+    PAGE_PAGES = 4,   /* table of the three above; version 1 */
     PAGE_VECTORS = 5, /* table of the timestamp vectors */
     PAGE_CHUNKS = 6,  /* table of the chunks */
     PAGE_METRICS = 7, /* what is known of each metric */
@@ -39,10 +39,23 @@ enum page_type {
     PAGE_DICT = 9,    /* values of one dictionary */
     PAGE_POSTINGS = 10,
     PAGE_SOURCES = 11,
+    PAGE_AGGREGATES = 12, /* table of the chunks' aggregates */
+    PAGE_IDS = 13,        /* from catalogue ids to ordinals */
+    PAGE_INDEX = 14,      /* where all pages are */
+    PAGE_TYPE_END,
 };
 
 /* "times", ...; "unknown" for others. */
 const char *page_type_name(uint8_t type);
+
+/* Where a page lies and what it holds: page_index.h says what key, first and rows mean. */
+struct page_ref {
+    uint64_t offset;
+    uint32_t bytes, raw_bytes; /* in the file, header included; unpacked */
+    uint32_t key, first, rows;
+    uint8_t type;   /* what it is read for */
+    uint8_t stored; /* what its header says; the same but for aggregates in version 1 */
+};
 
 struct place {
     const char *file; /* path */
@@ -61,7 +74,7 @@ void place_error(const struct place *place, struct err *err, enum err_code code,
     (place_error(place, err, ERR_UNSUPPORTED, __VA_ARGS__), false)
 
 /* Appends a page with these raw bytes, 1 to PAGE_RAW_MAX of them (ensured). */
-void page_put(struct buf *out, enum page_type type, struct slice raw);
+void page_put(struct buf *out, uint8_t type, struct slice raw);
 
 struct page {
     uint8_t type;

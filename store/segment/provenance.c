@@ -40,7 +40,9 @@ static void put_pages(struct section_buf *section, const struct segment_source *
             buf_le64(&raw, (uint64_t)sources[i].next);
         }
         le32_put(raw.ptr + 4, i - first);
-        section_add(section, PAGE_SOURCES, buf_view(&raw));
+        section_add(section,
+            (struct page_ref){.type = PAGE_SOURCES, .first = first, .rows = i - first},
+            buf_view(&raw));
     } while (i < n);
     section->rows = n;
     buf_fini(&raw);

@@ -1,7 +1,10 @@
 #include "store/segment/section.h"
 
+#include <stdlib.h>
+
 #include "base/bytes.h"
 #include "base/ensure.h"
+#include "base/mem.h"
 
 void section_init(struct section_buf *section)
 {
@@ -12,17 +15,36 @@ void section_fini(struct section_buf *section)
 {
     buf_fini(&section->bytes);
     buf_fini(&section->digest);
+    free(section->pages);
 }
 
-void section_add(struct section_buf *section, enum page_type type, struct slice raw)
+void section_add(struct section_buf *section, struct page_ref what, struct slice raw)
 {
-    page_put(&section->bytes, type, raw);
-    digest_page(&section->digest, (uint8_t)type, raw);
+    what.offset = section->bytes.len;
+    page_put(&section->bytes, what.type, raw);
+    what.bytes = (uint32_t)(section->bytes.len - what.offset);
+    what.raw_bytes = (uint32_t)raw.len;
+    what.stored = what.type;
+    digest_page(&section->digest, what.type, raw);
+    GROW(section->pages, section->pages_cap, section->n_pages + 1);
+    section->pages[section->n_pages++] = what;
+}
+
+void section_append(struct section_buf *section, const struct section_buf *other)
+{
+    GROW(section->pages, section->pages_cap, section->n_pages + other->n_pages);
+    for (size_t i = 0; i < other->n_pages; i++) {
+        struct page_ref page = other->pages[i];
+        page.offset += section->bytes.len;
+        section->pages[section->n_pages++] = page;
+    }
+    buf_slice(&section->bytes, buf_view(&other->bytes));
+    buf_slice(&section->digest, buf_view(&other->digest));
 }
 
 void digest_page(struct buf *digest, uint8_t type, struct slice raw)
 {
-    if (type == PAGE_PAGES)
+    if (type == PAGE_PAGES || type == PAGE_INDEX)
         return;
     struct hash128 hash = hash128(raw.ptr, raw.len);
     buf_u8(digest, type);

@@ -3,8 +3,8 @@
  * the file as it comes) together with the digest of its content; a reader walks over its pages.
  *
  * The content id of a segment is a hash of what is in it, not of how it is packed: for every page
- * in file order, except the table of pages, its type and the hash of its raw bytes. So another
- * release of LZ4 changes neither the id nor the file's name.
+ * in file order, except those that say where pages lie, its type and the hash of its raw bytes. So
+ * another release of LZ4 changes neither the id nor the file's name.
  */
 #ifndef STORE_SEGMENT_SECTION_H
 #define STORE_SEGMENT_SECTION_H
@@ -19,15 +19,19 @@
 #include "store/segment/page.h"
 
 struct section_buf {
-    struct buf bytes;  /* pages */
-    struct buf digest; /* type u8, hash 16, of each page */
-    uint64_t rows;     /* counted by whoever fills it */
+    struct buf bytes;       /* pages */
+    struct buf digest;      /* type u8, hash 16, of each page */
+    uint64_t rows;          /* counted by whoever fills it */
+    struct page_ref *pages; /* offsets count from the section's begin */
+    size_t n_pages, pages_cap;
 };
 
 void section_init(struct section_buf *section);
 void section_fini(struct section_buf *section);
-/* Appends a page. */
-void section_add(struct section_buf *section, enum page_type type, struct slice raw);
+/* Appends a page, of which what->type, key, first and rows are set. */
+void section_add(struct section_buf *section, struct page_ref what, struct slice raw);
+/* Appends the pages of another one; rows are left to the caller. */
+void section_append(struct section_buf *section, const struct section_buf *other);
 
 /* Adds a page to a digest. */
 void digest_page(struct buf *digest, uint8_t type, struct slice raw);

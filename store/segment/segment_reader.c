@@ -10,83 +10,247 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
-#include "store/codec/codec.h"
-#include "store/segment/postings.h"
 
-/* What an open segment may take: a base, and so many times the file's bytes. A label of a series is
- * a fraction of a byte in the file at best, 32 bytes in memory. */
-#define MEMORY_BASE  (64u << 20)
-#define MEMORY_TIMES 1024u
+/* The end of a file is read at once: the footer, and as a rule the index of pages before it. */
+#define TAIL_BYTES (64u << 10)
+/* Names of labels, metrics and sources unpack to so much at most, each. */
+#define NAMES_BYTES (1u << 30)
+/* Of a segment that was given no cache. */
+#define CACHE_BYTES (16u << 20)
 
-/* ---- opening ---- */
+/* ---- files of this machine ---- */
 
-bool segment_pread(const struct segment *segment, uint64_t offset, void *to, size_t n,
-    const char *part, struct err *err)
+struct local_file {
+    int fd;
+    char *path;
+};
+
+static bool local_read(void *ctx, uint64_t offset, void *to, size_t n, struct err *err)
 {
+    const struct local_file *file = ctx;
     char *p = to;
     for (size_t done = 0; done < n;) {
-        ssize_t got = pread(segment->fd, p + done, n - done, (off_t)(offset + done));
+        ssize_t got = pread(file->fd, p + done, n - done, (off_t)(offset + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return err_sys(err, "cannot read %s", segment->path);
-        if (got == 0) {
-            struct place place = {segment->path, part, offset};
-            return place_corrupt(&place, err, "the file ends before");
-        }
+            return err_sys(err, "cannot read %s", file->path);
+        if (got == 0)
+            return err_set(err, ERR_CORRUPT, "the file ends before");
         done += (size_t)got;
     }
     return true;
 }
 
-static bool file_bytes(const struct segment *s, uint64_t *out, struct err *err)
+static void local_close(void *ctx)
+{
+    struct local_file *file = ctx;
+    if (file->fd >= 0)
+        close(file->fd);
+    free(file->path);
+    free(file);
+}
+
+static bool local_open(const char *path, struct segment_file *out, struct err *err)
 {
     struct stat st;
-    struct place place = {s->path, "file", 0};
-    if (fstat(s->fd, &st) != 0)
-        return err_sys(err, "cannot stat %s", s->path);
-    if (!S_ISREG(st.st_mode))
-        return place_corrupt(&place, err, "this is no file");
-    *out = (uint64_t)st.st_size;
-    if (*out < HEADER_BYTES + FOOTER_FIXED + FOOTER_TAIL_BYTES)
-        return place_corrupt(&place, err, "%" PRIu64 " bytes are no segment", *out);
-    return true;
+    struct place place = {path, "file", 0};
+    struct local_file *file = xcalloc(1, sizeof *file);
+    file->path = xstrdup(path);
+    file->fd = open(path, O_RDONLY | O_CLOEXEC);
+    *out = (struct segment_file){.ctx = file, .read = local_read, .close = local_close};
+    bool ok = file->fd >= 0 || err_sys(err, "cannot open %s", path);
+    if (ok && fstat(file->fd, &st) != 0)
+        ok = err_sys(err, "cannot stat %s", path);
+    if (ok && !S_ISREG(st.st_mode))
+        ok = place_corrupt(&place, err, "this is no file");
+    if (ok)
+        out->size = (uint64_t)st.st_size;
+    else
+        local_close(file);
+    return ok;
 }
 
-static bool read_frame(struct segment *s, struct err *err)
+/* ---- bytes ---- */
+
+bool segment_pread(const struct segment *segment, uint64_t offset, void *to, size_t n,
+    const char *part, struct err *err)
 {
-    uint64_t bytes = 0;
+    struct err cause = {0};
+    if (segment->file.read(segment->file.ctx, offset, to, n, &cause))
+        return true;
+    if (cause.code == ERR_CORRUPT) {
+        struct place place = {segment->path, part, offset};
+        return place_corrupt(&place, err, "%s", cause.text);
+    }
+    if (err)
+        *err = cause;
+    return false;
+}
+
+bool segment_raw(const struct segment *segment, const struct page_ref *ref, struct buf *stored,
+    struct buf *scratch, struct slice *raw, struct place *place, struct err *err)
+{
+    struct page page;
+    *place = (struct place){segment->path, "page", ref->offset};
+    buf_clear(stored);
+    char *to = buf_reserve(stored, ref->bytes);
+    if (!segment_pread(segment, ref->offset, to, ref->bytes, place->part, err) ||
+        !page_get(slice_of(to, ref->bytes), place, &page, err))
+        return false;
+    if (page.type != ref->stored || page.raw_bytes != ref->raw_bytes ||
+        page_bytes(&page) != ref->bytes)
+        return place_corrupt(place, err, "it is not the page that the index knows");
+    return page_raw(&page, scratch, raw, err);
+}
+
+/* ---- opening ---- */
+
+/* The last bytes of the file; *at says where they begin. */
+static bool read_tail(struct segment *s, struct buf *tail, uint64_t *at, struct err *err)
+{
+    uint64_t size = s->file.size;
+    struct place place = {s->path, "file", 0};
+    if (size < HEADER_BYTES + FOOTER_FIXED + FOOTER_TAIL_BYTES)
+        return place_corrupt(&place, err, "%" PRIu64 " bytes are no segment", size);
+    *at = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
+    char *to = buf_reserve(tail, size - *at);
+    tail->len = size - *at;
+    return segment_pread(s, *at, to, tail->len, "footer", err);
+}
+
+static bool read_frame(struct segment *s, const struct buf *tail, struct err *err)
+{
+    uint8_t head[HEADER_BYTES];
     uint32_t length = 0;
-    uint8_t head[HEADER_BYTES], tail[FOOTER_TAIL_BYTES], footer[FOOTER_BYTES_MAX];
-    if (!file_bytes(s, &bytes, err) || !segment_pread(s, 0, head, sizeof head, "header", err) ||
+    const char *end = tail->ptr + tail->len;
+    if (!segment_pread(s, 0, head, sizeof head, "header", err) ||
         !header_get(head, s->path, &s->header, err) ||
-        !segment_pread(s, bytes - sizeof tail, tail, sizeof tail, "footer", err) ||
-        !footer_length(tail, s->path, bytes, &length, err) ||
-        !segment_pread(s, bytes - length, footer, length, "footer", err) ||
-        !footer_get(slice_of(footer, length), s->path, bytes, &s->footer, err))
+        !footer_length(
+            (const uint8_t *)end - FOOTER_TAIL_BYTES, s->path, s->file.size, &length, err) ||
+        !footer_get(slice_of(end - length, length), s->path, s->header.major, s->file.size,
+            &s->footer, err))
         return false;
     if (!hash128_eq(s->header.id, s->footer.id)) {
-        struct place place = {s->path, "footer", bytes - length};
+        struct place place = {s->path, "footer", s->file.size - length};
         return place_corrupt(&place, err, "it belongs to another header");
     }
-    layout_info(&s->info, &s->header, &s->footer, bytes);
+    layout_info(&s->info, &s->header, &s->footer, s->file.size);
     return true;
 }
 
-bool segment_open(const char *path, struct segment **out, struct err *err)
+static bool read_index(struct segment *s, const struct buf *tail, uint64_t tail_at, struct err *err)
+{
+    if (s->header.major == 1)
+        return page_index_v1(s, err);
+    const struct section *section = footer_section(&s->footer, SECTION_INDEX);
+    struct place place = {s->path, "section index", section->offset};
+    struct slice bytes = {NULL, section->bytes};
+    char *own = NULL;
+    if (section->offset >= tail_at) {
+        bytes.ptr = tail->ptr + (section->offset - tail_at);
+    } else {
+        own = malloc(section->bytes);
+        bytes.ptr = own;
+        if (!own)
+            return err_set(err, ERR_LIMIT, "%s: no memory for the index of pages", s->path);
+        if (!segment_pread(s, section->offset, own, section->bytes, place.part, err)) {
+            free(own);
+            return false;
+        }
+    }
+    bool ok = crc32c(0, bytes.ptr, bytes.len) == section->crc ||
+              place_corrupt(&place, err, "checksum does not match");
+    ok = ok && page_index_get(&s->index, bytes, s->path, &s->footer, err);
+    free(own);
+    return ok;
+}
+
+static bool read_names(struct segment *s, struct err *err)
+{
+    struct buf stored, scratch;
+    bool ok = true;
+    uint32_t n = page_index_rows(&s->index, PAGE_DICT, 0);
+    buf_init(&stored, 0);
+    buf_init(&scratch, 0);
+    s->names.max_len = LABEL_NAME_MAX;
+    while (ok && s->names.n < n) {
+        struct slice raw;
+        struct place place;
+        const struct page_ref *ref = page_index_find(&s->index, PAGE_DICT, 0, s->names.n);
+        ok = segment_raw(s, ref, &stored, &scratch, &raw, &place, err) &&
+             dict_page_get(&s->names, raw, &place, &s->arena, err);
+    }
+    buf_fini(&stored);
+    buf_fini(&scratch);
+    if (!ok)
+        return false;
+    if (n == 0 || s->names.n != s->names.total)
+        return segment_missing(s, "names of labels", err);
+    s->metric_name = dict_find(&s->names, SLICE(LABEL_METRIC_NAME));
+    return s->metric_name != UINT32_MAX || segment_missing(s, "label " LABEL_METRIC_NAME, err);
+}
+
+/* Totals that the index shows by itself. */
+static bool check_totals(const struct segment *s, struct err *err)
+{
+    const struct page_index *x = &s->index;
+    const struct footer *f = &s->footer;
+    if (page_index_below(x, PAGE_CHUNKS, 0) == NULL || x->types[PAGE_AGGREGATES].end == 0 ||
+        x->types[PAGE_METRICS].end == 0 || x->types[PAGE_SOURCES].end == 0)
+        return segment_missing(s, "a table", err);
+    const struct page_ref *last = &x->pages[x->types[PAGE_CHUNKS].end - 1];
+    const struct page_ref *known = &x->pages[x->types[PAGE_AGGREGATES].end - 1];
+    if (last->first + last->rows != f->chunks || known->first + known->rows != f->chunks ||
+        last->key >= f->series || x->n_data != footer_section(f, SECTION_DATA)->rows)
+        return segment_missing(s, "a part of the directory", err);
+    return true;
+}
+
+bool segment_missing(const struct segment *segment, const char *what, struct err *err)
+{
+    struct place place = {segment->path, "index", HEADER_BYTES};
+    return place_corrupt(&place, err, "%s is missing", what);
+}
+
+static bool open_parts(struct segment *s, struct err *err)
+{
+    struct buf tail;
+    uint64_t tail_at = 0;
+    buf_init(&tail, 0);
+    bool ok = read_tail(s, &tail, &tail_at, err) && read_frame(s, &tail, err) &&
+              read_index(s, &tail, tail_at, err) && read_names(s, err) && check_totals(s, err);
+    buf_fini(&tail);
+    return ok;
+}
+
+bool segment_open_file(const char *name, const struct segment_file *file_take,
+    struct segment_cache *cache, struct segment **out, struct err *err)
 {
     struct segment *s = xcalloc(1, sizeof *s);
     atomic_init(&s->references, 1);
-    s->path = xstrdup(path);
-    s->fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = s->fd >= 0 || err_sys(err, "cannot open %s", path);
-    ok = ok && read_frame(s, err);
-    arena_init(&s->arena, MEMORY_BASE + s->info.bytes * MEMORY_TIMES);
-    ok = ok && segment_load(s, err);
+    s->path = xstrdup(name);
+    s->file = *file_take;
+    s->cache = cache ? segment_cache_get(cache) : segment_cache_new(CACHE_BYTES);
+    s->owner = cache_owner(s->cache);
+    s->once = xcalloc(1, sizeof *s->once);
+    pthread_mutex_init(&s->once->lock, NULL);
+    arena_init(&s->arena, NAMES_BYTES);
+    arena_init(&s->once->metrics_arena, NAMES_BYTES);
+    arena_init(&s->once->sources_arena, NAMES_BYTES);
     *out = s;
+    bool ok = open_parts(s, err);
     if (!ok)
         segment_put(out);
     return ok;
+}
+
+bool segment_open(
+    const char *path, struct segment_cache *cache, struct segment **out, struct err *err)
+{
+    struct segment_file file;
+    *out = NULL;
+    return local_open(path, &file, err) && segment_open_file(path, &file, cache, out, err);
 }
 
 struct segment *segment_get(struct segment *segment)
@@ -97,12 +261,15 @@ struct segment *segment_get(struct segment *segment)
 
 static void free_segment(struct segment *s)
 {
-    for (uint32_t i = 0; s->labels && i < s->names.n; i++)
-        free(s->labels[i].pages);
-    directory_fini(&s->directory);
+    cache_forget(s->cache, s->owner);
+    segment_cache_put(&s->cache);
+    page_index_fini(&s->index);
+    arena_fini(&s->once->metrics_arena);
+    arena_fini(&s->once->sources_arena);
+    pthread_mutex_destroy(&s->once->lock);
+    free(s->once);
     arena_fini(&s->arena);
-    if (s->fd >= 0)
-        close(s->fd);
+    s->file.close(s->file.ctx);
     free(s->path);
     free(s);
 }
@@ -115,262 +282,7 @@ void segment_put(struct segment **segment)
         free_segment(s);
 }
 
-/* ---- from memory ---- */
-
 const struct segment_info *segment_info(const struct segment *segment)
 {
     return &segment->info;
-}
-
-const struct metric_def *metric_of(const struct segment *segment, uint32_t ordinal)
-{
-    ensure(ordinal < segment->info.series);
-    return &segment->metrics.defs[segment->metric_of[ordinal]];
-}
-
-bool segment_metric(
-    const struct segment *segment, uint32_t ordinal, const struct metric_def **out, struct err *err)
-{
-    (void)err;
-    *out = metric_of(segment, ordinal);
-    return true;
-}
-
-struct labels labels_of(const struct segment *segment, uint32_t ordinal)
-{
-    ensure(ordinal < segment->info.series);
-    uint32_t from = ordinal ? segment->label_end[ordinal - 1] : 0;
-    return (struct labels){segment->label + from, segment->label_end[ordinal] - from};
-}
-
-bool segment_labels(const struct segment *segment, uint32_t ordinal, struct arena *arena,
-    struct labels *out, struct err *err)
-{
-    *out = labels_copy(arena, labels_of(segment, ordinal));
-    return out->items || err_set(err, ERR_LIMIT, "no memory for the labels of a series");
-}
-
-static struct segment_chunk describe(const struct segment *segment, uint32_t row)
-{
-    const struct chunk *c = &segment->directory.chunks[row];
-    const struct vector *v = &segment->directory.vectors[c->vector];
-    struct segment_chunk out = {.min_t = c->min_t,
-        .max_t = c->max_t,
-        .n = c->n,
-        .bytes = c->bytes,
-        .ordinal = c->ordinal,
-        .row = row,
-        .page = c->page,
-        .offset = c->offset,
-        .times = {v->first, v->step, v->n, c->start, v->page, v->offset, v->bytes, v->codec}};
-    memcpy(out.codecs, c->codecs, sizeof out.codecs);
-    return out;
-}
-
-bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t from, int64_t to,
-    struct arena *arena, const struct segment_chunk **out, size_t *n, struct err *err)
-{
-    ensure(ordinal < segment->info.series);
-    const struct directory *d = &segment->directory;
-    uint32_t row = d->first_chunk[ordinal], end = d->first_chunk[ordinal + 1];
-    while (row < end && d->chunks[row].max_t <= from)
-        row++;
-    while (row < end && d->chunks[end - 1].min_t > to)
-        end--;
-    struct segment_chunk *chunks = arena_array(arena, end - row, sizeof *chunks);
-    if (!chunks)
-        return err_set(err, ERR_LIMIT, "no memory for the chunks of a series");
-    *out = chunks;
-    *n = end - row;
-    for (size_t i = 0; i < *n; i++)
-        chunks[i] = describe(segment, row + (uint32_t)i);
-    return true;
-}
-
-bool segment_aggregate(const struct segment *segment, const struct segment_chunk *chunk,
-    struct segment_aggregate *out, struct err *err)
-{
-    (void)err;
-    *out = segment->directory.chunks[chunk->row].aggregate;
-    return true;
-}
-
-size_t segment_pages(const struct segment *segment)
-{
-    return segment->directory.n_pages;
-}
-
-void segment_page(const struct segment *segment, uint32_t page, struct segment_page *out)
-{
-    ensure(page < segment->directory.n_pages);
-    const struct data_page *p = &segment->directory.pages[page];
-    *out = (struct segment_page){p->offset, p->bytes, p->raw_bytes};
-}
-
-size_t segment_chunk_pages(const struct segment_chunk *chunk, uint32_t out[CHUNK_PAGES_MAX])
-{
-    out[0] = chunk->page;
-    out[1] = chunk->times.page;
-    return chunk->times.codec == CODEC_NONE ? 1 : 2;
-}
-
-size_t segment_label_names(const struct segment *segment)
-{
-    return segment->names.n;
-}
-
-struct slice segment_label_name(const struct segment *segment, size_t name)
-{
-    ensure(name < segment->names.n);
-    return segment->names.values[name];
-}
-
-size_t segment_label_values(const struct segment *segment, size_t name)
-{
-    ensure(name < segment->names.n);
-    return segment->labels[name].values.n;
-}
-
-bool segment_label_value(const struct segment *segment, size_t name, size_t value,
-    struct arena *arena, struct slice *out, struct err *err)
-{
-    ensure(value < segment_label_values(segment, name));
-    *out = arena_slice(arena, segment->labels[name].values.values[value]);
-    return out->ptr || err_set(err, ERR_LIMIT, "no memory for a label value");
-}
-
-bool segment_sources(
-    const struct segment *segment, const struct segment_source **out, size_t *n, struct err *err)
-{
-    (void)err;
-    *out = segment->provenance.sources;
-    *n = segment->provenance.n;
-    return true;
-}
-
-/* ---- postings ---- */
-
-struct slice segment_list(const struct segment *segment, uint32_t name, uint32_t value)
-{
-    const struct label_name *label = &segment->labels[name];
-    size_t lo = 0, hi = label->n_pages;
-    while (hi - lo > 1) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (label->pages[mid].first <= value)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    const struct postings_page *page = &label->pages[lo];
-    uint32_t i = value - page->first;
-    ensure(i < page->n);
-    const char *offsets = page->raw.ptr + 12;
-    size_t from = le32_get(offsets + 4 * (size_t)i);
-    size_t to = i + 1 < page->n ? le32_get(offsets + 4 * (size_t)(i + 1)) : page->raw.len;
-    return slice_of(page->raw.ptr + from, to - from);
-}
-
-/* The series in none of the name's lists. */
-static size_t absent(const struct segment *s, uint32_t name, uint32_t *out, size_t max)
-{
-    uint32_t series = (uint32_t)s->info.series;
-    uint32_t *list = xreallocarray(NULL, series, sizeof *list);
-    bool *has = xcalloc(series, sizeof *has);
-    for (uint32_t v = 0; name != UINT32_MAX && v < s->labels[name].values.n; v++) {
-        size_t n = postings_get(segment_list(s, name, v), list, series);
-        for (size_t i = 0; i < n; i++)
-            has[list[i]] = true;
-    }
-    size_t n = 0;
-    for (uint32_t i = 0; i < series; i++)
-        if (!has[i] && n++ < max)
-            out[n - 1] = i;
-    free(list);
-    free(has);
-    return n;
-}
-
-bool segment_postings(const struct segment *segment, struct slice name, struct slice value,
-    uint32_t *out, size_t *n, struct err *err)
-{
-    (void)err;
-    uint32_t name_rank = dict_find(&segment->names, name);
-    if (value.len == 0) {
-        *n = absent(segment, name_rank, out, *n);
-        return true;
-    }
-    uint32_t rank =
-        name_rank == UINT32_MAX ? UINT32_MAX : dict_find(&segment->labels[name_rank].values, value);
-    *n = rank == UINT32_MAX ? 0 : postings_get(segment_list(segment, name_rank, rank), out, *n);
-    return true;
-}
-
-/* ---- data ---- */
-
-bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *arena,
-    struct slice *out, struct err *err)
-{
-    ensure(page < segment->directory.n_pages);
-    const struct data_page *p = &segment->directory.pages[page];
-    struct place place = {segment->path, "page", p->offset};
-    struct page parsed;
-    char *raw = arena_alloc(arena, p->raw_bytes);
-    if (!raw)
-        return err_set(err, ERR_LIMIT, "memory of the query is used up while reading a page");
-    char *stored = xmalloc(p->bytes);
-    bool ok = segment_pread(segment, p->offset, stored, p->bytes, "page", err) &&
-              page_get(slice_of(stored, p->bytes), &place, &parsed, err);
-    if (ok && (parsed.type != p->type || parsed.raw_bytes != p->raw_bytes ||
-                  page_bytes(&parsed) != p->bytes))
-        ok = place_corrupt(&place, err, "it is not the page that the directory knows");
-    ok = ok && page_inflate(&parsed, raw, err);
-    free(stored);
-    *out = slice_of(raw, p->raw_bytes);
-    return ok;
-}
-
-static bool decode_times(const struct segment *s, const struct segment_chunk *c, struct slice raw,
-    int64_t *out, struct err *err)
-{
-    const struct segment_times *v = &c->times;
-    const struct data_page *page = &s->directory.pages[v->page];
-    struct place place = {s->path, "page", page->offset};
-    ensure(raw.len == page->raw_bytes);
-    if (!times_decode(v, slice_of(raw.ptr + v->offset, v->bytes), c->n, &place, out, err))
-        return false;
-    if (out[0] != c->min_t || out[c->n - 1] != c->max_t)
-        return place_corrupt(&place, err,
-            "times from %" PRId64 " to %" PRId64 " are not those of the directory", out[0],
-            out[c->n - 1]);
-    return true;
-}
-
-bool segment_decode(const struct segment *segment, const struct segment_chunk *chunk,
-    const struct slice *raw, struct arena *arena, struct columns *out, struct err *err)
-{
-    const struct data_page *page = &segment->directory.pages[chunk->page];
-    struct place place = {segment->path, "page", page->offset};
-    ensure(raw[0].len == page->raw_bytes);
-    return chunk_decode(metric_of(segment, chunk->ordinal)->kind,
-               slice_of(raw[0].ptr + chunk->offset, chunk->bytes), chunk->n, chunk->codecs, &place,
-               arena, out, err) &&
-           (chunk->times.codec == CODEC_NONE ? (times_fill(&chunk->times, chunk->n, out->t), true)
-                                             : decode_times(segment, chunk, raw[1], out->t, err));
-}
-
-/* The pages live as long as the call: they are bounded, and the caller's arena keeps cells only. */
-bool segment_read(const struct segment *segment, const struct segment_chunk *chunk,
-    struct arena *arena, struct columns *out, struct err *err)
-{
-    struct arena pages;
-    uint32_t page[CHUNK_PAGES_MAX];
-    struct slice raw[CHUNK_PAGES_MAX];
-    size_t n = segment_chunk_pages(chunk, page);
-    bool ok = true;
-    arena_init(&pages, 0);
-    for (size_t i = 0; ok && i < n; i++)
-        ok = segment_fetch(segment, page[i], &pages, &raw[i], err);
-    ok = ok && segment_decode(segment, chunk, raw, arena, out, err);
-    arena_fini(&pages);
-    return ok;
 }

@@ -1,13 +1,22 @@
 /*
- * An open segment. Everything but the data pages is unpacked into memory once, when it is opened,
- * and checked there, so that what answers from memory cannot fail later; data pages are read with
- * pread and checked on every read. Nothing changes after segment_open but the count of references.
+ * An open segment: header, footer, the index of pages and the names of labels. Everything else is
+ * read when it is asked for: a page is read, its checksum checked, its content unpacked, checked
+ * and put into the cache, which other segments may share. What is small and handed out by pointer,
+ * the metrics and the sources, is read once and stays.
  *
- * What is unpacked is bounded by a multiple of the file's size, for a small file can claim a lot.
+ *     segment_reader.c   opening, closing, bytes of the file
+ *     segment_pages.c    pages to what they hold, and the cache
+ *     segment_series.c   metrics, labels, posting lists, ids
+ *     segment_data.c     chunks, aggregates, cells
+ *
+ * A page's claims are checked against the index and the footer when it is unpacked; what takes
+ * several pages to see is segment_verify's, and wrong there can mean a wrong answer, never a crash.
+ * What a page unpacks to is bounded, for a small file can claim a lot.
  */
 #ifndef STORE_SEGMENT_SEGMENT_READER_H
 #define STORE_SEGMENT_SEGMENT_READER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,47 +28,85 @@
 #include "store/segment/directory.h"
 #include "store/segment/layout.h"
 #include "store/segment/metric_table.h"
+#include "store/segment/page_cache.h"
+#include "store/segment/page_index.h"
 #include "store/segment/provenance.h"
 
-/* Posting lists as they are stored: list i of the page is that of the value with rank first + i. */
-struct postings_page {
-    uint32_t first, n;
-    struct slice raw;
-};
-
-struct label_name {
-    struct dict values;
-    struct postings_page *pages;
-    size_t n_pages, pages_cap;
+/* Read once, under the lock, and then only read. */
+struct segment_once {
+    pthread_mutex_t lock;
+    atomic_bool metrics_there, sources_there;
+    struct arena metrics_arena, sources_arena;
+    struct metric_table metrics;
+    struct provenance provenance;
 };
 
 struct segment {
     atomic_uint references;
-    int fd;
+    struct segment_file file;
     char *path;
     struct segment_info info;
     struct header header;
     struct footer footer;
-    struct arena arena; /* all below but the directory and the postings' arrays */
-    struct directory directory;
+    struct page_index index;
+    struct segment_cache *cache;
+    uint64_t owner; /* in the cache */
+    struct arena arena;
     struct dict names;
-    struct label_name *labels; /* by rank of the name */
-    uint32_t metric_name;      /* rank of __name__ */
-    struct metric_table metrics;
-    uint32_t *metric_of; /* by ordinal */
-    uint32_t *label_end; /* by ordinal: where its labels end in label */
-    struct label *label;
-    struct provenance provenance;
+    uint32_t metric_name; /* rank of __name__ */
+    struct segment_once *once;
 };
 
-/* Reads bytes of the file, all of them or an error. */
+/* ---- bytes ---- */
+
 bool segment_pread(const struct segment *segment, uint64_t offset, void *to, size_t n,
     const char *part, struct err *err);
-/* Reads the sections that stay in memory. Header and footer are there. */
-bool segment_load(struct segment *segment, struct err *err);
-struct labels labels_of(const struct segment *segment, uint32_t ordinal);
-const struct metric_def *metric_of(const struct segment *segment, uint32_t ordinal);
-/* The list of a value. */
-struct slice segment_list(const struct segment *segment, uint32_t name, uint32_t value);
+/* Reads and checks a page of the index; *raw is borrowed from the two buffers. */
+bool segment_raw(const struct segment *segment, const struct page_ref *ref, struct buf *stored,
+    struct buf *scratch, struct slice *raw, struct place *place, struct err *err);
+
+/* ---- unpacked pages ---- */
+
+/* Of a label column: codes by ordinal from ref->first on. */
+struct column_page {
+    uint32_t n;
+    const uint32_t *codes;
+};
+/* Values of a dictionary by rank from `first` on. */
+struct dict_page {
+    uint32_t first, n;
+    const struct slice *values;
+};
+/* Lists by rank from `first` on; checked. */
+struct postings_page {
+    uint32_t first, n;
+    struct slice raw;
+};
+struct ids_page {
+    uint32_t n;
+    const uint32_t *id, *ordinal;
+};
+
+/* The page unpacked, held until segment_release; what is in it is by its type one of the above or
+ * of the directory's groups. NULL: *err says why. */
+struct cache_entry *segment_hold(
+    const struct segment *segment, const struct page_ref *ref, struct err *err);
+void segment_release(const struct segment *segment, struct cache_entry *entry);
+
+/* The metrics, with names and first ordinals; NULL: *err says why. */
+const struct metric_table *segment_metrics(const struct segment *segment, struct err *err);
+/* Rank of the metric of a series. */
+uint32_t metric_rank(const struct metric_table *metrics, uint32_t ordinal);
+/* The code of a label of a series: the rank of its value and 1 more; 0: it does not have it. */
+bool segment_code(const struct segment *segment, uint32_t name, uint32_t ordinal, uint32_t *code,
+    struct err *err);
+/* List i of a page. */
+struct slice postings_list(const struct postings_page *page, uint32_t i);
+
+/* Walks over the sections of a version 1 file and makes its index. */
+bool page_index_v1(struct segment *segment, struct err *err);
+
+/* ERR_CORRUPT for what the index does not have. */
+bool segment_missing(const struct segment *segment, const char *what, struct err *err);
 
 #endif

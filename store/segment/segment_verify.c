@@ -1,15 +1,17 @@
 /*
- * Verifying a segment: what segment_open has not seen. Every page of every section in file order,
- * the section's CRC and the content id; that the directory's pages are the pages of the data
- * section; every chunk decoded, canonical, with the aggregates that it should have; every posting
- * list against the series' labels. Memory is bounded by a few pages.
+ * Verifying a segment: what no single page shows. Every page of every section in file order, the
+ * section's CRC and the content id; that the index knows exactly these pages; every chunk decoded,
+ * canonical, with the aggregates that it should have; the order of series, dictionaries and ids;
+ * posting lists against the columns. Memory is bounded by a few pages.
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
+#include "base/ensure.h"
 #include "base/mem.h"
-#include "store/codec/codec.h"
+#include "store/segment/aggregate.h"
 #include "store/segment/postings.h"
 #include "store/segment/segment_reader.h"
 
@@ -19,24 +21,26 @@ struct verifier {
     const struct segment *segment;
     struct err *err;
     struct buf stored, scratch, digest;
-    const struct data_page **by_offset; /* the directory's pages in file order */
-    size_t n_seen;
+    const struct page_ref **by_offset; /* what the index knows, in file order */
+    size_t n_known, n_seen;
 };
 
 static int order_of_offsets(const void *a, const void *b)
 {
-    const struct data_page *x = *(const struct data_page *const *)a;
-    const struct data_page *y = *(const struct data_page *const *)b;
+    const struct page_ref *x = *(const struct page_ref *const *)a;
+    const struct page_ref *y = *(const struct page_ref *const *)b;
     return (x->offset > y->offset) - (x->offset < y->offset);
 }
 
+/* The index of version 1 was made from the sections, but for DATA, and has some pages twice. */
 static void sort_pages(struct verifier *v)
 {
-    const struct directory *d = &v->segment->directory;
-    v->by_offset = xreallocarray(NULL, d->n_pages + 1, sizeof *v->by_offset);
-    for (size_t i = 0; i < d->n_pages; i++)
-        v->by_offset[i] = &d->pages[i];
-    qsort(v->by_offset, d->n_pages, sizeof *v->by_offset, order_of_offsets);
+    const struct page_index *index = &v->segment->index;
+    size_t n = v->segment->header.major == 1 ? index->n_data : index->n;
+    v->by_offset = xreallocarray(NULL, n + 1, sizeof *v->by_offset);
+    for (v->n_known = 0; v->n_known < n; v->n_known++)
+        v->by_offset[v->n_known] = &index->pages[v->n_known];
+    qsort(v->by_offset, n, sizeof *v->by_offset, order_of_offsets);
 }
 
 /* Reads one page of a section that ends at `end` into v->stored. */
@@ -60,13 +64,18 @@ static bool read_page(
     return page_get(buf_view(&v->stored), &place, page, v->err);
 }
 
-static bool check_data_page(struct verifier *v, const struct page *page)
+static bool is_indexed(const struct verifier *v, const struct section *section)
 {
-    const struct directory *d = &v->segment->directory;
-    const struct data_page *known = v->n_seen < d->n_pages ? v->by_offset[v->n_seen] : NULL;
+    return v->segment->header.major == 1 ? section->id == SECTION_DATA
+                                         : section->id != SECTION_INDEX;
+}
+
+static bool check_known(struct verifier *v, const struct page *page)
+{
+    const struct page_ref *known = v->n_seen < v->n_known ? v->by_offset[v->n_seen] : NULL;
     if (!known || known->offset != page->place.offset || known->bytes != page_bytes(page) ||
-        known->raw_bytes != page->raw_bytes || known->type != page->type)
-        return place_corrupt(&page->place, v->err, "the directory does not know this page");
+        known->raw_bytes != page->raw_bytes || known->stored != page->type)
+        return place_corrupt(&page->place, v->err, "the index does not know this page");
     v->n_seen++;
     return true;
 }
@@ -81,7 +90,7 @@ static bool verify_section(struct verifier *v, const struct section *section)
         struct slice raw;
         if (!read_page(v, section, at, end, &page) || !page_raw(&page, &v->scratch, &raw, v->err))
             return false;
-        if (section->id == SECTION_DATA && !check_data_page(v, &page))
+        if (is_indexed(v, section) && !check_known(v, &page))
             return false;
         digest_page(&v->digest, page.type, raw);
         crc = crc32c(crc, v->stored.ptr, v->stored.len);
@@ -98,8 +107,8 @@ static bool verify_pages(struct verifier *v)
     for (size_t i = 0; i < s->footer.n_sections; i++)
         if (!verify_section(v, &s->footer.sections[i]))
             return false;
-    if (v->n_seen != s->directory.n_pages)
-        return place_corrupt(&place, v->err, "the directory has pages that are not there");
+    if (v->n_seen != v->n_known)
+        return place_corrupt(&place, v->err, "the index has pages that are not there");
     struct hash128 id = digest_id(s->header.t0, s->header.t1, s->header.resolution_ms, &v->digest);
     return hash128_eq(id, s->header.id) ||
            place_corrupt(&place, v->err, "the content id is not that of the content");
@@ -125,12 +134,26 @@ static bool fetch(struct verifier *v, struct fetched *slot, uint32_t page)
     return slot->is_there;
 }
 
+static bool verify_aggregate(
+    struct verifier *v, const struct segment_chunk *chunk, const struct columns *c)
+{
+    const struct segment *s = v->segment;
+    struct place place = {s->path, "page", s->index.pages[chunk->page].offset};
+    struct segment_aggregate is, said;
+    if (!segment_aggregate(s, chunk, &said, v->err))
+        return false;
+    (s->header.major == 1 ? aggregate_of_v1 : aggregate_of)(c, 0, c->n, &is);
+    return aggregate_eq(&is, &said) ||
+           place_corrupt(&place, v->err,
+               "series %" PRIu32 ", from %" PRId64 ": the directory's aggregates are not its own",
+               chunk->ordinal, chunk->min_t);
+}
+
 static bool verify_chunk(struct verifier *v, struct fetched slots[2], struct arena *arena,
     const struct segment_chunk *chunk)
 {
     const struct segment *s = v->segment;
     struct columns c;
-    struct segment_aggregate aggregate;
     uint32_t pages[CHUNK_PAGES_MAX];
     struct slice raw[2] = {{NULL, 0}, {NULL, 0}};
     size_t n = segment_chunk_pages(chunk, pages);
@@ -142,85 +165,207 @@ static bool verify_chunk(struct verifier *v, struct fetched slots[2], struct are
     arena_reset(arena);
     if (!segment_decode(s, chunk, raw, arena, &c, v->err))
         return false;
-    struct place place = {s->path, "page", s->directory.pages[pages[0]].offset};
+    struct place place = {s->path, "page", s->index.pages[pages[0]].offset};
     for (size_t i = 0; i < c.n; i++)
         if (columns_is_zero(&c, i))
             return place_corrupt(&place, v->err, "series %" PRIu32 " has a zero cell at %" PRId64,
                 chunk->ordinal, c.t[i]);
-    aggregate_of(&c, 0, c.n, &aggregate);
-    return aggregate_eq(&aggregate, &s->directory.chunks[chunk->row].aggregate) ||
-           place_corrupt(&place, v->err,
-               "series %" PRIu32 ", from %" PRId64 ": the directory's aggregates are not its own",
-               chunk->ordinal, chunk->min_t);
+    return verify_aggregate(v, chunk, &c);
+}
+
+struct totals {
+    uint64_t chunks, cells;
+    int64_t min_t, max_t;
+};
+
+static bool verify_series(struct verifier *v, uint32_t ordinal, struct fetched slots[2],
+    struct arena arenas[2], struct totals *totals)
+{
+    const struct segment_chunk *chunks = NULL;
+    size_t n = 0;
+    arena_reset(&arenas[0]);
+    if (!segment_chunks(v->segment, ordinal, INT64_MIN, INT64_MAX, &arenas[0], &chunks, &n, v->err))
+        return false;
+    if (n == 0)
+        return segment_missing(v->segment, "a chunk of a series", v->err);
+    for (size_t i = 0; i < n; i++) {
+        if (!verify_chunk(v, slots, &arenas[1], &chunks[i]))
+            return false;
+        totals->cells += chunks[i].n;
+    }
+    totals->chunks += n;
+    totals->min_t = chunks[0].min_t < totals->min_t ? chunks[0].min_t : totals->min_t;
+    totals->max_t = chunks[n - 1].max_t > totals->max_t ? chunks[n - 1].max_t : totals->max_t;
+    return true;
 }
 
 static bool verify_chunks(struct verifier *v)
 {
+    const struct footer *f = &v->segment->footer;
+    struct totals totals = {.min_t = INT64_MAX, .max_t = INT64_MIN};
     struct fetched slots[2] = {{0}, {0}};
-    struct arena arena, list;
+    struct arena arenas[2];
+    bool ok = true;
+    for (int i = 0; i < 2; i++) {
+        arena_init(&arenas[i], 0);
+        arena_init(&slots[i].arena, 0);
+    }
+    for (uint32_t i = 0; ok && i < f->series; i++)
+        ok = verify_series(v, i, slots, arenas, &totals);
+    for (int i = 0; i < 2; i++) {
+        arena_fini(&arenas[i]);
+        arena_fini(&slots[i].arena);
+    }
+    if (ok && (totals.chunks != f->chunks || totals.cells != f->cells || totals.min_t != f->min_t ||
+                  totals.max_t != f->max_t))
+        ok = segment_missing(v->segment, "what the footer has counted", v->err);
+    return ok;
+}
+
+/* ---- labels ---- */
+
+static bool verify_values(struct verifier *v, size_t name)
+{
+    struct arena arena;
+    struct slice value, before = {NULL, 0};
+    char *copy = xmalloc(LABEL_VALUE_MAX);
     bool ok = true;
     arena_init(&arena, 0);
-    arena_init(&list, 0);
-    arena_init(&slots[0].arena, 0);
-    arena_init(&slots[1].arena, 0);
-    for (uint32_t i = 0; ok && i < v->segment->info.series; i++) {
-        const struct segment_chunk *chunks = NULL;
-        size_t n = 0;
-        arena_reset(&list);
-        ok = segment_chunks(v->segment, i, INT64_MIN, INT64_MAX, &list, &chunks, &n, v->err);
-        for (size_t k = 0; ok && k < n; k++)
-            ok = verify_chunk(v, slots, &arena, &chunks[k]);
+    for (size_t i = 0; ok && i < segment_label_values(v->segment, name); i++) {
+        arena_reset(&arena);
+        ok = segment_label_value(v->segment, name, i, &arena, &value, v->err);
+        if (ok && i > 0 && slice_cmp(before, value) >= 0)
+            ok = segment_missing(v->segment, "the order of values", v->err);
+        if (ok) {
+            memcpy(copy, value.ptr, value.len);
+            before = slice_of(copy, value.len);
+        }
     }
     arena_fini(&arena);
-    arena_fini(&list);
-    arena_fini(&slots[0].arena);
-    arena_fini(&slots[1].arena);
+    free(copy);
     return ok;
 }
 
-/* ---- postings ---- */
+/* Series ascend by metric, which is checked where metrics are read, and then by their labels. */
+static bool verify_order(struct verifier *v)
+{
+    struct arena arenas[2];
+    struct labels labels, before = {NULL, 0};
+    const struct metric_def *metric = NULL, *last = NULL;
+    bool ok = true;
+    arena_init(&arenas[0], 0);
+    arena_init(&arenas[1], 0);
+    for (uint32_t i = 0; ok && i < v->segment->info.series; i++) {
+        arena_reset(&arenas[i % 2]);
+        ok = segment_metric(v->segment, i, &metric, v->err) &&
+             segment_labels(v->segment, i, &arenas[i % 2], &labels, v->err);
+        if (ok && metric == last && labels_cmp(before, labels) >= 0)
+            ok = segment_missing(v->segment, "the order of series", v->err);
+        before = labels;
+        last = metric;
+    }
+    arena_fini(&arenas[0]);
+    arena_fini(&arenas[1]);
+    return ok;
+}
 
 /* Lists name only series that have the label, and as many as there are labels: so exactly those. */
-static bool verify_name(struct verifier *v, uint32_t name, uint32_t *ordinals, uint64_t *total)
+static bool verify_lists(struct verifier *v, const struct page_ref *ref, uint64_t *left)
 {
     const struct segment *s = v->segment;
-    const struct dict *values = &s->labels[name].values;
-    struct place place = {
-        s->path, "section postings", footer_section(&s->footer, SECTION_POSTINGS)->offset};
-    for (uint32_t value = 0; value < values->n; value++) {
-        size_t n = postings_get(segment_list(s, name, value), ordinals, s->info.series);
-        for (size_t i = 0; i < n; i++)
-            if (!slice_eq(labels_get(labels_of(s, ordinals[i]), s->names.values[name]),
-                    values->values[value]))
-                return place_corrupt(&place, v->err,
-                    "name %" PRIu32 ", value %" PRIu32 " lists series %" PRIu32
-                    ", which does not have it",
-                    name, value, ordinals[i]);
-        *total += n;
+    struct place place = {s->path, "page", ref->offset};
+    struct cache_entry *entry = segment_hold(s, ref, v->err);
+    uint32_t *ordinals = xreallocarray(NULL, s->info.series, sizeof *ordinals);
+    bool ok = entry != NULL;
+    for (uint32_t i = 0; ok && i < ref->rows; i++) {
+        size_t n = postings_get(postings_list(entry->value, i), ordinals, s->info.series);
+        for (size_t k = 0; ok && k < n; k++) {
+            uint32_t code;
+            ok = segment_code(s, ref->key, ordinals[k], &code, v->err);
+            if (ok && code != ref->first + i + 1)
+                ok = place_corrupt(&place, v->err,
+                    "list %" PRIu32 " has series %" PRIu32 ", which does not have the value",
+                    ref->first + i, ordinals[k]);
+        }
+        *left -= n;
     }
-    return true;
+    segment_release(s, entry);
+    free(ordinals);
+    return ok;
 }
 
-static bool verify_postings(struct verifier *v)
+/* How many series have the label. */
+static bool count_label(struct verifier *v, uint32_t name, uint64_t *n)
+{
+    struct err *err = v->err;
+    uint64_t series = v->segment->info.series;
+    size_t absent = 0;
+    bool ok = segment_postings(
+        v->segment, v->segment->names.values[name], (struct slice){"", 0}, NULL, &absent, err);
+    *n = series - absent;
+    return ok;
+}
+
+static bool verify_name(struct verifier *v, uint32_t name)
+{
+    const struct page_index *index = &v->segment->index;
+    const struct page_range range = index->types[PAGE_POSTINGS];
+    uint64_t left = 0;
+    bool listed = false;
+    if (!verify_values(v, name))
+        return false;
+    if (name == v->segment->metric_name)
+        left = v->segment->info.series;
+    else if (!count_label(v, name, &left))
+        return false;
+    for (uint32_t i = range.begin; i < range.end; i++) {
+        if (index->pages[i].key != name)
+            continue;
+        listed = true;
+        if (!verify_lists(v, &index->pages[i], &left))
+            return false;
+    }
+    return !listed || left == 0 || segment_missing(v->segment, "a series in a list", v->err);
+}
+
+static bool verify_labels(struct verifier *v)
+{
+    for (uint32_t name = 0; name < v->segment->names.n; name++)
+        if (!verify_name(v, name))
+            return false;
+    return verify_order(v);
+}
+
+/* ---- ids, sources ---- */
+
+static bool verify_ids(struct verifier *v)
 {
     const struct segment *s = v->segment;
-    struct place place = {
-        s->path, "section postings", footer_section(&s->footer, SECTION_POSTINGS)->offset};
-    uint32_t *ordinals = xreallocarray(NULL, s->info.series, sizeof *ordinals);
-    uint64_t total = 0;
-    bool ok = true;
-    for (uint32_t name = 0; ok && name < s->names.n; name++)
-        ok = verify_name(v, name, ordinals, &total);
-    free(ordinals);
-    if (ok && total != s->label_end[s->info.series - 1])
-        ok = place_corrupt(&place, v->err, "lists leave series out");
-    return ok;
+    const struct page_range range = s->index.types[PAGE_IDS];
+    uint32_t *ids = xreallocarray(NULL, s->info.series, sizeof *ids);
+    uint64_t rows = 0, n = 0;
+    bool ok = segment_ids(s, ids, v->err);
+    for (uint32_t i = range.begin; i < range.end; i++)
+        rows += s->index.pages[i].rows;
+    for (uint64_t i = 0; ok && i < s->info.series; i++)
+        n += ids[i] != SEGMENT_NO_ID;
+    free(ids);
+    /* As many series as rows: no two ids lead to one series, nor one id to two. */
+    return ok && (n == rows || segment_missing(s, "the series of an id", v->err));
+}
+
+static bool verify_sources(struct verifier *v)
+{
+    const struct segment_source *sources;
+    size_t n;
+    return segment_sources(v->segment, &sources, &n, v->err);
 }
 
 bool segment_verify(const struct segment *segment, struct err *err)
 {
     struct verifier v = {.segment = segment, .err = err};
-    bool ok = verify_pages(&v) && verify_chunks(&v) && verify_postings(&v);
+    bool ok = verify_pages(&v) && verify_chunks(&v) && verify_labels(&v) && verify_ids(&v) &&
+              verify_sources(&v);
     free(v.by_offset);
     buf_fini(&v.stored);
     buf_fini(&v.scratch);

@@ -5,6 +5,7 @@
  *
  *     next series -> label_index -> cut every CHUNK_CELLS_MAX cells -> times_index -> chunks
  *                                                                  data_writer | directory_writer
+ *                                                                     all pages -> page_index
  *
  * The bytes depend on the input alone: on no clock, address, hash order or thread.
  */
@@ -17,7 +18,11 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/codec/codec.h"
+#include "store/segment/aggregate.h"
+#include "store/segment/chunk.h"
 #include "store/segment/data_writer.h"
+#include "store/segment/directory.h"
+#include "store/segment/ids.h"
 #include "store/segment/label_index.h"
 #include "store/segment/layout.h"
 #include "store/segment/metric_table.h"
@@ -28,13 +33,15 @@ struct writer {
     struct outfile file;
     struct data_writer data;
     struct directory_writer directory;
+    struct page_index index;
     struct times_index times;
-    struct vector *vectors; /* by id, as in times */
-    size_t vectors_cap;
     struct label_index labels;
     struct arena arena; /* texts of the metrics */
     struct metric_def *metrics;
-    size_t n_metrics, metrics_cap;
+    uint32_t *metric_series; /* number of each metric's series */
+    size_t n_metrics, metrics_cap, metric_series_cap;
+    uint32_t *ids; /* by ordinal */
+    size_t ids_cap;
     uint64_t cells;
     int64_t min_t, max_t;
     struct buf scratch;
@@ -47,8 +54,8 @@ static void writer_init(struct writer *w, const struct segment_input *input)
 {
     *w = (struct writer){.input = input, .min_t = INT64_MAX, .max_t = INT64_MIN};
     w->file.fd = -1;
-    data_writer_init(&w->data, &w->file);
-    directory_writer_init(&w->directory);
+    data_writer_init(&w->data, &w->file, &w->index);
+    directory_writer_init(&w->directory, input->t0);
     times_index_init(&w->times);
     label_index_init(&w->labels);
     arena_init(&w->arena, 0);
@@ -60,10 +67,12 @@ static void writer_fini(struct writer *w)
     data_writer_fini(&w->data);
     directory_writer_fini(&w->directory);
     times_index_fini(&w->times);
-    free(w->vectors);
+    page_index_fini(&w->index);
     label_index_fini(&w->labels);
     arena_fini(&w->arena);
     free(w->metrics);
+    free(w->metric_series);
+    free(w->ids);
     buf_fini(&w->scratch);
     for (int id = 0; id < SECTION_END; id++)
         section_fini(&w->sections[id]);
@@ -129,6 +138,8 @@ static void add_metric(struct writer *w, const struct metric_def *def)
     copy.help = arena_slice(&w->arena, def->help);
     copy.unit = arena_slice(&w->arena, def->unit);
     GROW(w->metrics, w->metrics_cap, w->n_metrics + 1);
+    GROW(w->metric_series, w->metric_series_cap, w->n_metrics + 1);
+    w->metric_series[w->n_metrics] = 0;
     w->metrics[w->n_metrics++] = copy;
 }
 
@@ -140,26 +151,30 @@ static bool add_labels(struct writer *w, const struct segment_series *series, st
         return false;
     if (w->labels.n_names > SEGMENT_SERIES_MAX)
         return err_set(err, ERR_LIMIT, "more than %u label names", SEGMENT_SERIES_MAX);
-    bool new_metric =
-        w->n_metrics == 0 || !slice_eq(w->metrics[w->n_metrics - 1].name, series->def->name);
-    if (!new_metric)
-        return true;
-    if (!metric_def_check(series->def, err))
-        return false;
-    add_metric(w, series->def);
+    if (w->n_metrics == 0 || !slice_eq(w->metrics[w->n_metrics - 1].name, series->def->name)) {
+        if (!metric_def_check(series->def, err))
+            return false;
+        add_metric(w, series->def);
+    }
+    w->metric_series[w->n_metrics - 1]++;
+    GROW(w->ids, w->ids_cap, w->labels.n_series);
+    w->ids[w->labels.n_series - 1] = series->id;
     return true;
 }
 
 /* The id of the vector of these times, stored when it is new. */
-static bool add_vector(struct writer *w, const int64_t *t, size_t n, uint32_t *id, struct err *err)
+static bool add_vector(
+    struct writer *w, const int64_t *t, size_t n, struct chunk *chunk, struct err *err)
 {
     bool is_new;
-    *id = times_index_add(&w->times, t, n, &is_new);
+    struct vector v = {.first = t[0], .last = t[n - 1], .n = (uint32_t)n, .codec = CODEC_NONE};
+    bool steps = times_step(t, n, &v.step);
+    chunk->vector = times_index_add(&w->times, t, n, &is_new);
+    chunk->vector_n = v.n;
+    chunk->at.times.codec = steps ? CODEC_NONE : CODEC_PLAIN;
     if (!is_new)
         return true;
-    struct vector v = {.first = t[0], .n = (uint32_t)n, .codec = CODEC_NONE};
-    if (!times_step(t, n, &v.step)) {
-        v.step = 0;
+    if (!steps) {
         v.codec = codec_choose(t, n);
         buf_clear(&w->scratch);
         codec_encode(v.codec, t, n, &w->scratch);
@@ -175,36 +190,39 @@ static bool add_chunk(
     struct writer *w, const struct columns *c, size_t from, struct chunk *chunk, struct err *err)
 {
     enum page_type type = c->kind == KIND_HISTOGRAM ? PAGE_HIST : PAGE_VALUES;
-    chunk->min_t = c->t[from];
-    chunk->max_t = c->t[from + chunk->n - 1];
+    struct segment_chunk *at = &chunk->at;
+    at->min_t = c->t[from];
+    at->max_t = c->t[from + at->n - 1];
     buf_clear(&w->scratch);
-    chunk_encode(c, from, chunk->n, &w->scratch, chunk->codecs);
-    chunk->bytes = (uint32_t)w->scratch.len;
-    if (!data_writer_add(&w->data, type, buf_view(&w->scratch), &chunk->page, &chunk->offset, err))
+    chunk_encode(c, from, at->n, &w->scratch, at->codecs);
+    at->bytes = (uint32_t)w->scratch.len;
+    if (!data_writer_add(&w->data, type, buf_view(&w->scratch), &at->page, &at->offset, err))
         return false;
-    aggregate_of(c, from, chunk->n, &chunk->aggregate);
+    aggregate_of(c, from, at->n, &chunk->aggregate);
     directory_add_chunk(&w->directory, chunk);
     return true;
 }
 
 /* Up to CHUNK_CELLS_MAX cells: one vector of times, and as many chunks as they need. */
-static bool add_piece(
-    struct writer *w, const struct segment_series *series, size_t from, size_t n, struct err *err)
+static bool add_piece(struct writer *w, const struct segment_series *series, size_t from, size_t n,
+    size_t *n_chunks, struct err *err)
 {
     const struct columns *c = &series->columns;
-    uint32_t vector;
-    if (!add_vector(w, c->t + from, n, &vector, err))
+    struct chunk chunk = {.metric = (uint32_t)w->n_metrics - 1,
+        .doubles = c->kind == KIND_SAMPLE,
+        .at.ordinal = (uint32_t)w->labels.n_series - 1};
+    if (!add_vector(w, c->t + from, n, &chunk, err))
         return false;
     for (size_t start = 0; start < n;) {
         size_t m = chunk_cells(c, from + start, n - start);
         if (m == 0)
             return bad_series(series, "a histogram with too many buckets", err);
-        if (w->directory.chunks.rows == SEGMENT_CHUNKS_MAX)
+        if (w->directory.n_chunks == SEGMENT_CHUNKS_MAX)
             return err_set(err, ERR_LIMIT, "more than %u chunks", SEGMENT_CHUNKS_MAX);
-        struct chunk chunk = {.ordinal = (uint32_t)w->labels.n_series - 1,
-            .vector = vector,
-            .start = (uint32_t)start,
-            .n = (uint32_t)m};
+        if (++*n_chunks > SERIES_CHUNKS_MAX)
+            return err_set(err, ERR_LIMIT, "a series of more than %u chunks", SERIES_CHUNKS_MAX);
+        chunk.at.times.start = (uint32_t)start;
+        chunk.at.n = (uint32_t)m;
         if (!add_chunk(w, c, from + start, &chunk, err))
             return false;
         start += m;
@@ -215,12 +233,14 @@ static bool add_piece(
 static bool add_series(struct writer *w, const struct segment_series *series, struct err *err)
 {
     const struct columns *c = &series->columns;
+    size_t n_chunks = 0;
     if (!check_order(w, series, err) || !check_columns(w, series, err) ||
         !add_labels(w, series, err))
         return false;
     for (size_t from = 0; from < c->n; from += CHUNK_CELLS_MAX) {
         size_t left = c->n - from;
-        if (!add_piece(w, series, from, left < CHUNK_CELLS_MAX ? left : CHUNK_CELLS_MAX, err))
+        if (!add_piece(
+                w, series, from, left < CHUNK_CELLS_MAX ? left : CHUNK_CELLS_MAX, &n_chunks, err))
             return false;
     }
     w->cells += c->n;
@@ -245,16 +265,34 @@ static bool write_data(struct writer *w, struct err *err)
         return false;
     if (w->labels.n_series == 0)
         return err_set(err, ERR_INVALID, "a segment without series");
-    return data_writer_finish(&w->data, &w->directory, err);
+    return data_writer_finish(&w->data, err);
 }
 
 static bool make_sections(struct writer *w, struct err *err)
 {
     struct section_buf *s = w->sections;
     directory_finish(&w->directory, &s[SECTION_CHUNKDIR]);
-    metric_table_put(&s[SECTION_SERIES], w->metrics, (uint32_t)w->n_metrics);
+    metric_table_put(&s[SECTION_SERIES], w->metrics, w->metric_series, (uint32_t)w->n_metrics);
     label_index_put(&w->labels, &s[SECTION_SERIES], &s[SECTION_DICT], &s[SECTION_POSTINGS]);
-    return provenance_put(&s[SECTION_PROVENANCE], w->input->sources, w->input->n_sources, err);
+    return provenance_put(&s[SECTION_PROVENANCE], w->input->sources, w->input->n_sources, err) &&
+           ids_put(&s[SECTION_IDS], w->ids, (uint32_t)w->labels.n_series, err);
+}
+
+/* The index of pages covers all sections but itself. */
+static void make_index(struct writer *w)
+{
+    uint64_t offset = w->file.bytes;
+    for (unsigned id = SECTION_CHUNKDIR; id < SECTION_INDEX; id++) {
+        const struct section_buf *s = &w->sections[id];
+        for (size_t i = 0; i < s->n_pages; i++) {
+            struct page_ref page = s->pages[i];
+            page.offset += offset;
+            page_index_add(&w->index, &page);
+        }
+        offset += s->bytes.len;
+    }
+    ensure(page_index_finish(&w->index));
+    page_index_put(&w->index, &w->sections[SECTION_INDEX]);
 }
 
 static void add_section(
@@ -273,7 +311,8 @@ static bool write_sections(struct writer *w, struct err *err)
     const struct segment_input *in = w->input;
     struct buf *digest = &w->data.digest;
     add_section(
-        w, SECTION_DATA, HEADER_BYTES, w->file.bytes - HEADER_BYTES, w->data.n_pages, w->data.crc);
+        w, SECTION_DATA, HEADER_BYTES, w->file.bytes - HEADER_BYTES, w->index.n, w->data.crc);
+    make_index(w);
     for (unsigned id = SECTION_CHUNKDIR; id < SECTION_END; id++) {
         struct section_buf *s = &w->sections[id];
         add_section(w, (uint16_t)id, w->file.bytes, s->bytes.len, s->rows,
@@ -290,7 +329,7 @@ static bool write_footer(struct writer *w, struct err *err)
 {
     w->footer.id = w->id;
     w->footer.series = w->labels.n_series;
-    w->footer.chunks = w->directory.chunks.rows;
+    w->footer.chunks = w->directory.n_chunks;
     w->footer.cells = w->cells;
     w->footer.min_t = w->min_t;
     w->footer.max_t = w->max_t;

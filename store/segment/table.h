@@ -4,8 +4,8 @@
  *     group  := n_rows u32 | n_columns u16 | zero u16 | column*
  *     column := id u16 | codec u8 | zero u8 | bytes u32 | stream of n_rows values
  *
- * A table's columns have the ids 1, 2, ... . A reader skips ids that it does not know and misses
- * none of those it knows, so that a later version may add columns.
+ * A column that is 0 in every row of a group is left out of it. A reader skips ids that it does not
+ * know, so that a later version may add columns. (Version 1 of segments leaves none out.)
  */
 #ifndef STORE_SEGMENT_TABLE_H
 #define STORE_SEGMENT_TABLE_H
@@ -19,23 +19,25 @@
 #include "base/slice.h"
 #include "store/segment/page.h"
 
+#define TABLE_COLUMNS_MAX 24
+
 struct table {
-    size_t n_columns, n_rows, max_rows; /* of one group */
-    int64_t *values;                    /* [column][row] */
+    size_t n_columns, n_rows, cap;
+    int64_t *values[TABLE_COLUMNS_MAX]; /* by column; the ids of the file begin with 1 */
 };
 
-void table_init(struct table *table, size_t n_columns, size_t max_rows);
+void table_init(struct table *table, size_t n_columns);
 void table_fini(struct table *table);
 static inline int64_t table_at(const struct table *table, size_t column, size_t row)
 {
-    return table->values[column * table->max_rows + row];
+    return table->values[column][row];
 }
-/* There is room (ensured). row has n_columns values. */
+/* row has n_columns values. */
 void table_add(struct table *table, const int64_t *row);
-bool table_is_full(const struct table *table);
 /* Appends the group to out and empties the table. */
 void table_put(struct table *table, struct buf *out);
-/* Replaces the rows by those of the group. */
-bool table_get(struct table *table, struct slice raw, const struct place *place, struct err *err);
+/* Replaces the rows by those of the group, at most max_rows. `all`: no column may be missing. */
+bool table_get(struct table *table, struct slice raw, size_t max_rows, bool all,
+    const struct place *place, struct err *err);
 
 #endif

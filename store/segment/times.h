@@ -23,7 +23,8 @@
 #include "store/segment/page.h"
 
 struct vector {
-    int64_t first, step;          /* step 0: one time only, or no constant step */
+    int64_t first, last;
+    int64_t step;                 /* 0: one time only, or no constant step */
     uint32_t n;                   /* 1..CHUNK_CELLS_MAX */
     uint32_t page, offset, bytes; /* where its stream is; 0 for a constant step */
     uint8_t codec;                /* CODEC_NONE: constant step */

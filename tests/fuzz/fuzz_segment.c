@@ -110,7 +110,7 @@ static void try_bytes(const uint8_t *data, size_t size)
     ensure(fd >= 0 && ftruncate(fd, 0) == 0);
     ensure(pwrite(fd, data, size, 0) == (ssize_t)size);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (!segment_open(path, &segment, &err)) {
+    if (!segment_open(path, NULL, &segment, &err)) {
         expect_place(&err);
         ensure(strcmp(err.file, path) == 0 || err.code == ERR_LIMIT);
         return;

@@ -80,6 +80,7 @@ static inline struct columns *fixture_add(
     struct segment_series *s = &f->series[f->n++];
     s->def = def;
     s->labels = fixture_labels(f, def, labels);
+    s->id = SEGMENT_NO_ID;
     ensure(columns_alloc(&f->arena, def->kind, n, n_buckets, false, &s->columns));
     return &s->columns;
 }
@@ -275,7 +276,7 @@ static inline struct segment *fixture_round_trip(struct fixture *f, struct segme
     char path[PATH_BYTES];
     expect_ok(fixture_write(f, info, &err), &err);
     fixture_path(f, info, path);
-    expect_ok(segment_open(path, &segment, &err), &err);
+    expect_ok(segment_open(path, NULL, &segment, &err), &err);
     expect_ok(segment_verify(segment, &err), &err);
     expect_ok(fixture_eq(f, segment, &err), &err);
     assert_memory_equal(segment_info(segment), info, sizeof *info);

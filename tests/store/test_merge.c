@@ -86,7 +86,7 @@ static void make_segment(struct world *w, size_t at)
     qsort(f->series, f->n, sizeof *f->series, fixture_cmp);
     assert_true(fixture_write_unsorted(f, &info, &err));
     assert_true(path_join(path, f->dir, info.name, &err));
-    assert_true(segment_open(path, &w->segments[at], &err));
+    assert_true(segment_open(path, NULL, &w->segments[at], &err));
 }
 
 static void world_init(struct world *w)
@@ -205,7 +205,7 @@ static void test_output_depends_on_inputs_alone(void **state)
         bool steps = i == 3;
         if (steps) {
             assert_true(path_join(path, dir, half.name, &err));
-            assert_true(segment_open(path, &step[0], &err));
+            assert_true(segment_open(path, NULL, &step[0], &err));
             step[1] = w.segments[2];
             step[2] = w.segments[3];
         }

@@ -299,9 +299,9 @@ static void aggregates(void **state)
     memcpy(c->amount, (int128[]){7, -3, 5}, 3 * sizeof *c->amount);
     c = fixture_counter(f, &counter, "a=2", 2, T0 + 1, 1, 1);
     memcpy(c->amount, (int128[]){(int128)1 << 70, 1}, 2 * sizeof *c->amount);
-    c = fixture_add(f, &sample, "", 8, 0);
-    static const double v[] = {1e100, 1, NAN, 5, 2, -1e100, 3, 0};
-    for (size_t i = 0; i < 8; i++) {
+    c = fixture_add(f, &sample, "", 40, 0);
+    static const double v[40] = {1e100, 1, NAN, 5, 2, -1e100, 3, 0};
+    for (size_t i = 0; i < 40; i++) {
         c->t[i] = T0 + 1 + (int64_t)i;
         c->bits[i] = bits_of(v[i]);
     }
@@ -320,7 +320,7 @@ static void aggregates(void **state)
     assert_true(a.sum == ((int128)1 << 70) + 1);
     a = fixture_aggregate(f, s, 2);
     assert_int_equal(a.has, 15);
-    assert_int_equal(a.count, 7);
+    assert_int_equal(a.count, 39);
     assert_int_equal(a.min, bits_of(-1e100));
     assert_int_equal(a.max, bits_of(1e100));
     assert_int_equal(a.first, bits_of(1e100));
@@ -333,6 +333,76 @@ static void aggregates(void **state)
     memcpy(&compensation, &hi, sizeof compensation);
     assert_true(sum + compensation == 11); /* nothing is lost beside 1e100 */
     segment_put(&s);
+}
+
+static struct segment_aggregate aggregate_of_samples(struct fixture *f, const double *v, size_t n)
+{
+    struct segment_info info;
+    f->n = 0;
+    struct columns *c = fixture_add(f, &sample, "", n, 0);
+    for (size_t i = 0; i < n; i++) {
+        c->t[i] = T0 + 1 + (int64_t)i;
+        c->bits[i] = bits_of(v[i]);
+    }
+    struct segment *s = fixture_round_trip(f, &info);
+    struct segment_aggregate a = fixture_aggregate(f, s, 0);
+    segment_put(&s);
+    return a;
+}
+
+/* Sums of decimals are exact, whatever the doubles make of them. */
+static void decimal_aggregates(void **state)
+{
+    struct segment_aggregate a = aggregate_of_samples(*state, (double[]){0.1, 0.2, 0.35}, 3);
+    assert_int_equal(a.has, SEGMENT_HAS_SUM | SEGMENT_HAS_MIN_MAX | SEGMENT_HAS_FIRST_LAST |
+                                SEGMENT_HAS_RESETS | SEGMENT_DECIMAL);
+    assert_int_equal(a.digits, 2);
+    assert_true(a.sum == 65);
+    double counter_values[] = {5, 7, 8, 9, 1, 2, 3, 4, 5};
+    a = aggregate_of_samples(*state, counter_values, 9);
+    assert_int_equal(a.digits, 0);
+    assert_true(a.sum == 44);
+    assert_int_equal(a.resets, 1);
+    assert_int_equal(a.reset_sum, 9);
+    a = aggregate_of_samples(*state, (double[]){3, 2, 1}, 3);
+    assert_int_equal(a.has & SEGMENT_HAS_RESETS, 0); /* no counter */
+    assert_int_equal(a.resets, 0);
+    a = aggregate_of_samples(*state, (double[]){9007199254740991, 0.5}, 2);
+    assert_int_equal(a.has & SEGMENT_DECIMAL, 0); /* one digit more passes 2^53 */
+    a = aggregate_of_samples(*state, (double[]){1, -0.0}, 2);
+    assert_int_equal(a.has & SEGMENT_DECIMAL, 0);
+    a = aggregate_of_samples(*state, (double[]){1, 1.0 / 3}, 2);
+    assert_int_equal(a.has & SEGMENT_DECIMAL, 0);
+    assert_int_equal((uint64_t)a.sum, bits_of(1 + 1.0 / 3));
+}
+
+/* ---- ids ---- */
+
+static void ids(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct err err = {0};
+    uint32_t ordinal, by_ordinal[20];
+    for (uint32_t i = 0; i < 20; i++) {
+        char labels[32];
+        snprintf(labels, sizeof labels, "i=%02u", i);
+        fixture_counter(f, &counter, labels, 1, T0 + 1, 1, 1);
+        f->series[i].id = i == 7 ? SEGMENT_NO_ID : 1000000 - i * 37;
+    }
+    struct segment *s = fixture_round_trip(f, &info);
+    assert_true(segment_ids(s, by_ordinal, &err));
+    for (uint32_t i = 0; i < 20; i++) {
+        assert_int_equal(by_ordinal[i], f->series[i].id);
+        assert_true(segment_find(s, 1000000 - i * 37, &ordinal, &err));
+        assert_int_equal(ordinal, i == 7 ? SEGMENT_NO_ID : i);
+        assert_true(segment_find(s, 1000001 - i * 37, &ordinal, &err));
+        assert_int_equal(ordinal, SEGMENT_NO_ID);
+    }
+    segment_put(&s);
+    f->series[3].id = f->series[4].id;
+    assert_false(fixture_write(f, &info, &err));
+    assert_int_equal(err.code, ERR_INVALID);
 }
 
 /* ---- labels ---- */
@@ -689,6 +759,8 @@ int main(void)
         TEST(shared_times),
         TEST(extreme_times),
         TEST(aggregates),
+        TEST(decimal_aggregates),
+        TEST(ids),
         TEST(label_queries),
         TEST(big_dictionaries),
         TEST(deterministic),

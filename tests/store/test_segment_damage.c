@@ -181,7 +181,7 @@ static void expect_place(const struct damage *d, const struct err *err)
 /* Opens and reads the damaged file: an error, or the same answer. True: an error. */
 static bool reading_fails(struct damage *d, struct segment **segment, struct err *err)
 {
-    if (!segment_open(d->path, segment, err) ||
+    if (!segment_open(d->path, NULL, segment, err) ||
         (err->code = ERR_OK, !fixture_eq(&d->fixture, *segment, err))) {
         expect_place(d, err); /* a wrong answer would be ERR_INVALID */
         return true;
@@ -227,7 +227,7 @@ static void cut_anywhere(void **state)
         struct err err = {0};
         assert_int_equal(ftruncate(d->fd, 0), 0);
         put_bytes(d, d->bytes.ptr, len);
-        assert_false(segment_open(d->path, &segment, &err));
+        assert_false(segment_open(d->path, NULL, &segment, &err));
         assert_null(segment);
         expect_place(d, &err);
     }
@@ -241,10 +241,10 @@ static void longer_and_shrinking(void **state)
     struct err err = {0};
     buf_char(&d->bytes, 0);
     put_bytes(d, d->bytes.ptr, d->bytes.len);
-    assert_false(segment_open(d->path, &segment, &err));
+    assert_false(segment_open(d->path, NULL, &segment, &err));
     expect_place(d, &err);
     put_bytes(d, d->bytes.ptr, d->bytes.len - 1);
-    assert_true(segment_open(d->path, &segment, &err));
+    assert_true(segment_open(d->path, NULL, &segment, &err));
     assert_int_equal(ftruncate(d->fd, 70), 0);
     assert_false(fixture_eq(&d->fixture, segment, &err));
     expect_place(d, &err);
@@ -271,7 +271,7 @@ static size_t damaged_with_right_sums(struct damage *d, int rounds)
         }
         segment_repair(bytes, d->bytes.len);
         put_bytes(d, bytes, d->bytes.len);
-        if (segment_open(d->path, &segment, &err)) {
+        if (segment_open(d->path, NULL, &segment, &err)) {
             opened++;
             if (!segment_verify(segment, &err))
                 expect_place(d, &err);
@@ -315,17 +315,17 @@ static void not_segments(void **state)
     struct damage *d = *state;
     struct segment *segment = NULL;
     struct err err = {0};
-    assert_false(segment_open("/nonexistent/x.seg", &segment, &err));
+    assert_false(segment_open("/nonexistent/x.seg", NULL, &segment, &err));
     assert_int_equal(err.code, ERR_IO);
     assert_int_equal(err.sys, ENOENT);
-    assert_false(segment_open(d->fixture.dir, &segment, &err));
+    assert_false(segment_open(d->fixture.dir, NULL, &segment, &err));
     assert_int_equal(err.code, ERR_CORRUPT);
-    d->bytes.ptr[8] = 2; /* another major version */
+    d->bytes.ptr[8] = 3; /* another major version */
     segment_repair((uint8_t *)d->bytes.ptr, d->bytes.len);
     put_bytes(d, d->bytes.ptr, d->bytes.len);
-    assert_false(segment_open(d->path, &segment, &err));
+    assert_false(segment_open(d->path, NULL, &segment, &err));
     assert_int_equal(err.code, ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "version 2.0"));
+    assert_non_null(strstr(err.text, "version 3.0"));
 }
 
 /* ---- a disk that refuses ---- */
