@@ -38,7 +38,8 @@ static bool load_frame(void *ctx, const struct frame *frame, struct err *err)
     transaction_init(&t);
     bool ok = frame_payload(frame, &c->raw, &payload, err) &&
               transaction_decode(payload, &t, err) && store_define(c->store, &t, err) &&
-              store_apply(c->store, &t, c->lsn, true, err);
+              store_apply(c->store, &t, c->lsn, true, err) &&
+              state_replay(&c->store->state, &t.state, c->lsn, err);
     transaction_fini(&t);
     return ok;
 }
@@ -174,11 +175,21 @@ static void put_cells(struct store *store, struct checkpoint_out *out)
     flush_part(out, true);
 }
 
+/* What no run holds. */
+static void put_state(struct store *store, struct checkpoint_out *out)
+{
+    struct state_cursor at = {0};
+    while (state_carry(&store->state, &at, PART_BYTES, &out->part.state))
+        flush_part(out, true);
+}
+
 bool checkpoint_write(struct store *store, struct err *err)
 {
     struct checkpoint_out out = {0};
     char name[CHECKPOINT_NAME_MAX], old[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
     uint64_t before = store->manifest.checkpoint_lsn;
+    if (!state_flush(&store->state, &store->manifest, STATE_CARRY_BYTES, err))
+        return false;
     struct txn *none = txn_begin(store); /* the WAL is ours between two transactions */
     bool ok = wal_rotate(store->wal, err);
     if (ok) {
@@ -189,6 +200,7 @@ bool checkpoint_write(struct store *store, struct err *err)
         frame_header(&out.file, CHECKPOINT_MAGIC, CHECKPOINT_VERSION, out.lsn);
         put_definitions(store, &out);
         put_cells(store, &out);
+        put_state(store, &out);
         frame_encode(&out.file, out.lsn, FRAME_CHECKPOINT_END, slice_of("", 0), SLICE("end"));
         store_unlock(store);
         transaction_fini(&out.part);

@@ -132,7 +132,8 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
         return checkpoint_write(store, err);
     if (due_block(store, LATE, passed_ms, &block))
         return seal(store, block, err);
-    return compact(store, passed_ms, did, err);
+    bool ok = state_step(&store->state, &store->manifest, did, err);
+    return !ok || *did ? ok : compact(store, passed_ms, did, err);
 }
 
 bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, struct err *err)

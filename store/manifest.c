@@ -60,6 +60,8 @@ static void put_edit(struct buf *out, const struct manifest_edit *e)
         put_add(out, &e->adds[i]);
     if (e->quarantine)
         put_name(out, OP_QUARANTINE, e->quarantine);
+    if (e->runs)
+        manifest_runs_put_edit(e->runs, out);
     if (e->seal)
         put_sealed(out, &e->sealed);
     if (e->checkpoint_lsn) {
@@ -80,6 +82,7 @@ static void put_state(struct buf *out, const struct manifest *m)
     }
     for (size_t i = 0; i < m->n_sealed; i++)
         put_sealed(out, &m->sealed[i]);
+    manifest_runs_put(&m->runs, out);
     buf_u8(out, OP_CHECKPOINT);
     buf_varint(out, m->checkpoint_lsn);
 }
@@ -188,7 +191,8 @@ static bool read_add(struct manifest *m, struct reader *r, bool derived)
 
 static bool read_op(struct manifest *m, struct reader *r)
 {
-    switch (read_u8(r)) {
+    uint8_t op = read_u8(r);
+    switch (op) {
     case OP_BLOCK_MS: m->block_ms = (int64_t)read_varint(r); return m->block_ms > 0;
     case OP_ADD: return read_add(m, r, false);
     case OP_ADD_DERIVED: return read_add(m, r, true);
@@ -202,7 +206,7 @@ static bool read_op(struct manifest *m, struct reader *r)
         return true;
     }
     case OP_CHECKPOINT: m->checkpoint_lsn = read_varint(r); return true;
-    default: return false;
+    default: return manifest_runs_read(&m->runs, op, r);
     }
 }
 
@@ -244,7 +248,7 @@ static bool manifest_path(
 static bool refuse_leftover(void *ctx, const char *name, struct err *err)
 {
     const struct manifest *m = ctx;
-    if (strcmp(name, "wal") == 0 || strcmp(name, "seg") == 0 ||
+    if (strcmp(name, "wal") == 0 || strcmp(name, "seg") == 0 || strcmp(name, "state") == 0 ||
         strncmp(name, "checkpoint-", 11) == 0)
         return err_set(
             err, ERR_CORRUPT, "%s has no file CURRENT, but %s: the manifest is lost", m->dir, name);
@@ -354,6 +358,7 @@ void manifest_close(struct manifest *manifest)
     free(manifest->segments);
     free(manifest->quarantined);
     free(manifest->sealed);
+    manifest_runs_fini(&manifest->runs);
     *manifest = (struct manifest){.fd = -1};
 }
 
@@ -403,6 +408,8 @@ bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit,
         state_add(manifest, &edit->adds[i]);
     if (edit->quarantine)
         state_quarantine(manifest, slice_from(edit->quarantine));
+    if (edit->runs)
+        manifest_runs_apply(&manifest->runs, edit->runs);
     if (edit->seal)
         state_seal(manifest, edit->sealed);
     if (edit->checkpoint_lsn)

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "store/segment.h"
+#include "store/state/state_manifest.h"
 
 #define MANIFEST_BYTES_MAX (4u << 20)
 
@@ -44,8 +45,9 @@ struct manifest {
     size_t n_quarantined, quarantined_cap;
     struct manifest_sealed *sealed; /* by block */
     size_t n_sealed, sealed_cap;
-    uint64_t checkpoint_lsn; /* 0: none */
-    int64_t block_ms;        /* fixed when the store is made */
+    struct manifest_runs runs; /* of state tables */
+    uint64_t checkpoint_lsn;   /* 0: none */
+    int64_t block_ms;          /* fixed when the store is made */
     uint32_t number;
     uint64_t edits, bytes;
     int fd;
@@ -58,6 +60,7 @@ struct manifest_edit {
     const struct manifest_segment *adds;
     size_t n_adds;
     const char *quarantine; /* name of a segment that is set aside */
+    const struct manifest_run_edit *runs;
     bool seal;
     struct manifest_sealed sealed;
     uint64_t checkpoint_lsn;

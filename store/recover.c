@@ -113,7 +113,8 @@ static bool second_frame(void *ctx, const struct frame *frame, struct err *err)
     transaction_init(&t);
     bool ok = frame_payload(frame, &r->raw, &payload, err) &&
               transaction_decode(payload, &t, err) &&
-              store_apply(r->store, &t, frame->lsn, true, err);
+              store_apply(r->store, &t, frame->lsn, true, err) &&
+              state_replay(&r->store->state, &t.state, frame->lsn, err);
     transaction_fini(&t);
     return ok;
 }
@@ -134,7 +135,8 @@ static bool read_log(struct store *store, struct replay *replay, struct err *err
 bool store_recover(struct store *store, struct err *err)
 {
     if (!dir_make(store->path, err) || !take_lock(store, err) ||
-        !manifest_open(store->path, store->options.block_ms, &store->manifest, err))
+        !manifest_open(store->path, store->options.block_ms, &store->manifest, err) ||
+        !state_load(&store->state, &store->manifest, err))
         return false;
     /* An empty folder gets its manifest before anything else, so that what comes later is never
      * without. */
@@ -150,9 +152,10 @@ bool store_recover(struct store *store, struct err *err)
     if (!ok)
         return false;
     store->lsn = wal_last_lsn(store->wal);
-    if (!open_segments(store, err))
+    if (!state_loaded(&store->state, store->lsn, err) || !open_segments(store, err))
         return false;
     /* Everything was found whole: only now something is written or swept away. */
     return (manifest_works(&store->manifest) || manifest_begin(&store->manifest, err)) &&
-           wal_begin(store->wal, err) && sweep(store, err);
+           wal_begin(store->wal, err) && sweep(store, err) &&
+           state_sweep(&store->state, &store->manifest, err);
 }

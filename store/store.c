@@ -77,6 +77,7 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     catalog_init(&s->catalog);
     head_init(&s->head, s->options.block_ms, shape_of, s);
     s->cache = segment_cache_new(SEGMENT_CACHE_BYTES);
+    state_init(&s->state, s->path, s->options.state_bytes);
     if (s->path && !store_recover(s, err)) {
         store_close(&s);
         return false;
@@ -106,6 +107,7 @@ void store_close(struct store **store)
     free(s->clocks);
     head_fini(&s->head);
     catalog_fini(&s->catalog);
+    state_fini(&s->state);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     pthread_rwlock_destroy(&s->lock);
@@ -155,6 +157,8 @@ bool store_clock(
 
 void store_stats(struct store *store, struct store_stats *out)
 {
+    struct state_stats state;
+    state_stats(&store->state, &state);
     store_lock_read(store);
     const struct head_block *frozen = store->frozen ? store->frozen->block : NULL;
     *out = (struct store_stats){.lsn = store->lsn,
@@ -172,6 +176,12 @@ void store_stats(struct store *store, struct store_stats *out)
         .debt_segments = store->maintenance.debt_segments,
         .compactions = store->maintenance.compactions,
         .compacted_bytes = store->maintenance.compacted_bytes,
+        .state_tables = state.tables,
+        .state_generations = state.generations,
+        .state_keys = state.keys,
+        .state_runs = state.runs,
+        .state_memory_bytes = state.memory_bytes,
+        .state_disk_bytes = state.disk_bytes,
         .failed = store->failed};
     for (size_t i = 0; i < store->n_segments; i++)
         out->segment_bytes += segment_info(store->segments[i].segment)->bytes;

@@ -9,6 +9,9 @@
  * One thread writes at a time: between txn_begin and txn_commit or txn_abort no other transaction
  * can begin (txn_begin waits). Readers are any number of threads.
  *
+ * What an ingestion must remember between events goes into state tables, changed by the same
+ * transactions: store/state/state.h.
+ *
  * A folder belongs to one process; a lock file says so.
  */
 #ifndef STORE_STORE_H
@@ -34,6 +37,7 @@ struct store_options {
         checkpoint_bytes; /* WAL since the last checkpoint that triggers the next; 0: 128 MiB */
     uint64_t head_bytes;  /* memory for open blocks, past which the oldest is sealed; 0: 1 GiB */
     uint64_t debt_bytes;  /* segments waiting for compaction, past which writing slows; 0: 4 GiB */
+    uint64_t state_bytes; /* memory for changes of state tables that are not flushed; 0: 256 MiB */
 };
 
 /* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the
@@ -123,7 +127,11 @@ struct store_stats {
     uint64_t commits, cells, fsyncs, torn_frames;
     uint64_t debt_bytes, debt_segments;    /* waiting for compaction */
     uint64_t compactions, compacted_bytes; /* since the start; bytes of the inputs */
-    bool failed;                           /* a sync failed: read only until opened anew */
+    /* State tables. Keys: a key that was put twice counts twice until it is merged. Memory: also
+     * filters and the cache of pages. */
+    uint64_t state_tables, state_generations, state_keys, state_runs;
+    uint64_t state_memory_bytes, state_disk_bytes;
+    bool failed; /* a sync failed: read only until opened anew */
 };
 
 void store_stats(struct store *store, struct store_stats *out);

@@ -21,6 +21,7 @@
 #include "store/maintain.h"
 #include "store/manifest.h"
 #include "store/segment.h"
+#include "store/state/state_priv.h"
 #include "store/store.h"
 #include "store/touched.h"
 #include "store/transaction.h"
@@ -56,6 +57,7 @@ struct store {
     size_t n_sources, sources_cap;
     struct stream_clock *clocks;
     size_t n_clocks, clocks_cap;
+    struct state state; /* has its own mutex, below all of these */
     uint64_t lsn;
     uint64_t commits, cells, fsyncs, torn_frames;
     uint64_t wal_at_checkpoint; /* WAL bytes ever written when the last checkpoint was made */

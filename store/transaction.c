@@ -21,6 +21,10 @@ enum section_tag {
     SECTION_OLD_SAMPLES = 7,
     SECTION_SOURCES = 8,
     SECTION_CLOCKS = 9,
+    SECTION_STATE_TABLES = 10,
+    SECTION_STATE_PUTS = 11,
+    SECTION_STATE_DELETES = 12,
+    SECTION_STATE_DROPS = 13,
     SECTION_ADDS = 16,
     SECTION_GAUGES = 17,
     SECTION_HISTOGRAMS = 18,
@@ -31,11 +35,13 @@ void transaction_init(struct transaction *t)
 {
     *t = (struct transaction){0};
     arena_init(&t->arena, 0);
+    state_changes_init(&t->state);
 }
 
 void transaction_clear(struct transaction *t)
 {
     arena_reset(&t->arena);
+    state_changes_clear(&t->state);
     t->n_metrics = t->n_updates = t->n_series = t->n_adds = t->n_gauges = t->n_hists = 0;
     t->n_buckets = t->n_samples = t->n_sources = t->n_clocks = 0;
 }
@@ -43,6 +49,7 @@ void transaction_clear(struct transaction *t)
 void transaction_fini(struct transaction *t)
 {
     arena_fini(&t->arena);
+    state_changes_fini(&t->state);
     free(t->metrics);
     free(t->updates);
     free(t->series);
@@ -229,6 +236,26 @@ static void read_clocks(struct reader *r, struct transaction *t, uint64_t n)
     }
 }
 
+static void read_state_tables(struct reader *r, struct transaction *t, uint64_t n)
+{
+    state_changes_read_tables(r, &t->state, n);
+}
+
+static void read_state_puts(struct reader *r, struct transaction *t, uint64_t n)
+{
+    state_changes_read_puts(r, &t->state, n);
+}
+
+static void read_state_deletes(struct reader *r, struct transaction *t, uint64_t n)
+{
+    state_changes_read_deletes(r, &t->state, n);
+}
+
+static void read_state_drops(struct reader *r, struct transaction *t, uint64_t n)
+{
+    state_changes_read_drops(r, &t->state, n);
+}
+
 /* ---- sections ---- */
 
 struct section {
@@ -252,6 +279,10 @@ static const struct section sections[] = {
     {SECTION_OLD_SAMPLES, 10, COUNT(n_samples), NULL, old_cells_decode_samples},
     {SECTION_SOURCES, 4, COUNT(n_sources), encode_sources, read_sources},
     {SECTION_CLOCKS, 3, COUNT(n_clocks), encode_clocks, read_clocks},
+    {SECTION_STATE_TABLES, 2, COUNT(state.n_tables), NULL, read_state_tables},
+    {SECTION_STATE_PUTS, 4, COUNT(state.n_batches), NULL, read_state_puts},
+    {SECTION_STATE_DELETES, 4, COUNT(state.n_batches), NULL, read_state_deletes},
+    {SECTION_STATE_DROPS, 2, COUNT(state.n_batches), NULL, read_state_drops},
     {SECTION_ADDS, 1, COUNT(n_adds), cells_encode_adds, cells_decode_adds},
     {SECTION_GAUGES, 3, COUNT(n_gauges), cells_encode_gauges, cells_decode_gauges},
     {SECTION_HISTOGRAMS, 3, COUNT(n_hists), cells_encode_hists, cells_decode_hists},
@@ -270,6 +301,8 @@ void transaction_encode(const struct transaction *t, struct buf *out)
     for (size_t i = 0; i < N_SECTIONS; i++) {
         const struct section *s = &sections[i];
         size_t n = section_count(s, t);
+        if (s->tag == SECTION_STATE_TABLES)
+            state_changes_encode(&t->state, out); /* all four sections */
         if (n == 0 || !s->encode)
             continue;
         buf_u8(out, (uint8_t)s->tag);

@@ -18,6 +18,7 @@
 #include "store/cell.h"
 #include "store/histogram.h"
 #include "store/labels.h"
+#include "store/state/state_changes.h"
 
 struct series_def {
     uint32_t metric;
@@ -86,6 +87,7 @@ struct transaction {
     size_t n_sources, sources_cap;
     struct clock_entry *clocks;
     size_t n_clocks, clocks_cap;
+    struct state_changes state;
 };
 
 /* More cells than that, or a payload of more bytes, are refused. */

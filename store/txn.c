@@ -269,6 +269,17 @@ static bool write_ahead(struct store *store, const struct transaction *data, uin
     return ok;
 }
 
+/* State tables wait to be flushed or merged, and maintenance cannot keep up: the writer does it.
+ * What fails here fails again, and is said, in store_maintain. */
+static void help(struct store *store)
+{
+    mutex_lock(&store->seal);
+    bool ok = manifest_works(&store->manifest), did = true;
+    while (ok && did && state_behind(&store->state))
+        ok = state_step(&store->state, &store->manifest, &did, NULL);
+    mutex_unlock(&store->seal);
+}
+
 bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
 {
     struct txn *t = *txn;
@@ -278,7 +289,10 @@ bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
     buf_init(&payload, 0);
     transaction_encode(&t->data, &payload);
     bool empty = payload.len == 0;
-    bool ok = empty || write_ahead(store, &t->data, next, buf_view(&payload), err);
+    bool ok = empty || (state_check(&store->state, &t->data.state, err) &&
+                           write_ahead(store, &t->data, next, buf_view(&payload), err));
+    if (ok && !empty)
+        state_apply(&store->state, &t->data.state, next, false);
     store_lock_write(store);
     if (ok && !empty) {
         struct err broken;
@@ -297,5 +311,7 @@ bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
     buf_fini(&payload);
     if (ok)
         txn_free(txn);
+    if (ok && state_behind(&store->state))
+        help(store);
     return ok;
 }
