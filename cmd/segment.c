@@ -147,6 +147,72 @@ static void add_histogram(struct buf *out, const struct columns *c, size_t i, in
     buf_char(out, ']');
 }
 
+static void add_double(struct buf *out, const char *name, double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    buf_str(out, name);
+    add_sample(out, bits);
+}
+
+static void add_fbuckets(
+    struct buf *out, const char *sign, const struct hist_fbucket *b, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        buf_printf(out, " %s%" PRId32, sign, b[i].index);
+        add_double(out, ":", b[i].count);
+    }
+}
+
+static void add_native(struct buf *out, const struct hist *h)
+{
+    static const char *const hints[] = {"unknown", "yes", "no", "gauge"};
+    add_double(out, "count=", h->count);
+    add_double(out, " sum=", h->sum);
+    buf_printf(out, " schema=%d reset=%s", h->schema, hints[h->reset_hint]);
+    add_double(out, " zero<=", h->zero_threshold);
+    add_double(out, ":", h->zero_count);
+    for (uint32_t i = 0; i < h->n_bounds; i++)
+        add_double(out, i ? "," : " bounds=", h->bounds[i]);
+    buf_str(out, " [");
+    add_fbuckets(out, "n", h->negative, h->n_negative);
+    add_fbuckets(out, "", h->positive, h->n_positive);
+    buf_str(out, " ]");
+}
+
+static void add_bits(struct buf *out, const char *name, int64_t bits)
+{
+    buf_str(out, name);
+    add_sample(out, (uint64_t)bits);
+}
+
+static void add_derived(struct buf *out, const struct columns *c, size_t i)
+{
+    buf_printf(out, "count=%" PRId64, c->count[i]);
+    add_bits(out, " first=", c->first[i]);
+    buf_printf(out, " first_ms=%" PRId64, c->first_ms[i]);
+    add_bits(out, " last=", c->last[i]);
+    buf_printf(out, " last_ms=%" PRId64, c->last_ms[i]);
+    add_bits(out, " min=", c->min[i]);
+    add_bits(out, " max=", c->max[i]);
+    add_bits(out, " sum=", (int64_t)c->sum[i]);
+    add_bits(out, " compensation=", (int64_t)(c->sum[i] >> 64));
+    add_bits(out, " reset_sum=", c->reset_sum[i]);
+    buf_printf(out, " resets=%" PRId64, c->resets[i]);
+}
+
+static void add_any_sample(struct buf *out, const struct columns *c, size_t i)
+{
+    if (c->first)
+        add_derived(out, c, i);
+    else if (c->hist && c->hist[i])
+        add_native(out, c->hist[i]);
+    else
+        add_sample(out, c->bits[i]);
+    if (c->start && c->start[i])
+        buf_printf(out, " start=%" PRId64, c->start[i]);
+}
+
 static void add_cell(
     struct buf *out, const struct metric_def *def, const struct columns *c, size_t i)
 {
@@ -156,7 +222,7 @@ static void add_cell(
     case KIND_LEVEL: add_scaled(out, c->amount[i], def->digits); break;
     case KIND_GAUGE: add_gauge(out, c, i, def->digits); break;
     case KIND_HISTOGRAM: add_histogram(out, c, i, def->digits); break;
-    case KIND_SAMPLE: add_sample(out, c->bits[i]); break;
+    case KIND_SAMPLE: add_any_sample(out, c, i); break;
     }
     buf_char(out, '\n');
 }

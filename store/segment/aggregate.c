@@ -196,6 +196,15 @@ static void make_decimal(const uint64_t *bits, size_t n, struct segment_aggregat
     out->reset_sum = reset_sum;
 }
 
+/* Histograms have no order, and derived cells are aggregates themselves. */
+static bool is_special(const struct columns *c, size_t from, size_t n)
+{
+    for (size_t i = 0; c->hist && i < n; i++)
+        if (c->hist[from + i])
+            return true;
+    return c->first != NULL;
+}
+
 void aggregate_of_v1(
     const struct columns *columns, size_t from, size_t n, struct segment_aggregate *out)
 {
@@ -206,7 +215,10 @@ void aggregate_of_v1(
     case KIND_LEVEL: of_amounts(columns->amount + from, n, out); return;
     case KIND_GAUGE: of_gauge(columns, from, n, out); return;
     case KIND_HISTOGRAM: of_histogram(columns, from, n, out); return;
-    case KIND_SAMPLE: of_samples(columns->bits + from, n, out); return;
+    case KIND_SAMPLE:
+        if (!is_special(columns, from, n))
+            of_samples(columns->bits + from, n, out);
+        return;
     }
     unreachable("kind");
 }

@@ -10,6 +10,8 @@
  *                     stale markers    word; high: its   NaN aside                     counter
  * resets compensation
  *
+ * Chunks with histogram samples and chunks of derived cells have none.
+ *
  * What does not fit its field, or has no values to be taken from, is marked absent in `has` and is
  * 0. Samples that are all decimals of at most DECIMAL_DIGITS digits behind the point have
  * SEGMENT_DECIMAL: sum and reset_sum are integers over 10^digits, exact, and cost little. Of the

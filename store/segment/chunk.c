@@ -7,9 +7,13 @@
 #include "base/mem.h"
 #include "store/segment.h"
 #include "store/codec/codec.h"
+#include "store/segment/chunk_derived.h"
+#include "store/segment/chunk_hist.h"
+#include "store/segment/stream.h"
 
 /* Of each kind the stream that begins its 128-bit number. */
 enum { AMOUNT_LO = 0, GAUGE_SUM_LO = 5, HIST_KEYS = 0, HIST_COUNTS = 1, HIST_SUM_LO = 2 };
+enum { SAMPLE_BITS = 0, SAMPLE_START = 1 };
 
 /* ---- bucket keys ---- */
 
@@ -71,6 +75,8 @@ static size_t keys_of_cells(struct keys *keys, const struct columns *c, size_t f
 
 size_t chunk_cells(const struct columns *columns, size_t from, size_t max)
 {
+    if (columns->kind == KIND_SAMPLE && columns->hist)
+        return chunk_hist_cells(columns, from, max);
     if (columns->kind != KIND_HISTOGRAM)
         return max;
     struct keys keys = {0};
@@ -81,9 +87,23 @@ size_t chunk_cells(const struct columns *columns, size_t from, size_t max)
 
 /* ---- encoding ---- */
 
+static bool has_histograms(const struct columns *c, size_t from, size_t n)
+{
+    for (size_t i = 0; c->kind == KIND_SAMPLE && c->hist && i < n; i++)
+        if (c->hist[from + i])
+            return true;
+    return false;
+}
+
+enum page_type chunk_page_type(const struct columns *columns, size_t from, size_t n)
+{
+    bool hist = columns->kind == KIND_HISTOGRAM || has_histograms(columns, from, n);
+    return hist ? PAGE_HIST : PAGE_VALUES;
+}
+
 static void put_stream(const int64_t *values, size_t n, struct buf *out, uint8_t *codec)
 {
-    *codec = codec_choose(values, n);
+    *codec = stream_codec(values, n, false);
     codec_encode(*codec, values, n, out);
 }
 
@@ -151,6 +171,25 @@ static void put_histogram(
     keys_fini(&keys);
 }
 
+static void put_samples(
+    const struct columns *c, size_t from, size_t n, struct buf *out, uint8_t *codecs)
+{
+    int64_t bits[CHUNK_CELLS_MAX];
+    bool starts = false;
+    if (c->first || has_histograms(c, from, n)) {
+        codecs[CHUNK_FORM] = c->first ? FORM_DERIVED : FORM_HISTOGRAMS;
+        (c->first ? chunk_derived_encode : chunk_hist_encode)(c, from, n, out);
+        return;
+    }
+    memcpy(bits, c->bits + from, n * sizeof *bits);
+    codecs[SAMPLE_BITS] = stream_codec(bits, n, true);
+    codec_encode(codecs[SAMPLE_BITS], bits, n, out);
+    for (size_t i = 0; c->start && i < n; i++)
+        starts |= c->start[from + i] != 0;
+    if (starts)
+        put_stream(c->start + from, n, out, &codecs[SAMPLE_START]);
+}
+
 void chunk_encode(const struct columns *columns, size_t from, size_t n, struct buf *out,
     uint8_t codecs[CHUNK_STREAMS_MAX])
 {
@@ -161,12 +200,7 @@ void chunk_encode(const struct columns *columns, size_t from, size_t n, struct b
     case KIND_LEVEL: put_wide(columns->amount + from, n, out, &codecs[AMOUNT_LO]); return;
     case KIND_GAUGE: put_gauge(columns, from, n, out, codecs); return;
     case KIND_HISTOGRAM: put_histogram(columns, from, n, out, codecs); return;
-    case KIND_SAMPLE: {
-        int64_t bits[CHUNK_CELLS_MAX];
-        memcpy(bits, columns->bits + from, n * sizeof *bits);
-        put_stream(bits, n, out, &codecs[0]);
-        return;
-    }
+    case KIND_SAMPLE: put_samples(columns, from, n, out, codecs); return;
     }
     unreachable("kind");
 }
@@ -276,21 +310,39 @@ static bool get_histogram(struct decoder *d, struct arena *arena, struct columns
     return ok;
 }
 
+static bool get_samples(struct decoder *d, struct arena *arena, struct columns *out)
+{
+    int64_t bits[CHUNK_CELLS_MAX];
+    switch (d->codecs[CHUNK_FORM]) {
+    case CODEC_NONE: break;
+    case FORM_DERIVED: return chunk_derived_decode(&d->in, d->n, d->place, arena, out, d->err);
+    case FORM_HISTOGRAMS: return chunk_hist_decode(&d->in, d->n, d->place, arena, out, d->err);
+    default:
+        return place_unsupported(
+            d->place, d->err, "not supported yet: form %d of a chunk", d->codecs[CHUNK_FORM]);
+    }
+    if (!columns_alloc(arena, KIND_SAMPLE, d->n, 0, false, out))
+        return no_memory(d->err);
+    if (!get_stream(d, SAMPLE_BITS, d->n, bits))
+        return false;
+    memcpy(out->bits, bits, d->n * sizeof *bits);
+    if (d->codecs[SAMPLE_START] == CODEC_NONE)
+        return true;
+    return columns_alloc_start(arena, out) ? get_stream(d, SAMPLE_START, d->n, out->start)
+                                           : no_memory(d->err);
+}
+
 static bool get_cells(struct decoder *d, enum kind kind, struct arena *arena, struct columns *out)
 {
     if (kind == KIND_HISTOGRAM)
         return get_histogram(d, arena, out);
+    if (kind == KIND_SAMPLE)
+        return get_samples(d, arena, out);
     if (!columns_alloc(arena, kind, d->n, 0, false, out))
         return no_memory(d->err);
     if (kind == KIND_GAUGE)
         return get_gauge(d, out);
-    if (kind != KIND_SAMPLE)
-        return get_wide(d, AMOUNT_LO, out->amount);
-    int64_t bits[CHUNK_CELLS_MAX];
-    if (!get_stream(d, 0, d->n, bits))
-        return false;
-    memcpy(out->bits, bits, d->n * sizeof *bits);
-    return true;
+    return get_wide(d, AMOUNT_LO, out->amount);
 }
 
 bool chunk_decode(enum kind kind, struct slice bytes, size_t n,

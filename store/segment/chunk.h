@@ -4,9 +4,12 @@
  *
  *     counter, level   0 amount.lo   1 amount.hi
  *     gauge            0 last   1 last_ms   2 min   3 max   4 count   5 sum.lo   6 sum.hi
- *     sample           0 bits
+ *     sample           0 bits   1 start, when a sample has one
  *     histogram        n_keys u32 | 0 keys (n_keys values)
  *                      | 1 counts, one stream per key in the keys' order | 2 sum.lo   3 sum.hi
+ *
+ * Derived cells (chunk_derived.h) and samples among which there are histograms (chunk_hist.h) have
+ * forms of their own; then all codecs are left out but the last, which is the form.
  *
  * A 128-bit number is two words; its hi stream is left out when every value is the sign extension
  * of its lo word. The codec of each stream stands in the directory. The keys are those of all
@@ -27,11 +30,16 @@
 #include "store/segment.h"
 #include "store/segment/page.h"
 
+#define CHUNK_FORM        7 /* of the codecs; CODEC_NONE: streams as above */
+#define FORM_DERIVED      1
+#define FORM_HISTOGRAMS   2
 #define HIST_CHUNK_COUNTS (1u << 17)
 #define HIST_KEYS_MAX     65535
 
 /* How many cells from `from` on, at most max, fit into one chunk; 0 when not even one does. */
 size_t chunk_cells(const struct columns *columns, size_t from, size_t max);
+/* The type of page that holds the cells [from, from + n). */
+enum page_type chunk_page_type(const struct columns *columns, size_t from, size_t n);
 /* Appends the chunk of cells [from, from + n) and says which codecs its streams have. */
 void chunk_encode(const struct columns *columns, size_t from, size_t n, struct buf *out,
     uint8_t codecs[CHUNK_STREAMS_MAX]);

@@ -98,13 +98,9 @@ static bool check_columns(
             return bad_series(series, "times do not ascend", err);
     if (c->t[0] <= w->input->t0 || c->t[c->n - 1] > w->input->t1)
         return bad_series(series, "a cell outside the time block", err);
-    for (size_t i = 0; i < c->n; i++) {
+    for (size_t i = 0; i < c->n; i++)
         if (columns_is_zero(c, i))
             return bad_series(series, "a cell that is zero", err);
-        if (c->hist && c->hist[i])
-            return err_set(
-                err, ERR_UNSUPPORTED, "not supported yet: histogram samples in a segment");
-    }
     return true;
 }
 
@@ -189,7 +185,7 @@ static bool add_vector(
 static bool add_chunk(
     struct writer *w, const struct columns *c, size_t from, struct chunk *chunk, struct err *err)
 {
-    enum page_type type = c->kind == KIND_HISTOGRAM ? PAGE_HIST : PAGE_VALUES;
+    enum page_type type = chunk_page_type(c, from, chunk->at.n);
     struct segment_chunk *at = &chunk->at;
     at->min_t = c->t[from];
     at->max_t = c->t[from + at->n - 1];

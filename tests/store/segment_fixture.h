@@ -157,6 +157,50 @@ static inline size_t fixture_files(const struct fixture *f)
 
 /* ---- comparing ---- */
 
+static inline bool double_eq(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+static inline bool fbuckets_eq(
+    const struct hist_fbucket *a, uint32_t n_a, const struct hist_fbucket *b, uint32_t n_b)
+{
+    if (n_a != n_b)
+        return false;
+    for (uint32_t i = 0; i < n_a; i++)
+        if (a[i].index != b[i].index || !double_eq(a[i].count, b[i].count))
+            return false;
+    return true;
+}
+
+static inline bool hist_eq(const struct hist *a, const struct hist *b)
+{
+    if (!a || !b)
+        return a == b;
+    for (uint32_t i = 0; a->n_bounds == b->n_bounds && i < a->n_bounds; i++)
+        if (!double_eq(a->bounds[i], b->bounds[i]))
+            return false;
+    return a->schema == b->schema && a->reset_hint == b->reset_hint && a->n_bounds == b->n_bounds &&
+           double_eq(a->zero_threshold, b->zero_threshold) &&
+           double_eq(a->zero_count, b->zero_count) && double_eq(a->count, b->count) &&
+           double_eq(a->sum, b->sum) &&
+           fbuckets_eq(a->positive, a->n_positive, b->positive, b->n_positive) &&
+           fbuckets_eq(a->negative, a->n_negative, b->negative, b->n_negative);
+}
+
+static inline bool sample_eq(const struct columns *a, size_t i, const struct columns *b, size_t k)
+{
+    if (a->first || b->first)
+        return a->first && b->first && a->count[i] == b->count[k] && a->first[i] == b->first[k] &&
+               a->first_ms[i] == b->first_ms[k] && a->last[i] == b->last[k] &&
+               a->last_ms[i] == b->last_ms[k] && a->min[i] == b->min[k] && a->max[i] == b->max[k] &&
+               a->sum[i] == b->sum[k] && a->reset_sum[i] == b->reset_sum[k] &&
+               a->resets[i] == b->resets[k];
+    const struct hist *x = a->hist ? a->hist[i] : NULL, *y = b->hist ? b->hist[k] : NULL;
+    return (a->start ? a->start[i] : 0) == (b->start ? b->start[k] : 0) && hist_eq(x, y) &&
+           (x || a->bits[i] == b->bits[k]);
+}
+
 /* Cell i of a and cell k of b, bit for bit. */
 static inline bool cell_eq(const struct columns *a, size_t i, const struct columns *b, size_t k)
 {
@@ -169,7 +213,7 @@ static inline bool cell_eq(const struct columns *a, size_t i, const struct colum
         return a->last[i] == b->last[k] && a->last_ms[i] == b->last_ms[k] &&
                a->min[i] == b->min[k] && a->max[i] == b->max[k] && a->sum[i] == b->sum[k] &&
                a->count[i] == b->count[k];
-    case KIND_SAMPLE: return a->bits[i] == b->bits[k];
+    case KIND_SAMPLE: return sample_eq(a, i, b, k);
     case KIND_HISTOGRAM: {
         uint32_t n = a->bucket_at[i + 1] - a->bucket_at[i];
         if (a->sum[i] != b->sum[k] || n != b->bucket_at[k + 1] - b->bucket_at[k])

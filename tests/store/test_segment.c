@@ -697,26 +697,6 @@ static void bad_input(void **state)
     expect_refused(f, ERR_INVALID);
 }
 
-static void histogram_samples(void **state)
-{
-    struct fixture *f = *state;
-    static const struct hist h = {.count = 1};
-    const struct hist *hist[2] = {NULL, NULL};
-    struct columns *c = fixture_add(f, &sample, "", 2, 0);
-    c->t[0] = T0 + 1;
-    c->t[1] = T0 + 2;
-    c->bits[0] = c->bits[1] = 0;
-    c->hist = hist;
-    struct segment_info info;
-    struct segment *s = fixture_round_trip(f, &info); /* room for histograms, but none */
-    segment_put(&s);
-    char path[PATH_BYTES];
-    fixture_path(f, &info, path);
-    assert_int_equal(unlink(path), 0);
-    hist[1] = &h;
-    expect_refused(f, ERR_UNSUPPORTED);
-}
-
 static bool failing_next(void *ctx, struct segment_series *out)
 {
     struct fixture *f = ctx;
@@ -767,7 +747,6 @@ int main(void)
         TEST(sources),
         TEST(pages_in_two_steps),
         TEST(bad_input),
-        TEST(histogram_samples),
         TEST(failing_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
  *     segment-vN-kinds.seg     every kind, wide numbers, shared and uneven times
  *     segment-vN-labels.seg    dictionaries of several blocks, chunks, LZ4; in version 1 postings
  *                              in three shapes
+ *     segment-v2-samples.seg   histogram samples, start timestamps, derived cells
  *     segment-vN-flipped.seg   kinds with one bit flipped in a page of values
  *     segment-vN-cut.seg       kinds without its last byte
  *
@@ -82,6 +83,59 @@ static void fill_kinds(struct fixture *f)
     f->sources[0] = (struct segment_source){SLICE("orders/0"), 815};
     f->sources[1] = (struct segment_source){SLICE("orders/1"), 4711};
     f->n_sources = 2;
+}
+
+/* Histograms, starts and derived cells. */
+static void fill_samples(struct fixture *f)
+{
+    static const struct metric_def request = {.name = {"request_seconds", 15}, .kind = KIND_SAMPLE};
+    static const double bounds[] = {0.1, 0.5, 2.5};
+    static const struct hist_fbucket some[] = {{-3, 1}, {0, 0}, {7, 4}}, other[] = {{0, 2.5}};
+    static const struct hist hist[] = {{.schema = 3,
+                                           .zero_threshold = 1e-128,
+                                           .zero_count = 2,
+                                           .count = 7,
+                                           .sum = 1.25,
+                                           .n_positive = 3,
+                                           .positive = some},
+        {.schema = -53,
+            .reset_hint = HIST_GAUGE,
+            .count = 2.5,
+            .sum = -1,
+            .n_positive = 1,
+            .positive = other,
+            .n_bounds = 3,
+            .bounds = bounds},
+        {.schema = 3, .zero_threshold = 1e-128, .count = 9, .n_negative = 3, .negative = some}};
+    struct columns *c = fixture_add(f, &request, "a=hist", 6, 0);
+    ensure(columns_alloc_start(&f->arena, c));
+    c->hist = arena_zalloc(&f->arena, c->n * sizeof *c->hist);
+    for (size_t i = 0; i < c->n; i++) {
+        c->t[i] = T0 + 1000 * (int64_t)(i + 1);
+        c->hist[i] = i % 2 ? NULL : &hist[i / 2];
+        c->bits[i] = 0x7ff0000000000002;
+        c->start[i] = i < 3 ? T0 : 0;
+    }
+    c = fixture_add(f, &request, "a=derived", 4, 0);
+    ensure(columns_alloc_derived(&f->arena, c->n, c));
+    for (size_t i = 0; i < c->n; i++) {
+        c->t[i] = T0 + 60000 * (int64_t)(i + 1);
+        c->count[i] = 6;
+        c->first[i] = c->min[i] = 0x3ff0000000000000 + (int64_t)i;
+        c->last[i] = c->max[i] = 0x4000000000000000 + (int64_t)i;
+        c->first_ms[i] = c->t[i] - 50000;
+        c->last_ms[i] = c->t[i];
+        c->sum[i] = 0x4010000000000000;
+        c->reset_sum[i] = 0;
+        c->resets[i] = 0;
+    }
+    c = fixture_add(f, &request, "a=start", 2, 0);
+    ensure(columns_alloc_start(&f->arena, c));
+    for (size_t i = 0; i < c->n; i++) {
+        c->t[i] = T0 + 1 + (int64_t)i;
+        c->bits[i] = 0x3ff8000000000000;
+        c->start[i] = T0 - 5;
+    }
 }
 
 static void fill_labels(struct fixture *f)
@@ -168,6 +222,14 @@ static void kinds_v1(void **state)
 static void kinds_v2(void **state)
 {
     kinds(*state, "segment-v2-kinds.seg");
+}
+
+static void samples_v2(void **state)
+{
+    struct fixture *f = *state;
+    fill_samples(f);
+    struct segment *segment = open_golden(f, "segment-v2-samples.seg");
+    segment_put(&segment);
 }
 
 static void expect_lists(const struct segment *segment)
@@ -276,6 +338,6 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(kinds_v1), TEST(kinds_v2), TEST(labels_v1),
-        TEST(labels_v2), TEST(damaged_v1), TEST(damaged_v2)};
+        TEST(labels_v2), TEST(samples_v2), TEST(damaged_v1), TEST(damaged_v2)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
