@@ -239,6 +239,8 @@ static void write_store(struct store *store, struct buf *out)
         {"larder_store_fsyncs_total", "counter", "Syncs of the write-ahead log.", s.fsyncs},
         {"larder_store_torn_frames", "gauge", "Unfinished frames cut off the log at the start.",
             s.torn_frames},
+        {"larder_store_quarantined_segments", "gauge", "Damaged segments that were set aside.",
+            s.quarantined},
         {"larder_store_debt_bytes", "gauge",
             "Segments that wait for compaction; past a bound writing is slowed.", s.debt_bytes},
         {"larder_store_debt_segments", "gauge", "How many they are.", s.debt_segments},

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "store/derive.h"
 #include "store/store_priv.h"
 
 /* So many series are looked up before the lock is let go for a moment. */
@@ -131,30 +132,6 @@ static bool attach(struct store *store, const struct manifest_segment *entry, bo
     return false;
 }
 
-/* The lock is held for writing, here and in take. */
-static void add(struct store *store, const struct attached *attached_take)
-{
-    size_t i = store->n_segments;
-    GROW(store->segments, store->segments_cap, store->n_segments + 1);
-    for (; i > 0 && store->segments[i - 1].lsn > attached_take->lsn; i--)
-        store->segments[i] = store->segments[i - 1];
-    store->segments[i] = *attached_take;
-    store->n_segments++;
-}
-
-static bool take(struct store *store, const char *name, struct attached *out)
-{
-    for (size_t i = 0; i < store->n_segments; i++)
-        if (strcmp(segment_info(store->segments[i].segment)->name, name) == 0) {
-            *out = store->segments[i];
-            memmove(&store->segments[i], &store->segments[i + 1],
-                (store->n_segments - i - 1) * sizeof *store->segments);
-            store->n_segments--;
-            return true;
-        }
-    return false;
-}
-
 void attached_fini(struct attached *attached)
 {
     if (attached->segment)
@@ -186,7 +163,8 @@ bool attach_recover(struct store *store, const struct manifest_segment *entry, s
     struct attached a;
     if (!attach(store, entry, true, &a, err))
         return false;
-    add(store, &a);
+    GROW(store->segments, store->segments_cap, store->n_segments + 1);
+    store->segments[store->n_segments++] = a; /* the manifest has them by LSN */
     return true;
 }
 
@@ -201,27 +179,62 @@ static void remove_file(struct store *store, const char *name)
         file_remove(path, NULL); /* what stays is swept away by the next open */
 }
 
-/* What the edit adds becomes visible and what it drops is taken; the lock is held for writing. */
-static size_t swap(struct store *store, const struct manifest_edit *edit,
-    const struct attached *adds, struct attached *gone)
+/* A list of segments as it will be; who holds `seal` is the only one who changes it. */
+struct attached_list {
+    struct attached *items;
+    size_t n, cap;
+};
+
+static bool is_gone(const struct manifest_edit *edit, const char *name)
 {
-    size_t n = 0;
     for (size_t i = 0; i < edit->n_drops; i++)
-        n += take(store, edit->drops[i], &gone[n]);
-    if (edit->quarantine)
-        n += take(store, edit->quarantine, &gone[n]);
+        if (strcmp(edit->drops[i], name) == 0)
+            return true;
+    return edit->quarantine && strcmp(edit->quarantine, name) == 0;
+}
+
+/* Behind those with the same LSN. */
+static void insert(struct attached_list *list, const struct attached *a)
+{
+    size_t i = list->n++;
+    for (; i > 0 && list->items[i - 1].lsn > a->lsn; i--)
+        list->items[i] = list->items[i - 1];
+    list->items[i] = *a;
+}
+
+/* The list after the edit, and in *gone what is in it no more. */
+static void make_list(const struct store *store, const struct manifest_edit *edit,
+    const struct attached *adds, struct attached_list *next, struct attached_list *gone)
+{
+    *next = (struct attached_list){.cap = store->n_segments + edit->n_adds};
+    *gone = (struct attached_list){.cap = store->n_segments};
+    next->items = xcalloc(next->cap, sizeof *next->items);
+    gone->items = xcalloc(gone->cap, sizeof *gone->items);
+    for (size_t i = 0; i < store->n_segments; i++) {
+        const struct attached *a = &store->segments[i];
+        struct attached_list *to = is_gone(edit, segment_info(a->segment)->name) ? gone : next;
+        to->items[to->n++] = *a;
+    }
     for (size_t i = 0; i < edit->n_adds; i++)
-        add(store, &adds[i]);
-    return n;
+        insert(next, &adds[i]);
 }
 
 static void publish(
     struct store *store, const struct manifest_edit *edit, const struct attached *adds)
 {
-    struct attached *gone = xcalloc(edit->n_drops + 1, sizeof *gone);
+    struct attached_list next, gone;
+    struct quarantined *quarantined = quarantine_list(&store->manifest);
     struct frozen *done = NULL;
+    make_list(store, edit, adds, &next, &gone);
+    derive_refresh(next.items, next.n, &store->manifest);
     store_lock_write(store);
-    size_t n = swap(store, edit, adds, gone);
+    struct attached *before = store->segments;
+    struct quarantined *quarantined_before = store->quarantined;
+    store->segments = next.items;
+    store->n_segments = next.n;
+    store->segments_cap = next.cap;
+    store->quarantined = quarantined;
+    store->n_quarantined = store->manifest.n_quarantined;
     if (edit->seal) {
         done = store->frozen;
         store->frozen = NULL;
@@ -230,9 +243,11 @@ static void publish(
     frozen_free(&done);
     for (size_t i = 0; i < edit->n_drops; i++) /* the names may be those of the segments */
         remove_file(store, edit->drops[i]);
-    for (size_t i = 0; i < n; i++)
-        attached_fini(&gone[i]);
-    free(gone);
+    for (size_t i = 0; i < gone.n; i++)
+        attached_fini(&gone.items[i]);
+    free(gone.items);
+    free(before);
+    free(quarantined_before);
 }
 
 bool segments_change(struct store *store, const struct manifest_edit *edit, struct err *err)

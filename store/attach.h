@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "store/manifest.h"
+#include "store/resolution.h"
 #include "store/segment.h"
 
 struct store;
@@ -29,7 +30,13 @@ struct attached {
     uint64_t lsn; /* as the manifest has it; and so the next two */
     uint64_t inputs;
     bool derived;
+    /* What follows from the others (store/derive.h). Derived: whether it holds, and whether raw
+     * segments of its time came later. Raw: the place of the segment that holds its cells in each
+     * resolution, NOT_COVERED when there is none. */
+    bool holds, later;
+    uint32_t cover[RESOLUTIONS];
 };
+#define NOT_COVERED UINT32_MAX
 
 /* Opens a segment while the store is opened; series and metrics that the catalogue does not know
  * enter it. */

@@ -139,9 +139,10 @@ void compaction_fini(struct compaction *compaction)
 /* ---- doing it ---- */
 
 /* out->series 0: everything cancelled out, and there is no file. */
-static bool write_output(
-    struct store *store, const struct compaction *c, struct segment_info *out, struct err *err)
+static bool write_output(struct store *store, const struct compaction *c, struct segment_info *out,
+    const char **bad, struct err *err)
 {
+    size_t at;
     struct segment **inputs = xcalloc(c->n, sizeof(struct segment *));
     struct segment_input input;
     struct merge *merge;
@@ -154,6 +155,7 @@ static bool write_output(
     input.t0 = c->t0;
     input.t1 = c->t1;
     ok = ok && (segment_write(dir, &input, out, err) || merge_is_empty(merge));
+    *bad = !ok && merge_bad_segment(merge, &at) ? segment_info(inputs[at])->name : NULL;
     merge_free(&merge);
     free(inputs);
     return ok;
@@ -163,8 +165,14 @@ bool compact_run(struct store *store, const struct compaction *compaction, struc
 {
     const struct compaction *c = compaction;
     struct segment_info info;
-    if (!write_output(store, c, &info, err))
+    const char *bad;
+    struct err why = {0};
+    if (!write_output(store, c, &info, &bad, &why)) {
+        if (bad && why.code == ERR_CORRUPT)
+            return quarantine_segment(store, bad, &why, err);
+        err_set(err, why.code, "%s", why.text);
         return false;
+    }
     struct manifest_segment output = {0};
     const char **drops = xcalloc(c->n, sizeof *drops);
     for (size_t i = 0; i < c->n; i++) {

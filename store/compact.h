@@ -50,7 +50,8 @@ struct compact_debt {
 bool compact_due(
     struct store *store, int64_t passed_ms, struct compaction *out, struct compact_debt *debt);
 void compaction_fini(struct compaction *compaction);
-/* Does it. The caller holds `seal`. */
+/* Does it; an input that cannot be read is set aside instead, and the rest is due again. The caller
+ * holds `seal`. */
 bool compact_run(struct store *store, const struct compaction *compaction, struct err *err);
 
 #endif

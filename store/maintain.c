@@ -6,6 +6,7 @@
 #include "base/thread.h"
 #include "store/checkpoint.h"
 #include "store/compact.h"
+#include "store/derive.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
 
@@ -21,6 +22,7 @@
 void maintenance_fini(struct maintenance *maintenance)
 {
     free(maintenance->late);
+    free(maintenance->nothing);
 }
 
 /* ---- sealing ---- */
@@ -111,6 +113,13 @@ static bool compact(struct store *store, int64_t passed_ms, bool *did, struct er
     return ok;
 }
 
+static bool derive(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    struct derivation derivation;
+    *did = derive_due(store, passed_ms, &derivation);
+    return !*did || derive_run(store, &derivation, err);
+}
+
 /* ---- steps ---- */
 
 static bool checkpoint_is_due(struct store *store)
@@ -133,7 +142,8 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
     if (due_block(store, LATE, passed_ms, &block))
         return seal(store, block, err);
     bool ok = state_step(&store->state, &store->manifest, did, err);
-    return !ok || *did ? ok : compact(store, passed_ms, did, err);
+    ok = !ok || *did ? ok : compact(store, passed_ms, did, err);
+    return !ok || *did ? ok : derive(store, passed_ms, did, err);
 }
 
 bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, struct err *err)

@@ -6,7 +6,9 @@
  *     2  blocks that all sources have passed
  *     3  a checkpoint, when the log has grown
  *     4  late cells that have gathered for sealed blocks
- *     5  compaction
+ *     5  state tables: writing and merging their files
+ *     6  compaction
+ *     7  coarser cells, where compaction has nothing left to do
  *
  * Late cells make a segment of their own when there are LATE_CELLS of them or LATE_BYTES, or when
  * the sources have moved on by a whole block since they came: never by a wall clock.
@@ -26,10 +28,14 @@ struct late_mark {
     int64_t block, since_ms;
 };
 
+struct derived_nothing;
+
 /* Guarded by `seal`; the atomics may be read without it. */
 struct maintenance {
     struct late_mark *late;
     size_t n_late, late_cap;
+    struct derived_nothing *nothing;
+    size_t n_nothing, nothing_cap;
     atomic_uint_fast64_t debt_bytes, debt_segments;
     atomic_uint_fast64_t compactions, compacted_bytes;
 };

@@ -341,6 +341,13 @@ bool manifest_open(const char *dir, int64_t block_ms, struct manifest *out, stru
     return ok;
 }
 
+void manifest_set_aside(struct manifest *manifest, size_t i)
+{
+    char name[SEGMENT_NAME_MAX];
+    memcpy(name, manifest->segments[i].name, sizeof name);
+    state_quarantine(manifest, slice_from(name));
+}
+
 bool manifest_begin(struct manifest *manifest, struct err *err)
 {
     return rewrite(manifest, err);

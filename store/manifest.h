@@ -70,6 +70,8 @@ struct manifest_edit {
  * ERR_CORRUPT names file and place; a torn last edit was never acknowledged and is dropped.
  * ERR_INVALID: the folder was made with another block_ms (0 accepts any). */
 bool manifest_open(const char *dir, int64_t block_ms, struct manifest *out, struct err *err);
+/* Between open and begin: segment i is quarantined; the file that is begun says so. */
+void manifest_set_aside(struct manifest *manifest, size_t i);
 /* Begins a fresh file, once everything that the manifest names was found whole; edits need it. */
 bool manifest_begin(struct manifest *manifest, struct err *err);
 /* False: an edit may or may not be on disk, and no more can be made until the store is opened anew.

@@ -69,6 +69,10 @@ void snapshot_put(struct snapshot **snapshot);
 /* Bounds the memory of plans and of what they read; past it they fail with ERR_LIMIT. 0: no bound.
  */
 void snapshot_limit(struct snapshot *snapshot, size_t bytes);
+/* Damaged segments are left out; without it they are an error. Before the fetch. */
+void snapshot_partial(struct snapshot *snapshot);
+/* What the answers lack, as a text; NULL: nothing. Valid after the fetch. */
+const char *snapshot_missing(const struct snapshot *snapshot);
 void snapshot_hold(struct snapshot *snapshot);
 bool snapshot_stale(const struct snapshot *snapshot);
 /* The last transaction that is seen; valid after the fetch. */
@@ -90,6 +94,11 @@ const struct metric_def *plan_metric(const struct plan *plan, size_t i);
 /* Wants the cells with t in (from_ms, to_ms]; called again it widens. Without it the series is not
  * read. */
 void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms);
+
+/* Wants coarser cells of the series, made by the merge rule: store/resolution.h. The range that is
+ * wanted begins and ends at bucket ends, and the resolution fits the metric. They are exact: read
+ * from derived segments where those hold, else computed from raw cells. */
+void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms);
 
 /* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel.
  */

@@ -10,7 +10,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "store/checkpoint.h"
+#include "store/derive.h"
 #include "store/store_priv.h"
 
 static bool take_lock(struct store *store, struct err *err)
@@ -69,9 +71,20 @@ static bool open_segments(struct store *store, struct err *err)
     char dir[PATH_BYTES];
     if (!path_join(dir, store->path, "seg", err) || !dir_make(dir, err))
         return false;
-    for (size_t i = 0; i < store->manifest.n_segments; i++)
-        if (!attach_recover(store, &store->manifest.segments[i], err))
+    for (size_t i = 0; i < store->manifest.n_segments;) {
+        if (attach_recover(store, &store->manifest.segments[i], err)) {
+            i++;
+            continue;
+        }
+        if (err->code != ERR_CORRUPT)
             return false;
+        log_error("segment %s is set aside, its file is kept: %s", store->manifest.segments[i].name,
+            err->text);
+        manifest_set_aside(&store->manifest, i);
+    }
+    derive_refresh(store->segments, store->n_segments, &store->manifest);
+    store->quarantined = quarantine_list(&store->manifest);
+    store->n_quarantined = store->manifest.n_quarantined;
     return true;
 }
 

@@ -13,6 +13,8 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/derive.h"
+#include "store/resolution.h"
 #include "store/store_priv.h"
 
 /* One run of cells that the fetch copies or reads, oldest commit first. */
@@ -30,6 +32,7 @@ struct planned {
     struct labels labels;
     const struct metric_def *def;
     int64_t from, to;
+    int64_t resolution_ms; /* 0: raw */
     bool wanted;
     struct part *parts;
 };
@@ -59,6 +62,8 @@ struct snapshot {
     unsigned pin; /* label strings stay while it is held */
     bool held;    /* the lock, from snapshot_hold to the fetch */
     bool fetched, stale;
+    bool partial;        /* answers may lack what is damaged; then this says so: */
+    const char *missing; /* NULL: nothing */
 };
 
 struct snapshot *snapshot_get(struct store *store)
@@ -74,6 +79,18 @@ struct snapshot *snapshot_get(struct store *store)
 void snapshot_limit(struct snapshot *snapshot, size_t bytes)
 {
     snapshot->arena.limit_bytes = bytes;
+}
+
+void snapshot_partial(struct snapshot *snapshot)
+{
+    ensure(!snapshot->fetched);
+    snapshot->partial = true;
+}
+
+const char *snapshot_missing(const struct snapshot *snapshot)
+{
+    ensure(snapshot->fetched);
+    return snapshot->missing;
 }
 
 void snapshot_hold(struct snapshot *snapshot)
@@ -214,6 +231,13 @@ void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms)
     s->wanted = true;
 }
 
+void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms)
+{
+    struct planned *s = &plan->series[i];
+    ensure(!plan->snapshot->fetched && resolution_fits(s->def, resolution_ms));
+    s->resolution_ms = resolution_ms;
+}
+
 /* ---- fetch ---- */
 
 static struct part *part_add(struct snapshot *s, struct part ***at)
@@ -226,15 +250,28 @@ static struct part *part_add(struct snapshot *s, struct part ***at)
     return p;
 }
 
+/* False: it is an error. Otherwise a partial answer is asked for, and says what it lacks. */
+static bool missing(struct snapshot *s, const struct err *why)
+{
+    char text[ERR_TEXT_MAX + ERR_FILE_MAX];
+    if (s->partial && !s->missing)
+        s->missing = arena_printf(&s->arena, "%s", err_format(why, text, sizeof text));
+    return s->partial;
+}
+
 static bool plan_segment(struct snapshot *s, const struct planned *series, size_t segment,
     struct part ***at, struct err *err)
 {
     const struct attached *a = &s->store->segments[segment];
     const struct segment_info *info = segment_info(a->segment);
+    bool serves = true;
     if (info->max_t <= series->from || info->min_t > series->to)
         return true;
-    uint32_t ordinal;
-    if (!attached_find(a, series->id, &ordinal, err))
+    if (!derive_serves(
+            s->store, segment, series->id, series->def->kind, series->resolution_ms, &serves, err))
+        return false;
+    uint32_t ordinal = SEGMENT_NO_ID;
+    if (serves && !attached_find(a, series->id, &ordinal, err))
         return false;
     const struct segment_chunk *chunks = NULL;
     size_t n = 0;
@@ -264,15 +301,16 @@ static bool plan_block(struct snapshot *s, const struct planned *series,
     if (!p || !(p->head = arena_alloc(&s->arena, sizeof *p->head)) ||
         !head_part_take(block, record, &s->arena, p->head))
         return false;
-    uint64_t cells = head_part_cells(p->head, series->from, series->to);
+    uint64_t cells = head_part_cells(p->head, s->store->options.block_ms, series->from, series->to);
     s->cells += cells;
     s->bytes += cells * sizeof(int64_t) * 2;
     return true;
 }
 
-static bool block_overlaps(const struct head_block *block, const struct planned *series)
+static bool block_overlaps(
+    const struct store *store, const struct head_block *block, const struct planned *series)
 {
-    return block->start < series->to && block->start + block->ms > series->from;
+    return block->start < series->to && block->start + store->options.block_ms > series->from;
 }
 
 /* Which parts a series needs: segments in order of their commits, then the frozen block, then the
@@ -281,14 +319,16 @@ static bool plan_parts(struct snapshot *s, struct planned *series, struct err *e
 {
     const struct store *store = s->store;
     struct part **at = &series->parts;
+    if (!quarantine_check(store, series->from, series->to, err) && !missing(s, err))
+        return false;
     for (size_t i = 0; i < store->n_segments; i++)
         if (!plan_segment(s, series, i, &at, err))
             return false;
-    if (store->frozen && block_overlaps(store->frozen->block, series) &&
+    if (store->frozen && block_overlaps(store, store->frozen->block, series) &&
         !plan_block(s, series, store->frozen->block, &at))
         return full(err);
     for (size_t i = 0; i < store->head.n_blocks; i++)
-        if (block_overlaps(store->head.blocks[i], series) &&
+        if (block_overlaps(store, store->head.blocks[i], series) &&
             !plan_block(s, series, store->head.blocks[i], &at))
             return full(err);
     return true;
@@ -361,8 +401,11 @@ static bool read_segments(struct snapshot *s, const atomic_bool *cancel, struct 
             if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
                 return err_set(err, ERR_CANCELED, "query was canceled");
             for (struct part *p = plan->series[i].parts; p; p = p->next)
-                if (p->segment && !read_part(s, p, err))
-                    return false;
+                if (p->segment && !read_part(s, p, err)) {
+                    if (err->code != ERR_CORRUPT || !missing(s, err))
+                        return false;
+                    p->columns = (struct columns){.kind = plan->series[i].def->kind};
+                }
         }
     return true;
 }
@@ -412,6 +455,24 @@ uint64_t snapshot_cells(const struct snapshot *snapshot)
 
 /* ---- cursors ---- */
 
+/* in: derived columns, then raw ones, n in all. */
+static bool merge_parts(const struct planned *s, struct columns *in, size_t derived, size_t n,
+    struct arena *arena, struct columns *out, struct err *err)
+{
+    struct columns raw;
+    *out = (struct columns){.kind = s->def->kind};
+    if (s->resolution_ms && n > derived) {
+        if (!columns_merge(arena, in + derived, n - derived, s->from, s->to, &raw))
+            return full(err);
+        if (columns_have_histograms(&raw))
+            return err_set(err, ERR_UNSUPPORTED, "histogram samples have no coarser cells");
+        if (!resolution_derive(arena, &raw, s->resolution_ms, &in[derived]))
+            return full(err);
+        n = derived + 1;
+    }
+    return n == 0 || columns_merge(arena, in, n, s->from, s->to, out) || full(err);
+}
+
 bool plan_columns(
     const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err)
 {
@@ -428,19 +489,23 @@ bool plan_columns(
     if (!in)
         return full(err);
     k = 0;
+    /* Derived parts come first: what is read beside them came later. */
+    size_t derived = 0;
+    for (const struct part *p = s->parts; s->resolution_ms && p; p = p->next)
+        if (p->segment && segment_info(p->segment)->resolution_ms)
+            in[k++] = p->columns;
+    derived = k;
     for (const struct part *p = s->parts; p; p = p->next) {
         size_t n = 1;
-        if (!p->head)
-            in[k] = p->columns;
-        else if (!head_part_columns(p->head, s->from, s->to, arena, in + k, &n, err))
+        if (p->head && !head_part_columns(p->head, s->from, s->to, arena, in + k, &n, err))
             return false;
+        if (p->segment && derived && segment_info(p->segment)->resolution_ms)
+            continue;
+        if (p->segment)
+            in[k] = p->columns;
         k += n;
     }
-    if (k == 0) {
-        *out = (struct columns){.kind = s->def->kind};
-        return true;
-    }
-    return columns_merge(arena, in, k, s->from, s->to, out) || full(err);
+    return merge_parts(s, in, derived, k, arena, out, err);
 }
 
 /* ---- metadata ---- */
@@ -474,6 +539,8 @@ static bool has_cells(const struct store *store, uint32_t series, int64_t from, 
     for (size_t i = 0; i < store->n_segments; i++) {
         const struct attached *a = &store->segments[i];
         const struct segment_info *info = segment_info(a->segment);
+        if (a->derived)
+            continue;
         uint32_t ordinal = SEGMENT_NO_ID;
         if (info->max_t > from && info->min_t <= to && !attached_find(a, series, &ordinal, err))
             return false;

@@ -103,6 +103,7 @@ void store_close(struct store **store)
     maintenance_fini(&s->maintenance);
     free(s->segments);
     segment_cache_put(&s->cache);
+    free(s->quarantined);
     free(s->sources);
     free(s->clocks);
     head_fini(&s->head);
@@ -172,6 +173,7 @@ void store_stats(struct store *store, struct store_stats *out)
         .fsyncs = store->fsyncs,
         .cells = store->cells,
         .torn_frames = store->torn_frames,
+        .quarantined = store->n_quarantined,
         .debt_bytes = store->maintenance.debt_bytes,
         .debt_segments = store->maintenance.debt_segments,
         .compactions = store->maintenance.compactions,
@@ -183,6 +185,8 @@ void store_stats(struct store *store, struct store_stats *out)
         .state_memory_bytes = state.memory_bytes,
         .state_disk_bytes = state.disk_bytes,
         .failed = store->failed};
+    for (size_t i = 0; i < store->n_segments; i++)
+        out->derived_segments += store->segments[i].derived;
     for (size_t i = 0; i < store->n_segments; i++)
         out->segment_bytes += segment_info(store->segments[i].segment)->bytes;
     store_unlock(store);

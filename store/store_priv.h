@@ -6,8 +6,8 @@
  * Locks, in this order:
  *   seal    held by store_maintain; guards manifest
  *   writer  held by an open transaction; guards wal, txn
- *   lock    readers-writer: guards catalog, head, frozen, segments, sources, clocks, lsn, stats.
- * Taken for writing only to publish what is on disk already: no I/O is done under it.
+ *   lock    readers-writer: guards catalog, head, frozen, segments, quarantined, sources, clocks,
+ * lsn, stats. Taken for writing only to publish what is on disk already: no I/O is done under it.
  */
 #ifndef STORE_STORE_PRIV_H
 #define STORE_STORE_PRIV_H
@@ -20,6 +20,7 @@
 #include "store/head.h"
 #include "store/maintain.h"
 #include "store/manifest.h"
+#include "store/quarantine.h"
 #include "store/segment.h"
 #include "store/state/state_priv.h"
 #include "store/store.h"
@@ -53,6 +54,8 @@ struct store {
     struct attached *segments;
     size_t n_segments, segments_cap;
     struct segment_cache *cache; /* of all segments; has its own lock */
+    struct quarantined *quarantined;
+    size_t n_quarantined;
     struct source *sources;
     size_t n_sources, sources_cap;
     struct stream_clock *clocks;

@@ -186,7 +186,7 @@ static void test_random_days(void **state)
     store_stats(store, &stats);
     compactions += stats.compactions;
     assert_true(compactions > DAYS); /* it tried what it is for */
-    assert_true(stats.segments <= DAYS * 9);
+    assert_true(stats.segments <= DAYS * 11);
     assert_int_equal(stats.debt_segments, 0);
     store_close(&store);
     store = open_store(dir);
@@ -238,16 +238,16 @@ static void test_a_passed_day_is_one_segment(void **state)
     struct snapshot *held = snapshot_get(store); /* planned before, read after */
     step(store, DAY_MS, UINT32_MAX);
     store_stats(store, &stats);
-    assert_int_equal(stats.segments, 1);
+    assert_int_equal(stats.segments - stats.derived_segments, 1);
     assert_int_equal(stats.compactions, 1);
-    assert_int_equal(files_in(dir), 1);
+    assert_int_equal(files_in(dir), stats.segments);
     compare(held, m);
     snapshot_put(&held);
     /* Late cells wait for their time, and then until they are worth the rewriting. */
     append(store, m, 3, 1000);
     step(store, DAY_MS + 7200000 - 1, UINT32_MAX);
     store_stats(store, &stats);
-    assert_int_equal(stats.segments, 1);
+    assert_int_equal(stats.segments - stats.derived_segments, 1);
     assert_true(stats.head_cells > 0);
     step(store, DAY_MS + 2 * 7200000, UINT32_MAX);
     store_stats(store, &stats);

@@ -1,0 +1,298 @@
+#include "store/derive.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/compact.h"
+#include "store/merge.h"
+#include "store/resolution.h"
+#include "store/store_priv.h"
+
+/* ---- what holds ---- */
+
+static bool overlaps(int64_t a0, int64_t a1, int64_t b0, int64_t b1)
+{
+    return a0 < b1 && b0 < a1;
+}
+
+uint64_t derive_inputs(const struct attached *all, size_t n, const struct manifest *manifest,
+    int64_t t0, int64_t t1, uint64_t lsn)
+{
+    const char **names = xcalloc(n + manifest->n_quarantined, sizeof *names);
+    size_t n_names = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct segment_info *info = segment_info(all[i].segment);
+        if (!all[i].derived && all[i].lsn <= lsn && overlaps(info->t0, info->t1, t0, t1))
+            names[n_names++] = info->name;
+    }
+    for (size_t i = 0; i < manifest->n_quarantined; i++) {
+        const struct manifest_segment *q = &manifest->quarantined[i];
+        int64_t q0, q1;
+        if (!q->derived && q->lsn <= lsn && segment_name_times(q->name, &q0, &q1) &&
+            overlaps(q0, q1, t0, t1))
+            names[n_names++] = q->name;
+    }
+    uint64_t digest = resolution_digest(names, n_names);
+    free(names);
+    return digest;
+}
+
+static int resolution_index(int64_t resolution_ms)
+{
+    for (int r = 0; r < RESOLUTIONS; r++)
+        if (resolutions[r] == resolution_ms)
+            return r;
+    return -1;
+}
+
+/* Derived segment d: says of itself whether it holds, and of the raw ones that it covers them. */
+static void refresh(struct attached *all, size_t n, size_t d, const struct manifest *manifest)
+{
+    struct attached *a = &all[d];
+    const struct segment_info *info = segment_info(a->segment);
+    int r = resolution_index(info->resolution_ms);
+    a->holds = r >= 0 && a->inputs == derive_inputs(all, n, manifest, info->t0, info->t1, a->lsn);
+    a->later = false;
+    for (size_t i = 0; a->holds && i < n; i++) {
+        const struct segment_info *raw = segment_info(all[i].segment);
+        if (all[i].derived || !overlaps(raw->t0, raw->t1, info->t0, info->t1))
+            continue;
+        if (all[i].lsn <= a->lsn)
+            all[i].cover[r] = (uint32_t)d;
+        else
+            a->later = true;
+    }
+}
+
+void derive_refresh(struct attached *all, size_t n, const struct manifest *manifest)
+{
+    for (size_t i = 0; i < n; i++)
+        for (int r = 0; r < RESOLUTIONS; r++)
+            all[i].cover[r] = NOT_COVERED;
+    for (size_t i = 0; i < n; i++)
+        if (all[i].derived)
+            refresh(all, n, i, manifest);
+}
+
+/* ---- what is read ---- */
+
+static bool block_has(const struct store *store, const struct head_block *block, uint32_t series,
+    const struct segment_info *window)
+{
+    return overlaps(block->start, block->start + store->options.block_ms, window->t0, window->t1) &&
+           head_block_find(block, series);
+}
+
+/* Whether raw cells of the series came for the window after it was derived. */
+static bool came_later(const struct store *store, const struct attached *d, uint32_t series,
+    bool *came, struct err *err)
+{
+    const struct segment_info *window = segment_info(d->segment);
+    *came = store->frozen && block_has(store, store->frozen->block, series, window);
+    for (size_t i = 0; !*came && i < store->head.n_blocks; i++)
+        *came = block_has(store, store->head.blocks[i], series, window);
+    for (size_t i = 0; d->later && !*came && i < store->n_segments; i++) {
+        const struct attached *a = &store->segments[i];
+        const struct segment_info *info = segment_info(a->segment);
+        uint32_t ordinal;
+        if (a->derived || a->lsn <= d->lsn || !overlaps(info->t0, info->t1, window->t0, window->t1))
+            continue;
+        if (!attached_find(a, series, &ordinal, err))
+            return false;
+        *came = ordinal != SEGMENT_NO_ID;
+    }
+    return true;
+}
+
+static bool is_used(const struct store *store, const struct attached *d, uint32_t series,
+    enum kind kind, bool *used, struct err *err)
+{
+    uint32_t ordinal;
+    bool later;
+    *used = true;
+    if (kind != KIND_SAMPLE)
+        return true;
+    if (!attached_find(d, series, &ordinal, err) || !came_later(store, d, series, &later, err))
+        return false;
+    *used = ordinal != SEGMENT_NO_ID && !later;
+    return true;
+}
+
+bool derive_serves(const struct store *store, size_t i, uint32_t series, enum kind kind,
+    int64_t resolution_ms, bool *serves, struct err *err)
+{
+    const struct attached *a = &store->segments[i];
+    int r = resolution_index(resolution_ms);
+    bool covered;
+    *serves = !a->derived;
+    if (r < 0)
+        return true;
+    if (a->derived) {
+        *serves = a->holds && segment_info(a->segment)->resolution_ms == resolution_ms;
+        return !*serves || is_used(store, a, series, kind, serves, err);
+    }
+    if (a->cover[r] == NOT_COVERED)
+        return true;
+    if (!is_used(store, &store->segments[a->cover[r]], series, kind, &covered, err))
+        return false;
+    *serves = !covered;
+    return true;
+}
+
+/* ---- what is due ---- */
+
+static bool is_derived(const struct store *store, const struct derivation *d)
+{
+    for (size_t i = 0; i < store->n_segments; i++) {
+        const struct attached *a = &store->segments[i];
+        const struct segment_info *info = segment_info(a->segment);
+        if (a->holds && info->t0 == d->t0 && info->t1 == d->t1 &&
+            info->resolution_ms == d->resolution_ms)
+            return true;
+    }
+    uint64_t inputs = derive_inputs(
+        store->segments, store->n_segments, &store->manifest, d->t0, d->t1, UINT64_MAX);
+    const struct maintenance *m = &store->maintenance;
+    for (size_t i = 0; i < m->n_nothing; i++)
+        if (m->nothing[i].t0 == d->t0 && m->nothing[i].resolution_ms == d->resolution_ms &&
+            m->nothing[i].inputs == inputs)
+            return true;
+    return false;
+}
+
+bool derive_due(struct store *store, int64_t passed_ms, struct derivation *out)
+{
+    int64_t window = window_ms(store->options.block_ms);
+    for (size_t i = 0; i < store->n_segments; i++) {
+        if (store->segments[i].derived)
+            continue;
+        int64_t start = window_start(segment_info(store->segments[i].segment)->t1, window);
+        if (start > INT64_MAX - window || passed_ms < start + window)
+            continue;
+        for (int r = 0; r < RESOLUTIONS; r++) {
+            *out = (struct derivation){start, start + window, resolutions[r]};
+            if (start % resolutions[r] == 0 && window % resolutions[r] == 0 &&
+                !is_derived(store, out))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* ---- doing it ---- */
+
+static bool wanted(void *ctx, const struct metric_def *def, struct labels labels,
+    const struct merge_range **out, size_t *n)
+{
+    const struct derivation *d = ctx;
+    (void)labels, (void)out, (void)n;
+    return def->kind != KIND_SAMPLE && resolution_fits(def, d->resolution_ms);
+}
+
+static bool coarsen(void *ctx, const struct metric_def *def, struct labels labels,
+    struct arena *arena, struct columns *columns, struct err *err)
+{
+    const struct derivation *d = ctx;
+    struct columns coarse;
+    (void)def, (void)labels;
+    if (!resolution_derive(arena, columns, d->resolution_ms, &coarse))
+        return err_set(err, ERR_LIMIT, "no memory for coarser cells");
+    *columns = coarse;
+    return true;
+}
+
+/* The segments of the window: raw, or those of the resolution; *lsn is the greatest of theirs. */
+static size_t segments_of(const struct store *store, const struct derivation *d,
+    int64_t resolution_ms, struct segment **out, uint64_t *lsn)
+{
+    size_t n = 0;
+    *lsn = 0;
+    for (size_t i = 0; i < store->n_segments; i++) {
+        const struct attached *a = &store->segments[i];
+        const struct segment_info *info = segment_info(a->segment);
+        if (info->resolution_ms != resolution_ms || !overlaps(info->t0, info->t1, d->t0, d->t1))
+            continue;
+        out[n++] = a->segment;
+        *lsn = a->lsn > *lsn ? a->lsn : *lsn;
+    }
+    return n;
+}
+
+/* out->series 0: nothing came of it, and there is no file. */
+static bool write_derived(struct store *store, const struct derivation *d,
+    struct segment *const *inputs, size_t n, struct segment_info *out, const char **bad,
+    struct err *err)
+{
+    size_t at;
+    struct derivation copy = *d;
+    struct merge_options options = {.filter = wanted, .map = coarsen, .ctx = &copy};
+    struct segment_input input;
+    struct merge *merge;
+    char dir[PATH_BYTES];
+    merge_new(inputs, n, &options, &merge);
+    *out = (struct segment_info){0};
+    bool ok = merge_input(merge, &input, err) && path_join(dir, store->path, "seg", err);
+    input.t0 = d->t0;
+    input.t1 = d->t1;
+    input.resolution_ms = d->resolution_ms;
+    ok = ok && (segment_write(dir, &input, out, err) || merge_is_empty(merge));
+    *bad = !ok && merge_bad_segment(merge, &at) ? segment_info(inputs[at])->name : NULL;
+    merge_free(&merge);
+    return ok;
+}
+
+static void remember_nothing(struct store *store, const struct derivation *d, uint64_t inputs)
+{
+    struct maintenance *m = &store->maintenance;
+    GROW(m->nothing, m->nothing_cap, m->n_nothing + 1);
+    m->nothing[m->n_nothing++] = (struct derived_nothing){d->t0, d->resolution_ms, inputs};
+}
+
+/* What was derived before goes in the same edit. */
+static bool change(struct store *store, const struct derivation *d, struct segment **scratch,
+    const struct manifest_segment *add, struct err *err)
+{
+    uint64_t ignored;
+    size_t n = segments_of(store, d, d->resolution_ms, scratch, &ignored);
+    const char **drops = xcalloc(n, sizeof *drops);
+    struct manifest_edit edit = {.drops = drops, .adds = add, .n_adds = add ? 1 : 0};
+    for (size_t i = 0; i < n; i++)
+        drops[edit.n_drops++] = segment_info(scratch[i])->name;
+    bool ok = (!edit.n_drops && !add) || segments_change(store, &edit, err);
+    free(drops);
+    return ok;
+}
+
+bool derive_run(struct store *store, const struct derivation *derivation, struct err *err)
+{
+    const struct derivation *d = derivation;
+    struct segment_info info;
+    struct manifest_segment add = {.derived = true};
+    struct segment **list = xcalloc(store->n_segments, sizeof(struct segment *));
+    size_t n = segments_of(store, d, 0, list, &add.lsn);
+    const char *bad;
+    struct err why = {0};
+    bool ok = write_derived(store, d, list, n, &info, &bad, &why);
+    if (!ok && bad && why.code == ERR_CORRUPT) {
+        free(list);
+        return quarantine_segment(store, bad, &why, err);
+    }
+    if (!ok)
+        err_set(err, why.code, "%s", why.text);
+    add.inputs =
+        derive_inputs(store->segments, store->n_segments, &store->manifest, d->t0, d->t1, add.lsn);
+    snprintf(add.name, sizeof add.name, "%s", info.name);
+    ok = ok && change(store, d, list, info.series ? &add : NULL, err);
+    if (ok && info.series)
+        log_info("derived %s from %zu segments: %" PRIu64 " cells every %" PRId64 " s, %" PRIu64
+                 " bytes",
+            info.name, n, info.cells, d->resolution_ms / 1000, info.bytes);
+    else if (ok)
+        remember_nothing(store, d, add.inputs);
+    free(list);
+    return ok;
+}

@@ -1,0 +1,57 @@
+/*
+ * Derived segments: the coarser cells of a window, stored. See resolution.h.
+ *
+ * For every passed window in which compaction has nothing to do, one segment per resolution is made
+ * from all its raw segments, and made anew when those have changed: late cells that were merged in,
+ * data that were deleted. Late segments that are still apart, and the head, do not change what was
+ * derived: a reader adds them to it.
+ *
+ * A segment without anything coarser to it is remembered, so that it is not tried again and again.
+ */
+#ifndef STORE_DERIVE_H
+#define STORE_DERIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "store/cell.h"
+
+struct store;
+struct attached;
+struct manifest;
+
+struct derivation {
+    int64_t t0, t1; /* the window */
+    int64_t resolution_ms;
+};
+
+/* A derivation of which nothing came. */
+struct derived_nothing {
+    int64_t t0, resolution_ms;
+    uint64_t inputs;
+};
+
+/* The digest of the raw segments of the list that overlap (t0, t1] and whose LSN is at most lsn,
+ * quarantined ones too. */
+uint64_t derive_inputs(const struct attached *all, size_t n, const struct manifest *manifest,
+    int64_t t0, int64_t t1, uint64_t lsn);
+/* Works out what holds, and what covers what, for a whole list. */
+void derive_refresh(struct attached *all, size_t n, const struct manifest *manifest);
+
+/*
+ * *serves: whether a reader of the series takes the cells of segment i, when it wants them in the
+ * resolution (0: raw). The raw segments that a derived one covers are left out where that is read.
+ * What came later, in segments or in the head, is read beside it and added; samples do not add up,
+ * so a series of samples for which something came later is read from raw cells in that window. The
+ * lock is held.
+ */
+bool derive_serves(const struct store *store, size_t i, uint32_t series, enum kind kind,
+    int64_t resolution_ms, bool *serves, struct err *err);
+
+/* The next that is due, false when none is. The caller holds `seal`. */
+bool derive_due(struct store *store, int64_t passed_ms, struct derivation *out);
+bool derive_run(struct store *store, const struct derivation *derivation, struct err *err);
+
+#endif

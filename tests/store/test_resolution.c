@@ -1,0 +1,415 @@
+/*
+ * Resolutions: for what may be answered from coarser cells, the answer is that of the raw ones,
+ * over random aligned windows of a store that compacts and derives while late cells land.
+ */
+#include "store/resolution.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "store/compact.h"
+#include "store/read.h"
+#include "store/segment/aggregate.h"
+#include "store/store.h"
+
+#define EVERY  20000
+#define DAYS   2
+#define SERIES 3
+#define KINDS  5
+
+static uint64_t rng;
+
+static uint32_t below(uint32_t n)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return (uint32_t)(rng >> 33) % n;
+}
+
+static struct metric_def defs[KINDS] = {
+    {.name = {"a_total", 7}, .kind = KIND_COUNTER, .every_ms = EVERY},
+    {.name = {"b_level", 7}, .kind = KIND_LEVEL, .every_ms = EVERY},
+    {.name = {"c_gauge", 7}, .kind = KIND_GAUGE, .every_ms = EVERY, .digits = 2},
+    {.name = {"d_hist", 6}, .kind = KIND_HISTOGRAM, .every_ms = EVERY, .schema = 5},
+    {.name = {"e", 1}, .kind = KIND_SAMPLE},
+};
+
+static uint32_t series_of(struct txn *txn, int kind, uint32_t i)
+{
+    char name[16];
+    uint32_t metric, id;
+    struct err err = {0};
+    snprintf(name, sizeof name, "s%u", i);
+    struct label l[2] = {{SLICE("__name__"), defs[kind].name}, {SLICE("series"), slice_from(name)}};
+    assert_true(txn_metric(txn, &defs[kind], &metric, &err));
+    assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
+    return id;
+}
+
+static double sample_value(void)
+{
+    switch (below(12)) {
+    case 0: return 0;
+    case 1: return -0.0;
+    case 2: return NAN;
+    case 3: return INFINITY;
+    default: return below(1000);
+    }
+}
+
+static void add_cell(struct txn *txn, int64_t t)
+{
+    uint32_t kind = below(KINDS), id = series_of(txn, (int)kind, below(SERIES));
+    int64_t v = (int64_t)below(200) - 100;
+    struct hist_bucket b[2] = {
+        {(int32_t)below(3), below(2) ? 1 : -1}, {(int32_t)below(3) + 3, (int64_t)below(9) + 1}};
+    uint64_t stale = STALE_BITS;
+    double marker;
+    memcpy(&marker, &stale, sizeof marker);
+    switch (kind) {
+    case 0:
+    case 1: txn_add(txn, id, t, v ? v : 1); break;
+    case 2:
+        txn_gauge(txn, id, t, &(struct gauge_cell){v, t - below(EVERY), v - 3, v + 3, 2 * v, 2});
+        break;
+    case 3: txn_histogram(txn, id, t, &(struct hist_cell){v, 2, b}); break;
+    default: txn_sample(txn, id, t - below(2) * below(EVERY), below(9) ? sample_value() : marker);
+    }
+}
+
+static void commit(struct txn *txn)
+{
+    struct err err = {0};
+    if (!txn_commit(&txn, NULL, &err))
+        fail_msg("%s", err.text);
+}
+
+static void append(struct store *store, int64_t newest, uint32_t cells)
+{
+    struct txn *txn = txn_begin(store);
+    for (; cells > 0; cells--) {
+        int64_t back = below(20) ? below(10) : below((uint32_t)(newest / EVERY));
+        int64_t t = newest / EVERY * EVERY - back * EVERY;
+        add_cell(txn, t > EVERY ? t : EVERY);
+    }
+    commit(txn);
+}
+
+/* ---- reading ---- */
+
+struct read {
+    struct snapshot *snapshot;
+    struct plan *plan;
+};
+
+static struct read read_all(struct store *store, int64_t from, int64_t to, int64_t resolution)
+{
+    struct matcher all = {MATCH_NOT_EQUAL, SLICE("__name__"), SLICE(""), NULL};
+    struct read r = {snapshot_get(store), NULL};
+    struct err err = {0};
+    assert_true(plan_new(r.snapshot, NULL, &all, 1, NULL, &r.plan, &err));
+    for (size_t i = 0; i < plan_n(r.plan); i++) {
+        plan_range(r.plan, i, from, to);
+        if (resolution)
+            plan_resolution(r.plan, i, resolution);
+    }
+    if (!snapshot_fetch(r.snapshot, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    return r;
+}
+
+static struct columns columns_of(const struct read *r, size_t i, struct arena *arena)
+{
+    struct columns c;
+    struct err err = {0};
+    if (!plan_columns(r->plan, i, arena, &c, &err))
+        fail_msg("%s", err.text);
+    return c;
+}
+
+static double number(int64_t bits)
+{
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+/* What functions over a range are made of. */
+struct answer {
+    int128 sum;
+    int64_t count, min, max, last, last_ms, first, first_ms, resets, buckets[6];
+    double reset_sum;
+};
+
+static void add_sample(struct answer *a, int64_t first, int64_t first_ms, int64_t last,
+    int64_t last_ms, int64_t min, int64_t max, int64_t count, double reset_sum, int64_t resets)
+{
+    if (a->count == 0) {
+        a->first = first;
+        a->first_ms = first_ms;
+        a->min = min;
+        a->max = max;
+    } else if (number(first) < number(a->last)) {
+        a->reset_sum += number(a->last);
+        a->resets++;
+    }
+    if (number(min) < number(a->min) || isnan(number(a->min)))
+        a->min = min;
+    if (number(max) > number(a->max) || isnan(number(a->max)))
+        a->max = max;
+    a->last = last;
+    a->last_ms = last_ms;
+    a->count += count;
+    a->reset_sum += reset_sum;
+    a->resets += resets;
+}
+
+static void add_gauge(struct answer *a, const struct columns *c, size_t i)
+{
+    bool first = a->count == 0;
+    a->min = first || c->min[i] < a->min ? c->min[i] : a->min;
+    a->max = first || c->max[i] > a->max ? c->max[i] : a->max;
+    if (first || c->last_ms[i] > a->last_ms ||
+        (c->last_ms[i] == a->last_ms && c->last[i] > a->last)) {
+        a->last = c->last[i];
+        a->last_ms = c->last_ms[i];
+    }
+    a->sum += c->sum[i];
+    a->count += c->count[i];
+}
+
+static struct answer answer_of(const struct columns *c)
+{
+    struct answer a = {0};
+    for (size_t i = 0; i < c->n; i++)
+        switch (c->kind) {
+        case KIND_COUNTER:
+        case KIND_LEVEL: a.sum += c->amount[i]; break;
+        case KIND_GAUGE: add_gauge(&a, c, i); break;
+        case KIND_HISTOGRAM:
+            a.sum += c->sum[i];
+            for (uint32_t b = c->bucket_at[i]; b < c->bucket_at[i + 1]; b++)
+                a.buckets[c->bucket[b].key] += c->bucket[b].count;
+            break;
+        case KIND_SAMPLE:
+            if (c->first)
+                add_sample(&a, c->first[i], c->first_ms[i], c->last[i], c->last_ms[i], c->min[i],
+                    c->max[i], c->count[i], number(c->reset_sum[i]), c->resets[i]);
+            else if (c->bits[i] != STALE_BITS)
+                add_sample(&a, (int64_t)c->bits[i], c->t[i], (int64_t)c->bits[i], c->t[i],
+                    (int64_t)c->bits[i], (int64_t)c->bits[i], 1, 0, 0);
+        }
+    return a;
+}
+
+static bool same_bits_or_nan(int64_t a, int64_t b)
+{
+    return a == b || (isnan(number(a)) && isnan(number(b)));
+}
+
+static void compare_answers(enum kind kind, const struct answer *a, const struct answer *b)
+{
+    assert_true(a->sum == b->sum);
+    assert_int_equal(a->count, b->count);
+    assert_int_equal(a->last, b->last);
+    assert_int_equal(a->last_ms, b->last_ms);
+    assert_int_equal(a->first, b->first);
+    assert_int_equal(a->first_ms, b->first_ms);
+    assert_int_equal(a->resets, b->resets);
+    assert_memory_equal(a->buckets, b->buckets, sizeof a->buckets);
+    if (kind == KIND_SAMPLE) {
+        assert_true(same_bits_or_nan(a->min, b->min));
+        assert_true(same_bits_or_nan(a->max, b->max));
+        if (isfinite(b->reset_sum)) /* integers: exact in any order */
+            assert_true(a->reset_sum == b->reset_sum);
+    } else {
+        assert_int_equal(a->min, b->min);
+        assert_int_equal(a->max, b->max);
+    }
+}
+
+/* One random window at one resolution. */
+static void compare_window(struct store *store, int64_t end, int64_t resolution)
+{
+    struct arena arena;
+    int64_t n = end / resolution;
+    int64_t from = below((uint32_t)n) * resolution;
+    int64_t to = from + (1 + below((uint32_t)(n - from / resolution))) * resolution;
+    struct read raw = read_all(store, from, to, 0), coarse = read_all(store, from, to, resolution);
+    arena_init(&arena, 0);
+    for (size_t i = 0; i < plan_n(raw.plan); i++) {
+        struct columns r = columns_of(&raw, i, &arena), c = columns_of(&coarse, i, &arena);
+        struct answer a = answer_of(&c), b = answer_of(&r);
+        for (size_t k = 0; k < c.n; k++) {
+            assert_true(c.t[k] > from && c.t[k] <= to && c.t[k] % resolution == 0);
+            assert_true(k == 0 || c.t[k - 1] < c.t[k]);
+        }
+        compare_answers(r.kind, &a, &b);
+    }
+    arena_fini(&arena);
+    snapshot_put(&raw.snapshot);
+    snapshot_put(&coarse.snapshot);
+}
+
+static struct store *open_store(const char *dir)
+{
+    struct store_options options = {.path = dir};
+    struct store *store;
+    struct err err = {0};
+    if (!store_open(&options, &store, &err))
+        fail_msg("%s", err.text);
+    return store;
+}
+
+static void remove_folder(const char *dir)
+{
+    char cmd[128];
+    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
+    assert_int_equal(system(cmd), 0);
+}
+
+static void test_coarser_cells_answer_as_raw_ones(void **state)
+{
+    char dir[64] = "/tmp/larder-resolution-XXXXXX";
+    struct err err = {0};
+    struct store_stats stats;
+    (void)state;
+    rng = getenv("LARDER_SEED") ? strtoull(getenv("LARDER_SEED"), NULL, 10) : 88172645463325252u;
+    printf("seed %llu\n", (unsigned long long)rng);
+    const char *text = getenv("LARDER_STEPS");
+    int rounds = text ? atoi(text) : 300;
+    assert_non_null(mkdtemp(dir));
+    struct store *store = open_store(dir);
+    for (int i = 1; i <= rounds; i++) {
+        int64_t newest = (DAYS * DAY_MS + DAY_MS / 8) * i / rounds;
+        append(store, newest, 60);
+        if (below(3) == 0 && !store_maintain(store, newest - 10 * EVERY, &err))
+            fail_msg("%s", err.text);
+        if (newest > RESOLUTION_1H)
+            compare_window(store, newest, below(2) ? RESOLUTION_1M : RESOLUTION_1H);
+        if (below(50) == 0) {
+            store_close(&store);
+            store = open_store(dir);
+        }
+    }
+    assert_true(store_maintain(store, DAYS * DAY_MS + DAY_MS / 8, &err));
+    for (int i = 0; i < 100; i++)
+        compare_window(store, DAYS * DAY_MS, below(2) ? RESOLUTION_1M : RESOLUTION_1H);
+    store_stats(store, &stats);
+    assert_true(stats.derived_segments >= 2 * DAYS); /* not all was computed on the fly */
+    store_close(&store);
+    remove_folder(dir);
+}
+
+/* What a reader fetches is the derived cells, and a late cell is added to them. */
+static void test_derived_segments_are_read(void **state)
+{
+    char dir[64] = "/tmp/larder-resolution-XXXXXX";
+    struct err err = {0};
+    struct arena arena;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    struct store *store = open_store(dir);
+    struct txn *txn = txn_begin(store);
+    for (int64_t t = EVERY; t <= DAY_MS; t += EVERY)
+        txn_add(txn, series_of(txn, 0, 0), t, 1);
+    commit(txn);
+    arena_init(&arena, 0);
+    int64_t late = 0;
+    for (int round = 0; round < 4; round++) {
+        struct read r = read_all(store, 0, DAY_MS, RESOLUTION_1H);
+        struct columns c = columns_of(&r, 0, &arena);
+        assert_int_equal(c.n, 24);
+        assert_int_equal(c.amount[0], 3600000 / EVERY + late);
+        assert_int_equal(c.amount[1], 3600000 / EVERY);
+        uint64_t cells = snapshot_cells(r.snapshot);
+        if (round == 3) /* merged and derived anew, or a segment of its own */
+            assert_in_range(cells, 24, 25);
+        else
+            assert_int_equal(cells, round == 0 ? DAY_MS / EVERY : round == 1 ? 24 : 25);
+        snapshot_put(&r.snapshot);
+        if (round == 1) { /* in the head */
+            txn = txn_begin(store);
+            txn_add(txn, series_of(txn, 0, 0), EVERY, late = 7);
+            commit(txn);
+        }
+        /* first derived; then the late cell waits; then it is a segment of its own */
+        int64_t passed = round == 2 ? DAY_MS + 2 * 7200000 : DAY_MS;
+        assert_true(store_maintain(store, passed, &err));
+    }
+    arena_fini(&arena);
+    store_close(&store);
+    remove_folder(dir);
+}
+
+/* ---- alone ---- */
+
+static void test_buckets_are_left_open(void **state)
+{
+    (void)state;
+    assert_int_equal(bucket_end(60000, 60000), 60000);
+    assert_int_equal(bucket_end(60001, 60000), 120000);
+    assert_int_equal(bucket_end(1, 60000), 60000);
+    assert_int_equal(bucket_end(0, 60000), 0);
+    assert_int_equal(bucket_end(-1, 60000), 0);
+    assert_int_equal(bucket_end(-60000, 60000), -60000);
+    assert_int_equal(bucket_end(-60001, 60000), -60000);
+}
+
+static void test_which_metrics_have_which(void **state)
+{
+    struct metric_def def = {.kind = KIND_COUNTER, .every_ms = 5000};
+    (void)state;
+    assert_true(resolution_fits(&def, RESOLUTION_1M));
+    assert_true(resolution_fits(&def, RESOLUTION_1H));
+    assert_false(resolution_fits(&def, RESOLUTION_1D));
+    def.every_ms = RESOLUTION_1M;
+    assert_false(resolution_fits(&def, RESOLUTION_1M));
+    assert_true(resolution_fits(&def, RESOLUTION_1H));
+    def.kind = KIND_LEVEL;
+    assert_true(resolution_fits(&def, RESOLUTION_1D));
+    def = (struct metric_def){.kind = KIND_SAMPLE};
+    assert_true(resolution_fits(&def, RESOLUTION_1M));
+}
+
+static void test_what_cancels_out_is_not_there(void **state)
+{
+    struct arena arena;
+    struct columns raw, out;
+    (void)state;
+    arena_init(&arena, 0);
+    assert_true(columns_alloc(&arena, KIND_LEVEL, 3, 0, false, &raw));
+    int64_t t[3] = {5000, 60000, 65000};
+    int64_t v[3] = {4, -4, 9};
+    for (int i = 0; i < 3; i++) {
+        raw.t[i] = t[i];
+        raw.amount[i] = v[i];
+    }
+    assert_true(resolution_derive(&arena, &raw, RESOLUTION_1M, &out));
+    assert_int_equal(out.n, 1);
+    assert_int_equal(out.t[0], 120000);
+    assert_int_equal(out.amount[0], 9);
+    arena_fini(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_buckets_are_left_open),
+        cmocka_unit_test(test_which_metrics_have_which),
+        cmocka_unit_test(test_what_cancels_out_is_not_there),
+        cmocka_unit_test(test_derived_segments_are_read),
+        cmocka_unit_test(test_coarser_cells_answer_as_raw_ones),
+    };
+    log_set_level(LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
