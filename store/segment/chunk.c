@@ -162,7 +162,7 @@ static void put_histogram(
     free(wide);
     if (keys.n) {
         int64_t *counts = counts_by_key(&keys, c, from, n);
-        codecs[HIST_COUNTS] = codec_choose(counts, keys.n * n);
+        codecs[HIST_COUNTS] = codec_choose(counts, n);
         for (size_t k = 0; k < keys.n; k++)
             codec_encode(codecs[HIST_COUNTS], counts + k * n, n, out);
         free(counts);

@@ -4,8 +4,7 @@
 
 uint8_t stream_codec(const int64_t *values, size_t n, bool doubles)
 {
-    (void)doubles;
-    return codec_choose(values, n);
+    return doubles ? codec_choose_doubles(values, n) : codec_choose(values, n);
 }
 
 void stream_put(struct buf *out, const int64_t *values, size_t n, bool doubles)
