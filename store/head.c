@@ -53,7 +53,7 @@ struct head_block *head_find_block(const struct head *head, int64_t number)
     return i < head->n_blocks && head->blocks[i]->number == number ? head->blocks[i] : NULL;
 }
 
-static struct head_block *block_make(struct head *head, int64_t number)
+struct head_block *head_open_block(struct head *head, int64_t number)
 {
     size_t i = block_at(head, number);
     if (i == head->n_blocks || head->blocks[i]->number != number) {
@@ -73,7 +73,7 @@ static inline struct head_block *block_for(struct head *head, int64_t t)
     struct head_block *b = head->last;
     if (b && t > b->start && t <= b->start + head->block_ms)
         return b;
-    return block_make(head, head_block_of(head, t));
+    return head_open_block(head, head_block_of(head, t));
 }
 
 static struct head_record *record_for(
@@ -192,7 +192,7 @@ static void apply_batch(struct head *head, const struct transaction *t, const st
     }
     for (size_t i = 0; i < n; i++)
         if (block[i] && record[i]->tail)
-            __builtin_prefetch(record[i]->tail + record[i]->tail_len, 1);
+            __builtin_prefetch(record[i]->tail, 1);
     for (size_t i = 0; i < n; i++)
         if (block[i])
             c->put(head, block[i], record[i], t, c->array + (from + i) * c->size);

@@ -55,6 +55,8 @@ void head_fini(struct head *head);
 int64_t head_block_of(const struct head *head, int64_t t);
 /* NULL when it is not open. */
 struct head_block *head_find_block(const struct head *head, int64_t number);
+/* Made when it is not open. */
+struct head_block *head_open_block(struct head *head, int64_t number);
 
 /* ---- one cell ---- */
 

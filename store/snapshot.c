@@ -301,16 +301,15 @@ static bool plan_block(struct snapshot *s, const struct planned *series,
     if (!p || !(p->head = arena_alloc(&s->arena, sizeof *p->head)) ||
         !head_part_take(block, record, &s->arena, p->head))
         return false;
-    uint64_t cells = head_part_cells(p->head, s->store->options.block_ms, series->from, series->to);
+    uint64_t cells = head_part_cells(p->head, series->from, series->to);
     s->cells += cells;
     s->bytes += cells * sizeof(int64_t) * 2;
     return true;
 }
 
-static bool block_overlaps(
-    const struct store *store, const struct head_block *block, const struct planned *series)
+static bool block_overlaps(const struct head_block *block, const struct planned *series)
 {
-    return block->start < series->to && block->start + store->options.block_ms > series->from;
+    return block->start < series->to && block->start + block->ms > series->from;
 }
 
 /* Which parts a series needs: segments in order of their commits, then the frozen block, then the
@@ -324,11 +323,11 @@ static bool plan_parts(struct snapshot *s, struct planned *series, struct err *e
     for (size_t i = 0; i < store->n_segments; i++)
         if (!plan_segment(s, series, i, &at, err))
             return false;
-    if (store->frozen && block_overlaps(store, store->frozen->block, series) &&
+    if (store->frozen && block_overlaps(store->frozen->block, series) &&
         !plan_block(s, series, store->frozen->block, &at))
         return full(err);
     for (size_t i = 0; i < store->head.n_blocks; i++)
-        if (block_overlaps(store, store->head.blocks[i], series) &&
+        if (block_overlaps(store->head.blocks[i], series) &&
             !plan_block(s, series, store->head.blocks[i], &at))
             return full(err);
     return true;

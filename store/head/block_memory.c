@@ -9,14 +9,14 @@
 #define REGION_MIN (4u << 10)
 #define REGION_MAX (256u << 10)
 
+#define PIECES_AT_ONCE 32
+#define LINE           64
+
 struct region {
     struct region *next;
     uint64_t align;
     char bytes[];
 };
-
-static const uint16_t class_bytes[TAIL_CLASSES] = {
-    16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, TAIL_BYTES_MAX};
 
 void block_memory_init(struct block_memory *memory)
 {
@@ -64,31 +64,30 @@ void *block_zalloc(struct block_memory *memory, size_t size)
     return memset(block_alloc(memory, size), 0, size);
 }
 
-unsigned tail_class(size_t size)
+/* A new batch of free pieces, each a line of memory. */
+static void add_pieces(struct block_memory *memory)
 {
-    unsigned class = 0;
-    ensure(size <= TAIL_BYTES_MAX);
-    while (class_bytes[class] < size)
-        class ++;
-    return class;
+    char *p = block_alloc(memory, PIECES_AT_ONCE * sizeof(struct tail_piece) + LINE - 8);
+    p += -(uintptr_t)p % LINE;
+    for (int i = PIECES_AT_ONCE - 1; i >= 0; i--) {
+        struct tail_piece *piece = (struct tail_piece *)(void *)p + i;
+        piece->next = memory->free;
+        memory->free = piece;
+    }
 }
 
-size_t tail_bytes(unsigned class)
+struct tail_piece *tail_piece_alloc(struct block_memory *memory)
 {
-    return class_bytes[class];
+    if (!memory->free)
+        add_pieces(memory);
+    struct tail_piece *piece = memory->free;
+    memory->free = piece->next;
+    return piece;
 }
 
-uint8_t *tail_alloc(struct block_memory *memory, unsigned class)
+void tail_free(struct block_memory *memory, struct tail_piece *last)
 {
-    uint8_t *tail = memory->free[class];
-    if (!tail)
-        return block_alloc(memory, class_bytes[class]);
-    memcpy(&memory->free[class], tail, sizeof(void *));
-    return tail;
-}
-
-void tail_free(struct block_memory *memory, uint8_t *tail, unsigned class)
-{
-    memcpy(tail, &memory->free[class], sizeof(void *));
-    memory->free[class] = tail;
+    struct tail_piece *first = last->next;
+    last->next = memory->free;
+    memory->free = first;
 }

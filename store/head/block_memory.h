@@ -1,11 +1,13 @@
 /*
- * The memory of one open block: many small pieces that live as long as the block, and tails that
- * grow and are emptied. All of it is given back at once, when the block goes.
+ * The memory of one open block: many small things that live as long as the block, and the pieces of
+ * tails, which come and go. All of it is given back at once, when the block goes.
  *
- *     region 4 KiB -> region 8 KiB -> ... -> regions of 256 KiB       pieces are cut off the newest
+ *     region 4 KiB -> region 8 KiB -> ... -> regions of 256 KiB       things are cut off the newest
  *
- * A tail has one of a few sizes; one that is given back is kept for the next of its size. What the
- * regions take is what `bytes` says: nothing is counted twice, or estimated.
+ * A tail is a ring of pieces of one line of memory each: it grows without being moved, and all
+ * tails share one list of free pieces. (Tails of doubling sizes left twice their memory in lists of
+ * sizes that nobody needed any more, since series grow in step.) What the regions take is what
+ * `bytes` says: nothing is counted twice, or estimated.
  *
  * Not thread-safe: who owns the block has a lock.
  */
@@ -15,15 +17,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TAIL_CLASSES   12
-#define TAIL_BYTES_MAX 1024
+#define TAIL_PIECE_BYTES 56
+#define TAIL_BYTES_MAX   1024 /* of a whole tail */
+
+struct tail_piece {
+    struct tail_piece *next; /* the last one's is the first */
+    uint8_t bytes[TAIL_PIECE_BYTES];
+};
 
 struct region;
 
 struct block_memory {
     struct region *regions; /* newest first */
     char *at, *end;         /* free part of the newest */
-    void *free[TAIL_CLASSES];
+    struct tail_piece *free;
     size_t next_bytes; /* of the next region */
     uint64_t bytes;
 };
@@ -35,10 +42,8 @@ void block_memory_fini(struct block_memory *memory);
 void *block_alloc(struct block_memory *memory, size_t size);
 void *block_zalloc(struct block_memory *memory, size_t size);
 
-/* The least class whose tails have room for `size` bytes, at most TAIL_BYTES_MAX. */
-unsigned tail_class(size_t size);
-size_t tail_bytes(unsigned class);
-uint8_t *tail_alloc(struct block_memory *memory, unsigned class);
-void tail_free(struct block_memory *memory, uint8_t *tail, unsigned class);
+struct tail_piece *tail_piece_alloc(struct block_memory *memory);
+/* All pieces of a tail. */
+void tail_free(struct block_memory *memory, struct tail_piece *last);
 
 #endif

@@ -78,9 +78,10 @@ void run_put_histogram(struct run_state *state, const struct run_shape *shape, u
 void run_put_sample_histogram(struct run_state *state, uint32_t t, const struct hist *histogram,
     int64_t start, struct buf *out);
 
-/* The n cells of a run as columns in the arena, in the order of the run. False: the arena is full
- * (ERR_LIMIT), or these are no such bytes (ERR_CORRUPT). */
+/* The n cells of a run as columns in the arena, in the order of the run. *end, which may be NULL,
+ * is the state after them. False: the arena is full (ERR_LIMIT), or these are no such bytes
+ * (ERR_CORRUPT). */
 bool run_decode(struct slice run, const struct run_shape *shape, size_t n, int64_t block_start,
-    struct arena *arena, struct columns *out, struct err *err);
+    struct arena *arena, struct columns *out, struct run_state *end, struct err *err);
 
 #endif

@@ -292,7 +292,7 @@ static bool get_cells(struct run_reader *r)
 }
 
 bool run_decode(struct slice run, const struct run_shape *shape, size_t n, int64_t block_start,
-    struct arena *arena, struct columns *out, struct err *err)
+    struct arena *arena, struct columns *out, struct run_state *end, struct err *err)
 {
     struct run_reader r = {.in = reader_of(run),
         .shape = shape,
@@ -302,6 +302,8 @@ bool run_decode(struct slice run, const struct run_shape *shape, size_t n, int64
     *out = (struct columns){.kind = shape->kind, .n = n};
     bool ok = get_cells(&r);
     free(r.buckets);
+    if (ok && end)
+        *end = r.state;
     if (ok)
         return true;
     if (r.full)

@@ -7,15 +7,13 @@
 #include "base/mem.h"
 #include "store/segment.h"
 
-/* A larger first tail would be empty for most, a smaller one would be moved at once. */
-#define TAIL_BEGIN 24
-
 struct head_block *head_block_new(int64_t number, int64_t block_ms)
 {
     struct head_block *block = xcalloc(1, sizeof *block);
     atomic_init(&block->refs, 1);
     block->number = number;
     block->start = number * block_ms;
+    block->ms = block_ms;
     block_memory_init(&block->memory);
     return block;
 }
@@ -78,62 +76,95 @@ static struct run_shape shape_of(const struct head_record *r)
     return (struct run_shape){(enum kind)r->kind, r->unit_ms};
 }
 
-/* The tail becomes a mini-chunk, and is empty. */
-static void flush(struct head_block *block, struct head_record *r, struct arena *scratch)
+void record_tail_copy(const struct head_record *r, uint8_t *out)
+{
+    size_t left = r->tail_len;
+    if (left == 0)
+        return;
+    for (const struct tail_piece *p = r->tail->next; left > 0; p = p->next) {
+        size_t n = left < TAIL_PIECE_BYTES ? left : TAIL_PIECE_BYTES;
+        memcpy(out, p->bytes, n);
+        out += n;
+        left -= n;
+    }
+}
+
+/* Appends bytes to the tail. */
+static void tail_put(
+    struct head_block *block, struct head_record *r, const uint8_t *bytes, size_t n)
+{
+    size_t used = r->tail ? record_tail_used(r) : TAIL_PIECE_BYTES;
+    r->tail_len = (uint16_t)(r->tail_len + n);
+    while (n > 0) {
+        if (used == TAIL_PIECE_BYTES) {
+            struct tail_piece *p = tail_piece_alloc(&block->memory);
+            p->next = r->tail ? r->tail->next : p;
+            if (r->tail)
+                r->tail->next = p;
+            r->tail = p;
+            used = 0;
+        }
+        size_t k = n < TAIL_PIECE_BYTES - used ? n : TAIL_PIECE_BYTES - used;
+        memcpy(r->tail->bytes + used, bytes, k);
+        used += k;
+        bytes += k;
+        n -= k;
+    }
+}
+
+void record_flush(struct head_block *block, struct head_record *r, struct arena *scratch)
 {
     struct run_shape shape = shape_of(r);
-    r->chunks = mini_chunk_make(&block->memory, scratch, slice_of(r->tail, r->tail_len), &shape,
+    uint8_t tail[TAIL_BYTES_MAX];
+    if (r->tail_n == 0)
+        return;
+    record_tail_copy(r, tail);
+    r->chunks = mini_chunk_make(&block->memory, scratch, slice_of(tail, r->tail_len), &shape,
         r->tail_n, block->start, r->chunks);
-    tail_free(&block->memory, r->tail, r->tail_class);
+    tail_free(&block->memory, r->tail);
     r->tail = NULL;
     r->tail_len = 0;
     r->tail_n = 0;
     r->state = (struct run_state){0};
 }
 
+bool record_resume(struct head_block *block, struct head_record *r, struct slice run, size_t n,
+    struct arena *scratch, struct err *err)
+{
+    struct run_shape shape = shape_of(r);
+    struct columns cells;
+    ensure(r->tail_n == 0 && n <= TAIL_CELLS_MAX && run.len <= TAIL_BYTES_MAX);
+    arena_reset(scratch);
+    if (!run_decode(run, &shape, n, block->start, scratch, &cells, &r->state, err))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (cells.t[i] > block->start + block->ms) {
+            r->state = (struct run_state){0};
+            return err_set(
+                err, ERR_CORRUPT, "head: a cell of series %u is outside its time block", r->series);
+        }
+    tail_put(block, r, (const uint8_t *)run.ptr, run.len);
+    r->tail_n = (uint8_t)n;
+    block->cells += n;
+    return true;
+}
+
 /* A tail longer than that is flushed. Longer ones compress buckets better, and most cells are a few
  * bytes. */
 #define TAIL_BYTES_CELLS (TAIL_BYTES_MAX / 4)
 
-/* A place for n more bytes at the end of the tail. */
-static uint8_t *tail_room(struct head_block *block, struct head_record *r, size_t n)
-{
-    if (!r->tail) {
-        r->tail_class = (uint8_t)tail_class(n > TAIL_BEGIN ? n : TAIL_BEGIN);
-        r->tail = tail_alloc(&block->memory, r->tail_class);
-    } else if (r->tail_len + n > tail_bytes(r->tail_class)) {
-        unsigned class = tail_class(r->tail_len + n);
-        uint8_t *grown = tail_alloc(&block->memory, class);
-        memcpy(grown, r->tail, r->tail_len);
-        tail_free(&block->memory, r->tail, r->tail_class);
-        r->tail = grown;
-        r->tail_class = (uint8_t) class;
-    }
-    return r->tail + r->tail_len;
-}
-
-static void cell_done(struct head_block *block, struct head_record *r, size_t n)
-{
-    r->tail_len = (uint16_t)(r->tail_len + n);
-    r->tail_n++;
-    block->cells++;
-}
-
-/* A cell that is no larger than RUN_CELL_MAX, as written with the record's state. */
-static void put_small(
+static inline void cell_done(
     struct head_block *block, struct head_record *r, const uint8_t *bytes, size_t n)
 {
-    memcpy(tail_room(block, r, n), bytes, n);
-    cell_done(block, r, n);
-}
-
-/* Where a cell is written as a rule, without copying: the tail has room for any. NULL: it may have
- * not. */
-static inline uint8_t *direct(const struct head_record *r)
-{
-    return r->tail && (size_t)r->tail_len + RUN_CELL_MAX <= tail_bytes(r->tail_class)
-               ? r->tail + r->tail_len
-               : NULL;
+    size_t used = record_tail_used(r);
+    if (r->tail_len && used + n <= TAIL_PIECE_BYTES) {
+        memcpy(r->tail->bytes + used, bytes, n);
+        r->tail_len = (uint16_t)(r->tail_len + n);
+    } else {
+        tail_put(block, r, bytes, n);
+    }
+    r->tail_n++;
+    block->cells++;
 }
 
 /* Makes place in a tail that may have so many bytes. */
@@ -141,7 +172,7 @@ static inline void before(
     struct head_block *block, struct head_record *r, size_t max, struct arena *scratch)
 {
     if (r->tail_n == TAIL_CELLS_MAX || (size_t)r->tail_len + RUN_CELL_MAX / 2 > max)
-        flush(block, r, scratch);
+        record_flush(block, r, scratch);
 }
 
 void record_amount(struct head_block *block, struct head_record *r, int64_t t, int128 amount,
@@ -150,13 +181,8 @@ void record_amount(struct head_block *block, struct head_record *r, int64_t t, i
     uint8_t bytes[RUN_CELL_MAX];
     struct run_shape shape = shape_of(r);
     before(block, r, TAIL_BYTES_CELLS, scratch);
-    uint8_t *at = direct(r);
-    size_t n =
-        run_put_amount(&r->state, &shape, (uint32_t)(t - block->start), amount, at ? at : bytes);
-    if (at)
-        cell_done(block, r, n);
-    else
-        put_small(block, r, bytes, n);
+    size_t n = run_put_amount(&r->state, &shape, (uint32_t)(t - block->start), amount, bytes);
+    cell_done(block, r, bytes, n);
 }
 
 void record_gauge(struct head_block *block, struct head_record *r, int64_t t,
@@ -167,7 +193,7 @@ void record_gauge(struct head_block *block, struct head_record *r, int64_t t,
     before(block, r, TAIL_BYTES_CELLS, scratch);
     size_t n =
         run_put_gauge(&r->state, &shape, (uint32_t)(t - block->start), block->start, cell, bytes);
-    put_small(block, r, bytes, n);
+    cell_done(block, r, bytes, n);
 }
 
 /* Cells whose size is known when they are written. */
@@ -199,12 +225,12 @@ static void put_large(struct head_block *block, struct head_record *r, const str
     put_bytes(r, c, &bytes);
     if (r->tail_n && r->tail_len + bytes.len > TAIL_BYTES_MAX) {
         r->state = state;
-        flush(block, r, scratch);
+        record_flush(block, r, scratch);
         buf_clear(&bytes);
         put_bytes(r, c, &bytes);
     }
     if (bytes.len <= TAIL_BYTES_MAX) {
-        put_small(block, r, (const uint8_t *)bytes.ptr, bytes.len);
+        cell_done(block, r, (const uint8_t *)bytes.ptr, bytes.len);
     } else {
         r->chunks = mini_chunk_make(
             &block->memory, scratch, buf_view(&bytes), &shape, 1, block->start, r->chunks);
@@ -233,12 +259,8 @@ void record_sample(struct head_block *block, struct head_record *r, int64_t t, u
         return;
     }
     before(block, r, TAIL_BYTES_CELLS, scratch);
-    uint8_t *to = direct(r);
-    size_t n = run_put_sample(&r->state, at, bits, start, to ? to : bytes);
-    if (to)
-        cell_done(block, r, n);
-    else
-        put_small(block, r, bytes, n);
+    size_t n = run_put_sample(&r->state, at, bits, start, bytes);
+    cell_done(block, r, bytes, n);
 }
 
 /* ---- reading ---- */
@@ -258,7 +280,7 @@ bool head_part_take(const struct head_block *block, const struct head_record *re
     uint8_t *copy = arena_alloc(arena, record->tail_len);
     if (!copy)
         return false;
-    memcpy(copy, record->tail, record->tail_len);
+    record_tail_copy(record, copy);
     out->tail = slice_of(copy, record->tail_len);
     return true;
 }
@@ -269,7 +291,7 @@ static bool overlaps(
     return part->block->start + chunk->max_t > from && part->block->start + chunk->min_t <= to;
 }
 
-uint64_t head_part_cells(const struct head_part *part, int64_t block_ms, int64_t from, int64_t to)
+uint64_t head_part_cells(const struct head_part *part, int64_t from, int64_t to)
 {
     uint64_t n = part->tail_n;
     int64_t start = part->block->start;
@@ -277,7 +299,7 @@ uint64_t head_part_cells(const struct head_part *part, int64_t block_ms, int64_t
         if (overlaps(part, c, from, to))
             n += c->n;
     int64_t first = from > start ? from : start;
-    int64_t last = to < start + block_ms ? to : start + block_ms;
+    int64_t last = to < start + part->block->ms ? to : start + part->block->ms;
     uint64_t most = last > first ? (uint64_t)(last - first) / part->step_ms + 1 : 0;
     return n < most ? n : most;
 }
@@ -304,8 +326,8 @@ bool head_part_columns(const struct head_part *part, int64_t from, int64_t to, s
     if (!part->tail_n)
         return true;
     struct columns cells;
-    return run_decode(
-               part->tail, &part->shape, part->tail_n, part->block->start, arena, &cells, err) &&
+    return run_decode(part->tail, &part->shape, part->tail_n, part->block->start, arena, &cells,
+               NULL, err) &&
            (columns_sort(arena, &cells, &out[k]) ||
                err_set(err, ERR_LIMIT, "the query needs more memory than it is allowed"));
 }

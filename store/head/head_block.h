@@ -1,5 +1,5 @@
 /*
- * An open time block: the cells with t in (start, start + block_ms], of all series that have any.
+ * An open time block: the cells with t in (start, start + ms], of all series that have any.
  *
  *     series id -> slot table -> record -> tail: the newest cells, a cell run in a growing piece of
  * memory
@@ -26,13 +26,12 @@
 #include "store/head/mini_chunk.h"
 
 struct head_record {
-    uint8_t *tail;
+    struct tail_piece *tail;         /* its last piece; NULL: none */
     const struct mini_chunk *chunks; /* newest first */
     struct run_state state;          /* of the tail */
     uint32_t series;
     uint32_t unit_ms;
     uint16_t tail_len;
-    uint8_t tail_class;
     uint8_t tail_n; /* cells */
     uint8_t kind;
 };
@@ -43,7 +42,7 @@ struct head_record {
 
 struct head_block {
     atomic_uint refs;
-    int64_t number, start; /* start = number * block_ms */
+    int64_t number, start, ms; /* start = number * ms */
     struct block_memory memory;
     uint32_t **slots; /* pages, NULL when empty; a slot is 0 or a record's number + 1 */
     size_t n_slot_pages;
@@ -80,6 +79,14 @@ static inline struct head_record *head_block_find(const struct head_block *block
     return slot && *slot ? head_block_record(block, *slot - 1) : NULL;
 }
 
+/* Bytes of its last piece that are used. */
+static inline size_t record_tail_used(const struct head_record *r)
+{
+    return r->tail_len ? (r->tail_len - 1u) % TAIL_PIECE_BYTES + 1 : 0;
+}
+/* Copies the whole tail, tail_len bytes. */
+void record_tail_copy(const struct head_record *record, uint8_t *out);
+
 struct head_record *head_block_add_series(
     struct head_block *block, uint32_t series, struct run_shape shape);
 
@@ -96,6 +103,12 @@ void record_histogram(struct head_block *block, struct head_record *record, int6
 /* histogram NULL: a float. start_ms: when its counter began, 0: unknown. */
 void record_sample(struct head_block *block, struct head_record *record, int64_t t, uint64_t bits,
     const struct hist *histogram, int64_t start_ms, struct arena *scratch);
+
+/* The tail becomes a mini-chunk; nothing when it is empty. */
+void record_flush(struct head_block *block, struct head_record *record, struct arena *scratch);
+/* The n cells of a run become the tail, which is empty. ERR_CORRUPT: these are no such bytes. */
+bool record_resume(struct head_block *block, struct head_record *record, struct slice run, size_t n,
+    struct arena *scratch, struct err *err);
 
 /* ---- reading ---- */
 
@@ -115,7 +128,7 @@ bool head_part_take(const struct head_block *block, const struct head_record *re
     struct arena *arena, struct head_part *out);
 /* About how many cells it has in (from, to]: never fewer for kinds with windows; samples are taken
  * to come in the step of the last ones. */
-uint64_t head_part_cells(const struct head_part *part, int64_t block_ms, int64_t from, int64_t to);
+uint64_t head_part_cells(const struct head_part *part, int64_t from, int64_t to);
 /* The columns it consists of in (from, to], oldest commit first: at most head_part_pieces of them,
  * each sorted, to be merged by columns_merge. */
 size_t head_part_pieces(const struct head_part *part);

@@ -55,7 +55,7 @@ const struct mini_chunk *mini_chunk_make(struct block_memory *memory, struct are
     buf_init(&bytes, 0);
     arena_reset(scratch);
     ensure(n > 0 && n <= CHUNK_CELLS_MAX);
-    ensure(run_decode(run, shape, n, block_start, scratch, &cells, NULL));
+    ensure(run_decode(run, shape, n, block_start, scratch, &cells, NULL, NULL));
     ensure(columns_sort(scratch, &cells, &sorted));
     bool columns = put_columns(&sorted, scratch, &bytes) && bytes.len < run.len;
     struct slice kept = columns ? buf_view(&bytes) : run;
@@ -131,8 +131,12 @@ bool mini_chunk_decode(const struct mini_chunk *chunk, const struct run_shape *s
     if (chunk->form == MINI_COLUMNS)
         return get_columns(chunk, shape->kind, block_start, arena, out, err);
     struct columns cells;
-    return run_decode(slice_of(chunk->bytes, chunk->len), shape, chunk->n, block_start, arena,
-               &cells, err) &&
-           (columns_sort(arena, &cells, out) ||
-               err_set(err, ERR_LIMIT, "the query needs more memory than it is allowed"));
+    if (!run_decode(slice_of(chunk->bytes, chunk->len), shape, chunk->n, block_start, arena, &cells,
+            NULL, err))
+        return false;
+    if (!columns_sort(arena, &cells, out))
+        return err_set(err, ERR_LIMIT, "the query needs more memory than it is allowed");
+    return (out->t[0] == block_start + chunk->min_t &&
+               out->t[out->n - 1] == block_start + chunk->max_t) ||
+           bad_times(err);
 }
