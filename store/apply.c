@@ -87,6 +87,7 @@ bool store_define(struct store *store, const struct transaction *t, struct err *
         if (id == MAP_NONE)
             return bad(err, "an unknown metric, number", i);
         catalog_update_metric(c, id, &t->updates[i]);
+        store->redescribed++;
     }
     for (size_t i = 0; i < t->n_series; i++)
         if (!define_series(store, t->first_series + (uint32_t)i, &t->series[i], err))

@@ -1,235 +1,230 @@
 #include "store/checkpoint.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
+#include "base/bytes.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/catalog_file.h"
+#include "store/checkpoint_file.h"
 #include "store/frame.h"
+#include "store/head/head_view.h"
+#include "store/segment/outfile.h"
 #include "store/store_priv.h"
 
-#define CHECKPOINT_MAGIC   "LCKP"
-#define CHECKPOINT_VERSION 1
+/* A run of series that is copied under one hold of the lock: well under a millisecond. */
+#define SERIES_AT_ONCE 1024
+/* Bytes that are gathered for one frame, and for one write. */
+#define FRAME_BYTES (1u << 20)
+#define WRITE_BYTES (1u << 20)
+/* After a failure so many calls of checkpoint_due say no: 1, 2, 4, ... */
+#define WAITS_MAX 64
 
-void checkpoint_name(uint64_t lsn, char out[CHECKPOINT_NAME_MAX])
+/* ---- copying the head ---- */
+
+/* Copies the next run of series, and moves *series to its end. *lsn is what was seen. False: there
+ * are no more. */
+static bool capture(struct store *store, uint32_t *series, struct head_view **view, uint64_t *lsn)
 {
-    snprintf(out, CHECKPOINT_NAME_MAX, "checkpoint-%016" PRIx64, lsn);
+    const struct head *head = &store->head;
+    uint32_t first = *series;
+    *series += SERIES_AT_ONCE;
+    *view = head_view_new();
+    store_lock_read(store);
+    ensure(store->frozen == NULL);
+    for (size_t i = 0; i < head->n_blocks; i++)
+        head_view_add_series(*view, head->blocks[i], first, *series);
+    *lsn = store->lsn;
+    bool more = *series < store->catalog.n_series;
+    store_unlock(store);
+    return more;
 }
 
-struct checkpoint {
-    struct store *store;
-    uint64_t lsn;
-    bool ended;
-    struct buf raw;
+/* ---- the file ---- */
+
+struct out {
+    struct outfile file;
+    struct buf front, payload, bytes;
+    uint64_t lsn;               /* of the checkpoint */
+    struct transaction carried; /* of state tables */
+    int64_t block;              /* of the piece before in the frame, as is series */
+    uint32_t series;
 };
 
-static bool load_frame(void *ctx, const struct frame *frame, struct err *err)
+static bool flush(struct out *out, size_t at_least, struct err *err)
 {
-    struct checkpoint *c = ctx;
-    struct transaction t;
-    if (c->ended || frame->lsn != c->lsn)
-        return err_set(err, ERR_CORRUPT, "a frame that does not belong here");
-    if (frame->type == FRAME_CHECKPOINT_END) {
-        c->ended = true;
+    if (out->bytes.len < at_least || out->bytes.len == 0)
         return true;
-    }
-    struct slice payload;
-    transaction_init(&t);
-    bool ok = frame_payload(frame, &c->raw, &payload, err) &&
-              transaction_decode(payload, &t, err) && store_define(c->store, &t, err) &&
-              store_apply(c->store, &t, c->lsn, true, err) &&
-              state_replay(&c->store->state, &t.state, c->lsn, err);
-    transaction_fini(&t);
+    bool ok = outfile_add(&out->file, buf_view(&out->bytes), err);
+    buf_clear(&out->bytes);
     return ok;
 }
 
-bool checkpoint_load(struct store *store, uint64_t lsn, struct err *err)
+static bool end_frame(struct out *out, struct err *err)
 {
-    char name[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
-    struct buf content;
-    size_t end = 0;
-    struct checkpoint c = {store, lsn, false, {0}};
-    checkpoint_name(lsn, name);
-    if (!path_join(path, store->path, name, err))
-        return false;
-    struct frame_scan scan = {.path = path,
-        .magic = CHECKPOINT_MAGIC,
-        .version = CHECKPOINT_VERSION,
-        .each = load_frame,
-        .ctx = &c};
-    buf_init(&content, 0);
-    bool ok = file_read(path, SIZE_MAX / 2, &content, err) &&
-              frames_scan(buf_view(&content), &scan, &end, err);
-    if (ok && (!c.ended || end != content.len))
-        ok = err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, end);
-    buf_fini(&content);
-    buf_fini(&c.raw);
-    return ok;
-}
-
-/* One part of a checkpoint ends when it has about this many bytes; one chunk or series more fits a
- * frame. */
-#define PART_BYTES (16u << 20)
-
-struct checkpoint_out {
-    struct transaction part;
-    struct buf payload, file;
-    uint64_t lsn;
-    size_t label_bytes; /* of the part's series */
-};
-
-static void flush_part(struct checkpoint_out *out, bool force)
-{
-    struct transaction *t = &out->part;
-    size_t bytes = transaction_cells(t) * 64 + t->n_buckets * 16 + out->label_bytes;
-    if (!force && bytes < PART_BYTES)
-        return;
-    out->label_bytes = 0;
-    buf_clear(&out->payload);
-    transaction_encode(t, &out->payload);
     if (out->payload.len)
-        frame_encode(
-            &out->file, out->lsn, FRAME_CHECKPOINT, slice_of("", 0), buf_view(&out->payload));
-    uint32_t first = t->first_series + (uint32_t)t->n_series;
-    transaction_clear(t);
-    t->first_series = first;
+        frame_encode(&out->bytes, out->lsn, FRAME_CHECKPOINT, buf_view(&out->front),
+            buf_view(&out->payload));
+    buf_clear(&out->payload);
+    out->block = 0;
+    out->series = 0;
+    return flush(out, WRITE_BYTES, err);
 }
 
-static void put_chunk(struct transaction *t, uint32_t series, const struct columns *c)
+static bool add_piece(
+    void *ctx, int64_t block, uint32_t series, struct slice piece, struct err *err)
 {
-    for (size_t i = 0; i < c->n; i++) {
-        if (c->amount) {
-            GROW(t->adds, t->adds_cap, t->n_adds + 1);
-            t->adds[t->n_adds++] = (struct add_cell){series, c->t[i], c->amount[i]};
-        } else if (c->last) {
-            struct gauge_cell g = {
-                c->last[i], c->last_ms[i], c->min[i], c->max[i], c->sum[i], c->count[i]};
-            GROW(t->gauges, t->gauges_cap, t->n_gauges + 1);
-            t->gauges[t->n_gauges++] = (struct gauge_entry){series, c->t[i], g};
-        } else if (c->bucket_at) {
-            uint32_t n = c->bucket_at[i + 1] - c->bucket_at[i];
-            GROW(t->hists, t->hists_cap, t->n_hists + 1);
-            GROW(t->buckets, t->buckets_cap, t->n_buckets + n);
-            t->hists[t->n_hists++] =
-                (struct hist_entry){series, c->t[i], c->sum[i], (uint32_t)t->n_buckets, n};
-            if (n)
-                memcpy(
-                    t->buckets + t->n_buckets, c->bucket + c->bucket_at[i], n * sizeof *t->buckets);
-            t->n_buckets += n;
-        } else {
-            GROW(t->samples, t->samples_cap, t->n_samples + 1);
-            t->samples[t->n_samples++] = (struct sample_entry){series, c->t[i],
-                c->start ? c->start[i] : 0, c->bits[i], c->hist ? c->hist[i] : NULL};
-        }
-    }
+    struct out *out = ctx;
+    if (out->payload.len + piece.len > FRAME_BYTES && !end_frame(out, err))
+        return false;
+    buf_svarint(&out->payload, (int64_t)((uint64_t)block - (uint64_t)out->block));
+    buf_svarint(&out->payload, (int64_t)series - (int64_t)out->series);
+    buf_lstr(&out->payload, piece);
+    out->block = block;
+    out->series = series;
+    return true;
 }
 
-static void put_definitions(struct store *store, struct checkpoint_out *out)
+static bool write_head(struct store *store, struct out *out, struct err *err)
 {
-    const struct catalog *c = &store->catalog;
-    struct transaction *t = &out->part;
-    for (size_t i = 0; i < c->n_metrics; i++) {
-        GROW(t->metrics, t->metrics_cap, t->n_metrics + 1);
-        t->metrics[t->n_metrics++] = *c->metrics[i];
+    bool ok = true, more = true;
+    uint32_t series = 0;
+    while (ok && more) {
+        struct head_view *view;
+        uint32_t first = series;
+        uint64_t lsn;
+        more = capture(store, &series, &view, &lsn);
+        buf_clear(&out->front);
+        buf_varint(&out->front, first);
+        buf_varint(&out->front, series - first);
+        buf_varint(&out->front, lsn);
+        ok = head_view_each(view, add_piece, out, err) && end_frame(out, err);
+        head_view_free(&view);
     }
-    for (size_t i = 0; i < c->n_series; i++) {
-        GROW(t->series, t->series_cap, t->n_series + 1);
-        t->series[t->n_series++] =
-            catalog_has(c, (uint32_t)i) /* else one without labels, which stands for a dead id */
-                ? (struct series_def){catalog_metric_of(c, (uint32_t)i),
-                      catalog_labels(c, (uint32_t)i, &t->arena)}
-                : (struct series_def){0};
-        flush_part(out, false);
-    }
+    return ok;
+}
+
+/* Sources and clocks, as of the checkpoint's LSN. */
+static void put_positions(struct store *store, struct buf *payload)
+{
+    struct transaction t;
+    transaction_init(&t);
     for (size_t i = 0; i < store->n_sources; i++) {
         const struct source *s = &store->sources[i];
-        GROW(t->sources, t->sources_cap, t->n_sources + 1);
-        t->sources[t->n_sources++] =
+        GROW(t.sources, t.sources_cap, t.n_sources + 1);
+        t.sources[t.n_sources++] =
             (struct source_entry){s->name, s->next, s->newest_ms, slice_of(s->state, s->state_len)};
     }
     for (size_t i = 0; i < store->n_clocks; i++) {
         const struct stream_clock *k = &store->clocks[i];
-        GROW(t->clocks, t->clocks_cap, t->n_clocks + 1);
-        t->clocks[t->n_clocks++] = (struct clock_entry){k->name, k->frontier_ms, k->watermark_ms};
+        GROW(t.clocks, t.clocks_cap, t.n_clocks + 1);
+        t.clocks[t.n_clocks++] = (struct clock_entry){k->name, k->frontier_ms, k->watermark_ms};
     }
-    flush_part(out, true);
+    transaction_encode(&t, payload);
+    transaction_fini(&t);
 }
 
-static void put_cells(struct store *store, struct checkpoint_out *out)
-{
-    struct arena arena;
-    arena_init(&arena, 0);
-    for (size_t b = 0; b < store->head.n_blocks; b++) {
-        const struct head_block *block = store->head.blocks[b];
-        for (uint32_t i = 0; i < block->n_records; i++) {
-            uint32_t series = head_block_record(block, i)->series;
-            struct columns columns;
-            arena_reset(&arena);
-            ensure(head_block_columns(block, series, &arena, &columns, NULL));
-            put_chunk(&out->part, series, &columns);
-            flush_part(out, false);
-        }
-    }
-    arena_fini(&arena);
-    flush_part(out, true);
-}
-
-/* What no run holds. */
-static void put_state(struct store *store, struct checkpoint_out *out)
+/* What state tables have in memory alone: little, they were flushed before. */
+static void carry_state(struct store *store, struct state_changes *changes)
 {
     struct state_cursor at = {0};
-    while (state_carry(&store->state, &at, PART_BYTES, &out->part.state))
-        flush_part(out, true);
+    while (state_carry(&store->state, &at, STATE_CARRY_BYTES, changes))
+        ;
+}
+
+/* Between two transactions: where the log is cut, and what stands there. */
+static bool begin(struct store *store, struct out *out, struct err *err)
+{
+    struct txn *none = txn_begin(store); /* the WAL is ours */
+    bool ok = wal_rotate(store->wal, err);
+    store_lock_read(store);
+    out->lsn = store->lsn;
+    put_positions(store, &out->payload);
+    store_unlock(store);
+    carry_state(store, &out->carried.state);
+    txn_abort(&none);
+    return ok;
+}
+
+static bool write_file(struct store *store, struct out *out, struct err *err)
+{
+    char name[CHECKPOINT_NAME_MAX];
+    struct buf header;
+    buf_init(&header, 0);
+    frame_header(&header, CHECKPOINT_MAGIC, CHECKPOINT_VERSION, out->lsn);
+    buf_slice(&out->bytes, buf_view(&header));
+    if (out->payload.len)
+        frame_encode(
+            &out->bytes, out->lsn, FRAME_CHECKPOINT, slice_of("", 0), buf_view(&out->payload));
+    buf_clear(&out->payload);
+    transaction_encode(&out->carried, &out->payload);
+    if (out->payload.len)
+        frame_encode(
+            &out->bytes, out->lsn, FRAME_CHECKPOINT, slice_of("", 0), buf_view(&out->payload));
+    buf_clear(&out->payload);
+    bool ok = outfile_open(&out->file, store->path, err) && write_head(store, out, err);
+    frame_encode(&out->bytes, out->lsn, FRAME_CHECKPOINT_END, slice_of("", 0), SLICE("end"));
+    checkpoint_name(out->lsn, name);
+    ok = ok && flush(out, 0, err) && outfile_finish(&out->file, buf_view(&header), name, err);
+    outfile_discard(&out->file);
+    buf_fini(&header);
+    return ok;
+}
+
+/* What the checkpoint has made superfluous. */
+static bool clean_up(struct store *store, uint64_t before, uint64_t lsn, struct err *err)
+{
+    char old[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
+    struct txn *none = txn_begin(store);
+    bool ok = wal_forget(store->wal, lsn, err);
+    txn_abort(&none);
+    if (before == 0 || before == lsn)
+        return ok;
+    checkpoint_name(before, old);
+    return path_join(path, store->path, old, err) && file_remove(path, err) && ok;
+}
+
+static bool write_checkpoint(struct store *store, struct err *err)
+{
+    struct out out = {.file = {.fd = -1}};
+    uint64_t before = store->manifest.checkpoint_lsn;
+    store_lock_read(store);
+    uint64_t written = store->wal_written;
+    store_unlock(store);
+    transaction_init(&out.carried);
+    bool ok = state_flush(&store->state, &store->manifest, STATE_CARRY_BYTES, err) &&
+              catalog_file_write(store, err) && begin(store, &out, err);
+    if (ok && out.lsn) {
+        struct manifest_edit edit = {.checkpoint_lsn = out.lsn};
+        ok = write_file(store, &out, err) && manifest_apply(&store->manifest, &edit, err);
+        if (ok) {
+            store_lock_write(store);
+            store->wal_at_checkpoint = written;
+            store_unlock(store);
+            ok = clean_up(store, before, out.lsn, err);
+        }
+    }
+    transaction_fini(&out.carried);
+    buf_fini(&out.front);
+    buf_fini(&out.payload);
+    buf_fini(&out.bytes);
+    return ok;
 }
 
 bool checkpoint_write(struct store *store, struct err *err)
 {
-    struct checkpoint_out out = {0};
-    char name[CHECKPOINT_NAME_MAX], old[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
-    uint64_t before = store->manifest.checkpoint_lsn;
-    if (!state_flush(&store->state, &store->manifest, STATE_CARRY_BYTES, err))
-        return false;
-    struct txn *none = txn_begin(store); /* the WAL is ours between two transactions */
-    bool ok = wal_rotate(store->wal, err);
-    if (ok) {
-        transaction_init(&out.part);
-        store_lock_read(store);
-        ensure(store->frozen == NULL);
-        out.lsn = store->lsn;
-        frame_header(&out.file, CHECKPOINT_MAGIC, CHECKPOINT_VERSION, out.lsn);
-        put_definitions(store, &out);
-        put_cells(store, &out);
-        put_state(store, &out);
-        frame_encode(&out.file, out.lsn, FRAME_CHECKPOINT_END, slice_of("", 0), SLICE("end"));
-        store_unlock(store);
-        transaction_fini(&out.part);
-    }
-    txn_abort(&none);
-    if (!ok || out.lsn == 0)
-        return ok;
-    checkpoint_name(out.lsn, name);
-    struct manifest_edit edit = {.checkpoint_lsn = out.lsn};
-    ok = path_join(path, store->path, name, err) &&
-         file_replace(store->path, name, buf_view(&out.file), err);
-    if (ok && !manifest_apply(&store->manifest, &edit, err)) {
-        ok = false;
-        if (manifest_works(&store->manifest) && before != out.lsn)
-            file_remove(path, NULL);
-    }
-    if (ok) {
-        none = txn_begin(store);
-        ok = wal_forget(store->wal, out.lsn, err);
-        store_lock_write(store);
-        store->wal_at_checkpoint = store->wal_written;
-        store_unlock(store);
-        txn_abort(&none);
-    }
-    if (ok && before && before != out.lsn) {
-        checkpoint_name(before, old);
-        ok = path_join(path, store->path, old, err) && file_remove(path, err);
-    }
-    buf_fini(&out.payload);
-    buf_fini(&out.file);
+    bool ok = write_checkpoint(store, err);
+    store->checkpoint_failures = ok ? 0 : store->checkpoint_failures + 1;
+    store->checkpoint_waits = 0;
     return ok;
+}
+
+bool checkpoint_due(struct store *store)
+{
+    store_lock_read(store);
+    bool due = store->wal_written - store->wal_at_checkpoint > store->options.checkpoint_bytes;
+    store_unlock(store);
+    if (!due || store->checkpoint_failures == 0)
+        return due;
+    unsigned shift = store->checkpoint_failures - 1;
+    unsigned waits = shift < 6 ? 1u << shift : WAITS_MAX;
+    return store->checkpoint_waits++ >= waits;
 }

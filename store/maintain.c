@@ -122,14 +122,6 @@ static bool derive(struct store *store, int64_t passed_ms, bool *did, struct err
 
 /* ---- steps ---- */
 
-static bool checkpoint_is_due(struct store *store)
-{
-    store_lock_read(store);
-    bool due = store->wal_written - store->wal_at_checkpoint > store->options.checkpoint_bytes;
-    store_unlock(store);
-    return due;
-}
-
 /* `seal` is held. *did: there was something to do. */
 static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
@@ -137,7 +129,7 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
     *did = true;
     if (due_block(store, IN_TIME, passed_ms, &block))
         return seal(store, block, err);
-    if (checkpoint_is_due(store))
+    if (checkpoint_due(store))
         return checkpoint_write(store, err);
     if (due_block(store, LATE, passed_ms, &block))
         return seal(store, block, err);

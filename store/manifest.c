@@ -24,6 +24,7 @@ enum op {
     OP_CHECKPOINT = 5,
     OP_ADD_DERIVED = 6,
     OP_QUARANTINE = 7,
+    OP_CATALOG = 8,
 };
 
 #define MANIFEST_MAGIC   "LMAN"
@@ -52,6 +53,15 @@ static void put_sealed(struct buf *out, const struct manifest_sealed *s)
     buf_varint(out, s->lsn);
 }
 
+static void put_catalog(struct buf *out, const struct manifest_catalog *c)
+{
+    buf_u8(out, OP_CATALOG);
+    buf_varint(out, c->number);
+    buf_varint(out, c->bytes);
+    buf_varint(out, c->metrics);
+    buf_varint(out, c->series);
+}
+
 static void put_edit(struct buf *out, const struct manifest_edit *e)
 {
     for (size_t i = 0; i < e->n_drops; i++)
@@ -64,6 +74,8 @@ static void put_edit(struct buf *out, const struct manifest_edit *e)
         manifest_runs_put_edit(e->runs, out);
     if (e->seal)
         put_sealed(out, &e->sealed);
+    if (e->catalog)
+        put_catalog(out, e->catalog);
     if (e->checkpoint_lsn) {
         buf_u8(out, OP_CHECKPOINT);
         buf_varint(out, e->checkpoint_lsn);
@@ -83,6 +95,8 @@ static void put_state(struct buf *out, const struct manifest *m)
     for (size_t i = 0; i < m->n_sealed; i++)
         put_sealed(out, &m->sealed[i]);
     manifest_runs_put(&m->runs, out);
+    if (m->catalog.number)
+        put_catalog(out, &m->catalog);
     buf_u8(out, OP_CHECKPOINT);
     buf_varint(out, m->checkpoint_lsn);
 }
@@ -189,6 +203,16 @@ static bool read_add(struct manifest *m, struct reader *r, bool derived)
     return true;
 }
 
+static bool read_catalog(struct manifest *m, struct reader *r)
+{
+    uint64_t number = read_varint(r);
+    m->catalog = (struct manifest_catalog){.number = (uint32_t)number};
+    m->catalog.bytes = read_varint(r);
+    m->catalog.metrics = read_varint(r);
+    m->catalog.series = read_varint(r);
+    return number > 0 && number <= UINT32_MAX;
+}
+
 static bool read_op(struct manifest *m, struct reader *r)
 {
     uint8_t op = read_u8(r);
@@ -205,6 +229,7 @@ static bool read_op(struct manifest *m, struct reader *r)
         state_seal(m, s);
         return true;
     }
+    case OP_CATALOG: return read_catalog(m, r);
     case OP_CHECKPOINT: m->checkpoint_lsn = read_varint(r); return true;
     default: return manifest_runs_read(&m->runs, op, r);
     }
@@ -244,12 +269,19 @@ static bool manifest_path(
     return path_join(out, m->dir, name, err);
 }
 
+bool manifest_is(const struct manifest *manifest, const char *name)
+{
+    char own[NAME_BYTES];
+    snprintf(own, sizeof own, "manifest-%06u", manifest->number);
+    return strcmp(name, own) == 0;
+}
+
 /* A folder with data in it and no CURRENT has lost it: starting anew would lose the rest. */
 static bool refuse_leftover(void *ctx, const char *name, struct err *err)
 {
     const struct manifest *m = ctx;
     if (strcmp(name, "wal") == 0 || strcmp(name, "seg") == 0 || strcmp(name, "state") == 0 ||
-        strncmp(name, "checkpoint-", 11) == 0)
+        strncmp(name, "checkpoint-", 11) == 0 || strncmp(name, "catalog-", 8) == 0)
         return err_set(
             err, ERR_CORRUPT, "%s has no file CURRENT, but %s: the manifest is lost", m->dir, name);
     return true;
@@ -419,6 +451,8 @@ bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit,
         manifest_runs_apply(&manifest->runs, edit->runs);
     if (edit->seal)
         state_seal(manifest, edit->sealed);
+    if (edit->catalog)
+        manifest->catalog = *edit->catalog;
     if (edit->checkpoint_lsn)
         manifest->checkpoint_lsn = edit->checkpoint_lsn;
     return true;

@@ -37,6 +37,12 @@ struct manifest_sealed {
     uint64_t lsn;
 };
 
+/* The file of the catalogue, and how much of it counts. */
+struct manifest_catalog {
+    uint32_t number; /* 0: none */
+    uint64_t bytes, metrics, series;
+};
+
 struct manifest {
     char dir[1024];
     struct manifest_segment *segments; /* by lsn, so in order of their commits where they overlap */
@@ -46,8 +52,9 @@ struct manifest {
     struct manifest_sealed *sealed; /* by block */
     size_t n_sealed, sealed_cap;
     struct manifest_runs runs; /* of state tables */
-    uint64_t checkpoint_lsn;   /* 0: none */
-    int64_t block_ms;          /* fixed when the store is made */
+    struct manifest_catalog catalog;
+    uint64_t checkpoint_lsn; /* 0: none */
+    int64_t block_ms;        /* fixed when the store is made */
     uint32_t number;
     uint64_t edits, bytes;
     int fd;
@@ -63,6 +70,7 @@ struct manifest_edit {
     const struct manifest_run_edit *runs;
     bool seal;
     struct manifest_sealed sealed;
+    const struct manifest_catalog *catalog;
     uint64_t checkpoint_lsn;
 };
 
@@ -83,6 +91,8 @@ void manifest_close(struct manifest *manifest);
 bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit, struct err *err);
 /* Whether there is a segment of that name, quarantined ones too. */
 bool manifest_names(const struct manifest *manifest, const char *name);
+/* Whether this is the name of the manifest's own file. */
+bool manifest_is(const struct manifest *manifest, const char *name);
 /* 0: the block was never sealed. */
 uint64_t manifest_sealed_lsn(const struct manifest *manifest, int64_t block);
 

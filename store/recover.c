@@ -5,14 +5,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "store/catalog_file.h"
 #include "store/checkpoint.h"
+#include "store/definitions.h"
 #include "store/derive.h"
+#include "store/segment/outfile.h"
 #include "store/store_priv.h"
 
 static bool take_lock(struct store *store, struct err *err)
@@ -49,12 +53,23 @@ static bool sweep_segment(void *ctx, const char *name, struct err *err)
            file_remove(path, err);
 }
 
-static bool sweep_checkpoint(void *ctx, const char *name, struct err *err)
+static bool begins(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static bool sweep_file(void *ctx, const char *name, struct err *err)
 {
     struct store *store = ctx;
-    char current[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
-    checkpoint_name(store->manifest.checkpoint_lsn, current);
-    if (strncmp(name, "checkpoint-", 11) != 0 || strcmp(name, current) == 0)
+    char checkpoint[CHECKPOINT_NAME_MAX], catalog[CATALOG_NAME_MAX], path[PATH_BYTES];
+    checkpoint_name(store->manifest.checkpoint_lsn, checkpoint);
+    catalog_file_name(store->manifest.catalog.number, catalog);
+    bool ours = begins(name, "checkpoint-") || begins(name, "catalog-") ||
+                begins(name, OUTFILE_PREFIX) || strcmp(name, "CURRENT.tmp") == 0 ||
+                begins(name, "manifest-");
+    bool counts = strcmp(name, checkpoint) == 0 || strcmp(name, catalog) == 0 ||
+                  manifest_is(&store->manifest, name);
+    if (!ours || counts)
         return true;
     return path_join(path, store->path, name, err) && file_remove(path, err);
 }
@@ -63,7 +78,7 @@ static bool sweep(struct store *store, struct err *err)
 {
     char dir[PATH_BYTES];
     return path_join(dir, store->path, "seg", err) && dir_each(dir, sweep_segment, store, err) &&
-           dir_each(store->path, sweep_checkpoint, store, err);
+           dir_each(store->path, sweep_file, store, err);
 }
 
 static bool open_segments(struct store *store, struct err *err)
@@ -90,9 +105,13 @@ static bool open_segments(struct store *store, struct err *err)
 
 /* ---- the log ---- */
 
+/* Series in one frame of definitions. */
+#define DEFINED_AT_ONCE 10000
+
 struct replay {
     struct store *store;
     struct buf raw; /* an unpacked payload */
+    struct captured captured;
 };
 
 /* The first pass: what is defined, and which time blocks have cells in the log. */
@@ -124,12 +143,36 @@ static bool second_frame(void *ctx, const struct frame *frame, struct err *err)
     struct transaction t;
     struct slice payload;
     transaction_init(&t);
-    bool ok = frame_payload(frame, &r->raw, &payload, err) &&
-              transaction_decode(payload, &t, err) &&
-              store_apply(r->store, &t, frame->lsn, true, err) &&
-              state_replay(&r->store->state, &t.state, frame->lsn, err);
+    bool ok = frame_payload(frame, &r->raw, &payload, err) && transaction_decode(payload, &t, err);
+    if (ok) {
+        captured_drop(&r->captured, &r->store->catalog, frame->lsn, &t);
+        ok = store_apply(r->store, &t, frame->lsn, true, err) &&
+             state_replay(&r->store->state, &t.state, frame->lsn, err);
+    }
     transaction_fini(&t);
     return ok;
+}
+
+/* A file of the log begins with what the catalogue's file does not hold. The writer calls: the
+ * catalogue does not change. */
+static void put_definitions(void *ctx, struct wal *wal)
+{
+    struct store *store = ctx;
+    struct buf payload;
+    store_lock_read(store);
+    struct definitions left = {.metric = store->defined.metrics,
+        .metrics_end = store->catalog.n_metrics,
+        .series = store->defined.series,
+        .series_end = store->catalog.n_series,
+        .updates_end =
+            store->redescribed != store->redescribed_written ? store->defined.metrics : 0};
+    store_unlock(store);
+    buf_init(&payload, 0);
+    while (definitions_next(store, &left, DEFINED_AT_ONCE, &payload)) {
+        wal_define(wal, buf_view(&payload));
+        buf_clear(&payload);
+    }
+    buf_fini(&payload);
 }
 
 static bool read_log(struct store *store, struct replay *replay, struct err *err)
@@ -138,9 +181,26 @@ static bool read_log(struct store *store, struct replay *replay, struct err *err
         .after_lsn = store->manifest.checkpoint_lsn,
         .file_bytes = store->options.wal_file_bytes,
         .first = first_frame,
-        .ctx = replay};
-    if (!wal_open(&options, &store->wal, err))
+        .first_ctx = replay,
+        .define = put_definitions,
+        .define_ctx = store};
+    return wal_open(&options, &store->wal, err);
+}
+
+/* Definitions first: cells in the checkpoint may be of series that the log defines, since they were
+ * copied after the log was cut. Version 1 of the checkpoint held all definitions itself. */
+static bool read_content(struct store *store, struct replay *replay, struct err *err)
+{
+    bool old = store->manifest.catalog.number == 0;
+    if (!(old ? checkpoint_load(store, &replay->captured, err) && read_log(store, replay, err)
+              : catalog_file_load(store, err) && read_log(store, replay, err) &&
+                    checkpoint_load(store, &replay->captured, err)))
         return false;
+    uint64_t greatest = replay->captured.greatest;
+    if (wal_last_lsn(store->wal) < greatest)
+        return err_set(err, ERR_CORRUPT,
+            "%s/wal ends at lsn %" PRIu64 ", and the checkpoint has seen lsn %" PRIu64, store->path,
+            wal_last_lsn(store->wal), greatest);
     store->torn_frames = wal_torn(store->wal);
     return wal_replay(store->wal, second_frame, replay, err);
 }
@@ -155,12 +215,10 @@ bool store_recover(struct store *store, struct err *err)
      * without. */
     if (store->manifest.number == 0 && !manifest_begin(&store->manifest, err))
         return false;
-    if (store->manifest.checkpoint_lsn &&
-        !checkpoint_load(store, store->manifest.checkpoint_lsn, err))
-        return false;
     struct replay replay = {.store = store};
     buf_init(&replay.raw, 0);
-    bool ok = read_log(store, &replay, err);
+    bool ok = read_content(store, &replay, err);
+    captured_fini(&replay.captured);
     buf_fini(&replay.raw);
     if (!ok)
         return false;

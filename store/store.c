@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include "base/ensure.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "store/checkpoint.h"
 #include "store/store_priv.h"
 
 #define BLOCK_MS         (2 * 3600 * 1000)
@@ -82,8 +84,23 @@ bool store_open(const struct store_options *options, struct store **out, struct 
         store_close(&s);
         return false;
     }
+    s->open = true;
     *out = s;
     return true;
+}
+
+/* After a clean stop there is nothing to replay. What fails here costs the next start its time, and
+ * no more. */
+static void write_last_checkpoint(struct store *store)
+{
+    struct err err = {0};
+    if (!store->path || store->failed || store->frozen || !manifest_works(&store->manifest) ||
+        store->lsn == store->manifest.checkpoint_lsn)
+        return;
+    mutex_lock(&store->seal);
+    if (!checkpoint_write(store, &err))
+        log_warn("no checkpoint at the end: %s", err.text);
+    mutex_unlock(&store->seal);
 }
 
 void store_close(struct store **store)
@@ -93,6 +110,8 @@ void store_close(struct store **store)
     if (!s)
         return;
     ensure(s->txn == NULL);
+    if (s->open)
+        write_last_checkpoint(s);
     frozen_free(&s->frozen);
     wal_close(&s->wal);
     manifest_close(&s->manifest);

@@ -44,8 +44,8 @@ struct store_options {
  * folder. ERR_CORRUPT: names the file and place. A torn last frame of the WAL is cut off, counted,
  * logged. */
 bool store_open(const struct store_options *options, struct store **out, struct err *err);
-/* Syncs nothing that a commit has not synced already. No transaction and no snapshot may be open.
- */
+/* Writes a checkpoint, so that the next start replays nothing; all that was committed is on disk
+ * without it. No transaction and no snapshot may be open. */
 void store_close(struct store **store);
 
 /* ---- transactions ---- */

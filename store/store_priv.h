@@ -66,6 +66,13 @@ struct store {
     uint64_t wal_at_checkpoint; /* WAL bytes ever written when the last checkpoint was made */
     uint64_t wal_written;
     struct maintenance maintenance;
+    struct manifest_catalog defined;           /* what the catalogue's file holds; lock */
+    uint64_t redescribed, redescribed_written; /* changes of descriptions; in the file; lock */
+    uint64_t removals_written;                 /* catalog.removals that it has; seal */
+    uint64_t catalog_frames;                   /* of the catalogue's file; seal, as is the next */
+    bool catalog_broken;
+    unsigned checkpoint_failures, checkpoint_waits; /* seal */
+    bool open;                                      /* store_open has come to its end */
     bool failed;
     struct touched replayed; /* the time blocks with cells that the log held at the start */
     struct txn *txn;         /* the open one */

@@ -125,7 +125,7 @@ bool wal_append(
         return false;
     buf_clear(&wal->frame);
     if (file->transactions == 0 && wal->options.define)
-        wal->options.define(wal->options.ctx, wal);
+        wal->options.define(wal->options.define_ctx, wal);
     size_t definitions = wal->frame.len;
     frame_encode(&wal->frame, lsn, FRAME_TRANSACTION, front, payload);
     if (!write_frame(wal, path, err))
@@ -149,12 +149,14 @@ bool wal_rotate(struct wal *wal, struct err *err)
 {
     if (wal->fd < 0 || wal->failed)
         return true;
-    if (ftruncate(wal->fd, (off_t)wal->at) != 0)
+    /* All frames are synced; zeros behind them may stay, but not what a failed write has left. */
+    if (wal->unclean && ftruncate(wal->fd, (off_t)wal->at) != 0)
         return err_sys(err, "cannot cut the write-ahead log in %s", wal->dir);
-    if (fdatasync(wal->fd) != 0) {
+    if (wal->unclean && fdatasync(wal->fd) != 0) {
         wal->failed = true;
         return err_sys(err, "cannot sync the write-ahead log in %s", wal->dir);
     }
+    wal->unclean = false;
     close(wal->fd);
     wal->fd = -1;
     return true;

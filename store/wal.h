@@ -36,11 +36,11 @@ typedef void wal_define_f(void *ctx, struct wal *wal);
 struct wal_options {
     const char *dir;     /* of the store */
     uint64_t after_lsn;  /* the checkpoint's; transactions up to there are not given */
-    uint64_t least_lsn;  /* the log must reach it: what was seen of it was on disk */
     uint64_t file_bytes; /* a file is closed at this size, definitions apart */
     frame_f *first; /* called for the definitions of the first file, and for every transaction */
+    void *first_ctx;
     wal_define_f *define;
-    void *ctx; /* of both */
+    void *define_ctx;
 };
 
 /* Reads all files and checks every frame, in order. Changes nothing on disk. */

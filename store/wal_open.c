@@ -135,8 +135,10 @@ bool wal_open(const struct wal_options *options, struct wal **out, struct err *e
     *out = NULL;
     buf_init(&wal->frame, 0);
     buf_init(&content, 0);
-    struct pass pass = {
-        .wal = wal, .last_lsn = options->after_lsn, .each = options->first, .ctx = options->ctx};
+    struct pass pass = {.wal = wal,
+        .last_lsn = options->after_lsn,
+        .each = options->first,
+        .ctx = options->first_ctx};
     bool ok = path_join(wal->dir, options->dir, "wal", err) && dir_make(wal->dir, err) &&
               dir_each(wal->dir, list_entry, wal, err);
     if (ok && wal->n_files) {
@@ -145,12 +147,10 @@ bool wal_open(const struct wal_options *options, struct wal **out, struct err *e
     }
     for (size_t i = 0; ok && i < wal->n_files; i++)
         ok = open_file(wal, i, &pass, &content, err);
-    uint64_t least =
-        options->least_lsn > options->after_lsn ? options->least_lsn : options->after_lsn;
-    if (ok && pass.last_lsn < least)
+    if (ok && pass.last_lsn < options->after_lsn)
         ok = err_set(err, ERR_CORRUPT,
-            "%s ends at lsn %" PRIu64 ", and the checkpoint has seen lsn %" PRIu64, wal->dir,
-            pass.last_lsn, least);
+            "%s ends at lsn %" PRIu64 ", before the checkpoint at lsn %" PRIu64, wal->dir,
+            pass.last_lsn, options->after_lsn);
     wal->last_lsn = pass.last_lsn;
     buf_fini(&content);
     if (!ok)

@@ -51,21 +51,41 @@ void head_view_free(struct head_view **view)
     free(v);
 }
 
-void head_view_add(struct head_view *view, struct head_block *block)
+static struct view_block *add_block(struct head_view *view, struct head_block *block, size_t room)
 {
     GROW(view->blocks, view->cap, view->n + 1);
     struct view_block *b = &view->blocks[view->n++];
-    *b = (struct view_block){.block = head_block_get(block), .n = block->n_records};
-    b->series = xreallocarray(NULL, b->n, sizeof *b->series);
-    for (uint32_t i = 0; i < block->n_records; i++) {
-        const struct head_record *r = head_block_record(block, i);
-        uint8_t *tail = arena_alloc(&view->tails, r->tail_len);
-        record_tail_copy(r, tail);
-        b->series[i] = (struct viewed){
-            r->chunks, tail, r->series, r->unit_ms, r->tail_len, r->tail_n, r->kind};
-    }
-    view->pieces += b->n;
+    *b = (struct view_block){.block = head_block_get(block)};
+    b->series = xreallocarray(NULL, room, sizeof *b->series);
+    return b;
+}
+
+static void add_record(struct head_view *view, struct view_block *b, const struct head_record *r)
+{
+    uint8_t *tail = arena_alloc(&view->tails, r->tail_len);
+    record_tail_copy(r, tail);
+    b->series[b->n++] =
+        (struct viewed){r->chunks, tail, r->series, r->unit_ms, r->tail_len, r->tail_n, r->kind};
+    view->pieces++;
+}
+
+void head_view_add(struct head_view *view, struct head_block *block)
+{
+    struct view_block *b = add_block(view, block, block->n_records);
+    for (uint32_t i = 0; i < block->n_records; i++)
+        add_record(view, b, head_block_record(block, i));
     view->cells += block->cells;
+}
+
+void head_view_add_series(
+    struct head_view *view, struct head_block *block, uint32_t first, uint32_t end)
+{
+    struct view_block *b = add_block(view, block, end - first);
+    for (uint32_t series = first; series < end; series++) {
+        const struct head_record *r = head_block_find(block, series);
+        if (r)
+            add_record(view, b, r);
+    }
 }
 
 uint64_t head_view_pieces(const struct head_view *view)

@@ -31,8 +31,13 @@ struct head_view *head_view_new(void);
 /* Adds a block: the frozen one first, then those of the head. The block does not change meanwhile.
  */
 void head_view_add(struct head_view *view, struct head_block *block);
+/* Adds what the block has of the series in [first, end): so the head may be viewed in runs, each
+ * under a short hold of the lock. */
+void head_view_add_series(
+    struct head_view *view, struct head_block *block, uint32_t first, uint32_t end);
 void head_view_free(struct head_view **view);
 uint64_t head_view_pieces(const struct head_view *view);
+/* Of whole blocks. */
 uint64_t head_view_cells(const struct head_view *view);
 
 /* Calls each with every piece, by blocks in the order they were added in. The bytes are borrowed

@@ -334,71 +334,6 @@ static void test_folder_in_use(void **state)
 
 /* ---- damage ---- */
 
-static size_t file_size(const char *path)
-{
-    struct stat st;
-    assert_int_equal(stat(path, &st), 0);
-    return (size_t)st.st_size;
-}
-
-static void flip(const char *path, size_t at)
-{
-    int fd = open(path, O_RDWR);
-    char c;
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &c, 1, (off_t)at), 1);
-    c ^= 4;
-    assert_int_equal(pwrite(fd, &c, 1, (off_t)at), 1);
-    close(fd);
-}
-
-static void test_torn_tail_is_cut(void **state)
-{
-    struct fixture *f = *state;
-    char path[128];
-    struct store_stats stats;
-    snprintf(path, sizeof path, "%s/wal/00000001.wal", f->dir);
-    add(f->store, "berlin", 5000, 1);
-    store_stats(f->store, &stats);
-    add(f->store, "berlin", 5000, 2);
-    store_close(&f->store);
-    /* The second frame ends where the zeros begin. */
-    FILE *in = fopen(path, "rb");
-    size_t last = 0;
-    for (int c, i = 0; (c = fgetc(in)) != EOF; i++)
-        if (c)
-            last = (size_t)i;
-    fclose(in);
-    flip(path, last);
-    reopen(f);
-    store_stats(f->store, &stats);
-    assert_int_equal(stats.torn_frames, 1);
-    assert_int_equal(stats.lsn, 1);
-    assert_int_equal(total(f->store, "berlin", 0, 5000), 1);
-    add(f->store, "berlin", 5000, 5);
-    reopen(f);
-    assert_int_equal(total(f->store, "berlin", 0, 5000), 6);
-}
-
-static void test_damage_before_a_valid_frame_stops(void **state)
-{
-    struct fixture *f = *state;
-    char path[128];
-    struct err err = {0};
-    snprintf(path, sizeof path, "%s/wal/00000001.wal", f->dir);
-    add(f->store, "berlin", 5000, 1);
-    add(f->store, "berlin", 5000, 2);
-    store_close(&f->store);
-    flip(path, 50);
-    assert_false(store_open(&f->options, &f->store, &err));
-    assert_int_equal(err.code, ERR_CORRUPT);
-    assert_non_null(strstr(err.text, "00000001.wal"));
-    assert_non_null(strstr(err.text, "byte 20"));
-    flip(path, 50);
-    reopen(f);
-    assert_int_equal(total(f->store, "berlin", 0, 5000), 3);
-}
-
 /* A start that fails destroys nothing: put right, the folder opens with all that it had. */
 static void test_a_failed_start_destroys_nothing(void **state)
 {
@@ -430,36 +365,6 @@ static void test_a_failed_start_destroys_nothing(void **state)
         assert_int_equal(total(f->store, "berlin", 0, BLOCK), 210);
         store_close(&f->store);
     }
-    reopen(f);
-}
-
-/* Whatever is cut from the log's end, what is left is a prefix of the transactions. */
-static void test_truncation_gives_a_prefix(void **state)
-{
-    struct fixture *f = *state;
-    char path[128];
-    snprintf(path, sizeof path, "%s/wal/00000001.wal", f->dir);
-    for (int i = 0; i < 5; i++)
-        add(f->store, "berlin", 5000, 1 << i);
-    store_close(&f->store);
-    FILE *in = fopen(path, "rb");
-    size_t size = file_size(path) < 4096 ? file_size(path) : 4096;
-    char *copy = malloc(size);
-    assert_int_equal(fread(copy, 1, size, in), size);
-    fclose(in);
-    int64_t before = 31;
-    for (size_t len = size; len-- > 0;) {
-        FILE *out = fopen(path, "wb");
-        assert_int_equal(fwrite(copy, 1, len, out), len);
-        fclose(out);
-        reopen(f);
-        int64_t now = total(f->store, "berlin", 0, 5000);
-        assert_true(now <= before && ((now + 1) & now) == 0);
-        before = now;
-        store_close(&f->store);
-    }
-    assert_int_equal(before, 0);
-    free(copy);
     reopen(f);
 }
 
@@ -584,10 +489,7 @@ int main(void)
         TEST(test_sources_and_clocks),
         TEST(test_a_name_has_one_kind),
         TEST(test_folder_in_use),
-        TEST(test_torn_tail_is_cut),
-        TEST(test_damage_before_a_valid_frame_stops),
         TEST(test_a_failed_start_destroys_nothing),
-        TEST(test_truncation_gives_a_prefix),
         TEST(test_selection),
         TEST(test_budgets),
         TEST(test_series_between_plan_and_fetch),
