@@ -6,7 +6,12 @@
 #include "store/state/memtable.h"
 #include "store/state/run_cursor.h"
 
+/* Entries of a memtable are asked for so many keys ahead: they lie in the order that they came. */
+#define AHEAD 16
+
 struct source {
+    struct hash128 key; /* where it stands, unless it has ended */
+    bool ended;
     const struct memtable *memtable; /* or cursor */
     const uint32_t *order;
     size_t at, n;
@@ -37,11 +42,32 @@ void state_merge_free(struct state_merge **merge)
     free(m);
 }
 
+/* Takes the key where the source stands. */
+static void stand(struct source *s)
+{
+    s->ended = s->cursor ? run_cursor_ended(s->cursor) : s->at == s->n;
+    if (s->ended)
+        return;
+    if (s->cursor) {
+        s->key = run_cursor_key(s->cursor);
+        return;
+    }
+    if (s->at + AHEAD < s->n)
+        __builtin_prefetch(memtable_record(s->memtable, s->order[s->at + AHEAD]));
+    s->key = memtable_key(s->memtable, s->order[s->at]);
+}
+
+static void add(struct state_merge *merge, struct source source)
+{
+    GROW(merge->sources, merge->cap, merge->n + 1);
+    merge->sources[merge->n++] = source;
+    stand(&merge->sources[merge->n - 1]);
+}
+
 void state_merge_memtable(
     struct state_merge *merge, const struct memtable *memtable, const uint32_t *order, size_t n)
 {
-    GROW(merge->sources, merge->cap, merge->n + 1);
-    merge->sources[merge->n++] = (struct source){.memtable = memtable, .order = order, .n = n};
+    add(merge, (struct source){.memtable = memtable, .order = order, .n = n});
 }
 
 bool state_merge_run(
@@ -52,26 +78,16 @@ bool state_merge_run(
         run_cursor_free(&cursor);
         return false;
     }
-    GROW(merge->sources, merge->cap, merge->n + 1);
-    merge->sources[merge->n++] = (struct source){.cursor = cursor};
+    add(merge, (struct source){.cursor = cursor});
     return true;
-}
-
-static bool ended(const struct source *s)
-{
-    return s->cursor ? run_cursor_ended(s->cursor) : s->at == s->n;
-}
-
-static struct hash128 key_of(const struct source *s)
-{
-    return s->cursor ? run_cursor_key(s->cursor) : memtable_key(s->memtable, s->order[s->at]);
 }
 
 static bool advance(struct source *s, struct err *err)
 {
-    if (s->cursor)
-        return run_cursor_next(s->cursor, err);
+    if (s->cursor && !run_cursor_next(s->cursor, err))
+        return false;
     s->at++;
+    stand(s);
     return true;
 }
 
@@ -89,23 +105,17 @@ static void entry_of(const struct source *s, struct state_entry *out)
 bool state_merge_next(struct state_merge *m, struct state_entry *out, bool *end, struct err *err)
 {
     struct source *least = NULL;
-    struct hash128 key = {0};
     for (size_t i = 0; i < m->n; i++) {
         struct source *s = &m->sources[i];
-        if (m->any && !ended(s) && hash128_eq(key_of(s), m->last) && !advance(s, err))
+        if (m->any && !s->ended && hash128_eq(s->key, m->last) && !advance(s, err))
             return false;
-        if (ended(s))
-            continue;
-        struct hash128 k = key_of(s);
-        if (!least || state_key_cmp(k, key) < 0) {
+        if (!s->ended && (!least || state_key_cmp(s->key, least->key) < 0))
             least = s;
-            key = k;
-        }
     }
     *end = !least;
     if (!least)
         return true;
-    out->key = m->last = key;
+    out->key = m->last = least->key;
     m->any = true;
     entry_of(least, out);
     return true;
