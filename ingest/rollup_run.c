@@ -60,6 +60,7 @@ struct rollup_runner {
     uint32_t *of_stream;
     struct pending *pending;
     struct arena labels;
+    uint64_t removals; /* of series from the store, when the slots' series were asked for */
     /* of the batch */
     uint64_t batch;
     struct arena buckets;
@@ -367,8 +368,19 @@ static bool write_one(
     return true;
 }
 
+/* Series were removed from the store: all ids are asked for again. */
+static void forget_ids(struct rollup_runner *r)
+{
+    for (uint32_t i = 0; i < r->of_stream[r->streams->n_streams]; i++)
+        for (size_t k = 0; k < r->rollups[i].n_slots; k++)
+            r->rollups[i].slots[k].series = NONE;
+}
+
 bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct err *err)
 {
+    if (runner->removals != txn_removals(txn))
+        forget_ids(runner);
+    runner->removals = txn_removals(txn);
     for (size_t i = 0; i < runner->n_accumulators; i++)
         if (!write_one(runner, &runner->accumulators[i], txn, err))
             return false;

@@ -168,6 +168,22 @@ bool attach_recover(struct store *store, const struct manifest_segment *entry, s
     return true;
 }
 
+bool attached_ids(const struct attached *attached, uint32_t **out, size_t *n, struct err *err)
+{
+    *n = segment_info(attached->segment)->series;
+    *out = xreallocarray(NULL, *n + 1, sizeof **out);
+    if (!attached->series) {
+        if (segment_ids(attached->segment, *out, err))
+            return true;
+        free(*out);
+        *out = NULL;
+        return false;
+    }
+    for (size_t i = 0; i < *n; i++)
+        (*out)[i] = attached->series[i].series;
+    return true;
+}
+
 /* ---- changing ---- */
 
 /* A file that no edit names, for sure. */

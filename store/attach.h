@@ -35,6 +35,8 @@ struct attached {
      * resolution, NOT_COVERED when there is none. */
     bool holds, later;
     uint32_t cover[RESOLUTIONS];
+    uint64_t clean; /* the deletions with a number up to this are carried out in it */
+    size_t expired; /* retentions of metrics that are carried out in it */
 };
 #define NOT_COVERED UINT32_MAX
 
@@ -45,6 +47,9 @@ void attached_fini(struct attached *attached);
 /* The ordinal of a series in the segment; SEGMENT_NO_ID when it is not there. It may read. */
 bool attached_find(
     const struct attached *attached, uint32_t series, uint32_t *ordinal, struct err *err);
+/* The catalogue's ids of all series of the segment, an array of *n on the heap, in no order. It may
+ * read. */
+bool attached_ids(const struct attached *attached, uint32_t **out, size_t *n, struct err *err);
 
 /*
  * Changes which segments there are, in one step: on disk by one edit of the manifest, then for

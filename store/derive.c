@@ -113,8 +113,8 @@ static bool is_used(const struct store *store, const struct attached *d, uint32_
 {
     uint32_t ordinal;
     bool later;
-    *used = true;
-    if (kind != KIND_SAMPLE)
+    *used = !deletion_touches(store, series, d);
+    if (kind != KIND_SAMPLE || !*used)
         return true;
     if (!attached_find(d, series, &ordinal, err) || !came_later(store, d, series, &later, err))
         return false;

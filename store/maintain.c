@@ -133,8 +133,11 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
         return checkpoint_write(store, err);
     if (due_block(store, LATE, passed_ms, &block))
         return seal(store, block, err);
-    bool ok = state_step(&store->state, &store->manifest, did, err);
-    ok = !ok || *did ? ok : compact(store, passed_ms, did, err);
+    if (!state_step(&store->state, &store->manifest, did, err))
+        return false;
+    if (!*did && !deletions_step(store, did, err))
+        return false;
+    bool ok = *did || compact(store, passed_ms, did, err);
     return !ok || *did ? ok : derive(store, passed_ms, did, err);
 }
 

@@ -7,8 +7,9 @@
  *     3  a checkpoint, when the log has grown
  *     4  late cells that have gathered for sealed blocks
  *     5  state tables: writing and merging their files
- *     6  compaction
- *     7  coarser cells, where compaction has nothing left to do
+ *     6  deletions: segments are rewritten (store/delete.h)
+ *     7  compaction
+ *     8  coarser cells, where compaction has nothing left to do
  *
  * Late cells make a segment of their own when there are LATE_CELLS of them or LATE_BYTES, or when
  * the sources have moved on by a whole block since they came: never by a wall clock.

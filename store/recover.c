@@ -223,7 +223,8 @@ bool store_recover(struct store *store, struct err *err)
     if (!ok)
         return false;
     store->lsn = wal_last_lsn(store->wal);
-    if (!state_loaded(&store->state, store->lsn, err) || !open_segments(store, err))
+    if (!state_loaded(&store->state, store->lsn, err) || !open_segments(store, err) ||
+        !deletions_load(store, err))
         return false;
     /* Everything was found whole: only now something is written or swept away. */
     return (manifest_works(&store->manifest) || manifest_begin(&store->manifest, err)) &&

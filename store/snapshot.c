@@ -23,6 +23,8 @@ struct part {
     struct segment *segment;
     size_t at; /* of the segment in the snapshot */
     const struct segment_chunk *piece;
+    const struct merge_range *without; /* deleted, and not rewritten yet */
+    size_t n_without;
     struct columns columns; /* after the fetch */
     struct part *next;
 };
@@ -278,10 +280,20 @@ static bool plan_segment(struct snapshot *s, const struct planned *series, size_
     if (ordinal != SEGMENT_NO_ID &&
         !segment_chunks(a->segment, ordinal, series->from, series->to, &s->arena, &chunks, &n, err))
         return false;
+    struct merge_range deleted[DELETIONS_MAX], *without = NULL;
+    size_t n_without = n > 0 ? deleted_ranges(s->store, series->id, a->lsn, deleted) : 0;
+    if (n_without) {
+        without = arena_array(&s->arena, n_without, sizeof *without);
+        if (!without)
+            return full(err);
+        memcpy(without, deleted, n_without * sizeof *without);
+    }
     for (size_t i = 0; i < n; i++) {
         struct part *p = part_add(s, at);
         if (!p)
             return full(err);
+        p->without = without;
+        p->n_without = n_without;
         p->segment = a->segment;
         p->at = segment;
         p->piece = &chunks[i];
@@ -387,7 +399,10 @@ static bool read_part(struct snapshot *s, struct part *p, struct err *err)
             return false;
         raw[i] = *page;
     }
-    return segment_decode(p->segment, p->piece, raw, &s->arena, &p->columns, err);
+    if (!segment_decode(p->segment, p->piece, raw, &s->arena, &p->columns, err))
+        return false;
+    return p->n_without == 0 || columns_without(&s->arena, p->without, p->n_without, &p->columns) ||
+           full(err);
 }
 
 static bool read_segments(struct snapshot *s, const atomic_bool *cancel, struct err *err)
@@ -522,6 +537,15 @@ static bool block_has_cells(const struct head_block *block, uint32_t series, int
     return true;
 }
 
+static bool is_deleted(
+    const struct segment_chunk *chunk, const struct merge_range *ranges, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ranges[i].from < chunk->min_t && chunk->max_t <= ranges[i].to)
+            return true;
+    return false;
+}
+
 /* *has: whether the series has a cell in (from, to]. */
 static bool has_cells(const struct store *store, uint32_t series, int64_t from, int64_t to,
     struct arena *arena, bool *has, struct err *err)
@@ -538,7 +562,7 @@ static bool has_cells(const struct store *store, uint32_t series, int64_t from, 
     for (size_t i = 0; i < store->n_segments; i++) {
         const struct attached *a = &store->segments[i];
         const struct segment_info *info = segment_info(a->segment);
-        if (a->derived)
+        if (a->derived && !a->holds)
             continue;
         uint32_t ordinal = SEGMENT_NO_ID;
         if (info->max_t > from && info->min_t <= to && !attached_find(a, series, &ordinal, err))
@@ -548,8 +572,10 @@ static bool has_cells(const struct store *store, uint32_t series, int64_t from, 
         if (ordinal != SEGMENT_NO_ID &&
             !segment_chunks(a->segment, ordinal, from, to, arena, &chunks, &n, err))
             return false;
-        if (n > 0)
-            *has = true;
+        struct merge_range deleted[DELETIONS_MAX];
+        size_t n_deleted = n > 0 ? deleted_ranges(store, series, a->lsn, deleted) : 0;
+        for (size_t k = 0; k < n && !*has; k++)
+            *has = !is_deleted(&chunks[k], deleted, n_deleted);
     }
     return true;
 }

@@ -112,6 +112,7 @@ void store_close(struct store **store)
     ensure(s->txn == NULL);
     if (s->open)
         write_last_checkpoint(s);
+    deletions_fini(s);
     frozen_free(&s->frozen);
     wal_close(&s->wal);
     manifest_close(&s->manifest);

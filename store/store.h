@@ -63,6 +63,10 @@ bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric,
 bool txn_series(
     struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series, struct err *err);
 
+/* Changes when series were removed (store/delete.h): ids that a caller has kept from an earlier
+ * transaction may then be nobody's, and are asked for again. */
+uint64_t txn_removals(const struct txn *txn);
+
 /* Cells. end_ms is a multiple of the metric's every_ms; the kind must fit (ensured). */
 void txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount);
 void txn_gauge(struct txn *txn, uint32_t series, int64_t end_ms, const struct gauge_cell *cell);

@@ -16,6 +16,7 @@
 
 #include "store/attach.h"
 #include "store/catalog.h"
+#include "store/delete.h"
 #include "store/files.h"
 #include "store/head.h"
 #include "store/maintain.h"
@@ -73,6 +74,9 @@ struct store {
     bool catalog_broken;
     unsigned checkpoint_failures, checkpoint_waits; /* seal */
     bool open;                                      /* store_open has come to its end */
+    struct deletion *deletions; /* changed under `seal` and `lock` */
+    size_t n_deletions;
+    uint64_t deletions_made, deletions_done; /* since the start */
     bool failed;
     struct touched replayed; /* the time blocks with cells that the log held at the start */
     struct txn *txn;         /* the open one */

@@ -166,6 +166,11 @@ bool txn_series(
     return true;
 }
 
+uint64_t txn_removals(const struct txn *txn)
+{
+    return txn->store->catalog.removals;
+}
+
 /* ---- cells ---- */
 
 void txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount)

@@ -1,0 +1,24 @@
+/*
+ * A backup: a folder beside the store's that opens as a store, made while the store runs.
+ *
+ * A checkpoint is written, so that the log is short. Immutable files (segments, runs of state
+ * tables) are hard links, or copies where the folder lies on another file system; what is appended
+ * to (manifest, catalogue, log) is copied while the writer waits for a moment: the backup holds
+ * exactly what was committed then. It is made under a name of its own and renamed when everything
+ * is on disk, so that a folder of the given name is complete.
+ */
+#ifndef STORE_BACKUP_H
+#define STORE_BACKUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct store;
+
+/* folder: its parent exists, itself does not (ERR_INVALID). *lsn is the last transaction that is in
+ * it. No transaction is open in this thread. ERR_UNSUPPORTED: a store in memory only. */
+bool store_backup(struct store *store, const char *folder, uint64_t *lsn, struct err *err);
+
+#endif

@@ -1,0 +1,283 @@
+/* Deletion: what was deleted is not seen, not counted, and in no file; what came later is. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "store/delete.h"
+#include "store/read.h"
+#include "store/store.h"
+
+#define BLOCK 7200000
+
+struct fixture {
+    char dir[64];
+    struct store *store;
+    struct store_options options;
+};
+
+static struct metric_def visits = {
+    .name = {"visits_total", 12}, .kind = KIND_COUNTER, .every_ms = 5000};
+
+static void reopen(struct fixture *f)
+{
+    struct err err = {0};
+    store_close(&f->store);
+    if (!store_open(&f->options, &f->store, &err))
+        fail_msg("%s", err.text);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    snprintf(f->dir, sizeof f->dir, "/tmp/larder-delete-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    f->options.path = f->dir;
+    reopen(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char cmd[128];
+    store_close(&f->store);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
+    assert_int_equal(system(cmd), 0);
+    free(f);
+    return 0;
+}
+
+static void add(struct fixture *f, const char *who, int64_t end, int amount)
+{
+    struct txn *txn = txn_begin(f->store);
+    struct label l[2] = {{SLICE("__name__"), visits.name}, {SLICE("who"), slice_from(who)}};
+    uint32_t metric, id;
+    struct err err = {0};
+    assert_true(txn_metric(txn, &visits, &metric, &err));
+    assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
+    txn_add(txn, id, end, amount);
+    assert_true(txn_commit(&txn, NULL, &err));
+}
+
+static bool count_series(void *ctx, struct labels labels, const struct metric_def *def)
+{
+    (void)labels;
+    (void)def;
+    ++*(int *)ctx;
+    return true;
+}
+
+static struct matcher is(const char *who)
+{
+    return (struct matcher){MATCH_EQUAL, SLICE("who"), slice_from(who), NULL};
+}
+
+/* The sum of the cells; -1 when the series is not there at all. */
+static int64_t total(struct fixture *f, const char *who)
+{
+    struct matcher m = is(who);
+    struct snapshot *s = snapshot_get(f->store);
+    struct plan *plan;
+    struct columns c = {0};
+    struct arena arena;
+    struct err err = {0};
+    int64_t sum = 0;
+    int listed = 0;
+    arena_init(&arena, 0);
+    assert_true(plan_new(s, NULL, &m, 1, NULL, &plan, &err));
+    for (size_t i = 0; i < plan_n(plan); i++)
+        plan_range(plan, i, INT64_MIN, INT64_MAX);
+    assert_true(snapshot_fetch(s, NULL, NULL, &err));
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        assert_true(plan_columns(plan, i, &arena, &c, &err));
+        for (size_t k = 0; k < c.n; k++)
+            sum += (int64_t)c.amount[k];
+    }
+    bool there = plan_n(plan) > 0;
+    snapshot_put(&s);
+    assert_true(store_each_series(
+        f->store, NULL, &m, 1, INT64_MIN, INT64_MAX, count_series, &listed, &err));
+    assert_int_equal(listed, sum != 0);
+    arena_fini(&arena);
+    return there ? sum : -1;
+}
+
+static void maintain(struct fixture *f, int64_t passed)
+{
+    struct err err = {0};
+    if (!store_maintain(f->store, passed, &err))
+        fail_msg("%s", err.text);
+}
+
+static uint64_t delete_who(struct fixture *f, const char *who, int64_t from, int64_t to)
+{
+    struct matcher m = is(who);
+    struct err err = {0};
+    uint64_t n;
+    if (!store_delete(f->store, &m, 1, from, to, &n, &err))
+        fail_msg("%s", err.text);
+    return n;
+}
+
+/* How many files below the folder have the text in them. */
+static int files_with(const char *dir, const char *text)
+{
+    DIR *d = opendir(dir);
+    int found = 0;
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        char path[512];
+        struct stat st;
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        assert_int_equal(stat(path, &st), 0);
+        if (S_ISDIR(st.st_mode)) {
+            found += files_with(path, text);
+            continue;
+        }
+        char *bytes = malloc((size_t)st.st_size + 1);
+        FILE *file = fopen(path, "rb");
+        assert_int_equal(fread(bytes, 1, (size_t)st.st_size, file), st.st_size);
+        found += memmem(bytes, (size_t)st.st_size, text, strlen(text)) != NULL;
+        fclose(file);
+        free(bytes);
+    }
+    closedir(d);
+    return found;
+}
+
+static void test_no_byte_is_left(void **state)
+{
+    struct fixture *f = *state;
+    for (int b = 0; b < 3; b++) {
+        add(f, "ada-7f3a91", b * BLOCK + 5000, 3);
+        add(f, "bob-11c0de", b * BLOCK + 5000, 4);
+    }
+    maintain(f, BLOCK);             /* one block is a segment, two are open */
+    add(f, "ada-7f3a91", 10000, 1); /* late */
+    assert_int_equal(total(f, "ada-7f3a91"), 10);
+    assert_true(files_with(f->dir, "ada-7f3a91") >= 2);
+    assert_int_equal(delete_who(f, "ada-7f3a91", INT64_MIN, INT64_MAX), 1);
+    assert_int_equal(total(f, "ada-7f3a91"), 0);
+    assert_int_equal(total(f, "bob-11c0de"), 12);
+    reopen(f);
+    assert_int_equal(total(f, "ada-7f3a91"), 0);
+    assert_true(files_with(f->dir, "ada-7f3a91") >= 2);
+    maintain(f, BLOCK);
+    assert_int_equal(files_with(f->dir, "ada-7f3a91"), 0);
+    assert_true(files_with(f->dir, "bob-11c0de") >= 1);
+    assert_int_equal(total(f, "ada-7f3a91"), -1);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(total(f, "bob-11c0de"), 12);
+        reopen(f);
+    }
+    add(f, "ada-7f3a91", 20000, 9); /* a new life */
+    assert_int_equal(total(f, "ada-7f3a91"), 9);
+    reopen(f);
+    assert_int_equal(total(f, "ada-7f3a91"), 9);
+    assert_int_equal(total(f, "bob-11c0de"), 12);
+}
+
+static void test_later_cells_count(void **state)
+{
+    struct fixture *f = *state;
+    add(f, "ada", 5000, 1);
+    add(f, "ada", 15000, 2);
+    add(f, "ada", BLOCK + 5000, 4);
+    assert_int_equal(delete_who(f, "ada", 5000, 15000), 1);
+    assert_int_equal(total(f, "ada"), 5);
+    add(f, "ada", 15000, 16); /* the same window */
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(total(f, "ada"), 21);
+        if (round == 0)
+            reopen(f);
+        else
+            maintain(f, 2 * BLOCK);
+    }
+    assert_int_equal(delete_who(f, "nobody", INT64_MIN, INT64_MAX), 0);
+}
+
+static void test_many_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    char who[24];
+    for (int i = 0; i < 20; i++) {
+        snprintf(who, sizeof who, "who-%d", i);
+        add(f, who, 5000, 1);
+        add(f, who, 10000, 2);
+    }
+    maintain(f, BLOCK);
+    for (int i = 0; i < 10; i++) {
+        snprintf(who, sizeof who, "who-%d", i);
+        delete_who(f, who, i % 2 ? 5000 : INT64_MIN, INT64_MAX);
+    }
+    delete_who(f, "who-1", 0, 5000);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 20; i++) {
+            snprintf(who, sizeof who, "who-%d", i);
+            int64_t expected = i >= 10 ? 3 : i % 2 && i != 1 ? 1 : 0;
+            int64_t sum = total(f, who);
+            assert_int_equal(sum < 0 ? 0 : sum, expected);
+        }
+        if (round == 0)
+            assert_true(store_delete_finish(f->store, &err));
+        else
+            reopen(f);
+    }
+    assert_int_equal(total(f, "who-1"), -1);
+}
+
+/* A damaged file of deletions stops the start: nothing is shown that was to be gone. */
+static void test_damaged_file(void **state)
+{
+    struct fixture *f = *state;
+    char path[96];
+    struct err err = {0};
+    add(f, "ada", 5000, 1);
+    delete_who(f, "ada", INT64_MIN, INT64_MAX);
+    store_close(&f->store);
+    snprintf(path, sizeof path, "%s/deletions", f->dir);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    for (long at = 0, size = 13; at < size; at++) {
+        fseek(file, 0, SEEK_END);
+        size = ftell(file);
+        fseek(file, at, SEEK_SET);
+        int c = fgetc(file);
+        fseek(file, at, SEEK_SET);
+        fputc(c ^ 4, file);
+        fflush(file);
+        assert_false(store_open(&f->options, &f->store, &err));
+        assert_non_null(strstr(err.text, "deletions"));
+        fseek(file, at, SEEK_SET);
+        fputc(c, file);
+        fflush(file);
+    }
+    fclose(file);
+    reopen(f);
+    assert_int_equal(total(f, "ada"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_no_byte_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_later_cells_count, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_file, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
