@@ -190,7 +190,7 @@ static bool wanted(void *ctx, const struct metric_def *def, struct labels labels
 {
     const struct derivation *d = ctx;
     (void)labels, (void)out, (void)n;
-    return def->kind != KIND_SAMPLE && resolution_fits(def, d->resolution_ms);
+    return resolution_fits(def, d->resolution_ms);
 }
 
 static bool coarsen(void *ctx, const struct metric_def *def, struct labels labels,
