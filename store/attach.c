@@ -201,14 +201,6 @@ struct attached_list {
     size_t n, cap;
 };
 
-static bool is_gone(const struct manifest_edit *edit, const char *name)
-{
-    for (size_t i = 0; i < edit->n_drops; i++)
-        if (strcmp(edit->drops[i], name) == 0)
-            return true;
-    return edit->quarantine && strcmp(edit->quarantine, name) == 0;
-}
-
 /* Behind those with the same LSN. */
 static void insert(struct attached_list *list, const struct attached *a)
 {
@@ -228,7 +220,8 @@ static void make_list(const struct store *store, const struct manifest_edit *edi
     gone->items = xcalloc(gone->cap, sizeof *gone->items);
     for (size_t i = 0; i < store->n_segments; i++) {
         const struct attached *a = &store->segments[i];
-        struct attached_list *to = is_gone(edit, segment_info(a->segment)->name) ? gone : next;
+        struct attached_list *to =
+            manifest_edit_drops(edit, segment_info(a->segment)->name) ? gone : next;
         to->items[to->n++] = *a;
     }
     for (size_t i = 0; i < edit->n_adds; i++)

@@ -17,10 +17,11 @@
 
 #include "base/err.h"
 #include "store/cell.h"
+#include "store/manifest.h"
+#include "store/merge.h"
 
 struct store;
 struct attached;
-struct manifest;
 
 struct derivation {
     int64_t t0, t1; /* the window */
@@ -33,10 +34,9 @@ struct derived_nothing {
     uint64_t inputs;
 };
 
-/* The digest of the raw segments of the list that overlap (t0, t1] and whose LSN is at most lsn,
- * quarantined ones too. */
-uint64_t derive_inputs(const struct attached *all, size_t n, const struct manifest *manifest,
-    int64_t t0, int64_t t1, uint64_t lsn);
+/* The digest of the raw segments that overlap (t0, t1] and whose LSN is at most lsn, quarantined
+ * ones too; 0 when there are none. The caller holds `seal`. */
+uint64_t derive_inputs(const struct manifest *manifest, int64_t t0, int64_t t1, uint64_t lsn);
 /* Works out what holds, and what covers what, for a whole list. */
 void derive_refresh(struct attached *all, size_t n, const struct manifest *manifest);
 
@@ -49,6 +49,25 @@ void derive_refresh(struct attached *all, size_t n, const struct manifest *manif
  */
 bool derive_serves(const struct store *store, size_t i, uint32_t series, enum kind kind,
     int64_t resolution_ms, bool *serves, struct err *err);
+
+/* Before retention takes the raw segments of a window: makes its derived segments whole, what came
+ * later merged in, one per call. *did false: they are. The caller holds `seal`. */
+bool derive_complete(struct store *store, int64_t t0, int64_t t1, bool *did, struct err *err);
+
+/*
+ * Retention takes raw cells away, and the coarser ones are to outlive them. As segments_change, for
+ * an edit that only leaves cells out whose age has come: derived segments that held before it hold
+ * after it. It drops all raw segments of a window, or rewrites them with the same LSN. Not for
+ * deletion: what is deleted must go from the derived segments too.
+ */
+bool derive_change_kept(struct store *store, const struct manifest_edit *edit, struct err *err);
+
+/* Writes the coarser cells of the inputs as one segment; takes: as in merge.h, called with no
+ * context; may be NULL. out->series 0: nothing came of it, and there is no file. *bad: after
+ * ERR_CORRUPT, the name of the input that is damaged, NULL: none. */
+bool derive_write(struct store *store, const struct derivation *derivation,
+    struct segment *const *inputs, size_t n, merge_takes *takes, struct segment_info *out,
+    const char **bad, struct err *err);
 
 /* The next that is due, false when none is. The caller holds `seal`. */
 bool derive_due(struct store *store, int64_t passed_ms, struct derivation *out);

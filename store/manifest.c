@@ -144,6 +144,14 @@ static bool state_quarantine(struct manifest *m, struct slice name)
     return true;
 }
 
+bool manifest_edit_drops(const struct manifest_edit *edit, const char *name)
+{
+    for (size_t i = 0; i < edit->n_drops; i++)
+        if (strcmp(edit->drops[i], name) == 0)
+            return true;
+    return edit->quarantine && strcmp(edit->quarantine, name) == 0;
+}
+
 bool manifest_names(const struct manifest *manifest, const char *name)
 {
     for (size_t i = 0; i < manifest->n_segments; i++)

@@ -74,6 +74,9 @@ struct manifest_edit {
     uint64_t checkpoint_lsn;
 };
 
+/* Whether the edit takes the segment away. */
+bool manifest_edit_drops(const struct manifest_edit *edit, const char *name);
+
 /* Reads the manifest of the folder; one that has none starts with block_ms. Writes nothing.
  * ERR_CORRUPT names file and place; a torn last edit was never acknowledged and is dropped.
  * ERR_INVALID: the folder was made with another block_ms (0 accepts any). */

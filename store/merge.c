@@ -209,8 +209,10 @@ static bool read_series(struct merge *m, struct columns **out, size_t *k)
     size_t n = 0;
     for (m->bad = 0; m->bad < m->n; m->bad++) {
         struct merge_segment *in = &m->in[m->bad];
-        if (in->taken && !segment_chunks(in->segment, in->at, INT64_MIN, INT64_MAX, &in->arena,
-                             &in->chunks, &in->n_chunks, &m->err))
+        bool takes =
+            in->taken && (!m->options.takes || m->options.takes(m->options.ctx, m->bad, &m->def));
+        if (takes && !segment_chunks(in->segment, in->at, INT64_MIN, INT64_MAX, &in->arena,
+                         &in->chunks, &in->n_chunks, &m->err))
             return false;
         n += in->n_chunks;
     }
@@ -257,6 +259,8 @@ static bool make_series(
         return true;
     if (!read_series(m, &in, &k))
         return false;
+    if (k == 0)
+        return true;
     ensure(columns_merge(&m->arena, in, k, INT64_MIN, INT64_MAX, &out->columns));
     if (n_ranges)
         cut(m, ranges, n_ranges, &out->columns);

@@ -45,10 +45,14 @@ typedef bool merge_filter(void *ctx, const struct metric_def *def, struct labels
 typedef bool merge_map(void *ctx, const struct metric_def *def, struct labels labels,
     struct arena *arena, struct columns *columns, struct err *err);
 
+/* Whether the metric's series are taken from that input, counted from 0. */
+typedef bool merge_takes(void *ctx, size_t input, const struct metric_def *def);
+
 struct merge_options {
     merge_filter *filter; /* NULL: all is kept */
+    merge_takes *takes;   /* NULL: from all inputs */
     merge_map *map;       /* NULL: cells stay as they are */
-    void *ctx;            /* of both */
+    void *ctx;            /* of all three */
 };
 
 /* n > 0 segments, oldest commit first; the array and the segments outlive the merge. */

@@ -482,6 +482,10 @@ static bool merge_parts(const struct planned *s, struct columns *in, size_t deri
             return err_set(err, ERR_UNSUPPORTED, "histogram samples have no coarser cells");
         if (!resolution_derive(arena, &raw, s->resolution_ms, &in[derived]))
             return full(err);
+        /* Derived samples stand where both have a cell: their raw ones are gone. */
+        struct columns last = in[derived];
+        in[derived] = in[0];
+        in[0] = last;
         n = derived + 1;
     }
     return n == 0 || columns_merge(arena, in, n, s->from, s->to, out) || full(err);

@@ -15,10 +15,12 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/compact.h"
+#include "store/derive.h"
 #include "store/read.h"
 #include "store/segment/aggregate.h"
-#include "store/store.h"
+#include "store/store_priv.h"
 
 #define EVERY  20000
 #define DAYS   2
@@ -376,6 +378,86 @@ static void test_derived_segments_are_read(void **state)
     read_derived(4);
 }
 
+/* What retention does: the raw segments go, the coarser cells stay, and late cells find them. */
+static void drop_raw(struct store *store)
+{
+    const char *drops[16];
+    struct manifest_edit edit = {.drops = drops};
+    struct err err = {0};
+    bool did = true;
+    mutex_lock(&store->seal);
+    while (did)
+        assert_true(derive_complete(store, 0, DAY_MS, &did, &err));
+    for (size_t i = 0; i < store->n_segments; i++)
+        if (!store->segments[i].derived)
+            drops[edit.n_drops++] = segment_info(store->segments[i].segment)->name;
+    assert_true(edit.n_drops > 0);
+    assert_true(derive_change_kept(store, &edit, &err));
+    mutex_unlock(&store->seal);
+}
+
+static void check_first_hour(struct store *store, int64_t amount, int64_t resolution)
+{
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct read r = read_all(store, 0, DAY_MS, resolution);
+    for (size_t i = 0; i < plan_n(r.plan); i++) {
+        struct columns c = columns_of(&r, i, &arena), hour = columns_slice(&c, 0, RESOLUTION_1H);
+        struct answer a = answer_of(&hour);
+        if (c.kind == KIND_COUNTER)
+            assert_int_equal(a.sum, amount);
+        else
+            assert_int_equal(a.count, RESOLUTION_1H / EVERY);
+        assert_int_equal(c.n, DAY_MS / resolution);
+    }
+    arena_fini(&arena);
+    snapshot_put(&r.snapshot);
+}
+
+static void test_coarser_cells_outlive_raw_ones(void **state)
+{
+    char dir[64] = "/tmp/larder-resolution-XXXXXX";
+    struct err err = {0};
+    struct store_stats stats;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    struct store *store = open_store(dir);
+    struct txn *txn = txn_begin(store);
+    for (int64_t t = EVERY; t <= DAY_MS; t += EVERY) {
+        put_one(txn, 0, t, 1);
+        put_one(txn, 4, t, 1);
+    }
+    commit(txn);
+    assert_true(store_maintain(store, DAY_MS, &err));
+    drop_raw(store);
+    int64_t amount = RESOLUTION_1H / EVERY;
+    for (int round = 0; round < 6; round++) {
+        check_first_hour(store, amount, RESOLUTION_1H);
+        check_first_hour(store, amount, RESOLUTION_1M);
+        txn = txn_begin(store);
+        put_one(txn, 0, EVERY, round + 1);
+        put_one(txn, 4, EVERY, 99); /* samples do not add up: it does not count */
+        commit(txn);
+        amount += round + 1;
+        check_first_hour(store, amount, RESOLUTION_1H);
+        /* Every second round it waits in the head for another; then it is merged in. */
+        int64_t passed = DAY_MS + (round / 2) * 4 * INT64_C(7200000);
+        assert_true(store_maintain(store, passed, &err));
+        if (round % 3 == 2) {
+            store_close(&store);
+            store = open_store(dir);
+        }
+    }
+    assert_true(store_maintain(store, DAY_MS * 2, &err));
+    assert_true(store_maintain(store, DAY_MS * 3, &err));
+    check_first_hour(store, amount, RESOLUTION_1M);
+    store_stats(store, &stats);
+    assert_int_equal(stats.segments, stats.derived_segments);
+    assert_int_equal(stats.head_cells, 0);
+    store_close(&store);
+    remove_folder(dir);
+}
+
 /* ---- alone ---- */
 
 static void test_buckets_are_left_open(void **state)
@@ -433,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_which_metrics_have_which),
         cmocka_unit_test(test_what_cancels_out_is_not_there),
         cmocka_unit_test(test_derived_segments_are_read),
+        cmocka_unit_test(test_coarser_cells_outlive_raw_ones),
         cmocka_unit_test(test_coarser_cells_answer_as_raw_ones),
     };
     log_set_level(LOG_ERROR);
