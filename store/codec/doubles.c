@@ -139,6 +139,16 @@ static void get_exceptions(struct reader in, bool same, int64_t *bits)
     }
 }
 
+/* Back to bits, in place. */
+static void restore(unsigned e, size_t n, int64_t *values)
+{
+    if (e != HEAD_ORDERED)
+        decimal_bits(values, n, e);
+    else
+        for (size_t i = 0; i < n; i++)
+            values[i] = flip(values[i]);
+}
+
 bool doubles_decode(struct reader *in, size_t n, int64_t *bits)
 {
     if (n > STREAM_MAX || in->failed)
@@ -152,13 +162,16 @@ bool doubles_decode(struct reader *in, size_t n, int64_t *bits)
         (e == HEAD_ORDERED && exceptions))
         return false;
     struct reader at_exceptions = *in;
-    if ((exceptions && !skip_exceptions(in, same, n)) || !integers_decode(in, n, bits))
+    if (exceptions && !skip_exceptions(in, same, n))
         return false;
-    if (e != HEAD_ORDERED)
-        decimal_bits(bits, n, e);
-    else
-        for (size_t i = 0; i < n; i++)
-            bits[i] = flip(bits[i]);
+    /* A constant is restored once; it has the same bytes whatever n is. */
+    bool constant = reader_left(in) > 0 && (*in->at & HEAD_MODE) == MODE_CONSTANT;
+    size_t m = constant ? 1 : n;
+    if (!integers_decode(in, m, bits))
+        return false;
+    restore(e, m, bits);
+    for (size_t i = 1; constant && i < n; i++)
+        bits[i] = bits[0];
     if (exceptions)
         get_exceptions(at_exceptions, same, bits);
     return true;

@@ -26,12 +26,6 @@ static bool get_header(struct reader *in, uint8_t head, struct header *h)
     return !in->failed && !patched && h->factor != 0;
 }
 
-static void unfold(uint64_t *values, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        values[i] = (uint64_t)unzigzag(values[i]);
-}
-
 static void multiply(uint64_t *values, size_t n, uint64_t factor)
 {
     for (size_t i = 0; i < n; i++)
@@ -45,7 +39,7 @@ static void restore(
     if (h->folded || h->factor != 1)
         block_widen(k, block, n);
     if (h->folded)
-        unfold(block->values, n);
+        k->unfold(block->values, n);
     if (h->factor != 1)
         multiply(block->values, n, h->factor);
     if (h->mode == MODE_FRAME) {

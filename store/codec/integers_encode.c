@@ -1,7 +1,7 @@
 /*
- * The writer of codec 1. It guesses from a sample which forms can be good, plans the blocks of
- * those exactly, and writes the smallest: two passes over the values, whatever their number, and no
- * memory but a plan on the stack.
+ * The writer of codec 1. A sample says which forms can be good, two blocks of each which of
+ * those is the best, and that one is planned block by block and written. No memory but a plan on
+ * the stack, whatever the number of values.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -227,7 +227,6 @@ static void plan_form(const uint64_t *v, size_t n, const struct form *form, stru
     size_t bytes = 0;
     n -= before(form->mode);
     plan->form = *form;
-    plan->form.factor = common_factor(v, form, n);
     for (size_t b = 0; b < block_count(n); b++) {
         size_t m = block_values(n, b);
         residuals(v + b * BLOCK_VALUES, &plan->form, m, x);
@@ -240,42 +239,63 @@ static void plan_form(const uint64_t *v, size_t n, const struct form *form, stru
     try_one_packing(plan, n, max, bytes);
 }
 
-static void keep_smaller(struct plan **best, struct plan **other)
+/* What a form takes, from two of its blocks. */
+static size_t guess_bytes(const uint64_t *v, size_t n, const struct form *form)
 {
-    if ((*other)->bytes >= (*best)->bytes)
-        return;
-    struct plan *swap = *best;
-    *best = *other;
-    *other = swap;
+    uint64_t x[BLOCK_VALUES];
+    struct block_plan plan;
+    n -= before(form->mode);
+    size_t blocks = block_count(n), step = (blocks + 1) / 2, bytes = 0, values = 0;
+    for (size_t b = (step - 1) / 2; b < blocks; b += step) {
+        size_t m = block_values(n, b);
+        residuals(v + b * BLOCK_VALUES, form, m, x);
+        block_plan(x, m, &plan);
+        bytes += plan.bytes;
+        values += m;
+    }
+    return header_bytes(v, form) + bytes * n / values;
 }
 
-/* The smallest plan, in one of the two. */
-static struct plan *find_plan(const uint64_t *v, size_t n, struct plan plans[2])
+#define FORMS_MAX 6
+
+/* The forms that can be good. */
+static size_t find_forms(const uint64_t *v, size_t n, struct form forms[FORMS_MAX])
 {
     struct range ranges[MODE_DELTA2 + 1];
-    struct plan *best = &plans[0], *other = &plans[1];
     unsigned least = UINT32_MAX, last = n > 2 ? MODE_DELTA2 : MODE_DELTA;
+    size_t n_forms = 0;
     for (unsigned mode = MODE_FRAME; mode <= last; mode++) {
         ranges[mode] = sample(v, mode, n - before(mode));
         least = ranges[mode].estimate < least ? ranges[mode].estimate : least;
     }
-    best->bytes = SIZE_MAX;
     for (unsigned mode = MODE_FRAME; mode <= last; mode++) {
         if (ranges[mode].estimate > least + ESTIMATE_MARGIN)
             continue;
         struct ends ends = find_ends(v, mode, n - before(mode), &ranges[mode]);
         struct form form = {mode, false, (uint64_t)ends.least, 1};
-        plan_form(v, n, &form, other);
-        keep_smaller(&best, &other);
+        forms[n_forms++] = form;
         if (ends.least >= ends.low)
             continue;
         uint64_t width = (uint64_t)ends.high - (uint64_t)ends.low;
         form.folded = true;
         form.base = (uint64_t)ends.low + width / 2 + width % 2;
-        plan_form(v, n, &form, other);
-        keep_smaller(&best, &other);
+        forms[n_forms++] = form;
     }
-    return best;
+    for (size_t i = 0; i < n_forms; i++)
+        forms[i].factor = common_factor(v, &forms[i], n - before(forms[i].mode));
+    return n_forms;
+}
+
+static void find_plan(const uint64_t *v, size_t n, struct plan *plan)
+{
+    struct form forms[FORMS_MAX];
+    size_t n_forms = find_forms(v, n, forms), best = 0, least = SIZE_MAX;
+    for (size_t i = 0; n_forms > 1 && i < n_forms; i++) {
+        size_t bytes = guess_bytes(v, n, &forms[i]);
+        best = bytes < least ? i : best;
+        least = bytes < least ? bytes : least;
+    }
+    plan_form(v, n, &forms[best], plan);
 }
 
 /* ---- writing ---- */
@@ -333,9 +353,9 @@ void integers_encode(const int64_t *values, size_t n, struct buf *out)
     kernels(); /* and with it the radices */
     if (n == 0 || put_line(v, n, out))
         return;
-    struct plan plans[2];
+    struct plan plan;
     size_t at = out->len;
-    const struct plan *plan = find_plan(v, n, plans);
-    put_plan(plan, v, n, out);
-    ensure(out->failed || out->len - at == plan->bytes);
+    find_plan(v, n, &plan);
+    put_plan(&plan, v, n, out);
+    ensure(out->failed || out->len - at == plan.bytes);
 }

@@ -16,13 +16,19 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static bool can_run(const struct kernels *k)
 {
-    (void)k;
-    return true;
+#if defined(__x86_64__)
+    if (k == &kernels_avx2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return k == &kernels_portable;
 }
 
 /* From slow to fast. */
 static const struct kernels *const variants[] = {
     &kernels_portable,
+#if defined(__x86_64__)
+    &kernels_avx2,
+#endif
 };
 #define N_VARIANTS (sizeof variants / sizeof *variants)
 

@@ -36,6 +36,8 @@ struct kernels {
     /* *sum += in[i] + base, out[i] = *sum. in may be out in sum64. */
     void (*sum32)(const uint32_t *in, size_t n, uint64_t base, uint64_t *sum, uint64_t *out);
     void (*sum64)(const uint64_t *in, size_t n, uint64_t base, uint64_t *sum, uint64_t *out);
+    /* In place: zigzag undone. */
+    void (*unfold)(uint64_t *values, size_t n);
     /* In place: the integer k becomes the bits of (double)k / 10^e, both steps correctly rounded;
      * e is 0..DECIMAL_MAX. */
     void (*decimals)(uint64_t *values, size_t n, unsigned e);

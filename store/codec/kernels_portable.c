@@ -72,6 +72,12 @@ static void sum64(const uint64_t *in, size_t n, uint64_t base, uint64_t *sum, ui
     *sum = s;
 }
 
+static void unfold(uint64_t *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = (uint64_t)unzigzag(values[i]);
+}
+
 static void decimals(uint64_t *values, size_t n, unsigned e)
 {
     double power = kernels_power[e];
@@ -82,4 +88,4 @@ static void decimals(uint64_t *values, size_t n, unsigned e)
 }
 
 const struct kernels kernels_portable = {
-    "portable", unpack32, unpack64, split, add32, sum32, sum64, decimals};
+    "portable", unpack32, unpack64, split, add32, sum32, sum64, unfold, decimals};

@@ -151,7 +151,9 @@ static void consider_radices(
     for (unsigned v = limit; v >= RADIX_MIN - 1 && bits_bytes(7, above) < best->bytes; v--) {
         if (!count[v])
             continue;
-        consider(best, by_radix(v + 1), n, max, above);
+        size_t least = bits_bytes(7, above) + bits_bytes(bit_length(v + 1) - 1, n);
+        if (least < best->bytes)
+            consider(best, by_radix(v + 1), n, max, above);
         above += count[v];
     }
 }
@@ -172,10 +174,9 @@ void block_plan(const uint64_t *values, size_t n, struct block_plan *plan)
         consider(plan, by_width(bits - 1), n, max, above);
     }
     /* A tight radix near the best width. */
-    unsigned bits = plan->packing.bits + (plan->n_patches > 0);
-    uint64_t limit = 0;
-    unsigned beyond = 0;
-    for (size_t i = 0; i < n; i++)
+    unsigned bits = plan->packing.bits + 1, beyond = 0;
+    uint64_t limit = plan->n_patches ? 0 : max;
+    for (size_t i = 0; plan->n_patches && i < n; i++)
         if (bit_length(values[i]) > bits)
             beyond++;
         else if (values[i] > limit)
@@ -288,6 +289,7 @@ void block_widen(const struct kernels *k, struct block *block, size_t n)
 
 struct patches {
     size_t n;
+    unsigned high_bits;
     uint32_t position[BLOCK_VALUES + KERNEL_ROOM];
     uint64_t high[BLOCK_VALUES + KERNEL_ROOM];
 };
@@ -296,7 +298,7 @@ static bool get_patches(
     struct reader *in, const struct kernels *k, size_t n, struct patches *patches)
 {
     patches->n = read_u8(in);
-    unsigned high_bits = read_u8(in);
+    unsigned high_bits = patches->high_bits = read_u8(in);
     if (in->failed || patches->n > n || high_bits > 64 ||
         !get_narrow(in, k, 7, patches->n, patches->position))
         return false;
@@ -336,6 +338,11 @@ bool packing_get_values(struct reader *in, const struct kernels *k, struct packi
     if (!get_patches(in, k, n, &patches) || !get_groups(in, k, packing, n, block))
         return false;
     uint64_t span = packing.radix ? packing.radix : UINT64_C(1) << packing.bits;
+    if (!block->wide && patches.high_bits + bit_length(span) < 31) {
+        for (size_t i = 0; i < patches.n; i++)
+            block->narrow[patches.position[i]] += (uint32_t)((patches.high[i] + 1) * span);
+        return true;
+    }
     block_widen(k, block, n);
     for (size_t i = 0; i < patches.n; i++)
         block->values[patches.position[i]] += (patches.high[i] + 1) * span;

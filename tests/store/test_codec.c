@@ -269,6 +269,33 @@ static void decimals(void **state)
     assert_memory_equal(k, bits, 3 * sizeof *k);
 }
 
+/* Every variant divides as the processor does, whatever the integer. */
+static void decimals_are_rounded(void **state)
+{
+    (void)state;
+    static const uint64_t edges[] = {0, 1, -1, UINT64_C(1) << 53, (UINT64_C(1) << 53) + 1,
+        UINT64_C(1) << 63, INT64_MAX, 0x8000000000000001};
+    uint64_t k[1003], got[1003], random = 7;
+    for (unsigned e = 0; e <= DECIMAL_MAX; e++)
+        for (size_t i = 0; i < 1003; i++) {
+            random = random * 6364136223846793005 + 1442695040888963407;
+            k[i] = i < 8 ? edges[i] : (uint64_t)((int64_t)random >> (random >> 7 & 63));
+            if (i < 1002)
+                continue;
+            for (size_t v = 0; v < N_VARIANTS; v++) {
+                if (!kernels_use(variants[v]))
+                    continue;
+                memcpy(got, k, sizeof got);
+                kernels()->decimals(got, 1003, e);
+                for (size_t j = 0; j < 1003; j++) {
+                    double want = (double)(int64_t)k[j] / kernels_power[e];
+                    assert_memory_equal(&got[j], &want, sizeof want);
+                }
+            }
+        }
+    kernels_use(NULL);
+}
+
 /* ---- plain ---- */
 
 static void plain_bytes(void **state)
@@ -322,6 +349,7 @@ int main(void)
         cmocka_unit_test(flipped),
         cmocka_unit_test(refused),
         cmocka_unit_test(decimals),
+        cmocka_unit_test(decimals_are_rounded),
         cmocka_unit_test(plain_bytes),
         cmocka_unit_test(unknown),
     };
