@@ -58,7 +58,8 @@ FUZZERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 HELPERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/e2e/*.c bench/*.c)))
 # What several tests of a folder share.
 SUPPORT   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/*/support/*.c)))
-SHIMS     = $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard tests/e2e/shim/*.c)))
+SHIMS     = $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard tests/e2e/shim/*.c))) \
+            $(BUILD)/tests/e2e/shim/disk.so
 
 # --- build ------------------------------------------------------------------------------------------
 
@@ -116,6 +117,12 @@ $(BUILD)/tests/e2e/shim/%.so: tests/e2e/shim/%.c
 	@mkdir -p $(@D)
 	@echo "  SHIM   $@"
 	$(Q)$(CC) -std=c11 $(COMMON) $(CWARN) $(CFLAGS) -fPIC -shared -o $@ $< -ldl
+
+$(BUILD)/tests/e2e/shim/disk.so: $(sort $(wildcard tests/e2e/shim/disk/*.[ch]))
+	@mkdir -p $(@D)
+	@echo "  SHIM   $@"
+	$(Q)$(CC) -std=c11 $(filter-out -MMD -MP,$(COMMON)) $(CWARN) $(CFLAGS) -fPIC -shared -o $@ \
+	  $(filter %.c,$^) -ldl
 
 # --- what people ask for ----------------------------------------------------------------------------
 # These install what they lack and then build, so they call make again: the build lists its files

@@ -30,21 +30,24 @@ bool dir_sync(const char *path, struct err *err)
     return ok;
 }
 
+/* The parent is synced when the folder is there already, too: whoever made it may have died before
+ * its own sync. A parent that only its owner can read is left to its owner. */
 bool dir_make(const char *path, struct err *err)
 {
+    bool existed = false;
+    struct stat st;
     if (mkdir(path, 0777) != 0) {
-        struct stat st;
-        if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-            return true;
-        return err_sys(err, "cannot make folder %s", path);
+        existed = errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+        if (!existed)
+            return err_sys(err, "cannot make folder %s", path);
     }
     char parent[PATH_BYTES];
     snprintf(parent, sizeof parent, "%s", path);
     char *slash = strrchr(parent, '/');
-    if (!slash)
-        return dir_sync(".", err);
-    slash[slash == parent] = 0;
-    return dir_sync(parent, err);
+    if (slash)
+        slash[slash == parent] = 0;
+    const char *dir = slash ? parent : ".";
+    return (existed && access(dir, R_OK) != 0) || dir_sync(dir, err);
 }
 
 bool file_write_at(

@@ -21,6 +21,7 @@ void wal_close(struct wal **wal)
     if (w->fd >= 0)
         close(w->fd);
     free(w->files);
+    free(w->leftovers);
     buf_fini(&w->frame);
     free(w);
 }
@@ -66,7 +67,9 @@ static bool allocate(struct wal *wal, size_t n, struct err *err)
 {
     if (wal->at + n <= wal->allocated)
         return true;
-    uint64_t more = (wal->at + n - wal->allocated + ALLOC_STEP - 1) / ALLOC_STEP * ALLOC_STEP;
+    uint64_t file = wal->options.file_bytes;
+    uint64_t step = file < ALLOC_STEP ? file : ALLOC_STEP;
+    uint64_t more = (wal->at + n - wal->allocated + step - 1) / step * step;
     int rc;
     do {
         rc = posix_fallocate(wal->fd, (off_t)wal->allocated, (off_t)more);

@@ -1,10 +1,12 @@
 /*
  * Reading the log: what it holds, whether it is whole, and getting it ready for appending.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -125,6 +127,61 @@ static bool open_file(
     return true;
 }
 
+/* ---- leftovers: files that were forgotten, and whose removal did not last ---- */
+
+/* The first n files. Any of those that wal_forget has removed at once may be back after a power
+ * loss, so there may be gaps between them. */
+static void leave_over(struct wal *wal, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        GROW(wal->leftovers, wal->leftovers_cap, wal->n_leftovers + 1);
+        wal->leftovers[wal->n_leftovers++] = wal->files[i].number;
+    }
+    wal->n_files -= n;
+    if (n)
+        memmove(wal->files, wal->files + n, wal->n_files * sizeof *wal->files);
+}
+
+/* False when the file has no valid header: whether that matters is seen when it is read. */
+static bool first_lsn(const struct wal *wal, size_t i, uint64_t *lsn)
+{
+    char path[PATH_BYTES], header[FRAME_FILE_HEADER];
+    struct frame_scan scan = {.path = path, .magic = WAL_MAGIC, .version = WAL_VERSION};
+    if (!wal_path(wal, wal->files[i].number, path, NULL))
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = pread(fd, header, sizeof header, 0);
+    close(fd);
+    return n == (ssize_t)sizeof header &&
+           frame_file_first(slice_of(header, sizeof header), &scan, lsn, NULL);
+}
+
+/* The log begins with the last file that begins at or before the checkpoint's end. */
+static void skip_leftovers(struct wal *wal)
+{
+    for (size_t i = wal->n_files; i-- > 1;) {
+        uint64_t lsn;
+        if (first_lsn(wal, i, &lsn) && lsn <= wal->options.after_lsn + 1) {
+            leave_over(wal, i);
+            return;
+        }
+    }
+}
+
+static bool remove_leftovers(struct wal *wal, struct err *err)
+{
+    bool any = wal->n_leftovers > 0;
+    for (; wal->n_leftovers > 0; wal->n_leftovers--) {
+        char path[PATH_BYTES];
+        if (!wal_path(wal, wal->leftovers[wal->n_leftovers - 1], path, err) ||
+            !file_remove(path, err))
+            return false;
+    }
+    return !any || dir_sync(wal->dir, err);
+}
+
 bool wal_open(const struct wal_options *options, struct wal **out, struct err *err)
 {
     struct wal *wal = xcalloc(1, sizeof *wal);
@@ -144,9 +201,14 @@ bool wal_open(const struct wal_options *options, struct wal **out, struct err *e
     if (ok && wal->n_files) {
         qsort(wal->files, wal->n_files, sizeof *wal->files, by_number);
         wal->next_number = wal->files[wal->n_files - 1].number + 1;
+        skip_leftovers(wal);
     }
     for (size_t i = 0; ok && i < wal->n_files; i++)
         ok = open_file(wal, i, &pass, &content, err);
+    if (ok && pass.last_lsn < options->after_lsn && !wal->torn) {
+        leave_over(wal, wal->n_files); /* the checkpoint holds all of them */
+        pass.last_lsn = options->after_lsn;
+    }
     if (ok && pass.last_lsn < options->after_lsn)
         ok = err_set(err, ERR_CORRUPT,
             "%s ends at lsn %" PRIu64 ", before the checkpoint at lsn %" PRIu64, wal->dir,
@@ -228,6 +290,8 @@ bool wal_begin(struct wal *wal, struct err *err)
     char path[PATH_BYTES];
     if (wal->begun)
         return true;
+    if (!remove_leftovers(wal, err))
+        return false;
     if (wal->n_files) {
         struct wal_file *last = &wal->files[wal->n_files - 1];
         if (last->transactions) {

@@ -30,6 +30,8 @@ struct wal {
     uint64_t last_lsn;
     struct wal_file *files; /* ascending */
     size_t n_files, files_cap;
+    uint32_t *leftovers; /* numbers of files whose removal did not last */
+    size_t n_leftovers, leftovers_cap;
     uint32_t next_number;
     struct buf frame;
     uint64_t syncs;

@@ -1,0 +1,462 @@
+#include "tests/store/support/crash.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/ensure.h"
+#include "tests/store/support/folder.h"
+#include "tests/store/support/crash_script.h"
+
+#define CHILD_SECONDS 60
+#define GO_ON_STEPS   6  /* that a recovered store must still be good for */
+#define FAULT_STEPS   12 /* that are made after a fault, before the power goes */
+#define FULL_DISK     7  /* calls for which a full disk stays full */
+
+#define IGNORED_FIRST  30 /* points that are tried when a sync is taken away: at the start, */
+#define IGNORED_WINDOW 25 /* and after each of its first calls */
+#define IGNORED_CALLS  8
+
+static const struct disk_control *disk;
+
+/* Of the run, and in a child what it is to do. */
+static struct {
+    const struct crash_plan *plan;
+    struct crash_result *result;
+    struct script script;
+    struct store *store;
+    char base[FOLDER_MAX], scratch[FOLDER_MAX];
+    char *message; /* shared with the children */
+    uint64_t children;
+    enum disk_fault fault; /* of a child that goes on with one; DISK_NONE: the parent */
+    unsigned faults_left;
+    uint32_t fault_until; /* step */
+} run;
+
+__attribute__((format(printf, 1, 2), noreturn)) static void child_fails(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(run.message, 1000, fmt, args);
+    va_end(args);
+    _exit(1);
+}
+
+/* ---- what a child checks ---- */
+
+static bool same_at(struct store *store, const char *path, uint32_t done, char *why, size_t size)
+{
+    struct script s;
+    script_at(&s, run.plan->seed, path, done);
+    bool same = naive_compare(s.load.naive, store, INT64_MIN, INT64_MAX, why, size);
+    script_fini(&s);
+    return same;
+}
+
+/* How many steps the store holds: `done`, or one more, which was in flight. */
+static uint32_t steps_held(struct store *store, const char *path, uint32_t done, const char *when)
+{
+    char why[300], why_next[300] = "the script is over";
+    if (same_at(store, path, done, why, sizeof why))
+        return done;
+    if (done < run.plan->steps && same_at(store, path, done + 1, why_next, sizeof why_next))
+        return done + 1;
+    child_fails("%s: after %u steps: %s; after one more: %s", when, done, why, why_next);
+}
+
+static void must_open(const char *path, struct store **store, const char *when)
+{
+    struct err err;
+    if (!script_open(path, store, &err))
+        child_fails("%s: it does not open: %s", when, err.text);
+}
+
+static void go_on(const char *path, struct store *store, uint32_t held, const char *when)
+{
+    struct script s;
+    struct err err;
+    char why[300];
+    script_at(&s, run.plan->seed, path, held);
+    for (int i = 0; i < GO_ON_STEPS; i++)
+        if (!script_step(&s, &store, &err))
+            child_fails("%s: step %u after the recovery: %s", when, s.done, err.text);
+    if (!naive_compare(s.load.naive, store, INT64_MIN, INT64_MAX, why, sizeof why))
+        child_fails("%s: at step %u after the recovery: %s", when, s.done, why);
+    store_close(&store);
+    must_open(path, &store, "opened again after the recovery");
+    if (!naive_compare(s.load.naive, store, INT64_MIN, INT64_MAX, why, sizeof why))
+        child_fails("%s: opened again at step %u after the recovery: %s", when, s.done, why);
+    store_close(&store);
+    script_fini(&s);
+}
+
+static void check_folder(const char *folder, uint32_t done, const char *when)
+{
+    char path[FOLDER_MAX];
+    struct store *store;
+    ensure(snprintf(path, sizeof path, "%s/store", folder) < (int)sizeof path);
+    must_open(path, &store, when);
+    go_on(path, store, steps_held(store, path, done, when), when);
+}
+
+/* ---- a second crash, in the recovery of the first ---- */
+
+static struct {
+    uint64_t at, seed;
+    char folder[FOLDER_MAX];
+} second;
+
+static enum disk_fault second_hook(void *ctx, const struct disk_point *point)
+{
+    (void)ctx;
+    if (point->number != second.at)
+        return DISK_NONE;
+    disk->image(second.folder, second.seed);
+    _exit(2);
+}
+
+/* Opens the folder, and maintains it, in a process that is cut off on the way. The folder to go on
+ * with: its image, or the one that was there when all ended first. */
+static void crash_again(char folder[FOLDER_MAX], uint64_t seed)
+{
+    char path[FOLDER_MAX];
+    int status;
+    ensure(snprintf(path, sizeof path, "%s/store", folder) < (int)sizeof path);
+    ensure(snprintf(second.folder, FOLDER_MAX, "%.400s.again", folder) < FOLDER_MAX);
+    second.at = 1 + seed % 31;
+    second.seed = seed % 4 == 0 ? DISK_KILLED : seed;
+    pid_t pid = fork();
+    ensure(pid >= 0);
+    if (pid == 0) {
+        struct store *store;
+        struct err err;
+        disk->begin(folder);
+        disk->hook(second_hook, NULL);
+        must_open(path, &store, "the recovery that is cut off");
+        if (!store_maintain(store, INT64_MAX / 4, &err))
+            child_fails("maintenance after a recovery: %s", err.text);
+        store_close(&store);
+        _exit(0);
+    }
+    ensure(waitpid(pid, &status, 0) == pid);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) == 1)
+        _exit(WIFEXITED(status) ? 1 : 3);
+    if (WEXITSTATUS(status) == 2) {
+        folder_remove(folder);
+        snprintf(folder, FOLDER_MAX, "%s", second.folder);
+    }
+}
+
+/* ---- children ---- */
+
+static void reap(pid_t pid, const struct disk_point *point, const char *what)
+{
+    int status;
+    ensure(pid >= 0 && waitpid(pid, &status, 0) == pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return;
+    char text[sizeof run.result->first];
+    snprintf(text, sizeof text, "seed %llu, point %llu (%s %s in step %u), %s: %.900s",
+        (unsigned long long)run.plan->seed, (unsigned long long)point->number, point->call,
+        point->path, run.script.done, what,
+        WIFSIGNALED(status) ? "killed by a signal"
+        : run.message[0]    ? run.message
+                            : "no message");
+    if (run.result->failed++ == 0)
+        snprintf(run.result->first, sizeof run.result->first, "%s", text);
+    if (getenv("LARDER_ALL"))
+        printf("# %s\n", text);
+    run.message[0] = 0;
+}
+
+static void child_folder(char out[FOLDER_MAX])
+{
+    ensure(snprintf(out, FOLDER_MAX, "%.400s/%llu", run.scratch, (unsigned long long)run.children) <
+           FOLDER_MAX);
+}
+
+static void try_power_loss(const struct disk_point *point, uint64_t image_seed)
+{
+    uint64_t seed = (run.plan->seed * 1000003 + ++run.children) * 2654435761u;
+    bool again = run.plan->second_crashes && run.children % run.plan->second_crashes == 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char folder[FOLDER_MAX];
+        alarm(CHILD_SECONDS);
+        child_folder(folder);
+        disk->image(folder, image_seed);
+        disk->end();
+        if (again)
+            crash_again(folder, seed);
+        disk->end();
+        check_folder(folder, run.script.done, "power lost");
+        folder_remove(folder);
+        _exit(0);
+    }
+    run.result->power_losses++;
+    run.result->second_crashes += again;
+    reap(pid, point, "power lost");
+}
+
+/* The power goes when `done` steps were acknowledged. */
+static void lose_power(uint32_t done, const char *when)
+{
+    char folder[FOLDER_MAX], image[FOLDER_MAX];
+    child_folder(folder);
+    for (unsigned i = 0; i < 2; i++) {
+        ensure(snprintf(image, sizeof image, "%.400s.power", folder) < (int)sizeof image);
+        disk->image(image, i == 0 ? DISK_DROPPED : run.plan->seed + run.children);
+        disk->end();
+        check_folder(image, done, when);
+        folder_remove(image);
+    }
+}
+
+/* ---- kills: the process is gone, the disk keeps running, and may lose its power later ---- */
+
+static void recover_killed(void)
+{
+    char folder[FOLDER_MAX];
+    struct store *store;
+    struct script s;
+    struct err err;
+    child_folder(folder);
+    disk->image(folder, DISK_KILLED);
+    disk->redirect(folder);
+    disk->hook(NULL, NULL);
+    const char *path = run.script.path;
+    must_open(path, &store, "killed");
+    uint32_t held = steps_held(store, path, run.script.done, "killed");
+    /* What a reader sees now is safe: nothing of it may go with the power. */
+    script_at(&s, run.plan->seed, path, held);
+    for (uint64_t i = run.children % 4; i > 0; i--)
+        if (!script_step(&s, &store, &err))
+            child_fails("killed: step %u after the recovery: %s", s.done, err.text);
+    steps_held(store, path, s.done, "killed, and some steps later");
+    lose_power(s.done, "power lost after a kill");
+    folder_remove(folder);
+}
+
+static void try_kill(const struct disk_point *point)
+{
+    run.children++;
+    run.result->kills++;
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+        recover_killed();
+        _exit(0);
+    }
+    reap(pid, point, "killed");
+}
+
+/* ---- faults: the child goes on with the script, in a folder of its own ---- */
+
+static bool fault_applies(enum disk_fault fault, const struct disk_point *point)
+{
+    switch (fault) {
+    case DISK_SHORT:
+    case DISK_EIO_HALF: return point->is_write;
+    case DISK_LOST_SYNC: return point->is_sync;
+    case DISK_ENOSPC: return !point->is_sync;
+    default: return true;
+    }
+}
+
+/* In the child: a full disk stays full for a while. */
+static enum disk_fault fault_hook(void *ctx, const struct disk_point *point)
+{
+    (void)ctx;
+    if (run.faults_left == 0 || !fault_applies(run.fault, point))
+        return DISK_NONE;
+    run.faults_left--;
+    return run.fault;
+}
+
+/* True in the child. */
+static bool try_fault(const struct disk_point *point, enum disk_fault fault, const char *what)
+{
+    run.children++;
+    run.result->faults++;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char folder[FOLDER_MAX];
+        alarm(CHILD_SECONDS);
+        child_folder(folder);
+        disk->image(folder, DISK_KILLED);
+        disk->redirect(folder);
+        disk->hook(fault_hook, NULL);
+        run.fault = fault;
+        run.faults_left = fault == DISK_ENOSPC ? FULL_DISK : 0;
+        run.fault_until = run.script.done + FAULT_STEPS;
+        return true;
+    }
+    reap(pid, point, what);
+    return false;
+}
+
+/* The step did not work: nothing of it may be seen. Tried again, at last in a store opened anew. */
+static void after_failure(uint32_t done, unsigned attempt)
+{
+    char why[300];
+    struct err err;
+    script_fini(&run.script);
+    if (run.store && !same_at(run.store, run.script.path, done, why, sizeof why))
+        child_fails("after a step that failed: %s", why);
+    if (run.store && attempt >= FULL_DISK) {
+        store_close(&run.store);
+        bool open = false;
+        for (unsigned i = 0; !open && i <= FULL_DISK; i++)
+            open = script_open(run.script.path, &run.store, &err);
+        if (!open)
+            child_fails("it does not open after a fault: %s", err.text);
+        done = steps_held(run.store, run.script.path, done, "opened after a fault");
+    }
+    char path[FOLDER_MAX];
+    snprintf(path, sizeof path, "%s", run.script.path);
+    script_at(&run.script, run.plan->seed, path, done);
+}
+
+static void finish_fault_child(void)
+{
+    char folder[FOLDER_MAX];
+    steps_held(run.store, run.script.path, run.script.done, "steps after a fault");
+    lose_power(run.script.done, "power lost after a fault");
+    child_folder(folder);
+    folder_remove(folder);
+    _exit(0);
+}
+
+/* ---- the run ---- */
+
+/* With a sync taken away, only what comes soon after one of its first calls is worth a try; and the
+ * first kills, since a recovery may call what the script has not called yet. */
+static bool worth_trying(const struct disk_point *point)
+{
+    static uint64_t last_calls, last_point;
+    size_t n;
+    const struct disk_site *sites = disk->sites(&n);
+    uint64_t calls = 0;
+    if (!run.plan->ignored_site)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (sites[i].id == run.plan->ignored_site)
+            calls = sites[i].calls;
+    if (calls != last_calls)
+        last_point = point->number;
+    last_calls = calls;
+    return point->number <= IGNORED_FIRST ||
+           (calls > 0 && calls <= IGNORED_CALLS && point->number < last_point + IGNORED_WINDOW);
+}
+
+static enum disk_fault hook(void *ctx, const struct disk_point *point)
+{
+    (void)ctx;
+    static const struct {
+        enum disk_fault fault;
+        const char *what;
+    } faults[] = {{DISK_SHORT, "a short write"}, {DISK_EIO, "EIO"}, {DISK_EIO_HALF, "EIO half way"},
+        {DISK_ENOSPC, "ENOSPC"}, {DISK_LOST_SYNC, "a failed sync"}};
+    const struct crash_plan *plan = run.plan;
+    run.result->points = point->number;
+    if (!worth_trying(point) || (plan->every > 1 && point->number % plan->every != 0) ||
+        (plan->stop_at_failure && run.result->failed))
+        return DISK_NONE;
+    if (plan->kills)
+        try_kill(point);
+    for (unsigned i = 0; i < plan->power_losses; i++)
+        try_power_loss(point, i == 0 ? DISK_DROPPED : point->number * 64 + i + plan->seed * 7919);
+    for (size_t i = 0; plan->faults && i < sizeof faults / sizeof *faults; i++)
+        if (fault_applies(faults[i].fault, point) &&
+            try_fault(point, faults[i].fault, faults[i].what))
+            return faults[i].fault;
+    return DISK_NONE;
+}
+
+static void run_script(void)
+{
+    char path[FOLDER_MAX];
+    struct err err;
+    unsigned attempt = 0;
+    ensure(snprintf(path, sizeof path, "%.400s/store", run.base) < (int)sizeof path);
+    script_at(&run.script, run.plan->seed, path, 0);
+    while (run.script.done < run.plan->steps && (!run.fault || run.script.done < run.fault_until)) {
+        uint32_t done = run.script.done;
+        if (script_step(&run.script, &run.store, &err)) {
+            attempt = 0;
+            continue;
+        }
+        if (!run.fault || attempt > 2 * FULL_DISK) {
+            snprintf(run.message, 1000, "step %u: %s", done, err.text);
+            if (run.fault)
+                _exit(1);
+            run.result->failed++;
+            snprintf(run.result->first, sizeof run.result->first, "%s", run.message);
+            return;
+        }
+        after_failure(done, attempt++);
+    }
+    if (run.fault && run.store)
+        finish_fault_child();
+    if (run.fault)
+        _exit(0);
+}
+
+void crash_run(const struct crash_plan *plan, struct crash_result *result)
+{
+    char why[400];
+    *result = (struct crash_result){0};
+    run.plan = plan;
+    run.result = result;
+    run.children = 0;
+    run.fault = DISK_NONE;
+    run.message = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ensure(run.message != MAP_FAILED);
+    folder_make("crash", run.base);
+    folder_make("crash-images", run.scratch);
+    disk->begin(run.base);
+    disk->ignore(plan->ignored_site);
+    disk->hook(hook, NULL);
+    run_script();
+    disk->hook(NULL, NULL);
+    if (!disk->verify(why, sizeof why) && result->failed++ == 0)
+        snprintf(result->first, sizeof result->first, "the model of the disk: %s", why);
+    store_close(&run.store);
+    disk->end();
+    disk->ignore(0);
+    script_fini(&run.script);
+    folder_remove(run.base);
+    folder_remove(run.scratch);
+    munmap(run.message, 4096);
+}
+
+const struct disk_control *crash_disk(char **argv)
+{
+    const struct disk_control *(*find)(void);
+    void *symbol = dlsym(RTLD_DEFAULT, "disk_control");
+    if (symbol) {
+        memcpy(&find, &symbol, sizeof find);
+        return disk = find();
+    }
+    /* The library lies beside the program: build/tests/store/x, build/tests/e2e/shim/disk.so. */
+    char program[3000], library[4000];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n <= 0 || getenv("LD_PRELOAD"))
+        return NULL;
+    program[n] = 0;
+    for (int i = 0; i < 2; i++)
+        if (strrchr(program, '/'))
+            *strrchr(program, '/') = 0;
+    snprintf(library, sizeof library, "%s/e2e/shim/disk.so", program);
+    if (access(library, R_OK) != 0)
+        return NULL;
+    setenv("LD_PRELOAD", library, 1);
+    execv("/proc/self/exe", argv);
+    return NULL;
+}

@@ -1,0 +1,101 @@
+#include "tests/store/support/crash_script.h"
+
+#include <stdio.h>
+
+#include "base/checksum.h"
+
+#define SERIES  3
+#define HISTORY 120
+#define CELLS   14
+
+/* So small that files are begun, sealed and forgotten all the time. Never inlined and never left by
+ * a jump: the places that sync are told apart by their callers, and end here. */
+__attribute__((noinline)) bool script_open(const char *path, struct store **store, struct err *err)
+{
+    struct store_options options = {
+        .path = path, .block_ms = WORKLOAD_BLOCK, .wal_file_bytes = 1500, .checkpoint_bytes = 3500};
+    bool ok = store_open(&options, store, err);
+    if (!ok)
+        *store = NULL;
+    return ok;
+}
+
+enum script_step script_kind(const struct script *script, uint32_t step)
+{
+    uint64_t key[2] = {script->seed, step};
+    uint32_t kind = (uint32_t)(hash64(key, sizeof key) % 20);
+    if (kind < 13)
+        return STEP_COMMIT;
+    return kind == 13 ? STEP_ABORT : kind < 18 ? STEP_MAINTAIN : STEP_REOPEN;
+}
+
+static bool commit(struct script *s, struct store *store, bool empty, struct err *err)
+{
+    struct txn *txn = store ? txn_begin(store) : NULL;
+    if (!empty)
+        workload_fill(&s->load, txn, CELLS);
+    s->load.newest += 5;
+    if (!txn || txn_commit(&txn, NULL, err))
+        return true;
+    txn_abort(&txn);
+    return false;
+}
+
+/* An aborted transaction, with series of its own, must leave nothing behind. */
+static void abort_one(struct script *s, struct store *store)
+{
+    static const struct metric_def def = {
+        .name = {"never", 5}, .kind = KIND_COUNTER, .every_ms = WORKLOAD_EVERY};
+    struct label label = {SLICE("__name__"), {"never", 5}};
+    uint32_t metric, series;
+    struct err err;
+    if (!store)
+        return;
+    struct txn *txn = txn_begin(store);
+    if (txn_metric(txn, &def, &metric, &err) &&
+        txn_series(txn, metric, (struct labels){&label, 1}, &series, &err))
+        txn_add(txn, series, workload_end(s->load.newest), 1);
+    txn_abort(&txn);
+}
+
+static bool step_run(struct script *s, struct store **store, struct err *err)
+{
+    uint64_t key[3] = {s->seed, s->done, 1};
+    uint32_t dice = (uint32_t)(hash64(key, sizeof key) % 100);
+    struct store *open = store ? *store : NULL;
+    switch (script_kind(s, s->done)) {
+    case STEP_COMMIT: return commit(s, open, dice < 3, err);
+    case STEP_ABORT: abort_one(s, open); return true;
+    case STEP_MAINTAIN:
+        return !open || store_maintain(open, workload_end(s->load.newest - 30 + dice / 3), err);
+    case STEP_REOPEN:
+        if (!open)
+            return true;
+        store_close(store);
+        return script_open(s->path, store, err);
+    }
+    return false;
+}
+
+void script_at(struct script *script, uint64_t seed, const char *path, uint32_t done)
+{
+    *script = (struct script){.seed = seed};
+    snprintf(script->path, sizeof script->path, "%s", path);
+    workload_init(&script->load, seed, SERIES, HISTORY);
+    for (; script->done < done; script->done++)
+        step_run(script, NULL, NULL);
+}
+
+void script_fini(struct script *script)
+{
+    workload_fini(&script->load);
+}
+
+bool script_step(struct script *script, struct store **store, struct err *err)
+{
+    if (!*store && !script_open(script->path, store, err))
+        return false;
+    bool ok = step_run(script, store, err);
+    script->done++;
+    return ok;
+}

@@ -1,0 +1,80 @@
+/*
+ * Cut off at every system call. A script appends, seals, checkpoints and opens anew; before every
+ * call that changes the disk, children look at what is left after a kill, after several power
+ * losses, and go on after a failed call. See support/crash.h. The library that watches is preloaded
+ * by the program itself.
+ *
+ * LARDER_SEED repeats a run. LARDER_STEPS is a million: below it only some of the points are tried,
+ * above it more scripts are run, of other seeds.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "tests/store/support/crash.h"
+
+#define STEPS 1000000
+
+static uint64_t seed;
+static uint64_t steps = STEPS;
+
+static void run(struct crash_plan plan)
+{
+    plan.every = steps < STEPS ? (unsigned)(STEPS / (steps + 1)) : 1;
+    for (uint64_t i = 0; i == 0 || i < steps / STEPS; i++, plan.seed += 1000) {
+        struct crash_result r;
+        crash_run(&plan, &r);
+        printf("# %llu points; %llu kills, %llu power losses, %llu crashes of recoveries, %llu "
+               "faults tried; %llu failed\n",
+            (unsigned long long)r.points, (unsigned long long)r.kills,
+            (unsigned long long)r.power_losses, (unsigned long long)r.second_crashes,
+            (unsigned long long)r.faults, (unsigned long long)r.failed);
+        if (r.failed)
+            fail_msg("%s", r.first);
+    }
+}
+
+static void test_kill_everywhere(void **state)
+{
+    (void)state;
+    run((struct crash_plan){.seed = seed, .steps = 120, .kills = 1});
+}
+
+static void test_power_loss_everywhere(void **state)
+{
+    (void)state;
+    run((struct crash_plan){
+        .seed = seed + 1, .steps = 120, .power_losses = 3, .second_crashes = 3});
+}
+
+static void test_fault_everywhere(void **state)
+{
+    (void)state;
+    run((struct crash_plan){.seed = seed + 2, .steps = 90, .faults = 1});
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    const char *text = getenv("LARDER_SEED"), *count = getenv("LARDER_STEPS");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kill_everywhere),
+        cmocka_unit_test(test_power_loss_everywhere),
+        cmocka_unit_test(test_fault_everywhere),
+    };
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!crash_disk(argv)) {
+        printf("1..1\nok 1 # SKIP the library disk.so cannot be preloaded\n");
+        return 0;
+    }
+    seed = text ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) * 2654435761u;
+    steps = count ? strtoull(count, NULL, 10) : STEPS;
+    printf("# LARDER_SEED=%llu\n", (unsigned long long)seed);
+    log_set_level(LOG_ERROR + 1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
