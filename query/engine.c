@@ -20,9 +20,7 @@
 
 #define LOOKBACK_DEFAULT_MS 300000
 #define MAX_SAMPLES_DEFAULT 50000000u
-/* After so many plans that new series made stale, none may appear while the next is made. */
-#define PLANS_WITHOUT_HOLD 4
-#define CELLS_PER_SAMPLE   4 /* cells read for a point held: a counter reads its day */
+#define CELLS_PER_SAMPLE    4 /* cells read for a point held: a counter reads its day */
 
 /* ---- checking the request ---- */
 
@@ -282,18 +280,10 @@ static bool run(struct eval *eval, struct store *store, const struct node *root,
     struct err *err)
 {
     struct selections selections;
-    struct snapshot *snapshot = NULL;
-    bool ok = false, again = true;
+    struct snapshot *snapshot = snapshot_get(store);
+    selections = (struct selections){0};
     eval->selections = &selections;
-    for (int tries = 0; again; tries++) {
-        snapshot_put(&snapshot);
-        snapshot = snapshot_get(store);
-        if (tries == PLANS_WITHOUT_HOLD)
-            snapshot_hold(snapshot);
-        selections = (struct selections){0};
-        ok = read_store(eval, snapshot, root, err);
-        again = !ok && snapshot_stale(snapshot);
-    }
+    bool ok = read_store(eval, snapshot, root, err);
     ok = ok && evaluate(eval, root, &out->value, err);
     if (ok)
         out->stats = (struct query_stats){.series = selections.series,

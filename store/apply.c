@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "store/store_priv.h"
 
 static bool bad(struct err *err, const char *what, uint64_t id)
@@ -87,7 +88,9 @@ bool store_define(struct store *store, const struct transaction *t, struct err *
         if (id == MAP_NONE)
             return bad(err, "an unknown metric, number", i);
         catalog_update_metric(c, id, &t->updates[i]);
+        mutex_lock(&store->lock);
         store->redescribed++;
+        mutex_unlock(&store->lock);
     }
     for (size_t i = 0; i < t->n_series; i++)
         if (!define_series(store, t->first_series + (uint32_t)i, &t->series[i], err))
@@ -105,14 +108,6 @@ static bool not_in_segment(void *ctx, int64_t block)
 {
     const struct replay *r = ctx;
     return r->lsn > manifest_sealed_lsn(&r->store->manifest, block);
-}
-
-static void apply_cells(struct store *store, const struct transaction *t, uint64_t lsn, bool replay)
-{
-    struct replay r = {store, lsn};
-    struct head_filter filter = {not_in_segment, &r};
-    size_t at = 0;
-    head_apply(&store->head, t, &at, SIZE_MAX, replay && store->manifest.n_sealed ? &filter : NULL);
 }
 
 struct source *store_source_find(struct store *store, struct slice name)
@@ -162,17 +157,24 @@ static void apply_clock(struct store *store, const struct clock_entry *e)
         c->watermark_ms = e->watermark_ms;
 }
 
-bool store_apply(
-    struct store *store, const struct transaction *t, uint64_t lsn, bool replay, struct err *err)
+void store_apply_state(struct store *store, const struct transaction *t, uint64_t lsn)
 {
-    if (!check_transaction(store, t, err))
-        return false;
-    apply_cells(store, t, lsn, replay);
     for (size_t i = 0; i < t->n_sources; i++)
         apply_source(store, &t->sources[i]);
     for (size_t i = 0; i < t->n_clocks; i++)
         apply_clock(store, &t->clocks[i]);
     store->lsn = lsn;
     store->cells += transaction_cells(t);
+}
+
+bool store_replay(struct store *store, const struct transaction *t, uint64_t lsn, struct err *err)
+{
+    struct replay r = {store, lsn};
+    struct head_filter filter = {.block = not_in_segment, .ctx = &r};
+    size_t at = 0;
+    if (!check_transaction(store, t, err))
+        return false;
+    head_apply(&store->head, t, &at, SIZE_MAX, store->manifest.n_sealed ? &filter : NULL);
+    store_apply_state(store, t, lsn);
     return true;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "store/derive.h"
 #include "store/store_priv.h"
 
@@ -57,17 +58,19 @@ static bool look_up(struct store *store, struct attached *a, bool new, struct er
     bool ok = true;
     arena_init(&scratch, 0);
     a->series = xcalloc(n, sizeof *a->series);
+    a->refs = xmalloc(sizeof *a->refs);
+    atomic_init(a->refs, 1);
     while (ok && a->n < n) {
         size_t end = n - a->n < LOOKUPS ? n : a->n + LOOKUPS;
         if (!new)
-            store_lock_read(store);
+            catalog_lock_read(&store->catalog);
         for (; ok && a->n < end; a->n++) {
             struct attached_series *s = &a->series[a->n];
             s->ordinal = (uint32_t)a->n;
             ok = series_of(store, a->segment, s->ordinal, new, &scratch, &s->series, err);
         }
         if (!new)
-            store_unlock(store);
+            catalog_unlock(&store->catalog);
     }
     arena_fini(&scratch);
     if (ok && n)
@@ -82,15 +85,15 @@ static bool look_up(struct store *store, struct attached *a, bool new, struct er
 static bool id_agrees(struct store *store, const struct segment *segment, uint32_t ordinal,
     struct arena *scratch, bool *agrees, struct err *err)
 {
-    const struct catalog *c = &store->catalog;
+    struct catalog *c = &store->catalog;
     struct labels labels;
     uint32_t found, id;
     arena_reset(scratch);
     if (!segment_labels(segment, ordinal, scratch, &labels, err))
         return false;
-    store_lock_read(store);
+    catalog_lock_read(c);
     id = catalog_find_series(c, labels);
-    store_unlock(store);
+    catalog_unlock(c);
     *agrees = id != MAP_NONE;
     if (*agrees && !segment_find(segment, id, &found, err))
         return false;
@@ -132,11 +135,23 @@ static bool attach(struct store *store, const struct manifest_segment *entry, bo
     return false;
 }
 
+struct attached attached_get(const struct attached *attached)
+{
+    struct attached a = *attached;
+    segment_get(a.segment);
+    if (a.refs)
+        atomic_fetch_add_explicit(a.refs, 1, memory_order_relaxed);
+    return a;
+}
+
 void attached_fini(struct attached *attached)
 {
     if (attached->segment)
         segment_put(&attached->segment);
-    free(attached->series);
+    if (attached->refs && atomic_fetch_sub_explicit(attached->refs, 1, memory_order_acq_rel) == 1) {
+        free(attached->series);
+        free(attached->refs);
+    }
     *attached = (struct attached){0};
 }
 
@@ -236,7 +251,7 @@ static void publish(
     struct frozen *done = NULL;
     make_list(store, edit, adds, &next, &gone);
     derive_refresh(next.items, next.n, &store->manifest);
-    store_lock_write(store);
+    mutex_lock(&store->lock);
     struct attached *before = store->segments;
     struct quarantined *quarantined_before = store->quarantined;
     store->segments = next.items;
@@ -248,7 +263,7 @@ static void publish(
         done = store->frozen;
         store->frozen = NULL;
     }
-    store_unlock(store);
+    mutex_unlock(&store->lock);
     frozen_free(&done);
     for (size_t i = 0; i < edit->n_drops; i++) /* the names may be those of the segments */
         remove_file(store, edit->drops[i]);

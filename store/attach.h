@@ -7,6 +7,7 @@
 #ifndef STORE_ATTACH_H
 #define STORE_ATTACH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,7 @@ struct attached_series {
 struct attached {
     struct segment *segment;
     struct attached_series *series; /* by series id; NULL: the segment has the ids */
+    atomic_uint *refs;              /* of series; the segment counts its own */
     size_t n;
     uint64_t lsn; /* as the manifest has it; and so the next two */
     uint64_t inputs;
@@ -43,6 +45,8 @@ struct attached {
 /* Opens a segment while the store is opened; series and metrics that the catalogue does not know
  * enter it. */
 bool attach_recover(struct store *store, const struct manifest_segment *entry, struct err *err);
+/* Another reference to the same. */
+struct attached attached_get(const struct attached *attached);
 void attached_fini(struct attached *attached);
 /* The ordinal of a series in the segment; SEGMENT_NO_ID when it is not there. It may read. */
 bool attached_find(

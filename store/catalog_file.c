@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "store/definitions.h"
 #include "store/frame.h"
 #include "store/store_priv.h"
@@ -120,9 +121,9 @@ static bool write_definitions(struct out *out, struct definitions *left, struct 
     bool ok = true, more = true;
     while (ok && more) {
         buf_clear(&out->payload);
-        store_lock_read(out->store);
+        catalog_lock_read(&out->store->catalog);
         more = definitions_next(out->store, left, SERIES_AT_ONCE, &out->payload);
-        store_unlock(out->store);
+        catalog_unlock(&out->store->catalog);
         if (more)
             frame_encode(&out->bytes, ++out->frames, FRAME_CATALOG, slice_of("", 0),
                 buf_view(&out->payload));
@@ -166,14 +167,15 @@ bool catalog_file_write(struct store *store, struct err *err)
 {
     struct manifest_catalog next = store->defined;
     struct out out = {.store = store, .fd = -1};
-    store_lock_read(store);
+    catalog_lock_read(&store->catalog);
     uint64_t removals = store->catalog.removals;
-    store_unlock(store);
+    catalog_unlock(&store->catalog);
     /* Series are removed rarely, and many at once: what is left is written anew. */
     bool fresh = next.number == 0 || store->catalog_broken || removals != store->removals_written;
     if (fresh)
         next = (struct manifest_catalog){.number = next.number + 1};
-    store_lock_read(store);
+    mutex_lock(&store->lock);
+    catalog_lock_read(&store->catalog);
     struct definitions left = {.metric = next.metrics,
         .metrics_end = store->catalog.n_metrics,
         .series = next.series,
@@ -181,7 +183,8 @@ bool catalog_file_write(struct store *store, struct err *err)
         .updates_end = store->redescribed != store->redescribed_written ? next.metrics : 0};
     uint64_t redescribed = store->redescribed;
     uint32_t old = store->defined.number;
-    store_unlock(store);
+    catalog_unlock(&store->catalog);
+    mutex_unlock(&store->lock);
     if (left.metric == left.metrics_end && left.series == left.series_end && left.updates_end == 0)
         return true;
     buf_init(&out.bytes, 0);
@@ -194,10 +197,10 @@ bool catalog_file_write(struct store *store, struct err *err)
     struct manifest_edit edit = {.catalog = &next};
     ok = ok && manifest_apply(&store->manifest, &edit, err);
     if (ok) {
-        store_lock_write(store);
+        mutex_lock(&store->lock);
         store->defined = next;
         store->redescribed_written = redescribed;
-        store_unlock(store);
+        mutex_unlock(&store->lock);
         store->catalog_frames = out.frames;
         store->catalog_broken = false;
         if (fresh)

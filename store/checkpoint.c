@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "store/catalog_file.h"
 #include "store/checkpoint_file.h"
 #include "store/frame.h"
@@ -28,12 +29,14 @@ static bool capture(struct store *store, uint32_t *series, struct head_view **vi
     uint32_t first = *series;
     *series += SERIES_AT_ONCE;
     *view = head_view_new();
-    store_lock_read(store);
+    store_lock_settled(store);
     ensure(store->frozen == NULL);
     for (size_t i = 0; i < head->n_blocks; i++)
         head_view_add_series(*view, head->blocks[i], first, *series);
     *lsn = store->lsn;
+    catalog_lock_read(&store->catalog);
     bool more = *series < store->catalog.n_series;
+    catalog_unlock(&store->catalog);
     store_unlock(store);
     return more;
 }
@@ -135,10 +138,10 @@ static bool begin(struct store *store, struct out *out, struct err *err)
 {
     struct txn *none = txn_begin(store); /* the WAL is ours */
     bool ok = wal_rotate(store->wal, err);
-    store_lock_read(store);
+    mutex_lock(&store->lock);
     out->lsn = store->lsn;
     put_positions(store, &out->payload);
-    store_unlock(store);
+    mutex_unlock(&store->lock);
     carry_state(store, &out->carried.state);
     txn_abort(&none);
     return ok;
@@ -186,9 +189,9 @@ static bool write_checkpoint(struct store *store, struct err *err)
 {
     struct out out = {.file = {.fd = -1}};
     uint64_t before = store->manifest.checkpoint_lsn;
-    store_lock_read(store);
+    mutex_lock(&store->lock);
     uint64_t written = store->wal_written;
-    store_unlock(store);
+    mutex_unlock(&store->lock);
     transaction_init(&out.carried);
     bool ok = state_flush(&store->state, &store->manifest, STATE_CARRY_BYTES, err) &&
               catalog_file_write(store, err) && begin(store, &out, err);
@@ -196,9 +199,9 @@ static bool write_checkpoint(struct store *store, struct err *err)
         struct manifest_edit edit = {.checkpoint_lsn = out.lsn};
         ok = write_file(store, &out, err) && manifest_apply(&store->manifest, &edit, err);
         if (ok) {
-            store_lock_write(store);
+            mutex_lock(&store->lock);
             store->wal_at_checkpoint = written;
-            store_unlock(store);
+            mutex_unlock(&store->lock);
             ok = clean_up(store, before, out.lsn, err);
         }
     }
@@ -219,9 +222,9 @@ bool checkpoint_write(struct store *store, struct err *err)
 
 bool checkpoint_due(struct store *store)
 {
-    store_lock_read(store);
+    mutex_lock(&store->lock);
     bool due = store->wal_written - store->wal_at_checkpoint > store->options.checkpoint_bytes;
-    store_unlock(store);
+    mutex_unlock(&store->lock);
     if (!due || store->checkpoint_failures == 0)
         return due;
     unsigned shift = store->checkpoint_failures - 1;

@@ -130,7 +130,7 @@ static bool load_transaction(struct load *l, struct slice payload, struct err *e
     struct transaction t;
     transaction_init(&t);
     bool ok = transaction_decode(payload, &t, err) && store_define(l->store, &t, err) &&
-              store_apply(l->store, &t, l->lsn, true, err) &&
+              store_replay(l->store, &t, l->lsn, err) &&
               state_replay(&l->store->state, &t.state, l->lsn, err);
     transaction_fini(&t);
     return ok;

@@ -267,7 +267,7 @@ static bool seal_range(struct store *store, int64_t from, int64_t to, struct err
     for (bool more = true; more;) {
         int64_t number = 0;
         more = false;
-        store_lock_read(store);
+        store_lock_settled(store);
         for (size_t i = 0; !more && i < store->head.n_blocks; i++) {
             const struct head_block *b = store->head.blocks[i];
             more = b->start < to && b->start + store->options.block_ms > from;

@@ -81,23 +81,14 @@ void derive_refresh(struct attached *all, size_t n, const struct manifest *manif
 
 /* ---- what is read ---- */
 
-static bool block_has(const struct store *store, const struct head_block *block, uint32_t series,
-    const struct segment_info *window)
-{
-    return overlaps(block->start, block->start + store->options.block_ms, window->t0, window->t1) &&
-           head_block_find(block, series);
-}
-
 /* Whether raw cells of the series came for the window after it was derived. */
-static bool came_later(const struct store *store, const struct attached *d, uint32_t series,
-    bool *came, struct err *err)
+static bool came_later(const struct derive_reader *reader, const struct attached *d,
+    uint32_t series, bool *came, struct err *err)
 {
     const struct segment_info *window = segment_info(d->segment);
-    *came = store->frozen && block_has(store, store->frozen->block, series, window);
-    for (size_t i = 0; !*came && i < store->head.n_blocks; i++)
-        *came = block_has(store, store->head.blocks[i], series, window);
-    for (size_t i = 0; d->later && !*came && i < store->n_segments; i++) {
-        const struct attached *a = &store->segments[i];
+    *came = reader->in_head(reader->ctx, window->t0, window->t1);
+    for (size_t i = 0; d->later && !*came && i < reader->n; i++) {
+        const struct attached *a = &reader->all[i];
         const struct segment_info *info = segment_info(a->segment);
         uint32_t ordinal;
         if (a->derived || a->lsn <= d->lsn || !overlaps(info->t0, info->t1, window->t0, window->t1))
@@ -109,24 +100,24 @@ static bool came_later(const struct store *store, const struct attached *d, uint
     return true;
 }
 
-static bool is_used(const struct store *store, const struct attached *d, uint32_t series,
+static bool is_used(const struct derive_reader *reader, const struct attached *d, uint32_t series,
     enum kind kind, bool *used, struct err *err)
 {
     uint32_t ordinal;
     bool later;
-    *used = !deletion_touches(store, series, d);
+    *used = !reader->store || !deletion_touches(reader->store, series, d);
     if (kind != KIND_SAMPLE || !*used)
         return true;
-    if (!attached_find(d, series, &ordinal, err) || !came_later(store, d, series, &later, err))
+    if (!attached_find(d, series, &ordinal, err) || !came_later(reader, d, series, &later, err))
         return false;
     *used = ordinal != SEGMENT_NO_ID && (!later || d->inputs == 0); /* 0: raw cells are gone */
     return true;
 }
 
-bool derive_serves(const struct store *store, size_t i, uint32_t series, enum kind kind,
+bool derive_serves(const struct derive_reader *reader, size_t i, uint32_t series, enum kind kind,
     int64_t resolution_ms, bool *serves, struct err *err)
 {
-    const struct attached *a = &store->segments[i];
+    const struct attached *a = &reader->all[i];
     int r = resolution_index(resolution_ms);
     bool covered;
     *serves = !a->derived;
@@ -134,11 +125,11 @@ bool derive_serves(const struct store *store, size_t i, uint32_t series, enum ki
         return true;
     if (a->derived) {
         *serves = a->holds && segment_info(a->segment)->resolution_ms == resolution_ms;
-        return !*serves || is_used(store, a, series, kind, serves, err);
+        return !*serves || is_used(reader, a, series, kind, serves, err);
     }
     if (a->cover[r] == NOT_COVERED)
         return true;
-    if (!is_used(store, &store->segments[a->cover[r]], series, kind, &covered, err))
+    if (!is_used(reader, &reader->all[a->cover[r]], series, kind, &covered, err))
         return false;
     *serves = !covered;
     return true;

@@ -40,14 +40,23 @@ uint64_t derive_inputs(const struct manifest *manifest, int64_t t0, int64_t t1, 
 /* Works out what holds, and what covers what, for a whole list. */
 void derive_refresh(struct attached *all, size_t n, const struct manifest *manifest);
 
+/* Who asks what serves a series: the list of segments as he sees it, and whether he has cells of
+ * that series in the head, or pending, in a block that overlaps (t0, t1]. */
+struct derive_reader {
+    const struct store *store; /* whose deletions do not change meanwhile; NULL: it has none */
+    const struct attached *all;
+    size_t n;
+    bool (*in_head)(const void *ctx, int64_t t0, int64_t t1);
+    const void *ctx;
+};
+
 /*
  * *serves: whether a reader of the series takes the cells of segment i, when it wants them in the
  * resolution (0: raw). The raw segments that a derived one covers are left out where that is read.
  * What came later, in segments or in the head, is read beside it and added; samples do not add up,
- * so a series of samples for which something came later is read from raw cells in that window. The
- * lock is held.
+ * so a series of samples for which something came later is read from raw cells in that window.
  */
-bool derive_serves(const struct store *store, size_t i, uint32_t series, enum kind kind,
+bool derive_serves(const struct derive_reader *reader, size_t i, uint32_t series, enum kind kind,
     int64_t resolution_ms, bool *serves, struct err *err);
 
 /* Before retention takes the raw segments of a window: makes its derived segments whole, what came

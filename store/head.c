@@ -166,9 +166,11 @@ static inline int64_t time_at(const struct cells *c, size_t i)
     return t;
 }
 
-static bool wanted(const struct head *head, const struct head_filter *filter, int64_t t)
+static bool wanted(
+    const struct head *head, const struct head_filter *filter, uint32_t series, int64_t t)
 {
-    return !filter || filter->block(filter->ctx, head_block_of(head, t));
+    return !filter || ((!filter->series || filter->series(filter->ctx, series)) &&
+                          (!filter->block || filter->block(filter->ctx, head_block_of(head, t))));
 }
 
 /* At most BATCH cells, each step for all of them before the next: slots, records, tails. */
@@ -179,7 +181,7 @@ static void apply_batch(struct head *head, const struct transaction *t, const st
     struct head_record *record[BATCH];
     for (size_t i = 0; i < n; i++) {
         int64_t at = time_at(c, from + i);
-        block[i] = wanted(head, filter, at) ? block_for(head, at) : NULL;
+        block[i] = wanted(head, filter, series_at(c, from + i), at) ? block_for(head, at) : NULL;
         if (block[i])
             __builtin_prefetch(head_block_slot(block[i], series_at(c, from + i)));
     }

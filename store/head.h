@@ -69,9 +69,10 @@ void head_sample(struct head *head, uint32_t series, int64_t t, uint64_t bits,
 
 /* ---- a transaction ---- */
 
+/* Which cells are applied; a function that is NULL takes all. */
 struct head_filter {
-    /* False: the cells of this block are left out. */
     bool (*block)(void *ctx, int64_t number);
+    bool (*series)(void *ctx, uint32_t series);
     void *ctx;
 };
 

@@ -41,10 +41,11 @@ bool quarantine_segment(
     return true;
 }
 
-bool quarantine_check(const struct store *store, int64_t from, int64_t to, struct err *err)
+bool quarantine_check(
+    const struct quarantined *all, size_t n, int64_t from, int64_t to, struct err *err)
 {
-    for (size_t i = 0; i < store->n_quarantined; i++) {
-        const struct quarantined *q = &store->quarantined[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct quarantined *q = &all[i];
         if (!q->derived && q->t0 < to && from < q->t1)
             return err_set(err, ERR_CORRUPT,
                 "segment %s is damaged and was set aside: cells from %" PRId64 " to %" PRId64

@@ -36,7 +36,8 @@ struct quarantined *quarantine_list(const struct manifest *manifest);
 bool quarantine_segment(
     struct store *store, const char *name, const struct err *why, struct err *err);
 
-/* ERR_CORRUPT, naming it, when a quarantined raw segment overlaps (from, to]. The lock is held. */
-bool quarantine_check(const struct store *store, int64_t from, int64_t to, struct err *err);
+/* ERR_CORRUPT, naming it, when a raw segment of the list overlaps (from, to]. */
+bool quarantine_check(
+    const struct quarantined *all, size_t n, int64_t from, int64_t to, struct err *err);
 
 #endif

@@ -1,18 +1,16 @@
 /*
  * Reading has three steps, so that budgets are checked before any byte is read, and what is read
- * may one day lie far away:
+ * may lie far away:
  *
  *   plan     plan_new: matchers to series, with labels, kind and metric.
  *            plan_range: the time range that is wanted of each series.
- *   fetch    snapshot_fetch: checks the budget, copies the open columns of all plans of the
- * snapshot under one short lock (that moment is the snapshot's LSN), then reads pages of segments.
- *   cursors  plan_columns: no I/O.
+ *   fetch    snapshot_fetch: takes what is in memory, checks the budget, reads pages of segments.
+ *   cursors  plan_columns: decodes and merges; no I/O.
  *
- * All plans of one snapshot see exactly one transaction's end. A snapshot is used by one thread.
- * When series appeared between planning and fetching that a plan would have selected, the fetch
- * fails and the snapshot is stale: put it back and plan anew. After some tries, snapshot_hold keeps
- * series from appearing; then, until the fetch, publishing waits, and the thread calls nothing else
- * of the store.
+ * A snapshot is one moment: the one when it was made. All its plans see exactly the transactions
+ * that had ended then. Until the fetch it keeps the head as it is, and what is committed meanwhile
+ * piles up beside it: plan and fetch at once, and nothing else of the store in between; a thread
+ * has one snapshot that is not fetched. A snapshot is used by one thread.
  *
  *     struct snapshot *snap = snapshot_get(store);
  *     plan_new(snap, &scope, matchers, n, &plan, &err);
@@ -71,15 +69,17 @@ void snapshot_put(struct snapshot **snapshot);
 void snapshot_limit(struct snapshot *snapshot, size_t bytes);
 /* Damaged segments are left out; without it they are an error. Before the fetch. */
 void snapshot_partial(struct snapshot *snapshot);
-/* What the answers lack, as a text; NULL: nothing. Valid after the fetch. */
-const char *snapshot_missing(const struct snapshot *snapshot);
-void snapshot_hold(struct snapshot *snapshot);
-bool snapshot_stale(const struct snapshot *snapshot);
-/* The last transaction that is seen; valid after the fetch. */
+/* What the answers lack; none: nothing. Valid after the fetch, borrowed. */
+struct read_warning {
+    int64_t from_ms, to_ms; /* cells in (from_ms, to_ms] may be missing */
+    struct err err;         /* names the segment */
+};
+const struct read_warning *snapshot_warnings(const struct snapshot *snapshot, size_t *n);
+/* The last transaction that is seen. */
 uint64_t snapshot_lsn(const struct snapshot *snapshot);
-/* Cells that its plans read; valid after the fetch. */
+/* About how many cells its plans read; valid after the fetch. */
 uint64_t snapshot_cells(const struct snapshot *snapshot);
-/* The clocks of a stream in this snapshot, valid after the fetch; false when it has none. */
+/* The clocks of a stream in this snapshot; false when it has none. */
 bool snapshot_clock(const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms,
     int64_t *watermark_ms);
 

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "store/catalog_file.h"
+#include "base/thread.h"
 #include "store/checkpoint.h"
 #include "store/definitions.h"
 #include "store/derive.h"
@@ -146,7 +147,7 @@ static bool second_frame(void *ctx, const struct frame *frame, struct err *err)
     bool ok = frame_payload(frame, &r->raw, &payload, err) && transaction_decode(payload, &t, err);
     if (ok) {
         captured_drop(&r->captured, &r->store->catalog, frame->lsn, &t);
-        ok = store_apply(r->store, &t, frame->lsn, true, err) &&
+        ok = store_replay(r->store, &t, frame->lsn, err) &&
              state_replay(&r->store->state, &t.state, frame->lsn, err);
     }
     transaction_fini(&t);
@@ -159,14 +160,14 @@ static void put_definitions(void *ctx, struct wal *wal)
 {
     struct store *store = ctx;
     struct buf payload;
-    store_lock_read(store);
+    mutex_lock(&store->lock);
     struct definitions left = {.metric = store->defined.metrics,
         .metrics_end = store->catalog.n_metrics,
         .series = store->defined.series,
         .series_end = store->catalog.n_series,
         .updates_end =
             store->redescribed != store->redescribed_written ? store->defined.metrics : 0};
-    store_unlock(store);
+    mutex_unlock(&store->lock);
     buf_init(&payload, 0);
     while (definitions_next(store, &left, DEFINED_AT_ONCE, &payload)) {
         wal_define(wal, buf_view(&payload));

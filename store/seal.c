@@ -78,15 +78,17 @@ static bool find_first(struct seal_input *in)
  * stable; the lock is for finding them. */
 static void gather(struct store *store, struct arena *arena, struct seal_input *in)
 {
-    const struct catalog *c = &store->catalog;
-    uint32_t *ids = head_block_series(in->block, &in->n);
-    in->series = arena_array(arena, in->n, sizeof *in->series);
-    for (size_t i = 0; i < in->n;) {
-        store_lock_read(store);
-        for (size_t end = i + GATHER_AT_ONCE; i < in->n && i < end; i++)
-            in->series[i] = (struct seal_series){
-                ids[i], catalog_labels(c, ids[i], arena), catalog_def(c, ids[i])};
-        store_unlock(store);
+    struct catalog *c = &store->catalog;
+    size_t n;
+    uint32_t *ids = head_block_series(in->block, &n);
+    in->series = arena_array(arena, n, sizeof *in->series);
+    for (size_t i = 0; i < n;) {
+        catalog_lock_read(c);
+        for (size_t end = i + GATHER_AT_ONCE; i < n && i < end; i++)
+            if (catalog_has(c, ids[i]))
+                in->series[in->n++] = (struct seal_series){
+                    ids[i], catalog_labels(c, ids[i], arena), catalog_def(c, ids[i])};
+        catalog_unlock(c);
     }
     free(ids);
 }

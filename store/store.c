@@ -21,17 +21,41 @@
 
 void store_lock_read(struct store *store)
 {
-    ensure(pthread_rwlock_rdlock(&store->lock) == 0);
+    gate_peek(&store->gate);
+    mutex_lock(&store->lock);
 }
 
 void store_lock_write(struct store *store)
 {
-    ensure(pthread_rwlock_wrlock(&store->lock) == 0);
+    gate_close(&store->gate);
+    for (;;) {
+        publish_all(store);
+        mutex_lock(&store->lock);
+        if (!store->pending)
+            break;
+        mutex_unlock(&store->lock); /* the writer was faster */
+    }
+    store->alone = true;
+}
+
+void store_lock_settled(struct store *store)
+{
+    store_lock_read(store);
+    if (!store->pending)
+        return;
+    store_unlock(store);
+    store_lock_write(store);
 }
 
 void store_unlock(struct store *store)
 {
-    ensure(pthread_rwlock_unlock(&store->lock) == 0);
+    bool alone = store->alone;
+    store->alone = false;
+    mutex_unlock(&store->lock);
+    if (alone)
+        gate_open(&store->gate);
+    else
+        gate_leave(&store->gate);
 }
 
 /* ---- opening ---- */
@@ -39,22 +63,12 @@ void store_unlock(struct store *store)
 /* How the head keeps the cells of a series: by its metric. */
 static struct run_shape shape_of(void *ctx, uint32_t series)
 {
-    const struct catalog *c = &((struct store *)ctx)->catalog;
+    struct catalog *c = &((struct store *)ctx)->catalog;
+    catalog_lock_read(c);
     const struct metric_def *def = catalog_def(c, series);
+    catalog_unlock(c);
     bool windows = def->every_ms > 0 && def->every_ms <= HEAD_BLOCK_MS_MAX;
     return (struct run_shape){def->kind, windows ? (uint32_t)def->every_ms : 1};
-}
-
-static void init_locks(struct store *store)
-{
-    pthread_rwlockattr_t attr;
-    mutex_init(&store->writer);
-    mutex_init(&store->seal);
-    ensure(pthread_rwlockattr_init(&attr) == 0);
-    /* Readers come all the time: the writer must not wait for a moment without any. */
-    ensure(pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0);
-    ensure(pthread_rwlock_init(&store->lock, &attr) == 0);
-    pthread_rwlockattr_destroy(&attr);
 }
 
 bool store_open(const struct store_options *options, struct store **out, struct err *err)
@@ -75,7 +89,11 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     s->path = options->path ? xstrdup(options->path) : NULL;
     s->lock_fd = -1;
     s->manifest.fd = -1;
-    init_locks(s);
+    mutex_init(&s->writer);
+    mutex_init(&s->seal);
+    mutex_init(&s->lock);
+    gate_init(&s->gate);
+    s->pending_last = &s->pending;
     catalog_init(&s->catalog);
     head_init(&s->head, s->options.block_ms, shape_of, s);
     s->cache = segment_cache_new(SEGMENT_CACHE_BYTES);
@@ -110,6 +128,7 @@ void store_close(struct store **store)
     if (!s)
         return;
     ensure(s->txn == NULL);
+    publish_all(s);
     if (s->open)
         write_last_checkpoint(s);
     deletions_fini(s);
@@ -131,7 +150,8 @@ void store_close(struct store **store)
     state_fini(&s->state);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
-    pthread_rwlock_destroy(&s->lock);
+    gate_fini(&s->gate);
+    pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->writer);
     pthread_mutex_destroy(&s->seal);
     free(s->path);
@@ -142,7 +162,7 @@ void store_close(struct store **store)
 
 bool store_source(struct store *store, struct slice name, struct source_state *out)
 {
-    store_lock_read(store);
+    mutex_lock(&store->lock);
     const struct source *s = store_source_find(store, name);
     if (s) {
         out->next = s->next;
@@ -151,28 +171,28 @@ bool store_source(struct store *store, struct slice name, struct source_state *o
         if (s->state_len)
             memcpy(out->state, s->state, s->state_len);
     }
-    store_unlock(store);
+    mutex_unlock(&store->lock);
     return s != NULL;
 }
 
 void store_each_source(struct store *store, source_f *each, void *ctx)
 {
-    store_lock_read(store);
+    mutex_lock(&store->lock);
     for (size_t i = 0; i < store->n_sources; i++)
         each(ctx, store->sources[i].name);
-    store_unlock(store);
+    mutex_unlock(&store->lock);
 }
 
 bool store_clock(
     struct store *store, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms)
 {
-    store_lock_read(store);
+    mutex_lock(&store->lock);
     const struct stream_clock *c = store_clock_find(store, name);
     if (c) {
         *frontier_ms = c->frontier_ms;
         *watermark_ms = c->watermark_ms;
     }
-    store_unlock(store);
+    mutex_unlock(&store->lock);
     return c != NULL;
 }
 
@@ -183,8 +203,6 @@ void store_stats(struct store *store, struct store_stats *out)
     store_lock_read(store);
     const struct head_block *frozen = store->frozen ? store->frozen->block : NULL;
     *out = (struct store_stats){.lsn = store->lsn,
-        .series = store->catalog.n_series,
-        .metrics = store->catalog.n_metrics,
         .head_cells = head_cells(&store->head) + (frozen ? frozen->cells : 0),
         .head_bytes = head_bytes(&store->head) + (frozen ? head_block_bytes(frozen) : 0),
         .segments = store->n_segments,
@@ -209,5 +227,11 @@ void store_stats(struct store *store, struct store_stats *out)
         out->derived_segments += store->segments[i].derived;
     for (size_t i = 0; i < store->n_segments; i++)
         out->segment_bytes += segment_info(store->segments[i].segment)->bytes;
+    out->pending_bytes = store->pending_bytes;
+    out->pending_waits = store->pending_waits;
     store_unlock(store);
+    catalog_lock_read(&store->catalog);
+    out->series = store->catalog.n_series - store->catalog.n_dead;
+    out->metrics = store->catalog.n_metrics;
+    catalog_unlock(&store->catalog);
 }

@@ -137,7 +137,9 @@ struct store_stats {
      * filters and the cache of pages. */
     uint64_t state_tables, state_generations, state_keys, state_runs;
     uint64_t state_memory_bytes, state_disk_bytes;
-    bool failed; /* a sync failed: read only until opened anew */
+    uint64_t pending_bytes; /* visible, and not in the head yet: somebody reads there */
+    uint64_t pending_waits; /* how often a commit waited for readers since too much was pending */
+    bool failed;            /* a sync failed: read only until opened anew */
 };
 
 void store_stats(struct store *store, struct store_stats *out);

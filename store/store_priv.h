@@ -1,13 +1,18 @@
 /*
- * Inside the store: shared by store.c (open, close), recover.c, txn.c and apply.c (commits),
- * attach.c, seal.c, compact.c and maintain.c (segments), checkpoint.c and snapshot.c (reading).
- * Nobody else includes it.
+ * Inside the store: shared by store.c (open, close), recover.c, txn.c and apply.c, publish.c
+ * (commits), attach.c, seal.c, compact.c and maintain.c (segments), checkpoint.c, snapshot.c,
+ * plan.c and listing.c (reading). Nobody else includes it.
  *
  * Locks, in this order:
- *   seal    held by store_maintain; guards manifest
- *   writer  held by an open transaction; guards wal, txn
- *   lock    readers-writer: guards catalog, head, frozen, segments, quarantined, sources, clocks,
- * lsn, stats. Taken for writing only to publish what is on disk already: no I/O is done under it.
+ *   seal    held by store_maintain; guards manifest, and which blocks are frozen
+ *   writer  held by an open transaction; guards wal, txn, and changes of the catalogue
+ *   gate    readers of the head are inside; who changes what is in a block is alone there (gate.h)
+ *   lock    for moments: lsn, clocks, sources, segments, quarantined, frozen, the list of pending
+ * transactions and that of open blocks, statistics. No I/O, and nothing that takes longer the more
+ * is stored. The catalogue has a lock of its own (catalog.h), below all of them.
+ *
+ * The writer takes `lock` and the catalogue's; it tries the gate, and never waits for it unless far
+ * too much is pending (publish.h).
  */
 #ifndef STORE_STORE_PRIV_H
 #define STORE_STORE_PRIV_H
@@ -18,9 +23,11 @@
 #include "store/catalog.h"
 #include "store/delete.h"
 #include "store/files.h"
+#include "store/gate.h"
 #include "store/head.h"
 #include "store/maintain.h"
 #include "store/manifest.h"
+#include "store/publish.h"
 #include "store/quarantine.h"
 #include "store/segment.h"
 #include "store/state/state_priv.h"
@@ -45,12 +52,15 @@ struct store {
     struct store_options options;
     char *path; /* NULL: memory only */
     int lock_fd;
-    pthread_mutex_t writer, seal;
-    pthread_rwlock_t lock;
+    pthread_mutex_t writer, seal, lock;
+    struct gate gate;
+    bool alone; /* store_lock_write has closed the gate; guarded by lock */
     struct wal *wal;
     struct manifest manifest;
     struct catalog catalog;
     struct head head;
+    struct pending *pending, **pending_last; /* oldest first */
+    uint64_t pending_bytes, pending_waits;
     struct frozen *frozen; /* at most one block is being sealed */
     struct attached *segments;
     size_t n_segments, segments_cap;
@@ -74,7 +84,7 @@ struct store {
     bool catalog_broken;
     unsigned checkpoint_failures, checkpoint_waits; /* seal */
     bool open;                                      /* store_open has come to its end */
-    struct deletion *deletions; /* changed under `seal` and `lock` */
+    struct deletion *deletions;                     /* changed under `seal` and `lock` */
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
     bool failed;
@@ -88,17 +98,25 @@ struct txn {
     struct map metric_map, series_map; /* new ones of this transaction */
 };
 
+/* The lock, inside the gate: everything but the catalogue holds still. For moments, outside of
+ * snapshots. */
 void store_lock_read(struct store *store);
+/* The lock, alone inside the gate, and nothing is pending: the head may be changed. Waits for
+ * readers. */
 void store_lock_write(struct store *store);
+/* As store_lock_read, and nothing is pending: the head is what lsn says. May wait for readers. */
+void store_lock_settled(struct store *store);
+/* Ends each of them. */
 void store_unlock(struct store *store);
 
 /* Adds the definitions of a transaction to the catalogue; those that it has already are compared,
- * and only a difference is an error. Lock held for writing. */
+ * and only a difference is an error. The writer calls it. */
 bool store_define(struct store *store, const struct transaction *t, struct err *err);
-/* Adds everything else that a durable transaction holds; lock held for writing. Replaying skips
- * cells that are in segments. */
-bool store_apply(
-    struct store *store, const struct transaction *t, uint64_t lsn, bool replay, struct err *err);
+/* Adds everything else that a durable transaction of the log holds, which is checked first. Cells
+ * that are in segments are skipped. While the store is opened. */
+bool store_replay(struct store *store, const struct transaction *t, uint64_t lsn, struct err *err);
+/* Sources, clocks, LSN and statistics of a transaction; the lock is held. */
+void store_apply_state(struct store *store, const struct transaction *t, uint64_t lsn);
 /* NULL: never committed. The lock is held. */
 struct source *store_source_find(struct store *store, struct slice name);
 struct stream_clock *store_clock_find(struct store *store, struct slice name);

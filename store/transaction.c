@@ -68,6 +68,16 @@ size_t transaction_cells(const struct transaction *t)
     return t->n_adds + t->n_gauges + t->n_hists + t->n_samples;
 }
 
+size_t transaction_bytes(const struct transaction *t)
+{
+    return t->arena.used_bytes + t->metrics_cap * sizeof *t->metrics +
+           t->updates_cap * sizeof *t->updates + t->series_cap * sizeof *t->series +
+           t->adds_cap * sizeof *t->adds + t->gauges_cap * sizeof *t->gauges +
+           t->hists_cap * sizeof *t->hists + t->buckets_cap * sizeof *t->buckets +
+           t->samples_cap * sizeof *t->samples + t->sources_cap * sizeof *t->sources +
+           t->clocks_cap * sizeof *t->clocks;
+}
+
 const struct hist *hist_copy(struct arena *arena, const struct hist *hist)
 {
     struct hist *kept = arena_alloc(arena, sizeof *kept);

@@ -112,5 +112,7 @@ const struct hist *hist_copy(struct arena *arena, const struct hist *hist);
 
 /* Cells of all kinds. */
 size_t transaction_cells(const struct transaction *t);
+/* Memory that it holds. */
+size_t transaction_bytes(const struct transaction *t);
 
 #endif

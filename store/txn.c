@@ -258,9 +258,9 @@ static bool write_ahead(struct store *store, const struct transaction *data, uin
         return err_set(err, ERR_LIMIT,
             "a transaction of %zu cells and %zu bytes; at most %u and %u are allowed",
             transaction_cells(data), payload.len, TRANSACTION_CELLS_MAX, TRANSACTION_BYTES_MAX);
-    store_lock_read(store);
+    mutex_lock(&store->lock);
     bool failed = store->failed;
-    store_unlock(store);
+    mutex_unlock(&store->lock);
     if (failed)
         return err_set(
             err, ERR_IO, "%s failed to sync earlier: read only until the restart", store->path);
@@ -298,19 +298,17 @@ bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
                            write_ahead(store, &t->data, next, buf_view(&payload), err));
     if (ok && !empty)
         state_apply(&store->state, &t->data.state, next, false);
-    store_lock_write(store);
-    if (ok && !empty) {
-        struct err broken;
-        ensure(store_define(store, &t->data, &broken) &&
-               store_apply(store, &t->data, next, false, &broken));
-        store->commits++;
-        store->wal_written += payload.len;
-    }
     if (store->path) {
+        mutex_lock(&store->lock);
         store->fsyncs = wal_syncs(store->wal);
         store->failed = store->failed || wal_failed(store->wal);
+        mutex_unlock(&store->lock);
     }
-    store_unlock(store);
+    if (ok && !empty) {
+        struct err broken;
+        ensure(store_define(store, &t->data, &broken));
+        publish_transaction(store, &t->data, next, payload.len);
+    }
     if (lsn)
         *lsn = store->lsn;
     buf_fini(&payload);

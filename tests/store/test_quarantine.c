@@ -129,7 +129,10 @@ static int64_t sum(
         assert_true(plan_columns(plan, 0, &arena, &c, err));
         for (size_t i = 0; i < c.n; i++)
             n += (int64_t)c.amount[i];
-        snprintf(missing, 512, "%s", snapshot_missing(s) ? snapshot_missing(s) : "");
+        size_t lacks;
+        const struct read_warning *w = snapshot_warnings(s, &lacks);
+        char text[ERR_TEXT_MAX + ERR_FILE_MAX];
+        snprintf(missing, 512, "%.511s", lacks ? err_format(&w->err, text, sizeof text) : "");
     }
     snapshot_put(&s);
     arena_fini(&arena);

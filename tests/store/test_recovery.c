@@ -200,7 +200,7 @@ static bool apply_alone(void *ctx, const struct frame *frame, struct err *err)
     struct buf raw = {0};
     transaction_init(&t);
     bool ok = frame_payload(frame, &raw, &payload, err) && transaction_decode(payload, &t, err) &&
-              store_define(a->store, &t, err) && store_apply(a->store, &t, frame->lsn, false, err);
+              store_define(a->store, &t, err) && store_replay(a->store, &t, frame->lsn, err);
     a->transactions += frame->type == FRAME_TRANSACTION;
     transaction_fini(&t);
     buf_fini(&raw);

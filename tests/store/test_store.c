@@ -439,37 +439,94 @@ static void test_budgets(void **state)
     add(f->store, "berlin", 5000, 1); /* the lock is free again */
 }
 
-/* Planning holds no lock: a series that comes between plan and fetch makes the snapshot stale when
- * the plan would have selected it, and only then. */
-static void test_series_between_plan_and_fetch(void **state)
+/* The sum of all amounts that a snapshot sees. */
+static int64_t sum_of(struct fixture *f, struct snapshot *s)
+{
+    struct err err = {0};
+    struct matcher all = {MATCH_EQUAL, SLICE("__name__"), SLICE("orders_total"), NULL};
+    struct arena arena;
+    struct plan *plan;
+    int64_t sum = 0;
+    (void)f;
+    arena_init(&arena, 0);
+    assert_true(plan_new(s, NULL, &all, 1, NULL, &plan, &err));
+    for (size_t i = 0; i < plan_n(plan); i++)
+        plan_range(plan, i, INT64_MIN, INT64_MAX);
+    assert_true(snapshot_fetch(s, NULL, NULL, &err));
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        struct columns c;
+        assert_true(plan_columns(plan, i, &arena, &c, &err));
+        for (size_t k = 0; k < c.n; k++)
+            sum += (int64_t)c.amount[k];
+    }
+    arena_fini(&arena);
+    return sum;
+}
+
+/* A snapshot is the moment when it was made: what is committed before the fetch, to series old and
+ * new, is not in it, does not wait for it, and is in the next one. */
+static void test_a_snapshot_is_one_moment(void **state)
+{
+    struct fixture *f = *state;
+    struct store_stats stats;
+    add(f->store, "berlin", 5000, 1);
+    struct snapshot *first = snapshot_get(f->store);
+    uint64_t lsn = snapshot_lsn(first);
+    add(f->store, "berlin", 5000, 10);
+    add(f->store, "paris", 5000, 100);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.lsn, lsn + 2);
+    assert_true(stats.pending_bytes > 0);
+    assert_int_equal(stats.pending_waits, 0);
+    assert_int_equal(sum_of(f, first), 1);
+    snapshot_put(&first);
+    store_stats(f->store, &stats); /* the fetch has put away what could be */
+    for (int i = 0; i < 3 && stats.pending_bytes; i++) {
+        struct snapshot *s = snapshot_get(f->store);
+        assert_int_equal(sum_of(f, s), 111);
+        snapshot_put(&s);
+        store_stats(f->store, &stats);
+    }
+    assert_int_equal(stats.pending_bytes, 0);
+    struct snapshot *s = snapshot_get(f->store);
+    assert_int_equal(snapshot_lsn(s), lsn + 2);
+    assert_int_equal(sum_of(f, s), 111);
+    snapshot_put(&s);
+    s = snapshot_get(f->store);
+    snapshot_put(&s); /* given back unfetched */
+    add(f->store, "berlin", 5000, 1);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.pending_bytes, 0);
+}
+
+/* What is pending is seen through the overlay as it is seen in the head. */
+static void test_pending_cells_are_seen(void **state)
+{
+    struct fixture *f = *state;
+    add(f->store, "berlin", 5000, 1);
+    struct snapshot *holds = snapshot_get(f->store);
+    for (int i = 0; i < 5; i++)
+        add(f->store, (const char *[]){"berlin", "rome", "oslo", "rome", "berlin"}[i], 5000, 10);
+    struct snapshot *s = snapshot_get(f->store); /* nobody waits for the gate: no harm */
+    assert_int_equal(sum_of(f, s), 51);
+    snapshot_put(&s);
+    assert_int_equal(sum_of(f, holds), 1);
+    snapshot_put(&holds);
+    s = snapshot_get(f->store);
+    assert_int_equal(sum_of(f, s), 51);
+    snapshot_put(&s);
+}
+
+static void test_plans_have_a_memory_limit(void **state)
 {
     struct fixture *f = *state;
     struct err err = {0};
-    struct matcher berlin = {MATCH_EQUAL, SLICE("market"), SLICE("berlin"), NULL};
     struct matcher all = {MATCH_EQUAL, SLICE("__name__"), SLICE("orders_total"), NULL};
     struct plan *plan;
-    add(f->store, "berlin", 5000, 1);
-    for (int i = 0; i < 2; i++) {
-        struct snapshot *s = snapshot_get(f->store);
-        assert_true(plan_new(s, NULL, i ? &all : &berlin, 1, NULL, &plan, &err));
-        add(f->store, i ? "rome" : "paris", 5000, 1);
-        assert_int_equal(snapshot_fetch(s, NULL, NULL, &err), i == 0);
-        assert_int_equal(snapshot_stale(s), i == 1);
-        snapshot_put(&s);
-    }
-    struct snapshot *s = snapshot_get(f->store);
-    snapshot_hold(s);
-    assert_true(plan_new(s, NULL, &all, 1, NULL, &plan, &err));
-    assert_int_equal(plan_n(plan), 3);
-    assert_true(snapshot_fetch(s, NULL, NULL, &err));
-    snapshot_put(&s);
-    s = snapshot_get(f->store);
-    snapshot_hold(s);
-    snapshot_put(&s); /* given back unfetched */
-    s = snapshot_get(f->store);
-    snapshot_limit(s, 1000);
     for (int i = 0; i < 5; i++)
         add(f->store, (const char *[]){"a", "b", "c", "d", "e"}[i], 5000, 1);
+    struct snapshot *s = snapshot_get(f->store);
+    snapshot_limit(s, 1000);
     assert_false(plan_new(s, NULL, &all, 1, NULL, &plan, &err));
     assert_int_equal(err.code, ERR_LIMIT);
     snapshot_put(&s);
@@ -492,7 +549,9 @@ int main(void)
         TEST(test_a_failed_start_destroys_nothing),
         TEST(test_selection),
         TEST(test_budgets),
-        TEST(test_series_between_plan_and_fetch),
+        TEST(test_a_snapshot_is_one_moment),
+        TEST(test_pending_cells_are_seen),
+        TEST(test_plans_have_a_memory_limit),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,396 @@
+/* Plans: which series, which of their cells, and the cells themselves. See read.h. */
+#include <string.h>
+
+#include "base/ensure.h"
+#include "store/derive.h"
+#include "store/resolution.h"
+#include "store/snapshot_priv.h"
+
+/* ---- planning ---- */
+
+/* The catalogue gives the series in order of their labels. Series that were added after the
+ * snapshot was made may be among them; it has no cells of theirs. */
+static bool select_series(struct plan *plan, const struct matcher *const *matchers, size_t n,
+    const struct read_budget *budget, struct err *err)
+{
+    struct arena *arena = &plan->snapshot->arena;
+    struct catalog *catalog = &plan->snapshot->store->catalog;
+    struct catalog_entry *entries;
+    uint32_t *ids;
+    size_t n_ids;
+    if (!catalog_select(catalog, matchers, n, arena, &ids, &n_ids, err))
+        return false;
+    if (budget && budget->max_series && n_ids > budget->max_series)
+        return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", n_ids,
+            (unsigned long long)budget->max_series);
+    if (!catalog_describe(catalog, ids, n_ids, arena, &entries, &plan->n))
+        return snapshot_full(err);
+    plan->series = arena_array(arena, plan->n, sizeof *plan->series);
+    if (!plan->series)
+        return snapshot_full(err);
+    for (size_t i = 0; i < plan->n; i++) {
+        plan->series[i] = (struct planned){
+            .id = entries[i].id, .labels = entries[i].labels, .def = entries[i].def};
+        plan->series[i].last = &plan->series[i].parts;
+    }
+    return true;
+}
+
+bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
+    size_t n, const struct read_budget *budget, struct plan **out, struct err *err)
+{
+    struct arena *arena = &snapshot->arena;
+    size_t n_scope = scope ? scope->n_matchers : 0;
+    ensure(!snapshot->fetched);
+    const struct matcher **all = arena_array(arena, n + n_scope, sizeof(void *));
+    struct plan *plan = arena_zalloc(arena, sizeof *plan);
+    if (!all || !plan)
+        return snapshot_full(err);
+    for (size_t i = 0; i < n; i++)
+        all[i] = &matchers[i];
+    for (size_t i = 0; i < n_scope; i++)
+        all[n + i] = &scope->matchers[i];
+    plan->snapshot = snapshot;
+    if (!select_series(plan, all, n + n_scope, budget, err))
+        return false;
+    *snapshot->last = plan;
+    snapshot->last = &plan->next;
+    *out = plan;
+    return true;
+}
+
+size_t plan_n(const struct plan *plan)
+{
+    return plan->n;
+}
+
+struct labels plan_labels(const struct plan *plan, size_t i)
+{
+    return plan->series[i].labels;
+}
+
+const struct metric_def *plan_metric(const struct plan *plan, size_t i)
+{
+    return plan->series[i].def;
+}
+
+void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms)
+{
+    struct planned *s = &plan->series[i];
+    ensure(!plan->snapshot->fetched);
+    if (!s->wanted || from_ms < s->from)
+        s->from = from_ms;
+    if (!s->wanted || to_ms > s->to)
+        s->to = to_ms;
+    s->wanted = true;
+}
+
+void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms)
+{
+    struct planned *s = &plan->series[i];
+    ensure(!plan->snapshot->fetched && resolution_fits(s->def, resolution_ms));
+    s->resolution_ms = resolution_ms;
+}
+
+/* ---- parts ---- */
+
+struct part *part_add(struct snapshot *snapshot, struct planned *series)
+{
+    struct part *p = arena_zalloc(&snapshot->arena, sizeof *p);
+    if (!p)
+        return NULL;
+    *series->last = p;
+    series->last = &p->next;
+    return p;
+}
+
+static bool take_block(
+    struct snapshot *s, struct planned *series, const struct head_block *block, struct err *err)
+{
+    if (block->start >= series->to || block->start + block->ms <= series->from)
+        return true;
+    const struct head_record *record = head_block_find(block, series->id);
+    if (!record)
+        return true;
+    struct part *p = part_add(s, series);
+    if (!p || !(p->head = arena_alloc(&s->arena, sizeof *p->head)) ||
+        !head_part_take(block, record, &s->arena, p->head))
+        return snapshot_full(err);
+    return true;
+}
+
+typedef bool wanted_f(struct snapshot *s, struct planned *series, struct err *err);
+
+static bool each_wanted(struct snapshot *s, wanted_f *each, struct err *err)
+{
+    for (struct plan *plan = s->plans; plan; plan = plan->next)
+        for (size_t i = 0; i < plan->n; i++) {
+            if (i % 256 == 0 && !snapshot_go_on(s, err))
+                return false;
+            if (plan->series[i].wanted && !each(s, &plan->series[i], err))
+                return false;
+        }
+    return true;
+}
+
+static bool take_head(struct snapshot *s, struct planned *series, struct err *err)
+{
+    for (size_t i = 0; i < s->n_blocks; i++)
+        if (!take_block(s, series, s->blocks[i], err))
+            return false;
+    return true;
+}
+
+static bool take_overlay(struct snapshot *s, struct planned *series, struct err *err)
+{
+    for (size_t i = 0; i < s->overlay.n_blocks; i++)
+        if (!take_block(s, series, s->overlay.blocks[i], err))
+            return false;
+    return true;
+}
+
+static bool count_head(struct snapshot *s, struct planned *series, struct err *err)
+{
+    (void)err;
+    for (const struct part *p = series->parts; p; p = p->next)
+        if (p->head) {
+            uint64_t cells = head_part_cells(p->head, series->from, series->to);
+            s->cells += cells;
+            s->bytes += cells * sizeof(int64_t) * 2;
+        }
+    return true;
+}
+
+/* Whether the head, or what was pending, had cells of the series around (t0, t1]. */
+static bool in_head(const void *ctx, int64_t t0, int64_t t1)
+{
+    const struct planned *series = ctx;
+    for (const struct part *p = series->parts; p; p = p->next)
+        if (p->head && p->head->block->start < t1 &&
+            p->head->block->start + p->head->block->ms > t0)
+            return true;
+    return false;
+}
+
+/* What was deleted of a series, and is still in segments up to the LSN. False at the arena's limit.
+ */
+static bool ranges_without(struct snapshot *s, const struct planned *series, uint64_t lsn,
+    const struct merge_range **out, size_t *n)
+{
+    struct merge_range ranges[DELETIONS_MAX], *kept;
+    *n = s->deletions ? deleted_ranges(s->store, series->id, lsn, ranges) : 0;
+    *out = kept = arena_array(&s->arena, *n, sizeof *kept);
+    if (kept && *n)
+        memcpy(kept, ranges, *n * sizeof *kept);
+    return kept != NULL;
+}
+
+/* The chunks of a segment, as parts at *last. */
+static bool take_segment(struct snapshot *s, const struct planned *series, uint32_t at,
+    struct part ***last, struct err *err)
+{
+    const struct attached *a = &s->segments[at];
+    const struct segment_info *info = segment_info(a->segment);
+    const struct derive_reader reader = {
+        s->deletions ? s->store : NULL, s->segments, s->n_segments, in_head, series};
+    const struct segment_chunk *chunks = NULL;
+    uint32_t ordinal = SEGMENT_NO_ID;
+    size_t n = 0;
+    bool serves;
+    if (info->max_t <= series->from || info->min_t > series->to)
+        return true;
+    if (!derive_serves(
+            &reader, at, series->id, series->def->kind, series->resolution_ms, &serves, err) ||
+        (serves && !attached_find(a, series->id, &ordinal, err)) ||
+        (ordinal != SEGMENT_NO_ID && !segment_chunks(a->segment, ordinal, series->from, series->to,
+                                         &s->arena, &chunks, &n, err)))
+        return false;
+    const struct merge_range *without;
+    size_t n_without;
+    if (n > 0 && !ranges_without(s, series, a->lsn, &without, &n_without))
+        return snapshot_full(err);
+    for (size_t i = 0; i < n; i++) {
+        struct part *p = arena_zalloc(&s->arena, sizeof *p);
+        if (!p)
+            return snapshot_full(err);
+        p->without = without;
+        p->n_without = n_without;
+        p->at = at;
+        p->piece = &chunks[i];
+        **last = p;
+        *last = &p->next;
+        s->cells += chunks[i].n;
+        s->bytes += chunks[i].bytes;
+    }
+    return true;
+}
+
+/* Segments were committed before the head: they go in front of its parts. */
+static bool take_segments(struct snapshot *s, struct planned *series, struct err *err)
+{
+    struct part *first = NULL, **last = &first;
+    if (!quarantine_check(s->quarantined, s->n_quarantined, series->from, series->to, err) &&
+        !snapshot_lacks(s, series->from, series->to, err))
+        return false;
+    for (uint32_t i = 0; i < s->n_segments; i++)
+        if (!s->seen[i].failed && !take_segment(s, series, i, &last, err) &&
+            !snapshot_without(s, i, err))
+            return false;
+    *last = series->parts;
+    series->parts = first;
+    return true;
+}
+
+/* ---- what was pending ---- */
+
+/* The ids of wanted series, one bit each. */
+struct id_set {
+    uint64_t *bits;
+    uint32_t end;
+};
+
+static bool wanted_ids(struct snapshot *s, struct id_set *out)
+{
+    uint32_t end = 0;
+    for (struct plan *plan = s->plans; plan; plan = plan->next)
+        for (size_t i = 0; i < plan->n; i++)
+            if (plan->series[i].wanted && plan->series[i].id >= end)
+                end = plan->series[i].id + 1;
+    *out = (struct id_set){arena_zalloc(&s->arena, (end / 64 + 1) * sizeof(uint64_t)), end};
+    if (!out->bits)
+        return false;
+    for (struct plan *plan = s->plans; plan; plan = plan->next)
+        for (size_t i = 0; i < plan->n; i++)
+            if (plan->series[i].wanted)
+                out->bits[plan->series[i].id / 64] |= UINT64_C(1) << plan->series[i].id % 64;
+    return true;
+}
+
+static bool is_wanted(void *ctx, uint32_t series)
+{
+    const struct id_set *set = ctx;
+    return series < set->end && (set->bits[series / 64] >> series % 64 & 1);
+}
+
+/* The pending cells of wanted series become a small head of the snapshot's own. */
+static bool make_overlay(struct snapshot *s, struct err *err)
+{
+    struct id_set ids;
+    if (s->n_pending == 0)
+        return true;
+    if (!wanted_ids(s, &ids))
+        return snapshot_full(err);
+    struct head_filter filter = {.series = is_wanted, .ctx = &ids};
+    for (size_t i = 0; i < s->n_pending; i++) {
+        const struct seen_pending *p = &s->pending[i];
+        for (size_t at = p->at; !head_apply(&s->overlay, &p->pending->data, &at, 65536, &filter);)
+            if (!snapshot_go_on(s, err))
+                return false;
+    }
+    return each_wanted(s, take_overlay, err);
+}
+
+static void leave(struct snapshot *s)
+{
+    gate_leave(&s->store->gate);
+    s->inside = false;
+}
+
+bool plans_take_parts(struct snapshot *s, struct err *err)
+{
+    bool ok = each_wanted(s, take_head, err);
+    if (!s->deletions)
+        leave(s);
+    ok = ok && make_overlay(s, err) && each_wanted(s, count_head, err) &&
+         each_wanted(s, take_segments, err);
+    if (s->inside) /* deletions come and go when nobody is in there */
+        leave(s);
+    return ok;
+}
+
+/* ---- cursors ---- */
+
+static size_t count_pieces(const struct snapshot *s, const struct planned *series)
+{
+    size_t k = 1; /* coarser cells of raw ones */
+    for (const struct part *p = series->parts; p; p = p->next)
+        k += p->head ? head_part_pieces(p->head) : !s->seen[p->at].failed;
+    return k;
+}
+
+static bool is_coarse(const struct snapshot *s, const struct part *p)
+{
+    return !p->head && segment_info(s->segments[p->at].segment)->resolution_ms != 0;
+}
+
+/* The cells of a part: *n columns. */
+static bool decode_part(const struct snapshot *s, const struct planned *series,
+    const struct part *p, struct arena *arena, struct columns *out, size_t *n, struct err *err)
+{
+    if (!snapshot_go_on(s, err))
+        return false;
+    if (p->head)
+        return head_part_columns(p->head, series->from, series->to, arena, out, n, err);
+    *n = 1;
+    if (!segment_decode(s->segments[p->at].segment, p->piece, p->pages, arena, out, err))
+        return false;
+    return p->n_without == 0 || columns_without(arena, p->without, p->n_without, out) ||
+           snapshot_full(err);
+}
+
+/* Decodes the parts that are coarse, or those that are not; *k columns are in `in` already. */
+static bool decode_parts(const struct snapshot *s, const struct planned *series, bool coarse,
+    struct arena *arena, struct columns *in, size_t *k, struct err *err)
+{
+    for (const struct part *p = series->parts; p; p = p->next) {
+        size_t n;
+        if (is_coarse(s, p) != coarse || (!p->head && (s->seen[p->at].failed || !p->pages)))
+            continue;
+        if (!decode_part(s, series, p, arena, in + *k, &n, err))
+            return false;
+        *k += n;
+    }
+    return true;
+}
+
+/* in: coarse columns, then raw ones, n in all. */
+static bool merge_parts(const struct planned *s, struct columns *in, size_t coarse, size_t n,
+    struct arena *arena, struct columns *out, struct err *err)
+{
+    struct columns raw;
+    if (s->resolution_ms && n > coarse) {
+        if (!columns_merge(arena, in + coarse, n - coarse, s->from, s->to, &raw))
+            return snapshot_full(err);
+        if (columns_have_histograms(&raw))
+            return err_set(err, ERR_UNSUPPORTED, "histogram samples have no coarser cells");
+        if (!resolution_derive(arena, &raw, s->resolution_ms, &in[coarse]))
+            return snapshot_full(err);
+        /* Derived samples stand where both have a cell: their raw ones are gone. */
+        struct columns last = in[coarse];
+        in[coarse] = in[0];
+        in[0] = last;
+        n = coarse + 1;
+    }
+    return n == 0 || columns_merge(arena, in, n, s->from, s->to, out) || snapshot_full(err);
+}
+
+bool plan_columns(
+    const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err)
+{
+    const struct snapshot *s = plan->snapshot;
+    const struct planned *series = &plan->series[i];
+    size_t k = 0;
+    ensure(s->fetched);
+    *out = (struct columns){.kind = series->def->kind};
+    if (!series->parts)
+        return true;
+    struct columns *in = arena_array(arena, count_pieces(s, series), sizeof *in);
+    if (!in)
+        return snapshot_full(err);
+    /* Coarse parts come first: what is read beside them came later. */
+    if (!decode_parts(s, series, true, arena, in, &k, err))
+        return false;
+    size_t coarse = k;
+    return decode_parts(s, series, false, arena, in, &k, err) &&
+           merge_parts(series, in, coarse, k, arena, out, err);
+}

@@ -1,0 +1,110 @@
+#include "store/publish.h"
+
+#include <stdlib.h>
+
+#include "base/ensure.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "store/store_priv.h"
+
+/* Cells that are applied before readers are let in: about a millisecond's. */
+#define SLICE_CELLS 8192
+
+struct pending *pending_get(struct pending *pending)
+{
+    atomic_fetch_add_explicit(&pending->refs, 1, memory_order_relaxed);
+    return pending;
+}
+
+void pending_put(struct pending **pending)
+{
+    struct pending *p = *pending;
+    *pending = NULL;
+    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    transaction_fini(&p->data);
+    free(p);
+}
+
+/* The first of the list is in the head, all of it. */
+static void drop_first(struct store *store)
+{
+    mutex_lock(&store->lock);
+    struct pending *p = store->pending;
+    store->pending = p->next;
+    if (!p->next)
+        store->pending_last = &store->pending;
+    store->pending_bytes -= p->bytes;
+    mutex_unlock(&store->lock);
+    pending_put(&p);
+}
+
+static struct pending *first(struct store *store)
+{
+    mutex_lock(&store->lock);
+    struct pending *p = store->pending;
+    mutex_unlock(&store->lock);
+    return p;
+}
+
+/* Applies at most max cells; the gate is closed. False when nothing is left. */
+static bool apply(struct store *store, size_t max)
+{
+    struct pending *p = first(store);
+    if (!p)
+        return false;
+    if (head_apply(&store->head, &p->data, &p->at, max, NULL))
+        drop_first(store);
+    return true;
+}
+
+bool publish_some(struct store *store)
+{
+    if (!first(store) || !gate_try(&store->gate))
+        return false;
+    bool more = apply(store, SLICE_CELLS);
+    gate_open(&store->gate);
+    return more;
+}
+
+void publish_all(struct store *store)
+{
+    while (apply(store, SIZE_MAX))
+        ;
+}
+
+static bool push(struct store *store, struct pending *p, uint64_t lsn, uint64_t wal_bytes)
+{
+    mutex_lock(&store->lock);
+    store_apply_state(store, &p->data, lsn);
+    store->commits++;
+    store->wal_written += wal_bytes;
+    if (transaction_cells(&p->data) > 0) {
+        *store->pending_last = pending_get(p);
+        store->pending_last = &p->next;
+        store->pending_bytes += p->bytes;
+    }
+    bool over = store->pending_bytes > PENDING_BYTES_MAX;
+    store->pending_waits += over;
+    mutex_unlock(&store->lock);
+    return over;
+}
+
+void publish_transaction(
+    struct store *store, struct transaction *take, uint64_t lsn, uint64_t wal_bytes)
+{
+    struct pending *p = xcalloc(1, sizeof *p);
+    atomic_init(&p->refs, 1);
+    p->data = *take;
+    p->bytes = sizeof *p + transaction_bytes(take);
+    transaction_init(take);
+    bool over = push(store, p, lsn, wal_bytes);
+    pending_put(&p);
+    if (over) {
+        gate_close(&store->gate);
+        publish_all(store);
+        gate_open(&store->gate);
+    }
+    while (publish_some(store))
+        ;
+}

@@ -1,0 +1,90 @@
+/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c (series and cursors) and
+ * listing.c (metadata). Nobody else includes it. */
+#ifndef STORE_SNAPSHOT_PRIV_H
+#define STORE_SNAPSHOT_PRIV_H
+
+#include "store/read.h"
+#include "store/store_priv.h"
+
+/* One run of cells, oldest commit first. */
+struct part {
+    struct head_part *head; /* of an open or frozen block, or of what was pending; or */
+    const struct segment_chunk *piece;
+    struct slice *pages; /* its pages, once fetched, in the order of segment_chunk_pages */
+    uint32_t at;         /* of the segment in the snapshot */
+    const struct merge_range *without; /* deleted, and not rewritten yet */
+    size_t n_without;
+    struct part *next;
+};
+
+struct planned {
+    uint32_t id;
+    struct labels labels;
+    const struct metric_def *def;
+    int64_t from, to;
+    int64_t resolution_ms; /* 0: raw */
+    bool wanted;
+    struct part *parts, **last;
+};
+
+struct plan {
+    struct snapshot *snapshot;
+    struct planned *series;
+    size_t n;
+    struct plan *next;
+};
+
+/* What was read of a segment. */
+struct seen_segment {
+    struct slice *pages; /* by page, unpacked; NULL: none was needed yet */
+    bool failed;         /* it could not be read, and a partial answer was asked for */
+};
+
+struct snapshot {
+    struct store *store;
+    struct arena arena;
+    struct plan *plans, **last;
+    const atomic_bool *cancel;
+
+    /* What it saw when it was made. */
+    uint64_t lsn;
+    struct stream_clock *clocks;
+    size_t n_clocks;
+    struct attached *segments; /* counted */
+    struct seen_segment *seen;
+    size_t n_segments;
+    struct quarantined *quarantined;
+    size_t n_quarantined;
+    struct head_block **blocks; /* counted: the frozen one, then the open ones */
+    size_t n_blocks;
+    struct seen_pending {
+        struct pending *pending; /* counted */
+        size_t at;
+    } * pending;
+    size_t n_pending;
+    struct head overlay; /* the cells of planned series that were pending */
+
+    uint64_t cells, bytes;
+    struct read_warning *warnings;
+    size_t n_warnings, warnings_cap;
+    unsigned pin;   /* label strings stay while it is held */
+    bool inside;    /* the gate, until the fetch */
+    bool deletions; /* there are some: segments are planned inside the gate, too */
+    bool partial, fetched;
+};
+
+/* False, with ERR_LIMIT. */
+bool snapshot_full(struct err *err);
+/* ERR_CANCELED when the caller of the fetch wants it to stop. */
+bool snapshot_go_on(const struct snapshot *snapshot, struct err *err);
+
+/* Takes all wanted series' parts of the head and leaves the gate, then adds those of segments. */
+bool plans_take_parts(struct snapshot *snapshot, struct err *err);
+/* Makes a part, behind the others of its series; NULL at the arena's limit. */
+struct part *part_add(struct snapshot *snapshot, struct planned *series);
+/* After an error of a segment: true when the answer goes on without it. */
+bool snapshot_without(struct snapshot *snapshot, size_t segment, const struct err *why);
+/* As above, of cells in (from, to]. */
+bool snapshot_lacks(struct snapshot *snapshot, int64_t from, int64_t to, const struct err *why);
+
+#endif
