@@ -57,8 +57,7 @@ static size_t sample(const uint64_t *bits, size_t n, size_t m, unsigned *e)
     return others;
 }
 
-/* Of up to 4 values, which are no decimals with the exponent of the sample. */
-static bool raise_for(const uint64_t *bits, size_t n, unsigned *e)
+bool decimal_raise(const uint64_t *bits, size_t n, unsigned *e)
 {
     int64_t k;
     unsigned tried = 0, before = *e;
@@ -70,13 +69,18 @@ static bool raise_for(const uint64_t *bits, size_t n, unsigned *e)
     return *e != before;
 }
 
-bool decimal_choose(const uint64_t *bits, size_t n, unsigned *e)
+bool decimal_guess(const uint64_t *bits, size_t n, unsigned *e)
 {
     size_t m = n < SAMPLE ? n : SAMPLE;
     *e = 0;
-    if (m == 0 || sample(bits, n, m, e) > m / 4)
+    return m > 0 && sample(bits, n, m, e) <= m / 4;
+}
+
+bool decimal_choose(const uint64_t *bits, size_t n, unsigned *e)
+{
+    if (!decimal_guess(bits, n, e))
         return false;
-    raise_for(bits, n, e);
+    decimal_raise(bits, n, e);
     return true;
 }
 

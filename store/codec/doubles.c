@@ -47,7 +47,10 @@ struct scratch {
 static size_t put_decimals(
     const int64_t *bits, size_t n, unsigned e, struct scratch *s, struct buf *out)
 {
-    size_t n_others = decimal_integers((const uint64_t *)bits, n, e, s->integers, s->others);
+    const uint64_t *words = (const uint64_t *)bits;
+    size_t n_others = decimal_integers(words, n, e, s->integers, s->others);
+    if (n_others && decimal_raise(words, n, &e))
+        n_others = decimal_integers(words, n, e, s->integers, s->others);
     bool same = all_same(bits, s->others, n_others);
     buf_u8(out,
         (uint8_t)(e | (n_others ? HEAD_EXCEPTIONS : 0) | (n_others > 1 && same ? HEAD_SAME : 0)));
@@ -69,7 +72,7 @@ static void put_smaller(const int64_t *bits, size_t n, struct scratch *s, struct
 {
     unsigned e;
     size_t from = out->len;
-    if (!decimal_choose((const uint64_t *)bits, n, &e)) {
+    if (!decimal_guess((const uint64_t *)bits, n, &e)) {
         put_ordered(bits, n, s, out);
         return;
     }

@@ -17,8 +17,12 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool can_run(const struct kernels *k)
 {
 #if defined(__x86_64__)
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (k == &kernels_avx2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        return avx2;
+    if (k == &kernels_avx512)
+        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq");
 #endif
     return k == &kernels_portable;
 }
@@ -28,6 +32,7 @@ static const struct kernels *const variants[] = {
     &kernels_portable,
 #if defined(__x86_64__)
     &kernels_avx2,
+    &kernels_avx512,
 #endif
 };
 #define N_VARIANTS (sizeof variants / sizeof *variants)

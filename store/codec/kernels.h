@@ -5,7 +5,7 @@
  *
  *     portable   C, everywhere
  *     avx2       AVX2 and FMA
- *     avx512     AVX-512 F, BW, DQ and VL
+ *     avx512     AVX-512 F, BW and DQ
  *
  * All variants give the same bits for every input, also for one that no writer has made.
  */

@@ -160,17 +160,18 @@ static void consider_radices(
 
 void block_plan(const uint64_t *values, size_t n, struct block_plan *plan)
 {
-    uint8_t count[65] = {0}; /* values by their bits */
+    /* Values by their bits; in two halves, so that neighbours do not wait for each other. */
+    uint8_t count[65] = {0}, odd[65] = {0};
     uint64_t max = 0;
     for (size_t i = 0; i < n; i++) {
-        count[bit_length(values[i])]++;
+        (i & 1 ? odd : count)[bit_length(values[i])]++;
         max = values[i] > max ? values[i] : max;
     }
     *plan = (struct block_plan){.bytes = UINT32_MAX};
     consider(plan, by_width(bit_length(max)), n, max, 0);
     unsigned above = 0;
     for (unsigned bits = bit_length(max); bits > 0 && bits_bytes(7, above) < plan->bytes; bits--) {
-        above += count[bits];
+        above += (unsigned)count[bits] + odd[bits];
         consider(plan, by_width(bits - 1), n, max, above);
     }
     /* A tight radix near the best width. */

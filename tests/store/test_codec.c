@@ -142,6 +142,36 @@ static void mixed_radix(void **state)
     }
 }
 
+/* ---- bytes by hand, from docs/format/codec.md ---- */
+
+static void check_bytes(uint8_t id, const void *bytes, size_t len, const int64_t *want, size_t n)
+{
+    check_decode(id, slice_of(bytes, len), 0, want, n);
+}
+#define CHECK_BYTES(id, bytes, ...)                                                                \
+    check_bytes(id, bytes, sizeof bytes, (const int64_t[]){__VA_ARGS__},                           \
+        sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+
+static void bytes_by_hand(void **state)
+{
+    (void)state;
+    static const uint8_t radix_3[] = {2 | 16, 0, 65, 2 + 1 * 3 + 0 * 9 + 1 * 27 + 2 * 81};
+    static const uint8_t two_groups[] = {2, 10, 71, 0x5a, 0xc2, 0x05, 0x00};
+    static const uint8_t deltas[] = {3, 0xc8, 1, 0, 1, 5};
+    static const uint8_t deltas_2[] = {4 | 8, 10, 0, 10, 19, 1, 2};
+    static const uint8_t patched[] = {2 | 32, 0, 128, 1, 2, 1, 2};
+    static const uint8_t stale[] = {1 | 16, 1, 1, 2, 0, 0, 0, 0, 0, 0xf0, 0x7f, 31 << 3, 0xae, 3};
+    static const uint8_t minus_0[] = {15, 1 << 3};
+    CHECK_BYTES(CODEC_INTEGERS, radix_3, 2, 1, 0, 1, 2);
+    CHECK_BYTES(CODEC_INTEGERS, deltas, 100, 101, 101, 102);
+    CHECK_BYTES(CODEC_INTEGERS, deltas_2, 0, 5, 0, -5);
+    CHECK_BYTES(CODEC_INTEGERS, patched, 0, -2, 0);
+    CHECK_BYTES(CODEC_DOUBLES, stale, 0x4035800000000000, 0x7ff0000000000002, 0x4035800000000000);
+    CHECK_BYTES(CODEC_DOUBLES, minus_0, INT64_MIN);
+    /* Radix 9 has four digits in 13 bits: 8 + 3 * 9 + 7 * 81 and 1 + 5 * 9; base 5. */
+    CHECK_BYTES(CODEC_INTEGERS, two_groups, 13, 6, 8, 10, 12);
+}
+
 /* ---- damage ---- */
 
 /* All variants give the same answer, and the same values when it is true. */
@@ -345,6 +375,7 @@ int main(void)
         cmocka_unit_test(longest),
         cmocka_unit_test(short_streams),
         cmocka_unit_test(mixed_radix),
+        cmocka_unit_test(bytes_by_hand),
         cmocka_unit_test(cut),
         cmocka_unit_test(flipped),
         cmocka_unit_test(refused),
