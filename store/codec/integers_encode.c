@@ -290,6 +290,7 @@ static void find_plan(const uint64_t *v, size_t n, struct plan *plan)
 {
     struct form forms[FORMS_MAX];
     size_t n_forms = find_forms(v, n, forms), best = 0, least = SIZE_MAX;
+    ensure(n_forms > 0);
     for (size_t i = 0; n_forms > 1 && i < n_forms; i++) {
         size_t bytes = guess_bytes(v, n, &forms[i]);
         best = bytes < least ? i : best;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/ensure.h"
 #include "store/codec/decimal.h"
 
 /* splitmix64: the same on every run. */
@@ -17,6 +18,7 @@ static uint64_t next(void)
 
 static uint64_t below(uint64_t n)
 {
+    ensure(n > 0);
     return next() % n;
 }
 
