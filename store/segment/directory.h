@@ -29,9 +29,9 @@
 #include "store/segment/times.h"
 
 /* A series has at most so many chunks, so that a group is bounded. */
-#define SERIES_CHUNKS_MAX (1u << 16)
 #define CHUNK_GROUP       1024
-#define CHUNK_GROUP_MAX   (SERIES_CHUNKS_MAX + CHUNK_GROUP)
+#define CHUNK_GROUP_MAX   65536 /* values of a stream */
+#define SERIES_CHUNKS_MAX (CHUNK_GROUP_MAX - CHUNK_GROUP)
 #define VECTOR_GROUP      1024
 #define VECTOR_GROUP_MAX  4096
 
