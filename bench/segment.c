@@ -4,9 +4,9 @@
  *
  *     segment [SERIES [SAMPLES [FOLDER]]]      20000, 1440, a temporary folder
  *
- * The mix: series number mod 10 is 0 to 4: counters, of which a quarter of the steps stand still and
- * the others add 0 to 19; 5 to 7: gauges that move by up to 0.50 in hundredths; 8: constants; 9: le
- * counters that add 0 to 2. Samples are 10 s apart. Its entropy is 0.513 bytes a sample.
+ * The mix: series number mod 10 is 0 to 4: counters, of which a quarter of the steps stand still
+ * and the others add 0 to 19; 5 to 7: gauges that move by up to 0.50 in hundredths; 8: constants;
+ * 9: le counters that add 0 to 2. Samples are 10 s apart. Its entropy is 0.513 bytes a sample.
  *
  * Prints one JSON object: bytes and bytes per sample of every section, and the times of writing,
  * opening, and reading every sample.

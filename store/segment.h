@@ -130,7 +130,7 @@ bool segment_ids(const struct segment *segment, uint32_t *out, struct err *err);
 
 /* A piece of a series: at most CHUNK_CELLS_MAX cells. It says all that is needed to fetch and
  * decode it without looking anything up; the fields behind `bytes` are the segment's own. */
-#define CHUNK_CELLS_MAX   1024
+#define CHUNK_CELLS_MAX   2048
 #define CHUNK_STREAMS_MAX 8
 #define CHUNK_PAGES_MAX   64
 struct segment_chunk {

@@ -152,48 +152,38 @@ static bool is_decimal(double v, int digits, int64_t *k)
     return (double)*k / power_of_ten[digits] == v && (v != 0 || !signbit(v));
 }
 
-/* The least number of digits with which all are decimals; -1: there is none. */
-static int digits_of(const uint64_t *bits, size_t n)
+/* Exact sums with that many digits. False when a sample is no such decimal, or a sum does not fit.
+ */
+static bool sum_decimals(const uint64_t *bits, size_t n, int digits, struct segment_aggregate *out)
 {
-    int digits = 0;
-    int64_t k;
+    int64_t k = 0, previous = 0, reset_sum = 0;
+    int128 sum = 0;
+    bool first = true;
     for (size_t i = 0; i < n; i++) {
         if (bits[i] == STALE_BITS)
             continue;
-        while (!is_decimal(to_double(bits[i]), digits, &k))
-            if (++digits > DECIMAL_DIGITS)
-                return -1;
-    }
-    /* More digits may take a large value past 2^53. */
-    for (size_t i = 0; digits > 0 && i < n; i++)
-        if (bits[i] != STALE_BITS && !is_decimal(to_double(bits[i]), digits, &k))
-            return -1;
-    return digits;
-}
-
-/* Puts exact sums in the place of the doubles. */
-static void make_decimal(const uint64_t *bits, size_t n, struct segment_aggregate *out)
-{
-    int digits = digits_of(bits, n);
-    int64_t k = 0, previous = 0, reset_sum = 0;
-    int128 sum = 0;
-    bool first = true, fits = true;
-    for (size_t i = 0; digits >= 0 && i < n; i++) {
-        if (bits[i] == STALE_BITS)
-            continue;
-        is_decimal(to_double(bits[i]), digits, &k);
+        if (!is_decimal(to_double(bits[i]), digits, &k))
+            return false;
         sum += k;
-        if (!first && k < previous)
-            fits &= !__builtin_add_overflow(reset_sum, previous, &reset_sum);
+        if (!first && k < previous && __builtin_add_overflow(reset_sum, previous, &reset_sum))
+            return false;
         previous = k;
         first = false;
     }
-    if (digits < 0 || !fits)
-        return;
     out->has |= SEGMENT_DECIMAL;
     out->digits = digits;
     out->sum = sum;
     out->reset_sum = reset_sum;
+    return true;
+}
+
+/* Puts exact sums in the place of the doubles, with the least number of digits that does. Too few
+ * are seen from the first samples as a rule. */
+static void make_decimal(const uint64_t *bits, size_t n, struct segment_aggregate *out)
+{
+    for (int digits = 0; digits <= DECIMAL_DIGITS; digits++)
+        if (sum_decimals(bits, n, digits, out))
+            return;
 }
 
 /* Histograms have no order, and derived cells are aggregates themselves. */

@@ -208,7 +208,7 @@ static void chunk_borders(void **state)
 {
     struct fixture *f = *state;
     struct segment_info info;
-    static const size_t sizes[] = {1, 1023, 1024, 1025, 2048, 2049, 5000};
+    static const size_t sizes[] = {1, 2047, 2048, 2049, 4096, 4097, 5000};
     for (size_t i = 0; i < 7; i++) {
         char labels[32];
         snprintf(labels, sizeof labels, "n=%05zu,grid=y", sizes[i]);
@@ -219,22 +219,22 @@ static void chunk_borders(void **state)
             c->t[k] += (int64_t)(next_random() % 3);
     }
     struct segment *s = fixture_round_trip(f, &info);
-    static const size_t chunks[] = {1, 1, 1, 2, 2, 3, 5};
+    static const size_t chunks[] = {1, 1, 1, 2, 2, 3, 3};
     size_t n;
     for (uint32_t i = 0; i < 14; i++) {
         fixture_chunks(f, s, i, &n);
         assert_int_equal(n, chunks[i % 7]); /* grid=no sorts before grid=y */
     }
-    assert_int_equal(fixture_chunks(f, s, 9, &n)->n, 1024);
+    assert_int_equal(fixture_chunks(f, s, 9, &n)->n, 2048);
     const struct segment_chunk *second = fixture_chunks(f, s, 10, &n) + 1;
     assert_int_equal(second->n, 1);
-    assert_int_equal(second->min_t, T0 + 1025);
-    assert_int_equal(second->max_t, T0 + 1025);
+    assert_int_equal(second->min_t, T0 + 2049);
+    assert_int_equal(second->max_t, T0 + 2049);
     /* Only those that overlap (from, to] are given. */
     const struct segment_chunk *some;
-    assert_true(segment_chunks(s, 13, T0 + 1024, T0 + 1025, &f->arena, &some, &n, NULL));
+    assert_true(segment_chunks(s, 13, T0 + 2048, T0 + 2049, &f->arena, &some, &n, NULL));
     assert_int_equal(n, 1);
-    assert_int_equal(some->min_t, T0 + 1025);
+    assert_int_equal(some->min_t, T0 + 2049);
     assert_true(segment_chunks(s, 13, T0 + 5000, T1, &f->arena, &some, &n, NULL));
     assert_int_equal(n, 0);
     segment_put(&s);
