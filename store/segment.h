@@ -214,4 +214,29 @@ bool segment_sources(
 /* Reads everything and checks it: pages, dictionary order, postings against columns, aggregates. */
 bool segment_verify(const struct segment *segment, struct err *err);
 
+/* ---- repairing ---- */
+
+/* What a repair could not read. */
+struct segment_loss {
+    uint32_t ordinal;
+    struct labels labels;  /* n 0: they cannot be read either */
+    int64_t min_t, max_t;  /* the cells from min_t to max_t, both included, are lost */
+    uint64_t cells;        /* how many that are; 0: all of the series, and nobody knows */
+    const struct err *why; /* the damage, with its place */
+};
+typedef void segment_loss_f(void *ctx, const struct segment_loss *loss);
+
+struct segment_repaired {
+    struct segment_info info; /* of the new segment; series 0: nothing is left, and there is none */
+    uint64_t series;          /* that are left, whole or in part */
+    uint64_t lost_series, lost_chunks, lost_cells;
+    bool lost_ids, lost_sources;
+};
+
+/* Writes a segment to dir from what can be read of this one, and calls lost for everything that
+ * cannot. A whole segment gives itself, or a newer version of itself. Fails when the table of
+ * metrics is damaged, when bytes cannot be reached, or when writing fails. */
+bool segment_repair(const struct segment *segment, const char *dir, segment_loss_f *lost, void *ctx,
+    struct segment_repaired *out, struct err *err);
+
 #endif

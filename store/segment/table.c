@@ -46,9 +46,17 @@ static bool all_zero(const int64_t *values, size_t n)
     return true;
 }
 
-static void put_column(struct buf *out, size_t column, const int64_t *values, size_t n)
+/* Whether these may be bits of doubles: 1.0 and the like are large as integers. */
+static bool may_be_doubles(const int64_t *values, size_t n)
 {
-    uint8_t codec = codec_choose(values, n);
+    for (size_t i = 0; i < n; i++)
+        if (values[i] >> 52 != 0 && values[i] >> 52 != -1)
+            return true;
+    return false;
+}
+
+static void encode(struct buf *out, size_t column, uint8_t codec, const int64_t *values, size_t n)
+{
     buf_le16(out, (uint16_t)(column + 1));
     buf_u8(out, codec);
     buf_u8(out, 0);
@@ -56,6 +64,23 @@ static void put_column(struct buf *out, size_t column, const int64_t *values, si
     buf_le32(out, 0);
     codec_encode(codec, values, n, out);
     le32_put(out->ptr + length_at, (uint32_t)(out->len - length_at - 4));
+}
+
+/* A table does not know what its columns mean; where doubles are possible, the smaller one wins. */
+static void put_column(struct buf *out, size_t column, const int64_t *values, size_t n)
+{
+    struct buf other;
+    size_t start = out->len;
+    encode(out, column, codec_choose(values, n), values, n);
+    if (!may_be_doubles(values, n))
+        return;
+    buf_init(&other, 0);
+    encode(&other, column, codec_choose_doubles(values, n), values, n);
+    if (other.len < out->len - start) {
+        out->len = start;
+        buf_slice(out, buf_view(&other));
+    }
+    buf_fini(&other);
 }
 
 void table_put(struct table *table, struct buf *out)

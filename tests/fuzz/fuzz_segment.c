@@ -14,7 +14,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment.h"
-#include "tests/store/segment_repair.h"
+#include "tests/store/segment_checksums.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -129,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *copy = xmalloc(size ? size : 1);
     if (size)
         memcpy(copy, data, size);
-    segment_repair(copy, size);
+    segment_checksums(copy, size);
     try_bytes(copy, size);
     free(copy);
     return 0;

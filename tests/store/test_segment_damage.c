@@ -4,7 +4,7 @@
  * failing system call leaves nothing behind.
  */
 #include "tests/store/segment_fixture.h"
-#include "tests/store/segment_repair.h"
+#include "tests/store/segment_checksums.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -269,7 +269,7 @@ static size_t damaged_with_right_sums(struct damage *d, int rounds)
             else
                 bytes[at] = (uint8_t)(next_random() % 3 - 1);
         }
-        segment_repair(bytes, d->bytes.len);
+        segment_checksums(bytes, d->bytes.len);
         put_bytes(d, bytes, d->bytes.len);
         if (segment_open(d->path, NULL, &segment, &err)) {
             opened++;
@@ -300,12 +300,12 @@ static void right_sums_large(void **state)
 }
 
 /* Repairing what is not damaged changes nothing: the repair itself is right. */
-static void repair_is_neutral(void **state)
+static void right_sums_stay(void **state)
 {
     struct damage *d = *state;
     uint8_t *bytes = xmalloc(d->bytes.len);
     memcpy(bytes, d->bytes.ptr, d->bytes.len);
-    segment_repair(bytes, d->bytes.len);
+    segment_checksums(bytes, d->bytes.len);
     assert_memory_equal(bytes, d->bytes.ptr, d->bytes.len);
     free(bytes);
 }
@@ -321,7 +321,7 @@ static void not_segments(void **state)
     assert_false(segment_open(d->fixture.dir, NULL, &segment, &err));
     assert_int_equal(err.code, ERR_CORRUPT);
     d->bytes.ptr[8] = 3; /* another major version */
-    segment_repair((uint8_t *)d->bytes.ptr, d->bytes.len);
+    segment_checksums((uint8_t *)d->bytes.ptr, d->bytes.len);
     put_bytes(d, d->bytes.ptr, d->bytes.len);
     assert_false(segment_open(d->path, NULL, &segment, &err));
     assert_int_equal(err.code, ERR_UNSUPPORTED);
@@ -394,7 +394,7 @@ int main(void)
         SMALL(longer_and_shrinking),
         SMALL(right_sums_small),
         LARGE(right_sums_large),
-        SMALL(repair_is_neutral),
+        SMALL(right_sums_stay),
         SMALL(not_segments),
         SMALL(every_call_fails),
         SMALL(no_folder),

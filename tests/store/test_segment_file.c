@@ -58,6 +58,14 @@ struct world {
     struct far far;
 };
 
+/* What no codec makes small. */
+static int64_t scatter(uint64_t v)
+{
+    v *= UINT64_C(0x9e3779b97f4a7c15);
+    v = (v ^ v >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    return (int64_t)((v ^ v >> 27) >> 3) + 1;
+}
+
 static void fill(struct fixture *f, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -65,9 +73,8 @@ static void fill(struct fixture *f, int n)
         snprintf(labels, sizeof labels, "id=%05d,odd=%d", i, i % 2);
         struct columns *c = fixture_counter(f, &counter, labels, 20, T0 + 5, 5, 1 + i);
         c->t[19] += i % 3;
-        for (int k = 0; k < 20; k++) /* what no codec makes small */
-            c->amount[k] =
-                (int64_t)((uint64_t)(i * 20 + k + 1) * UINT64_C(0x9e3779b97f4a7c15) >> 3);
+        for (int k = 0; k < 20; k++)
+            c->amount[k] = scatter((uint64_t)(i * 20 + k + 1));
         f->series[f->n - 1].id = (uint32_t)i * 3;
         c = fixture_add(f, &histogram, labels, 1, 1);
         c->t[0] = T0 + 5;
@@ -197,7 +204,7 @@ static void little_is_read(void **state)
     expect_ok(far_open(&w->far, NULL, &s, &err), &err);
     assert_true(atomic_load(&w->far.reads) <= 4);
     assert_true(w->far.read_bytes < 80u << 10);
-    assert_true(w->far.bytes.len > 300u << 10);
+    assert_true(w->far.bytes.len > 250u << 10);
     assert_true(segment_labels(s, 1345, &w->fixture.arena, &labels, &err));
     assert_true(segment_chunks(s, 1345, T0, T1, &w->fixture.arena, &chunks, &n, &err));
     assert_true(segment_read(s, chunks, &w->fixture.arena, &c, &err));

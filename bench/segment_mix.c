@@ -2,7 +2,7 @@
  * What the mix of the benchmark weighs in one segment, section by section, as segment_write writes
  * it and nothing else: no store, no log.
  *
- *     segment [SERIES [SAMPLES [FOLDER]]]      20000, 1440, a temporary folder
+ *     segment_mix [SERIES [SAMPLES [FOLDER]]]      20000, 1440, a temporary folder
  *
  * The mix: series number mod 10 is 0 to 4: counters, of which a quarter of the steps stand still
  * and the others add 0 to 19; 5 to 7: gauges that move by up to 0.50 in hundredths; 8: constants;
@@ -132,7 +132,7 @@ static double seconds(void)
 static void die(const struct err *err)
 {
     char text[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
-    fprintf(stderr, "segment: %s\n", err_format(err, text, sizeof text));
+    fprintf(stderr, "segment_mix: %s\n", err_format(err, text, sizeof text));
     exit(2);
 }
 

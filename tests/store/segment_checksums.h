@@ -3,8 +3,8 @@
  * that damage reaches the checks that lie behind them. It knows the layout by itself, from
  * docs/format/segment.md, and shares no code with the program.
  */
-#ifndef TESTS_STORE_SEGMENT_REPAIR_H
-#define TESTS_STORE_SEGMENT_REPAIR_H
+#ifndef TESTS_STORE_SEGMENT_CHECKSUMS_H
+#define TESTS_STORE_SEGMENT_CHECKSUMS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +23,7 @@ static inline void repair_pages(uint8_t *bytes, uint64_t at, uint64_t end)
     }
 }
 
-static inline void segment_repair(uint8_t *bytes, size_t len)
+static inline void segment_checksums(uint8_t *bytes, size_t len)
 {
     if (len < 64 + 64 + 16)
         return;
