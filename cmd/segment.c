@@ -1,6 +1,7 @@
 /*
- * larder segment stat|verify|dump FILE: what is in a segment, whether it is whole, and its cells as
- * text. Works on the file alone; no store is opened, so it may be used beside a running server.
+ * larder segment stat|verify|dump|repair FILE: what is in a segment, whether it is whole, its cells
+ * as text, and what can be read of a damaged one. Works on the file alone; no store is opened, so
+ * it may be used beside a running server.
  *
  * A cell is one line: series, its time in milliseconds, its parts. Amounts are written as decimals,
  * exactly; a sample that is NaN with its bits.
@@ -31,6 +32,7 @@ static const char usage[] =
     "usage: larder segment stat [--json] FILE     what is in it: metrics, labels, sizes\n"
     "       larder segment verify FILE...         reads everything and checks it\n"
     "       larder segment dump FILE              every cell, one to a line\n"
+    "       larder segment repair FILE FOLDER     what can be read of it, as a new segment there\n"
     "\n"
     "Segments lie in the data folder under seg/ and are never changed.\n"
     "Exit codes: 0 fine, 1 a file is damaged, 2 usage or environment.\n";
@@ -466,6 +468,52 @@ static int verify(int n, char **files)
     return finish_output(worst);
 }
 
+/* ---- repair ---- */
+
+static void print_loss(void *ctx, const struct segment_loss *loss)
+{
+    const struct segment *segment = ctx;
+    const struct metric_def *def;
+    struct buf line;
+    buf_init(&line, 0);
+    if (loss->labels.n && segment_metric(segment, loss->ordinal, &def, NULL))
+        add_series(&line, def, loss->labels);
+    else
+        buf_printf(&line, "series %" PRIu32, loss->ordinal);
+    printf("lost: %.*s from %" PRId64 " to %" PRId64, SLICE_FMT(buf_view(&line)), loss->min_t,
+        loss->max_t);
+    if (loss->cells)
+        printf(", %" PRIu64 " cells", loss->cells);
+    printf(": %s\n", loss->why->text);
+    buf_fini(&line);
+}
+
+static int repair(const char *file, const char *folder)
+{
+    struct segment *segment = NULL;
+    struct segment_repaired out;
+    struct err err = {0};
+    int code = EXIT_FINE;
+    if (!segment_open(file, NULL, &segment, &err) ||
+        !segment_repair(segment, folder, print_loss, segment, &out, &err)) {
+        code = report(&err);
+    } else {
+        bool lost = out.lost_series || out.lost_chunks || out.lost_ids || out.lost_sources;
+        if (out.lost_ids)
+            printf("lost: the ids of series; a store looks them up by their labels\n");
+        if (out.lost_sources)
+            printf("lost: the positions of the sources\n");
+        if (out.info.series)
+            printf("%s/%s: %" PRIu64 " of %" PRIu64 " cells\n", folder, out.info.name,
+                out.info.cells, segment_info(segment)->cells);
+        else
+            printf("nothing is left\n");
+        code = lost ? EXIT_FOUND : EXIT_FINE;
+    }
+    segment_put(&segment);
+    return finish_output(code);
+}
+
 static int misused(const char *what)
 {
     fprintf(stderr, "larder segment: %s\n\n%s", what, usage);
@@ -485,8 +533,10 @@ int cmd_segment(int argc, char **argv)
     int first = 2 + json;
     if (strcmp(verb, "verify") == 0)
         return argc > 2 ? verify(argc - 2, argv + 2) : misused("verify needs a file");
+    if (strcmp(verb, "repair") == 0)
+        return argc == 4 ? repair(argv[2], argv[3]) : misused("repair needs a file and a folder");
     if (!is_stat && strcmp(verb, "dump") != 0)
-        return misused(*verb ? "stat, verify or dump" : "it needs a verb");
+        return misused(*verb ? "stat, verify, dump or repair" : "it needs a verb");
     if (argc != first + 1 || argv[first][0] == '-')
         return misused("it needs one file");
     struct segment *segment = NULL;
