@@ -193,8 +193,11 @@ static bool write_checkpoint(struct store *store, struct err *err)
     uint64_t written = store->wal_written;
     mutex_unlock(&store->lock);
     transaction_init(&out.carried);
-    bool ok = state_flush(&store->state, &store->manifest, STATE_CARRY_BYTES, err) &&
-              catalog_file_write(store, err) && begin(store, &out, err);
+    /* State tables last: what comes to them afterwards is carried, and the writer waits for that.
+     */
+    bool ok = catalog_file_write(store, err) &&
+              state_flush(&store->state, &store->manifest, STATE_CARRY_BYTES, err) &&
+              begin(store, &out, err);
     if (ok && out.lsn) {
         struct manifest_edit edit = {.checkpoint_lsn = out.lsn};
         ok = write_file(store, &out, err) && manifest_apply(&store->manifest, &edit, err);

@@ -159,7 +159,7 @@ static void close_fd(struct run *run)
 bool run_open(const char *dir, const char *name, struct run **out, struct err *err)
 {
     struct run *run = xcalloc(1, sizeof *run);
-    struct run_header header;
+    struct run_header header = {0};
     *out = NULL;
     atomic_init(&run->refs, 1);
     atomic_init(&run->doomed, false);

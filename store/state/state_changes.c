@@ -60,6 +60,7 @@ static bool batch_matches(const void *ctx, const void *key, uint32_t id)
 {
     const struct state_changes *changes = ctx;
     const struct batch_key *k = key;
+    ensure(id < changes->n_batches && changes->batches);
     return is_batch(&changes->batches[id], k->table, k->generation);
 }
 
@@ -73,7 +74,7 @@ static uint64_t batch_hash(uint32_t table, int64_t generation)
 struct state_batch *state_changes_find(
     struct state_changes *changes, uint32_t table, int64_t generation)
 {
-    if (changes->last < changes->n_batches &&
+    if (changes->batches && changes->last < changes->n_batches &&
         is_batch(&changes->batches[changes->last], table, generation))
         return &changes->batches[changes->last];
     struct batch_key key = {table, generation};

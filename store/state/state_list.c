@@ -11,7 +11,7 @@
 
 /* A step looks at so many keys for each that is wanted, deleted ones included. */
 #define LOOK_FACTOR 4
-#define LOOK_MIN    256
+#define LOOK_MIN    64
 
 /* ---- the least keys of a memtable ---- */
 
@@ -19,7 +19,6 @@ struct least {
     const struct memtable *memtable;
     uint32_t *places; /* a heap, the greatest key on top; sorted in the end */
     size_t n, max;
-    bool cut; /* there are more than these */
 };
 
 static bool above(const struct least *l, uint32_t a, uint32_t b)
@@ -58,7 +57,6 @@ static void add_place(struct least *l, uint32_t at)
             swap(&l->places[i], &l->places[(i - 1) / 2]);
         return;
     }
-    l->cut = true;
     if (above(l, l->places[0], at)) {
         l->places[0] = at;
         sift_down(l, 0, l->n);
@@ -87,10 +85,10 @@ static void pick(struct least *l, const struct memtable *m, struct hash128 from,
 struct sources {
     struct state_merge *merge;
     struct least least[MEMTABLES];
-    bool cut;
-    struct hash128 limit; /* when cut: beyond it, keys may be missing */
 };
 
+/* A step takes at most `look` keys out of the merge, so of a memtable the `look` least are enough.
+ */
 static bool gather(const struct state_list *list, struct hash128 from, size_t look,
     struct sources *s, struct err *err)
 {
@@ -100,13 +98,8 @@ static bool gather(const struct state_list *list, struct hash128 from, size_t lo
     for (size_t i = 0; i < MEMTABLES; i++) {
         struct least *l = &s->least[i];
         pick(l, memtables[i], from, look);
-        if (!l->n)
-            continue;
-        state_merge_memtable(s->merge, l->memtable, l->places, l->n);
-        struct hash128 last = memtable_key(l->memtable, l->places[l->n - 1]);
-        if (l->cut && (!s->cut || state_key_cmp(last, s->limit) < 0))
-            s->limit = last;
-        s->cut = s->cut || l->cut;
+        if (l->n)
+            state_merge_memtable(s->merge, l->memtable, l->places, l->n);
     }
     for (size_t i = 0; v && i < v->n_runs; i++)
         if (!state_merge_run(s->merge, v->runs[i], from, err))
@@ -136,16 +129,12 @@ static bool step(struct state_list *list, struct sources *s, size_t look, struct
     while (list->n < list->max && look--) {
         if (!state_merge_next(s->merge, &e, end, err))
             return false;
-        if (*end && s->cut) { /* the sources that were cut go on */
-            *end = false;
-            return true;
-        }
         if (*end)
             return true;
         if (!e.deleted)
             take(list, &e);
         *end = !move_behind(from, e.key);
-        if (*end || (s->cut && state_key_cmp(e.key, s->limit) >= 0))
+        if (*end)
             return true;
     }
     return true;

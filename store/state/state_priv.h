@@ -2,11 +2,12 @@
  * State tables as the store sees them: the hooks of opening, committing, checkpoints and
  * maintenance.
  *
- *     commit        state_apply, once the frame is synced: memtables change, under the mutex
- *     maintenance   drops -> manifest; flush: mem becomes frozen -> run file -> manifest -> new
- * view; merge: runs -> run file -> manifest -> new view checkpoint    state_flush leaves little in
- * memory; the rest, and drops that the manifest does not know yet, are carried in the checkpoint
- * (state_carry)
+ *     commit       state_apply, once the frame is synced: memtables change, under the mutex
+ *     drop         the generation goes at once; the next maintenance tells the manifest
+ *     flush        mem becomes frozen -> run file -> edit of the manifest -> new view
+ *     merge        runs -> run file -> edit of the manifest -> new view
+ *     checkpoint   state_flush leaves STATE_CARRY_BYTES in memory; these, and drops that the
+ *                  manifest does not know yet, are carried in the checkpoint (state_carry)
  *
  * Replaying is idempotent: the last change of a key in checkpoint and log is its state, and a key
  * of neither is as the runs say. Batches whose LSN is not above the newest run's of their
@@ -97,7 +98,7 @@ struct state_cursor {
     uint32_t at; /* in frozen, then mem */
     bool frozen_done;
 };
-#define STATE_CARRY_BYTES ((size_t)8 << 20)
+#define STATE_CARRY_BYTES ((size_t)4 << 20)
 bool state_carry(
     struct state *state, struct state_cursor *cursor, size_t bytes, struct state_changes *changes);
 

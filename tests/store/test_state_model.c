@@ -138,7 +138,7 @@ static void list_all(struct txn *txn, const uint32_t *ids, uint32_t t, uint32_t 
 {
     static struct hash128 got[KEYS];
     static uint8_t records[KEYS * RECORD_MAX];
-    size_t max = 1 + below(KEYS), n, at = 0, calls = 0;
+    size_t max = 1 + below(below(2) ? KEYS : 20), n, at = 0, calls = 0;
     struct hash128 from = {0};
     struct err err;
     for (bool end = false; !end; calls++) {
@@ -191,16 +191,16 @@ static void compare(struct store *store)
 
 /* ---- changing ---- */
 
-static void change(struct txn *txn, const uint32_t *ids)
+static void change(struct txn *txn, const uint32_t *ids, bool deleting)
 {
     uint8_t record[RECORD_MAX];
     /* Keys come in neighbourhoods, so that transactions meet their own changes. */
     uint32_t t = below(TABLES), g = below(GENERATIONS), k = below(KEYS), what = below(100);
-    if (what < 45) {
+    if (what < (deleting ? 10 : 45)) {
         fill_record(record, t, k, ++version);
         txn_state_put(txn, ids[t], g, keys[k], record_bytes[t] ? record : NULL);
         open_txn.at[t][g][k] = version;
-    } else if (what < 65) {
+    } else if (what < 65 || (deleting && what < 95)) {
         txn_state_delete(txn, ids[t], g, keys[k]);
         open_txn.at[t][g][k] = 0;
     } else if (what < 90) {
@@ -225,8 +225,11 @@ static uint64_t transaction(struct store *store)
     for (uint32_t t = 0; t < TABLES; t++)
         if (!txn_state_table(txn, slice_from(names[t]), record_bytes[t], &ids[t], &err))
             fail_msg("%s", err.text);
+    bool deleting = below(5) == 0; /* deletions are most of what such a transaction holds */
     for (uint64_t i = 0; i < n; i++)
-        change(txn, ids);
+        change(txn, ids, deleting);
+    if (below(10) == 0)
+        list_all(txn, ids, below(TABLES), below(GENERATIONS));
     if (below(8) == 0) {
         txn_abort(&txn);
     } else {

@@ -23,6 +23,7 @@
 #include "store/state/run_filter.h"
 #include "store/state/run_writer.h"
 #include "store/state/state.h"
+#include "store/state/state_priv.h"
 #include "store/store.h"
 #include "tests/store/state_run_repair.h"
 #include "tests/store/support/folder.h"
@@ -466,6 +467,59 @@ static void test_leftovers_are_swept(void **state)
     folder_remove(dir);
 }
 
+/* ---- a drop that the manifest does not know when a checkpoint is written ---- */
+
+static void apply(struct state *state, struct state_changes *changes, uint64_t lsn)
+{
+    struct err err;
+    assert_true(state_check(state, changes, &err));
+    state_apply(state, changes, lsn, false);
+    state_changes_clear(changes);
+}
+
+static void test_a_drop_is_carried(void **ctx)
+{
+    char dir[FOLDER_MAX];
+    struct err err;
+    struct state state;
+    struct manifest manifest;
+    struct state_changes changes, carried;
+    struct state_cursor at = {0};
+    (void)ctx;
+    folder_make("carried", dir);
+    state_init(&state, dir, 0);
+    state_changes_init(&changes);
+    state_changes_init(&carried);
+    assert_true(manifest_open(dir, 1000, &manifest, &err) && manifest_begin(&manifest, &err));
+    state_changes_table(&changes, SLICE("ids"), 0);
+    state_batch_put(state_changes_batch(&changes, 0, 7, 0), hashed(1), NULL);
+    apply(&state, &changes, 1);
+    assert_true(state_flush(&state, &manifest, 0, &err));
+    assert_int_equal(manifest.runs.n, 1);
+    state_batch_drop(state_changes_batch(&changes, 0, 7, 0));
+    state_batch_put(state_changes_batch(&changes, 0, 7, 0), hashed(2), NULL);
+    apply(&state, &changes, 2);
+    while (state_carry(&state, &at, STATE_CARRY_BYTES, &carried))
+        ;
+    state_fini(&state); /* a crash: the run is still named, the log before the checkpoint is gone */
+    state_init(&state, dir, 0);
+    assert_true(state_load(&state, &manifest, &err));
+    assert_true(state_replay(&state, &carried, 2, &err));
+    assert_true(state_loaded(&state, 2, &err));
+    bool found;
+    const struct generation *g = state_generation(&state, 0, 7);
+    assert_non_null(g);
+    assert_true(state_view_get(&state, g->view, true, hashed(1), NULL, &found, &err) && !found);
+    assert_true(state_view_get(&state, g->view, true, hashed(2), NULL, &found, &err) && found);
+    assert_true(state_flush(&state, &manifest, 0, &err));
+    assert_int_equal(manifest.runs.n, 1); /* the new one alone */
+    state_changes_fini(&changes);
+    state_changes_fini(&carried);
+    state_fini(&state);
+    manifest_close(&manifest);
+    folder_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_a_damaged_page_is_an_error_of_who_asks),
         cmocka_unit_test(test_a_run_newer_than_the_log),
         cmocka_unit_test(test_leftovers_are_swept),
+        cmocka_unit_test(test_a_drop_is_carried),
     };
     const char *seed = getenv("LARDER_SEED");
     rng = (seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 2654435761u) | 1;
