@@ -12,6 +12,7 @@
 #define LISTEN_DEFAULT_ADDRESS "127.0.0.1"
 #define LISTEN_DEFAULT_PORT    9595
 #define STORE_DEFAULT_PATH     "data"
+#define RETENTION_MIN_MS       INT64_C(86400000)
 #define HEAD_BYTES_MIN         (UINT64_C(16) << 20)
 
 #define QUERY_TIMEOUT_MAX_MS  INT64_C(86400000)
@@ -87,27 +88,66 @@ static void read_http(
         config->http_address = arena_slice(settings->arena, slice_from(address)).ptr;
 }
 
-static void read_retention(struct settings *settings, const struct yaml_node *node)
+static void read_retention(
+    struct settings *settings, const struct yaml_node *node, struct retention *out)
 {
-    static const char *const keys[] = {"raw", "1m", "1h"};
-    size_t before = settings->errors->n;
-    if (!settings_mapping(settings, node, "'retention'", keys, 3))
+    static const char *const keys[] = {"raw", "1m", "1h", "max_bytes"};
+    int64_t *const ages[] = {&out->raw_ms, &out->minute_ms, &out->hour_ms};
+    const struct yaml_node *value;
+    if (!settings_mapping(settings, node, "'retention'", keys, 4))
         return;
-    for (size_t i = 0; i < node->n; i++) {
-        int64_t ms;
-        settings_duration(settings, node->values[i], "a retention", &ms);
+    for (size_t i = 0; i < 3; i++)
+        if ((value = yaml_get(node, keys[i])) &&
+            settings_duration(settings, value, "a retention", ages[i]) &&
+            *ages[i] < RETENTION_MIN_MS)
+            settings_error(settings, value, "a retention must be at least 1d");
+    if ((value = yaml_get(node, "max_bytes")))
+        settings_bytes(settings, value, "'max_bytes'", &out->max_bytes);
+}
+
+static void read_limits(struct settings *settings, const struct yaml_node *node, struct limits *out)
+{
+    static const char *const keys[] = {"series", "series_per_metric", "labels_per_series",
+        "label_name_bytes", "label_value_bytes", "sample_age", "sample_ahead"};
+    const struct {
+        const char *key, *what;
+        int64_t max;
+        uint64_t *wide;
+        uint32_t *narrow;
+    } counts[] = {
+        {"series", "'series'", UINT32_MAX, &out->series, NULL},
+        {"series_per_metric", "'series_per_metric'", UINT32_MAX, &out->series_per_metric, NULL},
+        {"labels_per_series", "'labels_per_series'", LABELS_MAX, NULL, &out->labels_per_series},
+        {"label_name_bytes", "'label_name_bytes'", LABEL_NAME_MAX, NULL, &out->label_name_bytes},
+        {"label_value_bytes", "'label_value_bytes'", LABEL_VALUE_MAX, NULL,
+            &out->label_value_bytes},
+    };
+    const struct yaml_node *value;
+    if (!settings_mapping(settings, node, "'limits'", keys, sizeof keys / sizeof *keys))
+        return;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        int64_t n;
+        if (!(value = yaml_get(node, counts[i].key)) ||
+            !settings_int(settings, value, counts[i].what, 1, counts[i].max, &n))
+            continue;
+        if (counts[i].wide)
+            *counts[i].wide = (uint64_t)n;
+        else
+            *counts[i].narrow = (uint32_t)n;
     }
-    if (settings->errors->n == before)
-        settings_unsupported(settings, node, "retention");
+    if ((value = yaml_get(node, "sample_age")))
+        settings_duration(settings, value, "'sample_age'", &out->sample_age_ms);
+    if ((value = yaml_get(node, "sample_ahead")))
+        settings_duration(settings, value, "'sample_ahead'", &out->sample_ahead_ms);
 }
 
 static void read_store(
     struct settings *settings, const struct yaml_node *node, struct config *config)
 {
-    static const char *const keys[] = {"path", "head_memory", "retention"};
+    static const char *const keys[] = {"path", "head_memory", "retention", "limits"};
     const struct yaml_node *value;
     struct slice path;
-    if (!settings_mapping(settings, node, "'store'", keys, 3))
+    if (!settings_mapping(settings, node, "'store'", keys, 4))
         return;
     if ((value = yaml_get(node, "path")) && settings_text(settings, value, "'path'", &path))
         config->store_path = path.ptr; /* scalars of the tree end in NUL */
@@ -116,7 +156,9 @@ static void read_store(
         config->store_head_bytes < HEAD_BYTES_MIN)
         settings_error(settings, value, "'head_memory' must be at least 16MiB");
     if ((value = yaml_get(node, "retention")))
-        read_retention(settings, value);
+        read_retention(settings, value, &config->retention);
+    if ((value = yaml_get(node, "limits")))
+        read_limits(settings, value, &config->limits);
 }
 
 static void read_query(

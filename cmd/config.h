@@ -30,6 +30,8 @@ struct config {
     int http_port;
     const char *store_path;
     uint64_t store_head_bytes;
+    struct retention retention;
+    struct limits limits;
     struct query_limits query;
     struct streams streams;
 };

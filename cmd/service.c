@@ -106,6 +106,8 @@ static bool start_store(struct service *service, struct err *err)
     struct store_options store = {
         .path = config->store_path,
         .head_bytes = config->store_head_bytes,
+        .limits = config->limits,
+        .retention = config->retention,
     };
     if (!store_open(&store, &service->store, err))
         return false;

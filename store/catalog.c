@@ -37,6 +37,7 @@ void catalog_fini(struct catalog *catalog)
         map_fini(&catalog->series_maps[i]);
     }
     free(catalog->metrics);
+    free(catalog->metric_series);
     free(catalog->names);
     free(catalog->pairs);
     free(catalog->series);
@@ -153,6 +154,12 @@ uint32_t catalog_metric_of(const struct catalog *catalog, uint32_t series)
     return row.metric;
 }
 
+uint32_t catalog_series_of_metric(const struct catalog *catalog, uint32_t metric)
+{
+    ensure(metric < catalog->n_metrics);
+    return catalog->metric_series[metric];
+}
+
 const struct metric_def *catalog_def(const struct catalog *catalog, uint32_t series)
 {
     return catalog->metrics[catalog_metric_of(catalog, series)];
@@ -226,6 +233,8 @@ uint32_t catalog_add_metric(struct catalog *catalog, const struct metric_def *de
     lock_write(catalog);
     uint32_t id = (uint32_t)catalog->n_metrics;
     GROW(catalog->metrics, catalog->metrics_cap, catalog->n_metrics + 1);
+    GROW(catalog->metric_series, catalog->metric_series_cap, catalog->n_metrics + 1);
+    catalog->metric_series[catalog->n_metrics] = 0;
     catalog->metrics[catalog->n_metrics++] = keep_metric(catalog, def);
     map_insert(&catalog->metric_map, slice_hash(def->name), id);
     catalog_unlock(catalog);
@@ -331,6 +340,7 @@ uint32_t catalog_add_series(struct catalog *catalog, uint32_t metric, struct lab
     catalog->chunk_live[id / CATALOG_CHUNK]++;
     catalog->series[id / CATALOG_CHUNK][id % CATALOG_CHUNK] =
         (struct catalog_series){ref, metric << CATALOG_ROW_BITS | n};
+    catalog->metric_series[metric]++;
     catalog->n_series++;
     uint64_t hash = labels_hash(labels);
     map_insert(&catalog->series_maps[map_of(hash)], hash, id);
@@ -439,6 +449,7 @@ static void drop_series(struct catalog *catalog, uint32_t id)
     struct catalog_series *chunk = catalog->series[id / CATALOG_CHUNK];
     pool_free(&catalog->pool, chunk[id % CATALOG_CHUNK].row, row.n * sizeof(uint32_t));
     chunk[id % CATALOG_CHUNK] = (struct catalog_series){0};
+    catalog->metric_series[row.metric]--;
     catalog->n_dead++;
     if (--catalog->chunk_live[id / CATALOG_CHUNK] == 0 &&
         (id / CATALOG_CHUNK + 1) * (size_t)CATALOG_CHUNK <= catalog->n_series) {

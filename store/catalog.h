@@ -71,6 +71,8 @@ struct catalog {
     struct pool pool;
     const struct metric_def **metrics;
     size_t n_metrics, metrics_cap;
+    uint32_t *metric_series; /* by metric, how many are not dead */
+    size_t metric_series_cap;
     struct catalog_name *names;
     size_t n_names, names_cap;
     struct catalog_pair **pairs; /* in chunks */
@@ -99,6 +101,8 @@ uint32_t catalog_find_series(const struct catalog *catalog, struct labels labels
 /* The metric of a series that is not dead. */
 uint32_t catalog_metric_of(const struct catalog *catalog, uint32_t series);
 const struct metric_def *catalog_def(const struct catalog *catalog, uint32_t series);
+/* How many series the metric has. */
+uint32_t catalog_series_of_metric(const struct catalog *catalog, uint32_t metric);
 /* Whether the id was given and its series not removed. */
 bool catalog_has(const struct catalog *catalog, uint32_t series);
 /* Labels of a series that is not dead; the array comes from the arena, the strings are the

@@ -143,7 +143,8 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
     if (!*did && !deletions_step(store, did, err))
         return false;
     bool ok = *did || compact(store, passed_ms, did, err);
-    return !ok || *did ? ok : derive(store, passed_ms, did, err);
+    ok = !ok || *did ? ok : derive(store, passed_ms, did, err);
+    return !ok || *did ? ok : retention_step(store, passed_ms, did, err);
 }
 
 bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, struct err *err)

@@ -10,6 +10,7 @@
  *     6  deletions: segments are rewritten (store/delete.h)
  *     7  compaction
  *     8  coarser cells, where compaction has nothing left to do
+ *     9  retention (store/retention.h)
  *
  * Late cells make a segment of their own when there are LATE_CELLS of them or LATE_BYTES, or when
  * the sources have moved on by a whole block since they came: never by a wall clock.

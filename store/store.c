@@ -92,6 +92,7 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     mutex_init(&s->writer);
     mutex_init(&s->seal);
     mutex_init(&s->lock);
+    mutex_init(&s->limits.mutex);
     gate_init(&s->gate);
     s->pending_last = &s->pending;
     catalog_init(&s->catalog);
@@ -132,6 +133,7 @@ void store_close(struct store **store)
     if (s->open)
         write_last_checkpoint(s);
     deletions_fini(s);
+    free(s->limits.of_metric);
     frozen_free(&s->frozen);
     wal_close(&s->wal);
     manifest_close(&s->manifest);
@@ -152,6 +154,7 @@ void store_close(struct store **store)
         close(s->lock_fd);
     gate_fini(&s->gate);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->limits.mutex);
     pthread_mutex_destroy(&s->writer);
     pthread_mutex_destroy(&s->seal);
     free(s->path);
@@ -222,6 +225,8 @@ void store_stats(struct store *store, struct store_stats *out)
         .state_runs = state.runs,
         .state_memory_bytes = state.memory_bytes,
         .state_disk_bytes = state.disk_bytes,
+        .deletions_pending = store->n_deletions,
+        .deletions_done = store->deletions_done,
         .failed = store->failed};
     for (size_t i = 0; i < store->n_segments; i++)
         out->derived_segments += store->segments[i].derived;
@@ -230,6 +235,7 @@ void store_stats(struct store *store, struct store_stats *out)
     out->pending_bytes = store->pending_bytes;
     out->pending_waits = store->pending_waits;
     store_unlock(store);
+    limits_stats(store, &out->limits);
     catalog_lock_read(&store->catalog);
     out->series = store->catalog.n_series - store->catalog.n_dead;
     out->metrics = store->catalog.n_metrics;

@@ -25,6 +25,8 @@
 #include "store/cell.h"
 #include "store/histogram.h"
 #include "store/labels.h"
+#include "store/limits.h"
+#include "store/retention.h"
 
 struct store;
 struct txn;
@@ -37,6 +39,8 @@ struct store_options {
         checkpoint_bytes; /* WAL since the last checkpoint that triggers the next; 0: 128 MiB */
     uint64_t head_bytes;  /* memory for open blocks, past which the oldest is sealed; 0: 1 GiB */
     uint64_t debt_bytes;  /* segments waiting for compaction, past which writing slows; 0: 4 GiB */
+    struct limits limits;
+    struct retention retention;
     uint64_t state_bytes; /* memory for changes of state tables that are not flushed; 0: 256 MiB */
 };
 
@@ -63,8 +67,9 @@ bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric,
 bool txn_series(
     struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series, struct err *err);
 
-/* Changes when series were removed (store/delete.h): ids that a caller has kept from an earlier
- * transaction may then be nobody's, and are asked for again. */
+/* Changes when series were removed (store/delete.h), or fold no more (store/limits.h): ids that a
+ * caller has kept from an earlier transaction may then be nobody's or another's, and are asked for
+ * again. */
 uint64_t txn_removals(const struct txn *txn);
 
 /* Cells. end_ms is a multiple of the metric's every_ms; the kind must fit (ensured). */
@@ -139,7 +144,9 @@ struct store_stats {
     uint64_t state_memory_bytes, state_disk_bytes;
     uint64_t pending_bytes; /* visible, and not in the head yet: somebody reads there */
     uint64_t pending_waits; /* how often a commit waited for readers since too much was pending */
-    bool failed;            /* a sync failed: read only until opened anew */
+    struct limit_stats limits;
+    uint64_t deletions_pending, deletions_done; /* since the start */
+    bool failed;                                /* a sync failed: read only until opened anew */
 };
 
 void store_stats(struct store *store, struct store_stats *out);

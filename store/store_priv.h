@@ -84,6 +84,7 @@ struct store {
     bool catalog_broken;
     unsigned checkpoint_failures, checkpoint_waits; /* seal */
     bool open;                                      /* store_open has come to its end */
+    struct limit_state limits;                      /* has its own mutex, below all of these */
     struct deletion *deletions;                     /* changed under `seal` and `lock` */
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
@@ -96,6 +97,8 @@ struct txn {
     struct store *store;
     struct transaction data;
     struct map metric_map, series_map; /* new ones of this transaction */
+    uint32_t *added;                   /* by metric id, how many of the new series it has */
+    size_t added_cap;
 };
 
 /* The lock, inside the gate: everything but the catalogue holds still. For moments, outside of

@@ -24,6 +24,7 @@ struct txn *txn_begin(struct store *store)
     txn->data.first_metric = (uint32_t)store->catalog.n_metrics;
     txn->data.first_series = (uint32_t)store->catalog.n_series;
     store->txn = txn;
+    limits_begin(store);
     return txn;
 }
 
@@ -35,6 +36,7 @@ static void txn_free(struct txn **txn)
     transaction_fini(&t->data);
     map_fini(&t->metric_map);
     map_fini(&t->series_map);
+    free(t->added);
     free(t);
     store->txn = NULL;
     mutex_unlock(&store->writer);
@@ -124,51 +126,68 @@ bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric,
     return true;
 }
 
-static bool labels_check(struct labels labels, struct err *err)
+static void labels_check(struct labels labels)
 {
-    if (labels.n > LABELS_MAX)
-        return err_set(err, ERR_LIMIT, "a series with %zu labels; at most %d are allowed", labels.n,
-            LABELS_MAX);
     for (size_t i = 0; i < labels.n; i++) {
         const struct label *l = &labels.items[i];
-        if (l->name.len == 0 || l->name.len > LABEL_NAME_MAX)
-            return err_set(err, ERR_LIMIT, "a label name of %zu bytes; 1 to %d are allowed",
-                l->name.len, LABEL_NAME_MAX);
-        if (l->value.len == 0 || l->value.len > LABEL_VALUE_MAX)
-            return err_set(err, ERR_LIMIT,
-                "label %.*s has a value of %zu bytes; 1 to %d are allowed", SLICE_FMT(l->name),
-                l->value.len, LABEL_VALUE_MAX);
+        ensure(l->name.len > 0 && l->value.len > 0);
         ensure(i == 0 || slice_cmp(labels.items[i - 1].name, l->name) < 0);
     }
-    return true;
+}
+
+static const struct metric_def *metric_of(const struct txn *txn, uint32_t metric)
+{
+    const struct transaction *t = &txn->data;
+    return metric < t->first_metric ? txn->store->catalog.metrics[metric]
+                                    : &t->metrics[metric - t->first_metric];
+}
+
+static bool find_series(const struct txn *txn, struct labels labels, uint32_t *series)
+{
+    uint32_t id = catalog_find_series(&txn->store->catalog, labels);
+    if (id == MAP_NONE) {
+        id = map_find(
+            &txn->series_map, labels_hash(labels), new_series_matches, &txn->data, &labels);
+        id = id == MAP_NONE ? id : txn->data.first_series + id;
+    }
+    *series = id;
+    return id != MAP_NONE;
+}
+
+static uint32_t add_series(struct txn *txn, uint32_t metric, struct labels labels)
+{
+    struct transaction *t = &txn->data;
+    uint32_t id = (uint32_t)t->n_series;
+    GROW(t->series, t->series_cap, t->n_series + 1);
+    t->series[t->n_series++] = (struct series_def){metric, labels_copy(&t->arena, labels)};
+    map_insert(&txn->series_map, labels_hash(labels), id);
+    size_t cap = txn->added_cap;
+    GROW(txn->added, txn->added_cap, metric + 1);
+    memset(txn->added + cap, 0, (txn->added_cap - cap) * sizeof *txn->added);
+    txn->added[metric]++;
+    return t->first_series + id;
 }
 
 bool txn_series(
     struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series, struct err *err)
 {
-    struct transaction *t = &txn->data;
-    uint32_t id = catalog_find_series(&txn->store->catalog, labels);
-    if (id != MAP_NONE) {
-        *series = id;
+    struct label overflow[OVERFLOW_LABELS];
+    bool fold;
+    if (find_series(txn, labels, series))
         return true;
-    }
-    uint64_t hash = labels_hash(labels);
-    id = map_find(&txn->series_map, hash, new_series_matches, t, &labels);
-    if (id == MAP_NONE) {
-        if (!labels_check(labels, err))
-            return false;
-        id = (uint32_t)t->n_series;
-        GROW(t->series, t->series_cap, t->n_series + 1);
-        t->series[t->n_series++] = (struct series_def){metric, labels_copy(&t->arena, labels)};
-        map_insert(&txn->series_map, hash, id);
-    }
-    *series = t->first_series + id;
+    labels_check(labels);
+    if (!limits_admit(txn, metric, metric_of(txn, metric), labels, &fold, overflow, err))
+        return false;
+    if (fold)
+        labels = (struct labels){overflow, OVERFLOW_LABELS};
+    if (!fold || !find_series(txn, labels, series))
+        *series = add_series(txn, metric, labels);
     return true;
 }
 
 uint64_t txn_removals(const struct txn *txn)
 {
-    return txn->store->catalog.removals;
+    return txn->store->catalog.removals + txn->store->limits.ended;
 }
 
 /* ---- cells ---- */

@@ -164,8 +164,15 @@ static void test_missing(void **state)
                 "'key'"},
         },
         5);
-    check_text("store: {retention: {raw: 30d}}", NULL, 0,
-        (struct want[]){{1, 20, "not supported yet: retention"}}, 1);
+    check_text(
+        "store: {retention: {raw: 30d, 1m: 30d, 1h: 1825d, max_bytes: 10GiB}}", NULL, 0, NULL, 0);
+    check_text("store: {retention: {raw: 23h}}", NULL, 0,
+        (struct want[]){{1, 26, "a retention must be at least 1d"}}, 1);
+    check_text("store: {limits: {series: 10, series_per_metric: 0, labels: 2}}", NULL, 0,
+        (struct want[]){
+            {1, 49, "'series_per_metric' must be a whole number from 1 to 4294967295, not '0'"},
+            {1, 52, "unknown key 'labels'"}},
+        2);
     check_text("[1]", NULL, 0,
         (struct want[]){{1, 1, "the config must be a mapping of keys and values, it is a list"}},
         1);
