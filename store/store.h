@@ -77,7 +77,7 @@ void txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount);
 void txn_gauge(struct txn *txn, uint32_t series, int64_t end_ms, const struct gauge_cell *cell);
 void txn_histogram(struct txn *txn, uint32_t series, int64_t end_ms, const struct hist_cell *cell);
 void txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v);
-/* The histogram is copied. For now in memory-only stores alone. */
+/* The histogram is copied. */
 void txn_sample_histogram(
     struct txn *txn, uint32_t series, int64_t t_ms, const struct hist *histogram);
 /* The start timestamp of the sample that was added last: when its counter began. 0: unknown. */

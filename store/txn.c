@@ -235,7 +235,6 @@ void txn_sample_histogram(
     struct txn *txn, uint32_t series, int64_t t_ms, const struct hist *histogram)
 {
     struct transaction *t = &txn->data;
-    ensure(txn->store->path == NULL);
     GROW(t->samples, t->samples_cap, t->n_samples + 1);
     t->samples[t->n_samples++] =
         (struct sample_entry){series, t_ms, 0, 0, hist_copy(&t->arena, histogram)};

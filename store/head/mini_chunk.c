@@ -32,7 +32,7 @@ static bool put_columns(const struct columns *c, struct arena *scratch, struct b
     uint8_t codecs[CHUNK_STREAMS_MAX];
     size_t n = CHUNK_STREAMS_MAX;
     struct buf streams;
-    if (c->hist || c->start || chunk_cells(c, 0, c->n) < c->n)
+    if (c->hist || chunk_cells(c, 0, c->n) < c->n)
         return false;
     buf_init(&streams, 0);
     chunk_encode(c, 0, c->n, &streams, codecs);

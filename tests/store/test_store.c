@@ -212,6 +212,89 @@ static void test_gauges_and_histograms(void **state)
     arena_fini(&arena);
 }
 
+/* Every third sample is a native histogram, every second one has a start timestamp. */
+static void add_samples(struct store *store, int n)
+{
+    struct metric_def def = {.name = SLICE("pushed"), .kind = KIND_SAMPLE};
+    struct label l = {SLICE("__name__"), def.name};
+    struct hist_fbucket buckets[2] = {{-3, 2.5}, {4, 1}};
+    struct hist h = {.schema = 3,
+        .reset_hint = HIST_GAUGE,
+        .zero_threshold = 1e-128,
+        .zero_count = 2,
+        .sum = -1.25,
+        .n_positive = 2,
+        .positive = buckets};
+    struct err err = {0};
+    struct txn *txn = txn_begin(store);
+    uint32_t metric, id;
+    assert_true(txn_metric(txn, &def, &metric, &err));
+    assert_true(txn_series(txn, metric, (struct labels){&l, 1}, &id, &err));
+    for (int i = 1; i <= n; i++) {
+        h.count = i;
+        if (i % 3 == 0)
+            txn_sample_histogram(txn, id, i * 10, &h);
+        else
+            txn_sample(txn, id, i * 10, i * 0.25);
+        if (i % 2 == 0)
+            txn_sample_start(txn, i);
+    }
+    assert_true(txn_commit(&txn, NULL, &err));
+}
+
+static void check_samples(struct store *store, int n)
+{
+    struct matcher m = {MATCH_EQUAL, SLICE("__name__"), SLICE("pushed"), NULL};
+    struct snapshot *s = snapshot_get(store);
+    struct arena arena;
+    struct columns c;
+    struct plan *plan;
+    struct err err = {0};
+    arena_init(&arena, 0);
+    assert_true(plan_new(s, NULL, &m, 1, NULL, &plan, &err));
+    plan_range(plan, 0, INT64_MIN, INT64_MAX);
+    assert_true(snapshot_fetch(s, NULL, NULL, &err));
+    assert_true(plan_columns(plan, 0, &arena, &c, &err));
+    assert_int_equal(c.n, n);
+    for (int i = 1; i <= n; i++) {
+        double v = i * 0.25;
+        const struct hist *h = c.hist[i - 1];
+        assert_int_equal(c.t[i - 1], i * 10);
+        assert_int_equal(c.start[i - 1], i % 2 == 0 ? i : 0);
+        assert_int_equal(h != NULL, i % 3 == 0);
+        if (!h) {
+            assert_memory_equal(&c.bits[i - 1], &v, sizeof v);
+            continue;
+        }
+        assert_true(h->schema == 3 && h->reset_hint == HIST_GAUGE && h->count == i);
+        assert_true(h->sum == -1.25 && h->zero_count == 2 && h->zero_threshold == 1e-128);
+        assert_int_equal(h->n_positive, 2);
+        assert_true(h->positive[0].index == -3 && h->positive[0].count == 2.5);
+        assert_true(h->positive[1].index == 4 && h->positive[1].count == 1);
+    }
+    arena_fini(&arena);
+    snapshot_put(&s);
+}
+
+/* In the head, from the log or a checkpoint, and from a segment. */
+static void test_histogram_samples_and_start_timestamps(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct store_stats stats;
+    add_samples(f->store, 300);
+    check_samples(f->store, 300);
+    reopen(f);
+    check_samples(f->store, 300);
+    if (!store_maintain(f->store, BLOCK, &err))
+        fail_msg("%s", err.text);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.segments, 1);
+    check_samples(f->store, 300);
+    reopen(f);
+    check_samples(f->store, 300);
+}
+
 static void test_sealing_and_late_cells(void **state)
 {
     struct fixture *f = *state;
@@ -540,6 +623,7 @@ int main(void)
         TEST(test_zero_cells_do_not_exist),
         TEST(test_abort_leaves_nothing),
         TEST(test_gauges_and_histograms),
+        TEST(test_histogram_samples_and_start_timestamps),
         TEST(test_sealing_and_late_cells),
         TEST(test_a_block_of_zeros_leaves_no_segment),
         TEST(test_checkpoint_forgets_the_log),
