@@ -155,9 +155,10 @@ fuzz: deps ## run every fuzz target for FUZZ_SECONDS (20)
 
 fuzzers: $(FUZZERS)
 
-bench: deps ## events/s from a broker to a query, and CPU per event by step: BENCH="--events 2000000"
+bench: deps ## the store's figures; events/s from a broker to a query: BENCH="--events 2000000"
 	@deploy/install-deps.sh bench
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@python3 bench/store.py || echo "the store misses a target: bench/results/store.json"
 	@python3 bench/ingest.py $(BENCH)
 
 clean-room: ## make demo and make check in a fresh Debian folder, with their times (needs root)

@@ -44,7 +44,8 @@ static struct store *open_small(const char *dir)
     struct store_options options = {.path = dir,
         .block_ms = WORKLOAD_BLOCK,
         .wal_file_bytes = 100000,
-        .checkpoint_bytes = 500000};
+        .checkpoint_bytes = 500000,
+        .state_bytes = 20000};
     struct store *store;
     struct err err;
     if (!store_open(&options, &store, &err))
@@ -63,7 +64,7 @@ static void compare_range(struct store *store, struct workload *w)
 {
     char why[400];
     int64_t from = workload_end((int64_t)workload_below(w, (uint32_t)w->newest)) -
-                   workload_below(w, WORKLOAD_EVERY + 1);
+                   workload_below(w, (uint32_t)WORKLOAD_EVERY + 1);
     int64_t to = from + (int64_t)workload_below(w, 200) * WORKLOAD_EVERY;
     if (!naive_compare(w->naive, store, from, to, why, sizeof why))
         fail_msg("after transaction %lld, in (%lld, %lld]: %s", (long long)w->commits,
@@ -109,6 +110,8 @@ static void test_random_operations(void **state)
             if (!store_maintain(store, passed, &err))
                 fail_msg("%s", err.text);
         }
+        if (workload_below(&w, 500) == 0 && !workload_delete(&w, store, &err))
+            fail_msg("%s", err.text);
         if (workload_below(&w, 50) == 0)
             compare_range(store, &w);
         if (workload_below(&w, 1000) == 0)

@@ -346,8 +346,8 @@ static bool worth_trying(const struct disk_point *point)
     if (!run.plan->ignored_site)
         return true;
     for (size_t i = 0; i < n; i++)
-        if (sites[i].id == run.plan->ignored_site)
-            calls = sites[i].calls;
+        if (sites[i].ignored)
+            calls += sites[i].calls;
     if (calls != last_calls)
         last_point = point->number;
     last_calls = calls;

@@ -26,7 +26,9 @@ enum script_step script_kind(const struct script *script, uint32_t step)
     uint32_t kind = (uint32_t)(hash64(key, sizeof key) % 20);
     if (kind < 13)
         return STEP_COMMIT;
-    return kind == 13 ? STEP_ABORT : kind < 18 ? STEP_MAINTAIN : STEP_REOPEN;
+    if (kind == 13)
+        return hash64(key, sizeof key) / 20 % 2 ? STEP_ABORT : STEP_DELETE;
+    return kind < 18 ? STEP_MAINTAIN : STEP_REOPEN;
 }
 
 static bool commit(struct script *s, struct store *store, bool empty, struct err *err)
@@ -68,6 +70,7 @@ static bool step_run(struct script *s, struct store **store, struct err *err)
     case STEP_ABORT: abort_one(s, open); return true;
     case STEP_MAINTAIN:
         return !open || store_maintain(open, workload_end(s->load.newest - 30 + dice / 3), err);
+    case STEP_DELETE: return workload_delete(&s->load, open, err);
     case STEP_REOPEN:
         if (!open)
             return true;

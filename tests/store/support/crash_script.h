@@ -1,7 +1,7 @@
 /*
  * What a proof runs again and again while the disk is cut off: a fixed sequence of steps, each a
- * commit, an abort, maintenance or an opening anew. The same seed gives the same steps, so that
- * the content after any number of them is known by running them on the model alone.
+ * commit, an abort, maintenance, a deletion or an opening anew. The same seed gives the same steps,
+ * so that the content after any number of them is known by running them on the model alone.
  */
 #ifndef TESTS_STORE_SUPPORT_CRASH_SCRIPT_H
 #define TESTS_STORE_SUPPORT_CRASH_SCRIPT_H
@@ -16,7 +16,7 @@ struct script {
     char path[512];
 };
 
-enum script_step { STEP_COMMIT, STEP_ABORT, STEP_MAINTAIN, STEP_REOPEN };
+enum script_step { STEP_COMMIT, STEP_ABORT, STEP_MAINTAIN, STEP_DELETE, STEP_REOPEN };
 
 /* The script after `done` steps, without a store. */
 void script_at(struct script *script, uint64_t seed, const char *path, uint32_t done);

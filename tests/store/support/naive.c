@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "store/read.h"
+#include "store/state/state.h"
 
 struct naive *naive_new(size_t n_series)
 {
@@ -188,6 +189,31 @@ void naive_sample_histogram(
     c->hist->bounds = copy_array(histogram->bounds, histogram->n_bounds, sizeof *histogram->bounds);
 }
 
+void naive_start(struct naive *naive, size_t slot, int64_t t, int64_t start)
+{
+    struct naive_series *s = &naive->series[slot];
+    s->cells[place(s, t)].start = start;
+}
+
+void naive_delete(struct naive *naive, size_t slot, int64_t from, int64_t to)
+{
+    struct naive_series *s = &naive->series[slot];
+    for (size_t i = s->n; i-- > 0;)
+        if (s->cells[i].t > from && s->cells[i].t <= to)
+            drop_cell(naive, slot, &s->cells[i]);
+}
+
+struct slice naive_table_name(size_t table)
+{
+    return table ? SLICE("orders") : SLICE("orders.ids");
+}
+
+struct hash128 naive_key(size_t key)
+{
+    uint64_t mixed = (key + 1) * 11400714819323198485u;
+    return (struct hash128){mixed, ~mixed};
+}
+
 void naive_source(struct naive *naive, size_t i, const char *name, int64_t next, int64_t newest)
 {
     struct naive_position *p = &naive->sources[i];
@@ -274,7 +300,8 @@ static bool same_cell(const struct naive_cell *n, const struct columns *c, size_
     }
     case KIND_SAMPLE: {
         const struct hist *h = c->hist ? c->hist[i] : NULL;
-        return same_hist(h, n->hist) && (h || c->bits[i] == n->bits);
+        int64_t start = c->start ? c->start[i] : 0;
+        return same_hist(h, n->hist) && (h || c->bits[i] == n->bits) && start == n->start;
     }
     }
     return false;
@@ -387,6 +414,37 @@ static bool same_positions(const struct naive *naive, struct store *store, struc
     return true;
 }
 
+static bool same_table(
+    const struct naive *naive, size_t t, struct store *store, struct difference *d)
+{
+    uint32_t table, bytes;
+    struct err err;
+    if (!store_state_table(store, naive_table_name(t), &table, &bytes, &err))
+        return differs(d, "table %zu: %s", t, err.text);
+    for (size_t g = 0; g < NAIVE_GENERATIONS; g++)
+        for (size_t k = 0; k < NAIVE_KEYS; k++) {
+            uint64_t record = 0;
+            bool found = false;
+            if (!store_state_get(
+                    store, table, (int64_t)g, naive_key(k), t ? &record : NULL, &found, &err))
+                return differs(d, "table %zu: %s", t, err.text);
+            if (found != naive->state.there[t][g][k])
+                return differs(d, "table %zu, generation %zu: key %zu is %s", t, g, k,
+                    found ? "there and should not be" : "missing");
+            if (found && t && record != naive->state.record[t][g][k])
+                return differs(d, "table %zu, generation %zu: key %zu has another record", t, g, k);
+        }
+    return true;
+}
+
+static bool same_state(const struct naive *naive, struct store *store, struct difference *d)
+{
+    bool same = true;
+    for (size_t t = 0; same && t < NAIVE_TABLES; t++)
+        same = !naive->state.known[t] || same_table(naive, t, store, d);
+    return same;
+}
+
 bool naive_compare(const struct naive *naive, struct store *store, int64_t from, int64_t to,
     char *why, size_t why_size)
 {
@@ -403,7 +461,8 @@ bool naive_compare(const struct naive *naive, struct store *store, int64_t from,
     ok = ok && snapshot_fetch(snap, NULL, NULL, &err);
     if (!ok)
         differs(&d, "reading: %s", err.text);
-    ok = ok && same_content(naive, plan, &arena, from, to, &d) && same_positions(naive, store, &d);
+    ok = ok && same_content(naive, plan, &arena, from, to, &d) &&
+         same_positions(naive, store, &d) && same_state(naive, store, &d);
     snapshot_put(&snap);
     arena_fini(&arena);
     return ok;

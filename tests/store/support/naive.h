@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/checksum.h"
 #include "store/cell.h"
 #include "store/histogram.h"
 #include "store/labels.h"
@@ -25,6 +26,7 @@ struct naive_cell {
     uint32_t n_buckets;
     uint64_t bits;
     struct hist *hist; /* a sample that is a histogram */
+    int64_t start;     /* of the counter that a sample belongs to; 0: unknown */
 };
 
 struct naive_series {
@@ -43,10 +45,22 @@ struct naive_position {
 
 #define NAIVE_POSITIONS 4
 
+/* State tables: every key that can be, of a small world. */
+#define NAIVE_TABLES      2
+#define NAIVE_GENERATIONS 5
+#define NAIVE_KEYS        24
+
+struct naive_state {
+    bool known[NAIVE_TABLES]; /* the table was defined */
+    bool there[NAIVE_TABLES][NAIVE_GENERATIONS][NAIVE_KEYS];
+    uint64_t record[NAIVE_TABLES][NAIVE_GENERATIONS][NAIVE_KEYS];
+};
+
 struct naive {
     struct naive_series *series;
     size_t n_series;
     struct naive_position sources[NAIVE_POSITIONS], clocks[NAIVE_POSITIONS];
+    struct naive_state state;
 };
 
 struct naive *naive_new(size_t n_series);
@@ -65,6 +79,13 @@ void naive_histogram(struct naive *naive, size_t slot, int64_t t, const struct h
 void naive_sample(struct naive *naive, size_t slot, int64_t t, uint64_t bits);
 void naive_sample_histogram(
     struct naive *naive, size_t slot, int64_t t, const struct hist *histogram);
+/* Of the sample at t, which is there. */
+void naive_start(struct naive *naive, size_t slot, int64_t t, int64_t start);
+/* Cells with t in (from, to]. */
+void naive_delete(struct naive *naive, size_t slot, int64_t from, int64_t to);
+/* Table 0 is a set, table 1 has records of 8 bytes; their names and keys. */
+struct slice naive_table_name(size_t table);
+struct hash128 naive_key(size_t key);
 void naive_source(struct naive *naive, size_t i, const char *name, int64_t next, int64_t newest);
 void naive_clock(
     struct naive *naive, size_t i, const char *name, int64_t frontier, int64_t watermark);

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "store/delete.h"
+#include "store/state/state.h"
 
 /* Schema 3 and three digits, one metric with windows of a minute, one that is a `le` family. */
 static const struct metric_def defs[WORKLOAD_METRICS] = {
@@ -198,6 +200,39 @@ static double random_double(struct workload *w, size_t metric)
     return v;
 }
 
+static void put_sample_histogram(
+    struct workload *w, struct txn *txn, size_t slot, uint32_t id, int64_t t)
+{
+    static const double edges[] = {0.25, 1, 2.5};
+    struct hist_fbucket positive[6], negative[2];
+    struct hist h = {.schema = 3, .positive = positive, .negative = negative};
+    if (workload_below(w, 4) == 0) {
+        h.schema = HIST_SCHEMA_CUSTOM;
+        h.bounds = edges;
+        h.n_bounds = 3;
+    }
+    int32_t at = 0;
+    for (uint32_t n = workload_below(w, 4); n > 0; n--, at += 1 + (int32_t)workload_below(w, 2))
+        if (h.schema != HIST_SCHEMA_CUSTOM || at <= 3)
+            positive[h.n_positive++] = (struct hist_fbucket){at, workload_below(w, 20) + 1};
+    if (h.schema != HIST_SCHEMA_CUSTOM) {
+        h.zero_threshold = 0.001;
+        h.zero_count = workload_below(w, 3);
+        if (workload_below(w, 3) == 0)
+            negative[h.n_negative++] = (struct hist_fbucket){-2, 0.5};
+    }
+    h.reset_hint = (enum hist_reset_hint)workload_below(w, 4);
+    h.count = h.zero_count;
+    for (uint32_t k = 0; k < h.n_positive; k++)
+        h.count += positive[k].count;
+    for (uint32_t k = 0; k < h.n_negative; k++)
+        h.count += negative[k].count;
+    h.sum = workload_below(w, 1000) / 8.0;
+    naive_sample_histogram(w->naive, slot, t, &h);
+    if (txn)
+        txn_sample_histogram(txn, id, t, &h);
+}
+
 static void put_sample(
     struct workload *w, struct txn *txn, size_t metric, uint32_t i, int64_t window)
 {
@@ -206,11 +241,20 @@ static void put_sample(
     uint64_t bits;
     memcpy(&bits, &v, sizeof bits);
     if (workload_below(w, 4) == 0)
-        t -= (int64_t)workload_below(w, WORKLOAD_EVERY);
+        t -= workload_below(w, (uint32_t)WORKLOAD_EVERY);
     uint32_t id = define(w, txn, metric, i);
-    naive_sample(w->naive, metric * w->series + i, t, bits);
-    if (txn)
-        txn_sample(txn, id, t, v);
+    size_t slot = metric * w->series + i;
+    int64_t start = workload_below(w, 6) == 0 ? t - 1 - workload_below(w, 100000) : 0;
+    if (w->histograms && metric == 5 && workload_below(w, 5) == 0) {
+        put_sample_histogram(w, txn, slot, id, t);
+    } else {
+        naive_sample(w->naive, slot, t, bits);
+        if (txn)
+            txn_sample(txn, id, t, v);
+    }
+    naive_start(w->naive, slot, t, start);
+    if (txn && start)
+        txn_sample_start(txn, start);
 }
 
 static void put_cell(struct workload *w, struct txn *txn)
@@ -228,6 +272,33 @@ static void put_cell(struct workload *w, struct txn *txn)
     default: put_amount(w, txn, metric, i, window);
     }
     w->ops++;
+}
+
+static void put_state(struct workload *w, struct txn *txn)
+{
+    uint32_t tables[NAIVE_TABLES] = {0};
+    struct naive_state *state = &w->naive->state;
+    struct err err;
+    size_t t = workload_below(w, NAIVE_TABLES), g = workload_below(w, NAIVE_GENERATIONS);
+    state->known[t] = true;
+    if (txn)
+        ensure(txn_state_table(txn, naive_table_name(t), t ? 8 : 0, &tables[t], &err));
+    if (workload_below(w, 10) == 0) {
+        memset(state->there[t][g], 0, sizeof state->there[t][g]);
+        if (txn)
+            txn_state_drop(txn, tables[t], (int64_t)g);
+    }
+    for (uint32_t n = workload_below(w, 8); n > 0; n--) {
+        size_t k = workload_below(w, NAIVE_KEYS);
+        uint64_t record = random_bits(w);
+        bool put = workload_below(w, 3) != 0;
+        state->there[t][g][k] = put;
+        state->record[t][g][k] = record;
+        if (txn && put)
+            txn_state_put(txn, tables[t], (int64_t)g, naive_key(k), t ? &record : NULL);
+        else if (txn)
+            txn_state_delete(txn, tables[t], (int64_t)g, naive_key(k));
+    }
 }
 
 static void put_positions(struct workload *w, struct txn *txn)
@@ -251,5 +322,30 @@ void workload_fill(struct workload *w, struct txn *txn, uint32_t max)
 {
     for (uint32_t n = workload_below(w, max) + 1; n > 0; n--)
         put_cell(w, txn);
+    if (workload_below(w, 2) == 0)
+        put_state(w, txn);
     put_positions(w, txn);
+}
+
+bool workload_delete(struct workload *w, struct store *store, struct err *err)
+{
+    size_t metric = workload_below(w, WORKLOAD_METRICS);
+    uint32_t number = workload_below(w, w->series);
+    bool one = workload_below(w, 2) == 0;
+    uint64_t series;
+    int64_t from = workload_end((int64_t)workload_below(w, (uint32_t)w->newest)) -
+                   (int64_t)workload_below(w, 2);
+    int64_t to = from + workload_below(w, 100) * WORKLOAD_EVERY;
+    if (workload_below(w, 8) == 0) {
+        from = INT64_MIN;
+        to = INT64_MAX;
+    }
+    struct matcher matchers[2] = {{MATCH_EQUAL, SLICE("__name__"), defs[metric].name, NULL},
+        {MATCH_EQUAL, SLICE("series"), number_text(number), NULL}};
+    for (uint32_t i = 0; i < w->series; i++) {
+        uint32_t named = metric == 6 ? i / 4 : i;
+        if (!one || named == number)
+            naive_delete(w->naive, metric * w->series + i, from, to);
+    }
+    return !store || store_delete(store, matchers, one ? 2 : 1, from, to, &series, err);
 }

@@ -12,8 +12,8 @@
 #include "tests/store/support/naive.h"
 
 #define WORKLOAD_EVERY   5000
-#define WORKLOAD_BLOCK   (32 * WORKLOAD_EVERY)         /* length of a time block, ms */
-#define WORKLOAD_T0      (10000000ll * WORKLOAD_BLOCK) /* some day of 2020 */
+#define WORKLOAD_BLOCK   (32 * WORKLOAD_EVERY) /* length of a time block, ms */
+#define WORKLOAD_T0      (18500 * 86400000ll)  /* midnight of some day of 2020 */
 #define WORKLOAD_METRICS 7
 
 struct workload {
@@ -23,7 +23,8 @@ struct workload {
     int64_t newest;  /* window that the present is in, counted from WORKLOAD_T0 */
     int64_t history; /* late cells reach that many windows back */
     int64_t commits;
-    uint64_t ops; /* cells written so far */
+    uint64_t ops;    /* cells written so far */
+    bool histograms; /* some samples are histograms */
 };
 
 void workload_init(struct workload *w, uint64_t seed, uint32_t series, int64_t history);
@@ -32,6 +33,9 @@ void workload_fini(struct workload *w);
 uint32_t workload_below(struct workload *w, uint32_t n);
 /* End of a window, ms. */
 int64_t workload_end(int64_t window);
+
+/* Deletes a range of one or several series from the model, and from the store unless it is NULL. */
+bool workload_delete(struct workload *w, struct store *store, struct err *err);
 
 /* Fills one transaction with 1..max cells and the positions; txn NULL: the model alone. */
 void workload_fill(struct workload *w, struct txn *txn, uint32_t max);

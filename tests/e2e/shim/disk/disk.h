@@ -43,9 +43,10 @@ struct disk_point {
 /* What is to become of the call. Calls that are made by the hook are no points. */
 typedef enum disk_fault disk_hook_f(void *ctx, const struct disk_point *point);
 
-/* A place that syncs: the path of calls that leads there. */
+/* A place that syncs: the path of calls that leads there. `kind` is that of all places that make
+ * the same call on the same kind of file. */
 struct disk_site {
-    uint64_t id;
+    uint64_t id, kind;
     char what[96]; /* the call and the kind of file */
     uint64_t calls;
     bool ignored;
@@ -66,8 +67,9 @@ struct disk_control {
      * killed process: open files included. For children, which leave the parent's folder alone. */
     void (*redirect)(const char *to);
     const struct disk_site *(*sites)(size_t *n);
-    /* The sync at this site does nothing from now on, and says that it worked. 0: all work. */
-    void (*ignore)(uint64_t site);
+    /* The sync at this site, or at all sites of this kind, does nothing from now on, and says that
+     * it worked. 0: all work. */
+    void (*ignore)(uint64_t site_or_kind);
     /* False when the real folder is not what the library has seen: a call that it does not know. */
     bool (*verify)(char *why, size_t size);
 };

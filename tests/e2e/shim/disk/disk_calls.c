@@ -38,6 +38,7 @@ static struct {
     uint64_t points;
     struct disk_site sites[SITES];
     size_t n_sites;
+    uint64_t ignored; /* site or kind */
 } disk;
 
 void disk_die(const char *what, const char *path)
@@ -342,8 +343,11 @@ static struct disk_site *site_of(const char *call, const char *path, void **fram
     if (disk.n_sites == SITES)
         disk_die("too many places that sync", path);
     struct disk_site *site = &disk.sites[disk.n_sites++];
-    *site = (struct disk_site){.id = id};
+    *site = (struct disk_site){.id = id, .kind = 1469598103934665603u};
     site_name(call, path, site->what);
+    for (const char *p = site->what; *p; p++)
+        site->kind = (site->kind ^ (uint8_t)*p) * 1099511628211u;
+    site->ignored = disk.ignored && (site->id == disk.ignored || site->kind == disk.ignored);
     return site;
 }
 
@@ -586,10 +590,12 @@ static const struct disk_site *sites(size_t *n)
     return disk.sites;
 }
 
-static void ignore(uint64_t site)
+static void ignore(uint64_t site_or_kind)
 {
+    disk.ignored = site_or_kind;
     for (size_t i = 0; i < disk.n_sites; i++)
-        disk.sites[i].ignored = disk.sites[i].id == site;
+        disk.sites[i].ignored = site_or_kind && (disk.sites[i].id == site_or_kind ||
+                                                    disk.sites[i].kind == site_or_kind);
 }
 
 /* ---- does the model know everything? ---- */
