@@ -153,9 +153,9 @@ bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, str
     if (!store->path)
         return true;
     mutex_lock(&store->seal);
-    bool ok = manifest_works(&store->manifest);
+    bool ok = !manifest_failed(&store->manifest);
     if (ok) {
-        ok = step(store, passed_ms, more, err);
+        ok = store_settle(store, err) && step(store, passed_ms, more, err);
     } else {
         store_lock_write(store);
         store->failed = true;

@@ -324,9 +324,22 @@ static bool read_current(struct manifest *m, bool *found, struct err *err)
         log_warn("%s: a torn edit at byte %zu was dropped", path, end);
     if (ok && m->edits == 0)
         ok = err_set(err, ERR_CORRUPT, "%s holds no edit", path);
+    if (ok && m->block_ms == 0)
+        ok = err_set(err, ERR_CORRUPT, "%s does not say how long a time block is", path);
     buf_fini(&name);
     buf_fini(&content);
     return ok;
+}
+
+static bool current_is(const struct manifest *m, const char *content)
+{
+    char path[PATH_BYTES];
+    struct buf now;
+    buf_init(&now, 0);
+    bool same = !path_join(path, m->dir, "CURRENT", NULL) || !file_read(path, 64, &now, NULL) ||
+                slice_is(buf_view(&now), content);
+    buf_fini(&now);
+    return same;
 }
 
 /* A fresh file with the whole state as one edit; then CURRENT names it. */
@@ -346,6 +359,13 @@ static bool rewrite(struct manifest *m, struct err *err)
     frame_encode(&file, 1, FRAME_EDIT, slice_of("", 0), buf_view(&state));
     bool ok = file_replace(m->dir, name, buf_view(&file), err) &&
               file_replace(m->dir, "CURRENT", slice_from(current), err);
+    /* CURRENT may name the new file already, on disk or not: an edit of the old one could be lost.
+     */
+    if (!ok && m->fd >= 0 && current_is(m, current)) {
+        close(m->fd);
+        m->fd = -1;
+        m->failed = true;
+    }
     int fd = ok ? open(path, O_WRONLY | O_CLOEXEC) : -1;
     if (ok && fd < 0)
         ok = err_sys(err, "cannot open %s", path);
@@ -388,9 +408,22 @@ void manifest_set_aside(struct manifest *manifest, size_t i)
     state_quarantine(manifest, slice_from(name));
 }
 
+static bool failed_earlier(const struct manifest *m, struct err *err)
+{
+    return err_set(
+        err, ERR_IO, "the manifest in %s failed earlier: no more changes until restart", m->dir);
+}
+
 bool manifest_begin(struct manifest *manifest, struct err *err)
 {
+    if (manifest->failed)
+        return failed_earlier(manifest, err);
     return rewrite(manifest, err);
+}
+
+bool manifest_failed(const struct manifest *manifest)
+{
+    return manifest->failed;
 }
 
 bool manifest_works(const struct manifest *manifest)
@@ -421,11 +454,13 @@ static bool append_edit(struct manifest *m, struct slice payload, struct err *er
     if (!ok && ftruncate(m->fd, (off_t)m->bytes) != 0) {
         close(m->fd);
         m->fd = -1;
+        m->failed = true;
     }
     if (ok && fdatasync(m->fd) != 0) {
         ok = err_sys(err, "cannot sync %s: no more changes until restart", path);
         close(m->fd);
         m->fd = -1;
+        m->failed = true;
     }
     if (ok) {
         m->bytes += frame.len;
@@ -438,8 +473,7 @@ static bool append_edit(struct manifest *m, struct slice payload, struct err *er
 bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit, struct err *err)
 {
     if (manifest->fd < 0)
-        return err_set(err, ERR_IO,
-            "the manifest in %s failed earlier: no more changes until restart", manifest->dir);
+        return failed_earlier(manifest, err);
     if (manifest->bytes > MANIFEST_BYTES_MAX && !rewrite(manifest, err))
         return false;
     struct buf payload;

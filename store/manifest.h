@@ -58,6 +58,7 @@ struct manifest {
     uint32_t number;
     uint64_t edits, bytes;
     int fd;
+    bool failed;
 };
 
 /* One atomic change: segments go and come in one step. Fields that are zero change nothing. */
@@ -85,9 +86,10 @@ bool manifest_open(const char *dir, int64_t block_ms, struct manifest *out, stru
 void manifest_set_aside(struct manifest *manifest, size_t i);
 /* Begins a fresh file, once everything that the manifest names was found whole; edits need it. */
 bool manifest_begin(struct manifest *manifest, struct err *err);
-/* False: an edit may or may not be on disk, and no more can be made until the store is opened anew.
- */
+/* Whether edits can be made: it was begun, and has not failed. */
 bool manifest_works(const struct manifest *manifest);
+/* An edit may or may not be on disk, and no more can be made until the store is opened anew. */
+bool manifest_failed(const struct manifest *manifest);
 void manifest_close(struct manifest *manifest);
 /* Durable when it returns true. After a failed sync every edit fails until the store is opened
  * anew. */

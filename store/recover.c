@@ -37,9 +37,10 @@ static bool take_lock(struct store *store, struct err *err)
         return err_set(err, ERR_BUSY, "the data folder %s is in use by another larder%s%s",
             store->path, owner[0] ? ", process " : "", owner);
     }
+    /* Who has it is a help for people; a full disk is no reason not to start. */
     int n = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
     if (ftruncate(store->lock_fd, 0) != 0 || pwrite(store->lock_fd, owner, (size_t)n, 0) != n)
-        return err_sys(err, "cannot write %s", path);
+        log_debug("cannot write %s", path);
     return true;
 }
 
@@ -227,8 +228,22 @@ bool store_recover(struct store *store, struct err *err)
     if (!state_loaded(&store->state, store->lsn, err) || !open_segments(store, err) ||
         !deletions_load(store, err))
         return false;
-    /* Everything was found whole: only now something is written or swept away. */
-    return (manifest_works(&store->manifest) || manifest_begin(&store->manifest, err)) &&
-           wal_begin(store->wal, err) && sweep(store, err) &&
-           state_sweep(&store->state, &store->manifest, err);
+    /* Everything was found whole: only now something is written or swept away. What cannot be
+     * written now, on a full disk say, is tried again before the first change. */
+    store->unsettled = true;
+    if (!store_settle(store, err) || !wal_begin(store->wal, err))
+        log_warn("the store answers, and takes nothing until this has passed: %s", err->text);
+    return true;
+}
+
+bool store_settle(struct store *store, struct err *err)
+{
+    if (!store->unsettled)
+        return true;
+    if (!manifest_works(&store->manifest) && !manifest_begin(&store->manifest, err))
+        return false;
+    if (!sweep(store, err) || !state_sweep(&store->state, &store->manifest, err))
+        return false;
+    store->unsettled = false;
+    return true;
 }

@@ -85,6 +85,7 @@ struct store {
     unsigned checkpoint_failures, checkpoint_waits; /* seal */
     bool open;                                      /* store_open has come to its end */
     struct limit_state limits;                      /* has its own mutex, below all of these */
+    bool unsettled;                                 /* seal; see store_settle */
     struct deletion *deletions;                     /* changed under `seal` and `lock` */
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
@@ -125,5 +126,7 @@ struct source *store_source_find(struct store *store, struct slice name);
 struct stream_clock *store_clock_find(struct store *store, struct slice name);
 /* Brings a fresh struct up to what the folder holds. */
 bool store_recover(struct store *store, struct err *err);
+/* Ends what a start could not write or sweep away; the caller holds store.seal. */
+bool store_settle(struct store *store, struct err *err);
 
 #endif

@@ -45,9 +45,13 @@ static bool begin_file(struct wal *wal, uint64_t lsn, struct err *err)
     buf_init(&header, 0);
     frame_header(&header, WAL_MAGIC, WAL_VERSION, lsn);
     bool ok = file_write_at(fd, path, 0, header.ptr, header.len, err);
-    if (ok && fsync(fd) != 0)
+    if (ok && (fsync(fd) != 0)) {
         ok = err_sys(err, "cannot sync %s", path);
-    ok = ok && dir_sync(wal->dir, err);
+        wal->failed = err->code != ERR_NO_SPACE;
+    } else if (ok && !dir_sync(wal->dir, err)) {
+        ok = false;
+        wal->failed = err->code != ERR_NO_SPACE;
+    }
     buf_fini(&header);
     if (!ok) {
         close(fd);
@@ -115,10 +119,12 @@ bool wal_append(
     struct wal *wal, uint64_t lsn, struct slice front, struct slice payload, struct err *err)
 {
     char path[PATH_BYTES];
-    ensure(lsn == wal->last_lsn + 1 && wal->begun);
+    ensure(lsn == wal->last_lsn + 1);
     if (wal->failed)
         return err_set(
             err, ERR_IO, "the write-ahead log failed to sync earlier: read only until restart");
+    if (!wal_begin(wal, err))
+        return false;
     if (wal->fd >= 0 && wal->at - wal->begun_at >= wal->options.file_bytes && !wal_rotate(wal, err))
         return false;
     if (wal->fd < 0 && !begin_file(wal, lsn, err))
