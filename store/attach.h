@@ -37,6 +37,9 @@ struct attached {
      * resolution, NOT_COVERED when there is none. */
     bool holds, later;
     uint32_t cover[RESOLUTIONS];
+    /* The coarsest and the finest resolution in which segments of its time hold, as places in
+     * `resolutions`; -1: none. */
+    int coarsest, finest;
     uint64_t clean; /* the deletions with a number up to this are carried out in it */
     size_t expired; /* retentions of metrics that are carried out in it */
 };

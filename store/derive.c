@@ -42,14 +42,6 @@ uint64_t derive_inputs(const struct manifest *manifest, int64_t t0, int64_t t1, 
     return digest_of(manifest->segments, manifest->n_segments, manifest, t0, t1, lsn);
 }
 
-static int resolution_index(int64_t resolution_ms)
-{
-    for (int r = 0; r < RESOLUTIONS; r++)
-        if (resolutions[r] == resolution_ms)
-            return r;
-    return -1;
-}
-
 /* Derived segment d: says of itself whether it holds, and of the raw ones that it covers them. */
 static void refresh(struct attached *all, size_t n, size_t d, const struct manifest *manifest)
 {
@@ -67,13 +59,22 @@ static void refresh(struct attached *all, size_t n, size_t d, const struct manif
         else
             a->later = true;
     }
+    for (size_t i = 0; a->holds && i < n; i++) {
+        const struct segment_info *other = segment_info(all[i].segment);
+        if (!overlaps(other->t0, other->t1, info->t0, info->t1))
+            continue;
+        all[i].coarsest = r > all[i].coarsest ? r : all[i].coarsest;
+        all[i].finest = all[i].finest < 0 || r < all[i].finest ? r : all[i].finest;
+    }
 }
 
 void derive_refresh(struct attached *all, size_t n, const struct manifest *manifest)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        all[i].coarsest = all[i].finest = -1;
         for (int r = 0; r < RESOLUTIONS; r++)
             all[i].cover[r] = NOT_COVERED;
+    }
     for (size_t i = 0; i < n; i++)
         if (all[i].derived)
             refresh(all, n, i, manifest);

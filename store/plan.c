@@ -3,6 +3,7 @@
 
 #include "base/ensure.h"
 #include "store/derive.h"
+#include "store/opening.h"
 #include "store/resolution.h"
 #include "store/snapshot_priv.h"
 
@@ -92,6 +93,22 @@ void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms)
     s->resolution_ms = resolution_ms;
 }
 
+bool plan_opening(struct plan *plan, size_t i, int64_t at_ms, struct err *err)
+{
+    struct planned *s = &plan->series[i];
+    ensure(!plan->snapshot->fetched && s->def->kind == KIND_LEVEL);
+    if (!s->opening && !(s->opening = arena_alloc(&plan->snapshot->arena, sizeof *s->opening)))
+        return snapshot_full(err);
+    *s->opening = (struct planned){.id = s->id,
+        .def = s->def,
+        .from = INT64_MIN,
+        .to = at_ms,
+        .wanted = true,
+        .is_opening = true};
+    s->opening->last = &s->opening->parts;
+    return true;
+}
+
 /* ---- parts ---- */
 
 struct part *part_add(struct snapshot *snapshot, struct planned *series)
@@ -127,8 +144,9 @@ static bool each_wanted(struct snapshot *s, wanted_f *each, struct err *err)
         for (size_t i = 0; i < plan->n; i++) {
             if (i % 256 == 0 && !snapshot_go_on(s, err))
                 return false;
-            if (plan->series[i].wanted && !each(s, &plan->series[i], err))
-                return false;
+            for (struct planned *x = &plan->series[i]; x; x = x->opening)
+                if (x->wanted && !each(s, x, err))
+                    return false;
         }
     return true;
 }
@@ -185,22 +203,48 @@ static bool ranges_without(struct snapshot *s, const struct planned *series, uin
     return kept != NULL;
 }
 
+/* Whether a chunk of an opening counts as a whole: then its sum is in the directory. */
+static bool add_whole(const struct attached *a, const struct segment_chunk *chunk,
+    struct planned *series, bool *whole, struct err *err)
+{
+    struct segment_aggregate sum;
+    *whole = false;
+    if (!series->is_opening || chunk->max_t > series->to)
+        return true;
+    if (!segment_aggregate(a->segment, chunk, &sum, err))
+        return false;
+    *whole = sum.has & SEGMENT_HAS_SUM;
+    if (*whole)
+        series->sum += sum.sum;
+    return true;
+}
+
+/* Whether the series takes cells of the segment. */
+static bool is_served(
+    struct snapshot *s, const struct planned *series, uint32_t at, bool *serves, struct err *err)
+{
+    const struct derive_reader reader = {
+        s->deletions ? s->store : NULL, s->segments, s->n_segments, in_head, series};
+    if (!series->is_opening)
+        return derive_serves(
+            &reader, at, series->id, series->def->kind, series->resolution_ms, serves, err);
+    *serves = opening_takes(s->segments, at, series->to);
+    return true;
+}
+
 /* The chunks of a segment, as parts at *last. */
-static bool take_segment(struct snapshot *s, const struct planned *series, uint32_t at,
-    struct part ***last, struct err *err)
+static bool take_segment(
+    struct snapshot *s, struct planned *series, uint32_t at, struct part ***last, struct err *err)
 {
     const struct attached *a = &s->segments[at];
     const struct segment_info *info = segment_info(a->segment);
-    const struct derive_reader reader = {
-        s->deletions ? s->store : NULL, s->segments, s->n_segments, in_head, series};
     const struct segment_chunk *chunks = NULL;
     uint32_t ordinal = SEGMENT_NO_ID;
     size_t n = 0;
     bool serves;
     if (info->max_t <= series->from || info->min_t > series->to)
         return true;
-    if (!derive_serves(
-            &reader, at, series->id, series->def->kind, series->resolution_ms, &serves, err) ||
+    if (!is_served(s, series, at, &serves, err) ||
         (serves && !attached_find(a, series->id, &ordinal, err)) ||
         (ordinal != SEGMENT_NO_ID && !segment_chunks(a->segment, ordinal, series->from, series->to,
                                          &s->arena, &chunks, &n, err)))
@@ -210,6 +254,11 @@ static bool take_segment(struct snapshot *s, const struct planned *series, uint3
     if (n > 0 && !ranges_without(s, series, a->lsn, &without, &n_without))
         return snapshot_full(err);
     for (size_t i = 0; i < n; i++) {
+        bool whole = false;
+        if (n_without == 0 && !add_whole(a, &chunks[i], series, &whole, err))
+            return false;
+        if (whole)
+            continue;
         struct part *p = arena_zalloc(&s->arena, sizeof *p);
         if (!p)
             return snapshot_full(err);
@@ -249,19 +298,24 @@ struct id_set {
     uint32_t end;
 };
 
+static bool is_asked_for(const struct planned *series)
+{
+    return series->wanted || series->opening;
+}
+
 static bool wanted_ids(struct snapshot *s, struct id_set *out)
 {
     uint32_t end = 0;
     for (struct plan *plan = s->plans; plan; plan = plan->next)
         for (size_t i = 0; i < plan->n; i++)
-            if (plan->series[i].wanted && plan->series[i].id >= end)
+            if (is_asked_for(&plan->series[i]) && plan->series[i].id >= end)
                 end = plan->series[i].id + 1;
     *out = (struct id_set){arena_zalloc(&s->arena, (end / 64 + 1) * sizeof(uint64_t)), end};
     if (!out->bits)
         return false;
     for (struct plan *plan = s->plans; plan; plan = plan->next)
         for (size_t i = 0; i < plan->n; i++)
-            if (plan->series[i].wanted)
+            if (is_asked_for(&plan->series[i]))
                 out->bits[plan->series[i].id / 64] |= UINT64_C(1) << plan->series[i].id % 64;
     return true;
 }
@@ -374,11 +428,9 @@ static bool merge_parts(const struct planned *s, struct columns *in, size_t coar
     return n == 0 || columns_merge(arena, in, n, s->from, s->to, out) || snapshot_full(err);
 }
 
-bool plan_columns(
-    const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err)
+static bool merged(const struct snapshot *s, const struct planned *series, struct arena *arena,
+    struct columns *out, struct err *err)
 {
-    const struct snapshot *s = plan->snapshot;
-    const struct planned *series = &plan->series[i];
     size_t k = 0;
     ensure(s->fetched);
     *out = (struct columns){.kind = series->def->kind};
@@ -393,4 +445,24 @@ bool plan_columns(
     size_t coarse = k;
     return decode_parts(s, series, false, arena, in, &k, err) &&
            merge_parts(series, in, coarse, k, arena, out, err);
+}
+
+bool plan_columns(
+    const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err)
+{
+    return merged(plan->snapshot, &plan->series[i], arena, out, err);
+}
+
+bool plan_opening_sum(
+    const struct plan *plan, size_t i, struct arena *arena, int128 *out, struct err *err)
+{
+    const struct planned *opening = plan->series[i].opening;
+    struct columns rest;
+    ensure(opening);
+    if (!merged(plan->snapshot, opening, arena, &rest, err))
+        return false;
+    *out = opening->sum;
+    for (size_t k = 0; k < rest.n; k++)
+        *out += rest.amount[k];
+    return true;
 }

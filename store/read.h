@@ -100,6 +100,10 @@ void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms);
  * from derived segments where those hold, else computed from raw cells. */
 void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms);
 
+/* Wants what the series, a level, stands at: the sum of all its changes with t <= at_ms. It is
+ * exact, and cheap: store/opening.h. The series' range has no part in it. ERR_LIMIT: memory. */
+bool plan_opening(struct plan *plan, size_t i, int64_t at_ms, struct err *err);
+
 /* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel.
  */
 bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
@@ -109,6 +113,10 @@ bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
  * call it for different i with different arenas at once. ERR_LIMIT: the arena is full. */
 bool plan_columns(
     const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err);
+
+/* What plan_opening asked for. The arena is for decoding what is not summed up already. */
+bool plan_opening_sum(
+    const struct plan *plan, size_t i, struct arena *arena, int128 *out, struct err *err);
 
 /* ---- metadata ---- */
 

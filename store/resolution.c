@@ -10,6 +10,14 @@
 
 const int64_t resolutions[RESOLUTIONS] = {RESOLUTION_1M, RESOLUTION_1H, RESOLUTION_1D};
 
+int resolution_index(int64_t resolution_ms)
+{
+    for (int r = 0; r < RESOLUTIONS; r++)
+        if (resolutions[r] == resolution_ms)
+            return r;
+    return -1;
+}
+
 bool resolution_fits(const struct metric_def *def, int64_t resolution_ms)
 {
     if (resolution_ms == RESOLUTION_1D && def->kind != KIND_LEVEL)

@@ -35,6 +35,9 @@
 #define RESOLUTIONS 3
 extern const int64_t resolutions[RESOLUTIONS];
 
+/* The place in `resolutions`; -1: it is not stored. */
+int resolution_index(int64_t resolution_ms);
+
 /* Whether series of the metric have cells of the resolution: their own are finer and fit into its
  * buckets. Samples have no own; 1d is for levels alone. */
 bool resolution_fits(const struct metric_def *def, int64_t resolution_ms);

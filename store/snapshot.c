@@ -216,15 +216,23 @@ static bool read_part(struct snapshot *s, struct part *p, struct err *err)
     return true;
 }
 
+static bool read_parts(struct snapshot *s, struct planned *series, struct err *err)
+{
+    for (struct part *p = series->parts; p; p = p->next)
+        if (!p->head && !s->seen[p->at].failed && !read_part(s, p, err) &&
+            !snapshot_without(s, p->at, err))
+            return false;
+    return true;
+}
+
 static bool read_segments(struct snapshot *s, struct err *err)
 {
     for (struct plan *plan = s->plans; plan; plan = plan->next)
         for (size_t i = 0; i < plan->n; i++) {
             if (!snapshot_go_on(s, err))
                 return false;
-            for (struct part *p = plan->series[i].parts; p; p = p->next)
-                if (!p->head && !s->seen[p->at].failed && !read_part(s, p, err) &&
-                    !snapshot_without(s, p->at, err))
+            for (struct planned *x = &plan->series[i]; x; x = x->opening)
+                if (!read_parts(s, x, err))
                     return false;
         }
     return true;

@@ -25,6 +25,9 @@ struct planned {
     int64_t resolution_ms; /* 0: raw */
     bool wanted;
     struct part *parts, **last;
+    struct planned *opening; /* the sum up to its `to` is wanted; NULL: it is not */
+    bool is_opening;
+    int128 sum; /* of an opening: what whole chunks come to; parts are the rest */
 };
 
 struct plan {

@@ -1,0 +1,29 @@
+/*
+ * Opening levels: what a `level` series stands at, which is the sum of all its changes up to a
+ * time.
+ *
+ *     day 1        day 2        day 3                         at
+ *     [1d cell]    [1d cell]    [raw chunk][raw chunk][raw chu|nk] + head
+ *      decoded       decoded     sum from the directory         decoded
+ *
+ * Of every window that ended by then the coarsest segment that holds is taken, as a rule one cell
+ * per day; elsewhere raw ones, of which whole chunks count by the sum that the directory has.
+ * Nothing has to be kept up to date: late cells are in segments and blocks of their own and are
+ * summed with the rest, until the day is derived anew. Where retention has taken the raw cells,
+ * what is derived stays, so the sum stays right; inside such a window it is that of the last bucket
+ * that ended by then.
+ */
+#ifndef STORE_OPENING_H
+#define STORE_OPENING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/attach.h"
+
+/* Whether the sum up to at_ms takes the cells of segment i of the list that end by then. Every
+ * change is in exactly one of those that it takes. */
+bool opening_takes(const struct attached *all, size_t i, int64_t at_ms);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * Opening levels: the sum of all changes up to a time, against a naive sum, while blocks are
+ * sealed, days compacted, late and inverse changes land, and raw cells of the first day go.
+ */
+#include "store/opening.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "base/thread.h"
+#include "store/compact.h"
+#include "store/derive.h"
+#include "store/read.h"
+#include "store/store_priv.h"
+
+#define EVERY   60000
+#define DAYS    3
+#define WINDOWS ((uint32_t)(DAYS * DAY_MS / EVERY))
+#define SERIES  3
+
+static uint64_t rng;
+
+static uint32_t below(uint32_t n)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return (uint32_t)(rng >> 33) % n;
+}
+
+static struct metric_def level = {.name = {"open", 4}, .kind = KIND_LEVEL, .every_ms = EVERY};
+
+struct model {
+    int64_t change[SERIES][WINDOWS];
+};
+
+static uint32_t series_of(struct txn *txn, uint32_t i)
+{
+    char name[16];
+    uint32_t metric, id;
+    struct err err = {0};
+    snprintf(name, sizeof name, "s%u", i);
+    struct label l[2] = {{SLICE("__name__"), level.name}, {SLICE("series"), slice_from(name)}};
+    assert_true(txn_metric(txn, &level, &metric, &err));
+    assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
+    return id;
+}
+
+static void append(struct store *store, struct model *m, uint32_t newest)
+{
+    struct err err = {0};
+    struct txn *txn = txn_begin(store);
+    for (uint32_t n = 1 + below(30); n > 0; n--) {
+        uint32_t late = below(15) == 0 ? below(newest + 1) : below(15);
+        uint32_t s = below(SERIES), w = newest > late ? newest - late : 0;
+        int64_t v = below(4) == 0 ? -m->change[s][w] : (int64_t)below(9) - 4;
+        if (v)
+            txn_add(txn, series_of(txn, s), ((int64_t)w + 1) * EVERY, v);
+        m->change[s][w] += v;
+    }
+    if (!txn_commit(&txn, NULL, &err))
+        fail_msg("%s", err.text);
+}
+
+static void compare(struct store *store, const struct model *m, int64_t at)
+{
+    struct matcher open = {MATCH_EQUAL, SLICE("__name__"), SLICE("open"), NULL};
+    struct snapshot *snap = snapshot_get(store);
+    struct plan *plan;
+    struct arena arena;
+    struct err err = {0};
+    arena_init(&arena, 0);
+    assert_true(plan_new(snap, NULL, &open, 1, NULL, &plan, &err));
+    for (size_t i = 0; i < plan_n(plan); i++)
+        assert_true(plan_opening(plan, i, at, &err));
+    if (!snapshot_fetch(snap, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        size_t s = strtoul(labels_get(plan_labels(plan, i), SLICE("series")).ptr + 1, NULL, 10);
+        int64_t expected = 0;
+        int128 sum;
+        for (uint32_t w = 0; w < WINDOWS && ((int64_t)w + 1) * EVERY <= at; w++)
+            expected += m->change[s][w];
+        if (!plan_opening_sum(plan, i, &arena, &sum, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(sum, expected);
+    }
+    snapshot_put(&snap);
+    arena_fini(&arena);
+}
+
+static struct store *open_store(const char *dir)
+{
+    struct store_options options = {.path = dir};
+    struct store *store;
+    struct err err = {0};
+    if (!store_open(&options, &store, &err))
+        fail_msg("%s", err.text);
+    return store;
+}
+
+static void drop_first_day(struct store *store)
+{
+    const char *drops[64];
+    struct manifest_edit edit = {.drops = drops};
+    struct err err = {0};
+    bool did = true;
+    mutex_lock(&store->seal);
+    while (did)
+        assert_true(derive_complete(store, 0, DAY_MS, &did, &err));
+    for (size_t i = 0; i < store->n_segments; i++)
+        if (!store->segments[i].derived && segment_info(store->segments[i].segment)->t1 <= DAY_MS)
+            drops[edit.n_drops++] = segment_info(store->segments[i].segment)->name;
+    assert_true(edit.n_drops > 0);
+    assert_true(derive_change_kept(store, &edit, &err));
+    mutex_unlock(&store->seal);
+}
+
+static void test_sums_up_to_a_time(void **state)
+{
+    char dir[64] = "/tmp/larder-opening-XXXXXX", cmd[80];
+    struct model *m = calloc(1, sizeof *m);
+    struct err err = {0};
+    int64_t from = 0;
+    (void)state;
+    rng = getenv("LARDER_SEED") ? strtoull(getenv("LARDER_SEED"), NULL, 10) : 88172645463325252u;
+    printf("seed %llu\n", (unsigned long long)rng);
+    assert_non_null(mkdtemp(dir));
+    struct store *store = open_store(dir);
+    for (uint32_t i = 0; i < 400; i++) {
+        uint32_t newest = i * (WINDOWS - 1) / 400;
+        append(store, m, newest);
+        if (below(4) == 0 && !store_maintain(store, (int64_t)newest * EVERY - 20 * EVERY, &err))
+            fail_msg("%s", err.text);
+        if (from == 0 && (int64_t)newest * EVERY > 2 * DAY_MS) {
+            drop_first_day(store);
+            from = DAY_MS; /* inside the day the sum is that of whole buckets */
+        }
+        int64_t at = below(2) * (int64_t)below(newest + 2) * EVERY + below(3) * DAY_MS / 2;
+        compare(store, m, from && at < from ? at / RESOLUTION_1H * RESOLUTION_1H : at);
+        if (below(80) == 0) {
+            store_close(&store);
+            store = open_store(dir);
+        }
+    }
+    assert_true(store_maintain(store, (DAYS + 3) * DAY_MS, &err));
+    for (int64_t day = 1; day <= DAYS; day++)
+        compare(store, m, day * DAY_MS);
+    store_close(&store);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
+    assert_int_equal(system(cmd), 0);
+    free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sums_up_to_a_time),
+    };
+    log_set_level(LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
