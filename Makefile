@@ -140,8 +140,11 @@ check: deps ## build and run all tests: SUITES="unit e2e" for some
 	@deploy/install-deps.sh check
 	@python3 tests/run_suites.py --jobs $(JOBS) $(SUITES)
 
-campaign: deps ## the real-input test on 20 seeds
+campaign: deps ## the real-input test on 20 seeds; the store's proofs five times as long
 	@deploy/install-deps.sh check
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@for t in store_model store_threads corruption crash crash_meta; do \
+	  LARDER_STEPS=5000000 $(BUILD)/tests/store/test_$$t || exit 1; done
 	@LARDER_SEEDS=20 python3 tests/run_suites.py --jobs $(JOBS) e2e
 
 lint: deps ## include order, headers alone, names, formatting, static analysis
