@@ -11,8 +11,8 @@
 
 #include "tests/store/support/naive.h"
 
-#define WORKLOAD_EVERY   5000
-#define WORKLOAD_BLOCK   (32 * WORKLOAD_EVERY) /* length of a time block, ms */
+#define WORKLOAD_EVERY   300000ll
+#define WORKLOAD_BLOCK   (24 * WORKLOAD_EVERY) /* length of a time block: 2 hours */
 #define WORKLOAD_T0      (18500 * 86400000ll)  /* midnight of some day of 2020 */
 #define WORKLOAD_METRICS 7
 
