@@ -10,6 +10,7 @@
  * names.
  */
 #include <stdatomic.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,8 +129,7 @@ static void load_batch(const struct load *l, uint64_t from, uint64_t n, struct f
             txn_state_prefetch(txn, table, generations_of[i + AHEAD], keys[i + AHEAD]);
         must(txn_state_get(txn, table, generations_of[i], keys[i], NULL, &found, &err));
         if (found)
-            fprintf(stderr, "bench/store_state: key %llu is there already\n",
-                (unsigned long long)(from + i));
+            fprintf(stderr, "bench/store_state: key %" PRIu64 " is there already\n", from + i);
     }
     double t1 = seconds(CLOCK_THREAD_CPUTIME_ID);
     for (uint64_t i = 0; i < n; i++) {
@@ -192,7 +192,8 @@ static double get_many(const struct load *l, bool present, bool ahead, uint64_t 
         fprintf(stderr, "bench/store_state: %llu wrong answers\n", (unsigned long long)wrong);
         exit(1);
     }
-    return spent * 1e9 / (double)((gets + BATCH - 1) / BATCH * BATCH);
+    uint64_t asked = (gets + BATCH - 1) / BATCH * BATCH;
+    return spent * 1e9 / (double)asked;
 }
 
 static double open_store(const char *dir)

@@ -161,7 +161,8 @@ static bool load_metrics(
     buf_fini(&scratch);
     if (!ok)
         return false;
-    if (metrics->n != metrics->total || (!v1 && metrics->end[metrics->n - 1] != s->info.series))
+    if (metrics->n == 0 || !metrics->end || metrics->n != metrics->total ||
+        (!v1 && metrics->end[metrics->n - 1] != s->info.series))
         return segment_missing(s, "a metric", err);
     return load_names(s, metrics, arena, err) && (!v1 || ends_from_column(s, metrics, err));
 }
