@@ -204,7 +204,8 @@ static bool read_add(struct manifest *m, struct reader *r, bool derived)
     s.lsn = read_varint(r);
     if (derived)
         s.inputs = read_le64(r);
-    if (r->failed || name.len == 0 || name.len >= sizeof s.name || memchr(name.ptr, '/', name.len))
+    if (r->failed || name.len == 0 || name.len >= sizeof s.name ||
+        memchr(name.ptr, '/', name.len) || memchr(name.ptr, 0, name.len))
         return false;
     memcpy(s.name, name.ptr, name.len);
     state_add(m, &s);
