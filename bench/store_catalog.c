@@ -26,10 +26,15 @@ static double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+/* Only where jemalloc is: the sanitizers bring their own allocator. */
+#pragma weak mallctl
+
 static size_t allocated(void)
 {
     uint64_t epoch = 1;
     size_t bytes = 0, len = sizeof bytes;
+    if (!mallctl)
+        return 0;
     mallctl("epoch", NULL, NULL, &epoch, sizeof epoch);
     mallctl("stats.allocated", &bytes, &len, NULL, 0);
     return bytes;

@@ -56,33 +56,12 @@ static bool check_type(const struct query *query, const struct node *root, struc
 /* ---- copying out ---- */
 
 /* The answer outlives the snapshot. */
-static const struct hist *copy_hist(struct arena *arena, const struct hist *h)
-{
-    struct hist *copy = arena_alloc(arena, sizeof *copy);
-    struct hist_fbucket *positive = arena_array(arena, h->n_positive, sizeof *positive);
-    struct hist_fbucket *negative = arena_array(arena, h->n_negative, sizeof *negative);
-    double *bounds = arena_array(arena, h->n_bounds, sizeof *bounds);
-    if (!copy || !positive || !negative || !bounds)
-        return NULL;
-    *copy = *h;
-    if (h->n_positive)
-        memcpy(positive, h->positive, h->n_positive * sizeof *positive);
-    if (h->n_negative)
-        memcpy(negative, h->negative, h->n_negative * sizeof *negative);
-    if (h->n_bounds)
-        memcpy(bounds, h->bounds, h->n_bounds * sizeof *bounds);
-    copy->positive = positive;
-    copy->negative = negative;
-    copy->bounds = bounds;
-    return copy;
-}
-
 static bool put_point(struct eval *eval, struct series *series, int64_t t, double v,
     const struct hist *h, struct err *err)
 {
     struct point *point = &series->points[series->n];
     *point = (struct point){.t_ms = t, .v = h ? 0 : v};
-    if (h && !(point->h = copy_hist(eval->arena, h)))
+    if (h && !(point->h = hist_copy(eval->arena, h)))
         return eval_no_memory(eval, err);
     series->n++;
     return true;

@@ -143,13 +143,23 @@ static bool open_counter(
     return true;
 }
 
+/* Histograms among the samples go on living in the vectors that refer to them. */
+static bool keep_histograms(struct eval *eval, struct columns *cells, struct err *err)
+{
+    for (size_t i = 0; cells->hist && i < cells->n; i++)
+        if (cells->hist[i] && !(cells->hist[i] = hist_copy(eval->arena, cells->hist[i])))
+            return eval_no_memory(eval, err);
+    return true;
+}
+
 bool series_view_open(struct eval *eval, const struct selection *selection, size_t i,
     struct arena *scratch, struct series_view *out, struct err *err)
 {
     int64_t lookback = eval->options->lookback_ms;
     *out = (struct series_view){
         .def = plan_metric(selection->plan, i), .labels = plan_labels(selection->plan, i)};
-    if (!plan_columns(selection->plan, i, scratch, &out->cells, err))
+    if (!plan_columns(selection->plan, i, scratch, &out->cells, err) ||
+        !keep_histograms(eval, &out->cells, err))
         return false;
     eval->selections->cells += out->cells.n;
     out->lookback_ms = view_lookback(out->def, lookback);

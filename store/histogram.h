@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
+
 #define HIST_SCHEMA_CUSTOM (-53)
 
 enum hist_reset_hint { HIST_RESET_UNKNOWN, HIST_RESET_YES, HIST_RESET_NO, HIST_GAUGE };
@@ -30,5 +32,8 @@ struct hist {
     uint32_t n_bounds; /* custom upper bounds, +Inf not among them */
     const double *bounds;
 };
+
+/* A deep copy in the arena; NULL at its limit. */
+const struct hist *hist_copy(struct arena *arena, const struct hist *hist);
 
 #endif

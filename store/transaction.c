@@ -78,25 +78,6 @@ size_t transaction_bytes(const struct transaction *t)
            t->clocks_cap * sizeof *t->clocks;
 }
 
-const struct hist *hist_copy(struct arena *arena, const struct hist *hist)
-{
-    struct hist *kept = arena_alloc(arena, sizeof *kept);
-    struct hist_fbucket *p = arena_array(arena, hist->n_positive, sizeof *p);
-    struct hist_fbucket *n = arena_array(arena, hist->n_negative, sizeof *n);
-    double *b = arena_array(arena, hist->n_bounds, sizeof *b);
-    if (hist->n_positive)
-        memcpy(p, hist->positive, hist->n_positive * sizeof *p);
-    if (hist->n_negative)
-        memcpy(n, hist->negative, hist->n_negative * sizeof *n);
-    if (hist->n_bounds)
-        memcpy(b, hist->bounds, hist->n_bounds * sizeof *b);
-    *kept = *hist;
-    kept->positive = p;
-    kept->negative = n;
-    kept->bounds = b;
-    return kept;
-}
-
 static void put_metric(struct buf *out, const struct metric_def *m)
 {
     buf_lstr(out, m->name);

@@ -107,8 +107,6 @@ bool transaction_decode(struct slice payload, struct transaction *out, struct er
 /* New metrics, their updates and new series alone, which stand in front: what comes after them is
  * not even looked at. */
 bool transaction_decode_definitions(struct slice payload, struct transaction *out, struct err *err);
-/* A deep copy of a histogram sample. */
-const struct hist *hist_copy(struct arena *arena, const struct hist *hist);
 
 /* Cells of all kinds. */
 size_t transaction_cells(const struct transaction *t);

@@ -121,6 +121,7 @@ void record_flush(struct head_block *block, struct head_record *r, struct arena 
     record_tail_copy(r, tail);
     r->chunks = mini_chunk_make(&block->memory, scratch, slice_of(tail, r->tail_len), &shape,
         r->tail_n, block->start, r->chunks);
+    block->cells -= (uint64_t)r->tail_n - r->chunks->n; /* some were merged */
     tail_free(&block->memory, r->tail);
     r->tail = NULL;
     r->tail_len = 0;

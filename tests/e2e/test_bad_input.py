@@ -206,7 +206,13 @@ def flip_bit(path, at):
 
 
 def segments(folder):
-    return sorted(glob.glob(os.path.join(folder, "**", "*.seg"), recursive=True))
+    """Those of raw cells: the header's resolution, at byte 48, is 0."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(folder, "seg", "*.seg"))):
+        with open(path, "rb") as f:
+            if f.read(56)[48:] == bytes(8):
+                found.append(path)
+    return found
 
 
 def damaged_segment():
@@ -222,7 +228,7 @@ def damaged_segment():
             assert total(server) == count
             assert server.stop() == 0
             path = segments(server.folder)[0]
-            flip_bit(path, os.path.getsize(path) // 3)
+            flip_bit(path, 64 + 16 + 4)  # in the first page of cells, behind the file's and its header
             server.start(wait=False)
             wait_for("an end, or ready", lambda: server.process.poll() is not None or
                      server.get("/-/ready", check=False)[0] == 200)

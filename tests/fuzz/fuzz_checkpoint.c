@@ -94,7 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         buf_add(&file, data + 1, size - 1);
     }
     FILE *out = fopen(path, "wb");
-    ensure(out && fwrite(file.ptr, 1, file.len, out) == file.len && fclose(out) == 0);
+    ensure(out && (file.len == 0 || fwrite(file.ptr, 1, file.len, out) == file.len));
+    ensure(fclose(out) == 0);
     buf_fini(&file);
     if (checkpoint_load(store, &captured, &err))
         read_all(store);

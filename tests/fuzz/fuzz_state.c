@@ -51,9 +51,9 @@ static void go_through(struct run *run, struct run_cache *cache)
         ensure(!any || state_key_cmp(last, key) < 0);
         last = key;
         any = true;
-        volatile uint8_t touch = 0;
+        volatile uint8_t touched = 0; /* every byte of the record is read */
         for (uint32_t i = 0; i < run_info(run)->record_bytes; i++)
-            touch ^= run_cursor_record(c)[i];
+            touched = (uint8_t)(touched ^ run_cursor_record(c)[i]);
         get(run, cache, key);
         ok = run_cursor_next(c, &err);
     }

@@ -99,7 +99,7 @@ static void append(struct store *store, int64_t newest, uint32_t cells)
 {
     struct txn *txn = txn_begin(store);
     for (; cells > 0; cells--) {
-        int64_t back = below(20) ? below(10) : below((uint32_t)(newest / EVERY));
+        int64_t back = below(20) ? below(10) : below((uint32_t)(newest / EVERY) + 1);
         int64_t t = newest / EVERY * EVERY - back * EVERY;
         add_cell(txn, t > EVERY ? t : EVERY);
     }
@@ -343,7 +343,7 @@ static void read_derived(int kind)
         assert_int_equal(c.n, 24);
         if (samples) {
             assert_int_equal(c.count[0], 3600000 / EVERY);
-            assert_true(number(c.max[0]) == (late ? late : 1));
+            assert_true(number(c.max[0]) == (late ? (double)late : 1.0));
             assert_true(number(c.max[1]) == 1);
         } else {
             assert_int_equal(c.amount[0], 3600000 / EVERY + late);

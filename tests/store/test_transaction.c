@@ -36,7 +36,8 @@ static int64_t random_int(void)
 static int128 random_wide(void)
 {
     uint64_t r = random64();
-    return r % 4 ? (int128)(r % 17) - 3 : ((int128)random_int() << (r % 64)) - random_int();
+    return r % 4 ? (int128)(r % 17) - 3
+                 : (int128)random_int() * ((int128)1 << (r % 64)) - random_int();
 }
 
 static double double_from(uint64_t bits)
