@@ -318,6 +318,8 @@ bool store_delete(struct store *store, const struct matcher *matchers, size_t n,
     *series = 0;
     if (!store->path)
         return err_set(err, ERR_UNSUPPORTED, "a store in memory only deletes nothing");
+    if (from_ms >= to_ms)
+        return true;
     if (n > MATCHERS_MAX)
         return err_set(err, ERR_LIMIT, "%zu matchers; %d are allowed", n, MATCHERS_MAX);
     arena_init(&d.arena, 0);

@@ -35,7 +35,8 @@
 #define DELETIONS_MAX 64
 
 /* Deletes the cells with t in (from_ms, to_ms] of the series that all matchers match. When it
- * returns true it is durable, and readers do not see them any more; *series says how many match. No
+ * returns true it is durable, and readers do not see them any more; *series says how many match, 0
+ * for a range in which nothing lies. No
  * transaction is open in this thread. ERR_LIMIT: DELETIONS_MAX wait already. ERR_UNSUPPORTED: a
  * store in memory only. */
 bool store_delete(struct store *store, const struct matcher *matchers, size_t n, int64_t from_ms,
