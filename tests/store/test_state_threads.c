@@ -2,7 +2,7 @@
  * State tables with one writer, maintenance that flushes and merges all the time, and readers that
  * look keys up meanwhile: a key that was committed is there, with the record of its commit or of a
  * later one, and a dropped generation is gone. Built with SANITIZE=thread this is where a race
- * would show. LARDER_STEPS says how many transactions are written.
+ * would show. A hundredth of LARDER_STEPS says how many transactions are written.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,7 +117,7 @@ static void test_threads(void **state)
     struct store_stats stats;
     pthread_t readers[READERS], maintenance;
     const char *steps = getenv("LARDER_STEPS");
-    int64_t total = steps ? strtoll(steps, NULL, 10) : TRANSACTIONS;
+    int64_t total = steps ? strtoll(steps, NULL, 10) / 100 : TRANSACTIONS;
     folder_make("state-threads", dir);
     struct store_options options = {
         .path = dir, .state_bytes = 8 << 10, .checkpoint_bytes = 100 << 10};
