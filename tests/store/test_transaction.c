@@ -79,7 +79,7 @@ static int64_t time_after(int64_t last)
     switch (random64() % 4) {
     case 0: return last;
     case 1: return last + 10000;
-    case 2: return random_int() - random_int();
+    case 2: return (int64_t)random64() >> 2;
     default: return last + (int64_t)(random64() % 5000);
     }
 }
@@ -132,7 +132,7 @@ static void fill_cells(struct transaction *t, size_t n)
         int64_t v = random_int();
         struct gauge_cell g = {v, at - 100, v, v, v, 1};
         if (random64() % 2)
-            g = (struct gauge_cell){v, random_int(), random_int() - random_int(), random_int(),
+            g = (struct gauge_cell){v, random_int(), (int64_t)random64(), random_int(),
                 random_wide(), 1 + (random_int() & INT32_MAX)};
         t->gauges[t->n_gauges++] = (struct gauge_entry){series, at, g};
         GROW(t->hists, t->hists_cap, t->n_hists + 1);
@@ -142,7 +142,8 @@ static void fill_cells(struct transaction *t, size_t n)
         int32_t key = random64() % 2 ? HIST_NEGATIVE(77) : HIST_ZERO;
         for (uint32_t k = 0; k < buckets; k++, key += 1 + (int32_t)(random64() % 9)) {
             GROW(t->buckets, t->buckets_cap, t->n_buckets + 1);
-            t->buckets[t->n_buckets++] = (struct hist_bucket){key, k % 2 ? -3 : 1 + random_int()};
+            t->buckets[t->n_buckets++] =
+                (struct hist_bucket){key, k % 2 ? -3 : 1 + (random_int() >> 1)};
         }
         GROW(t->samples, t->samples_cap, t->n_samples + 1);
         struct sample_entry s = {series, at, 0, bits_from(random_double()), NULL};
