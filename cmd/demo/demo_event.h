@@ -53,7 +53,7 @@ enum demo_defect {
     DEMO_CUT,         /* the JSON ends in the middle: malformed */
     DEMO_NO_MARKET,   /* missing */
     DEMO_WRONG_TYPE,  /* a number that is words: type */
-    DEMO_OFF_SCALE,   /* a score of 9: range */
+    DEMO_OFF_SCALE,   /* a number out of its bounds, such as a score of 9: range */
     DEMO_UNKNOWN,     /* a type or status that nobody declared: not_allowed */
     DEMO_TOO_LATE,    /* more than 24 h: late */
     DEMO_FROM_FUTURE, /* more than 5 min: ahead */

@@ -201,7 +201,8 @@ static void field_amount(struct buf *out, const struct demo_event *event)
     if (event->defect == DEMO_WRONG_TYPE)
         field_text(out, "amount", "twelve");
     else
-        field_decimal(out, "amount", event->amount_cents, 2, 100);
+        field_decimal(
+            out, "amount", event->defect == DEMO_OFF_SCALE ? -1 : event->amount_cents, 2, 100);
 }
 
 static void write_order(struct buf *out, const struct demo_event *event)
@@ -238,6 +239,8 @@ static void write_fridge(struct buf *out, const struct demo_event *event)
     field_text(out, "fridge", name);
     if (event->defect == DEMO_WRONG_TYPE)
         field_text(out, "units", "some");
+    if (event->defect == DEMO_OFF_SCALE)
+        field_int(out, "units", -1);
     switch ((enum demo_fridge_event)event->type) {
     case DEMO_LEVEL:
         field_text(out, "sku", demo_skus[event->sku]);
@@ -249,7 +252,7 @@ static void write_fridge(struct buf *out, const struct demo_event *event)
     case DEMO_EXPIRED:
     case DEMO_REMOVED:
         field_text(out, "sku", demo_skus[event->sku]);
-        if (event->defect != DEMO_WRONG_TYPE)
+        if (event->defect != DEMO_WRONG_TYPE && event->defect != DEMO_OFF_SCALE)
             field_int(out, "units", event->units);
         break;
     case DEMO_TEMPERATURE: field_decimal(out, "celsius", event->milli_celsius, 3, 1000); break;
@@ -279,7 +282,8 @@ static void write_courier(struct buf *out, const struct demo_event *event)
     demo_courier_name(event, name, sizeof name);
     field_text(out, "courier", name);
     field_id(out, "order_id", event->order);
-    field_decimal(out, "lat", event->lat_micro, 6, 1000000);
+    field_decimal(
+        out, "lat", event->defect == DEMO_OFF_SCALE ? 91000000 : event->lat_micro, 6, 1000000);
     field_decimal(out, "lon", event->lon_micro, 6, 1000000);
     if (event->defect == DEMO_WRONG_TYPE)
         field_text(out, "eta_seconds", "soon");

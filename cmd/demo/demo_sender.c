@@ -56,11 +56,7 @@ static bool has_type(const struct demo_event *event)
 static enum demo_defect pick_defect(struct demo_random *r, const struct demo_event *event)
 {
     enum demo_defect defect = DEMO_CUT + demo_random_below(r, DEMO_DEFECTS - DEMO_CUT);
-    if (defect == DEMO_OFF_SCALE && event->topic != DEMO_REVIEWS)
-        defect = DEMO_UNKNOWN;
-    if (defect == DEMO_UNKNOWN && !has_type(event))
-        defect = event->topic == DEMO_REVIEWS ? DEMO_OFF_SCALE : DEMO_NO_MARKET;
-    return defect;
+    return defect == DEMO_UNKNOWN && !has_type(event) ? DEMO_OFF_SCALE : defect;
 }
 
 /* A spoiled copy with an id of its own: the sound event is sent all the same. */
