@@ -1,22 +1,13 @@
 /*
  * larder segment stat|verify|dump|repair FILE: what is in a segment, whether it is whole, its cells
- * as text, and what can be read of a damaged one. Works on the file alone; no store is opened, so
- * it may be used beside a running server.
- *
- * A cell is one line: series, its time in milliseconds, its parts. Amounts are written as decimals,
- * exactly; a sample that is NaN with its bits.
- *
- *     orders_total{market="oslo"} 1700000005000 12.50
- *     fridge_celsius{fridge="f1"} 1700000005000 last=3.5 last_ms=1700000004100 min=3 max=4 sum=7.5
- * count=2 delivery_seconds{} 1700000005000 sum=730.2 count=2 [310:1 311:1]       bucket key : count
- *     up{job="a"} 1700000005000 NaN(0x7ff0000000000002)
+ * as text (cell_text.h), and what can be read of a damaged one. Works on the file alone; no store
+ * is opened, so it may be used beside a running server.
  */
 #include "cmd/commands.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/number.h"
+#include "cmd/cell_text.h"
 #include "store/segment.h"
 
 static const char usage[] =
@@ -53,182 +44,6 @@ static int finish_output(int code)
     return EXIT_USAGE;
 }
 
-/* ---- text ---- */
-
-static void add_quoted(struct buf *out, struct slice s)
-{
-    buf_char(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        if (c == '"' || c == '\\')
-            buf_printf(out, "\\%c", c);
-        else if (c == '\n')
-            buf_str(out, "\\n");
-        else
-            buf_char(out, c);
-    }
-    buf_char(out, '"');
-}
-
-static void add_series(struct buf *out, const struct metric_def *def, struct labels labels)
-{
-    const char *comma = "";
-    buf_slice(out, def->name);
-    buf_char(out, '{');
-    for (size_t i = 0; i < labels.n; i++) {
-        if (slice_is(labels.items[i].name, LABEL_METRIC_NAME))
-            continue;
-        buf_str(out, comma);
-        if (label_name_is_plain(labels.items[i].name))
-            buf_slice(out, labels.items[i].name);
-        else
-            add_quoted(out, labels.items[i].name);
-        buf_char(out, '=');
-        add_quoted(out, labels.items[i].value);
-        comma = ",";
-    }
-    buf_char(out, '}');
-}
-
-/* v / 10^digits, exactly. */
-static void add_scaled(struct buf *out, int128 v, int digits)
-{
-    char text[64];
-    size_t at = sizeof text;
-    uint128 left = v < 0 ? -(uint128)v : (uint128)v;
-    for (int n = 0; left > 0 || n <= digits; n++) {
-        if (n == digits && digits > 0)
-            text[--at] = '.';
-        text[--at] = (char)('0' + (int)(left % 10));
-        left /= 10;
-    }
-    if (v < 0)
-        text[--at] = '-';
-    buf_add(out, text + at, sizeof text - at);
-}
-
-static void add_sample(struct buf *out, uint64_t bits)
-{
-    char text[NUMBER_MAX];
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    if (isnan(v)) {
-        buf_printf(out, "NaN(0x%016" PRIx64 ")", bits);
-        return;
-    }
-    number_format_f(v, text);
-    buf_str(out, text);
-}
-
-static void add_gauge(struct buf *out, const struct columns *c, size_t i, int digits)
-{
-    buf_str(out, "last=");
-    add_scaled(out, c->last[i], digits);
-    buf_printf(out, " last_ms=%" PRId64 " min=", c->last_ms[i]);
-    add_scaled(out, c->min[i], digits);
-    buf_str(out, " max=");
-    add_scaled(out, c->max[i], digits);
-    buf_str(out, " sum=");
-    add_scaled(out, c->sum[i], digits);
-    buf_printf(out, " count=%" PRId64, c->count[i]);
-}
-
-static void add_histogram(struct buf *out, const struct columns *c, size_t i, int digits)
-{
-    int128 count = 0;
-    for (uint32_t b = c->bucket_at[i]; b < c->bucket_at[i + 1]; b++)
-        count += c->bucket[b].count;
-    buf_str(out, "sum=");
-    add_scaled(out, c->sum[i], digits);
-    buf_str(out, " count=");
-    add_scaled(out, count, 0);
-    buf_str(out, " [");
-    for (uint32_t b = c->bucket_at[i]; b < c->bucket_at[i + 1]; b++)
-        buf_printf(out, "%s%" PRId32 ":%" PRId64, b > c->bucket_at[i] ? " " : "", c->bucket[b].key,
-            c->bucket[b].count);
-    buf_char(out, ']');
-}
-
-static void add_double(struct buf *out, const char *name, double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    buf_str(out, name);
-    add_sample(out, bits);
-}
-
-static void add_fbuckets(
-    struct buf *out, const char *sign, const struct hist_fbucket *b, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        buf_printf(out, " %s%" PRId32, sign, b[i].index);
-        add_double(out, ":", b[i].count);
-    }
-}
-
-static void add_native(struct buf *out, const struct hist *h)
-{
-    static const char *const hints[] = {"unknown", "yes", "no", "gauge"};
-    add_double(out, "count=", h->count);
-    add_double(out, " sum=", h->sum);
-    buf_printf(out, " schema=%d reset=%s", h->schema, hints[h->reset_hint]);
-    add_double(out, " zero<=", h->zero_threshold);
-    add_double(out, ":", h->zero_count);
-    for (uint32_t i = 0; i < h->n_bounds; i++)
-        add_double(out, i ? "," : " bounds=", h->bounds[i]);
-    buf_str(out, " [");
-    add_fbuckets(out, "n", h->negative, h->n_negative);
-    add_fbuckets(out, "", h->positive, h->n_positive);
-    buf_str(out, " ]");
-}
-
-static void add_bits(struct buf *out, const char *name, int64_t bits)
-{
-    buf_str(out, name);
-    add_sample(out, (uint64_t)bits);
-}
-
-static void add_derived(struct buf *out, const struct columns *c, size_t i)
-{
-    buf_printf(out, "count=%" PRId64, c->count[i]);
-    add_bits(out, " first=", c->first[i]);
-    buf_printf(out, " first_ms=%" PRId64, c->first_ms[i]);
-    add_bits(out, " last=", c->last[i]);
-    buf_printf(out, " last_ms=%" PRId64, c->last_ms[i]);
-    add_bits(out, " min=", c->min[i]);
-    add_bits(out, " max=", c->max[i]);
-    add_bits(out, " sum=", (int64_t)c->sum[i]);
-    add_bits(out, " compensation=", (int64_t)(c->sum[i] >> 64));
-    add_bits(out, " reset_sum=", c->reset_sum[i]);
-    buf_printf(out, " resets=%" PRId64, c->resets[i]);
-}
-
-static void add_any_sample(struct buf *out, const struct columns *c, size_t i)
-{
-    if (c->first)
-        add_derived(out, c, i);
-    else if (c->hist && c->hist[i])
-        add_native(out, c->hist[i]);
-    else
-        add_sample(out, c->bits[i]);
-    if (c->start && c->start[i])
-        buf_printf(out, " start=%" PRId64, c->start[i]);
-}
-
-static void add_cell(
-    struct buf *out, const struct metric_def *def, const struct columns *c, size_t i)
-{
-    buf_printf(out, " %" PRId64 " ", c->t[i]);
-    switch (c->kind) {
-    case KIND_COUNTER:
-    case KIND_LEVEL: add_scaled(out, c->amount[i], def->digits); break;
-    case KIND_GAUGE: add_gauge(out, c, i, def->digits); break;
-    case KIND_HISTOGRAM: add_histogram(out, c, i, def->digits); break;
-    case KIND_SAMPLE: add_any_sample(out, c, i); break;
-    }
-    buf_char(out, '\n');
-}
-
 /* ---- dump ---- */
 
 static bool dump_chunk(const struct segment *segment, const struct segment_chunk *chunk,
@@ -241,7 +56,7 @@ static bool dump_chunk(const struct segment *segment, const struct segment_chunk
     bool ok = segment_read(segment, chunk, &arena, &c, err);
     for (size_t i = 0; ok && i < c.n; i++) {
         line->len = head;
-        add_cell(line, def, &c, i);
+        cell_text_add(line, def, &c, i);
         fwrite(line->ptr, 1, line->len, stdout);
     }
     line->len = head;
@@ -263,7 +78,7 @@ static bool dump_series(const struct segment *segment, uint32_t ordinal, struct 
               segment_labels(segment, ordinal, &arena, &labels, err) &&
               segment_chunks(segment, ordinal, INT64_MIN, INT64_MAX, &arena, &chunks, &n, err);
     if (ok)
-        add_series(&line, def, labels);
+        cell_text_series(&line, def, labels);
     for (size_t k = 0; ok && !ferror(stdout) && k < n; k++)
         ok = dump_chunk(segment, &chunks[k], def, &line, err);
     arena_fini(&arena);
@@ -472,19 +287,10 @@ static int verify(int n, char **files)
 
 static void print_loss(void *ctx, const struct segment_loss *loss)
 {
-    const struct segment *segment = ctx;
-    const struct metric_def *def;
     struct buf line;
     buf_init(&line, 0);
-    if (loss->labels.n && segment_metric(segment, loss->ordinal, &def, NULL))
-        add_series(&line, def, loss->labels);
-    else
-        buf_printf(&line, "series %" PRIu32, loss->ordinal);
-    printf("lost: %.*s from %" PRId64 " to %" PRId64, SLICE_FMT(buf_view(&line)), loss->min_t,
-        loss->max_t);
-    if (loss->cells)
-        printf(", %" PRIu64 " cells", loss->cells);
-    printf(": %s\n", loss->why->text);
+    cell_text_loss(&line, ctx, loss);
+    fwrite(line.ptr, 1, line.len, stdout);
     buf_fini(&line);
 }
 
