@@ -14,6 +14,7 @@ int cmd_demo(int argc, char **argv);
 int cmd_query(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_segment(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 int cmd_test(int argc, char **argv);
 int cmd_test_promql(int argc, char **argv); /* larder test promql */
 

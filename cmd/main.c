@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"query", cmd_query, "ask a server a PromQL query; table, JSON or CSV"},
     {"check", cmd_check, "check a config: every mistake with file, line and column"},
     {"segment", cmd_segment, "look into a file of the store: sizes, cells, whether it is whole"},
+    {"verify", cmd_verify, "check a whole data folder; repair what is damaged"},
     {"test", cmd_test, "run files of tests: promqltest scripts"},
 };
 

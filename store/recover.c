@@ -3,46 +3,18 @@
  * and nothing is changed before everything was found whole: a start that stops leaves the folder as
  * it was, but for a torn last frame.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "store/catalog_file.h"
 #include "base/thread.h"
+#include "store/catalog_file.h"
 #include "store/checkpoint.h"
 #include "store/definitions.h"
 #include "store/derive.h"
+#include "store/folder_lock.h"
 #include "store/segment/outfile.h"
 #include "store/store_priv.h"
-
-static bool take_lock(struct store *store, struct err *err)
-{
-    char path[PATH_BYTES], owner[32] = "";
-    if (!path_join(path, store->path, "LOCK", err))
-        return false;
-    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (store->lock_fd < 0)
-        return err_sys(err, "cannot open %s", path);
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK)
-            return err_sys(err, "cannot lock %s", path);
-        ssize_t n = pread(store->lock_fd, owner, sizeof owner - 1, 0);
-        owner[n > 0 ? n : 0] = 0;
-        owner[strcspn(owner, "\n")] = 0;
-        return err_set(err, ERR_BUSY, "the data folder %s is in use by another larder%s%s",
-            store->path, owner[0] ? ", process " : "", owner);
-    }
-    /* Who has it is a help for people; a full disk is no reason not to start. */
-    int n = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
-    if (ftruncate(store->lock_fd, 0) != 0 || pwrite(store->lock_fd, owner, (size_t)n, 0) != n)
-        log_debug("cannot write %s", path);
-    return true;
-}
 
 /* Files that no manifest names: what a crash left behind. */
 static bool sweep_segment(void *ctx, const char *name, struct err *err)
@@ -209,7 +181,7 @@ static bool read_content(struct store *store, struct replay *replay, struct err 
 
 bool store_recover(struct store *store, struct err *err)
 {
-    if (!dir_make(store->path, err) || !take_lock(store, err) ||
+    if (!dir_make(store->path, err) || !folder_lock(store->path, &store->lock_fd, err) ||
         !manifest_open(store->path, store->options.block_ms, &store->manifest, err) ||
         !state_load(&store->state, &store->manifest, err))
         return false;
@@ -228,6 +200,8 @@ bool store_recover(struct store *store, struct err *err)
     if (!state_loaded(&store->state, store->lsn, err) || !open_segments(store, err) ||
         !deletions_load(store, err))
         return false;
+    if (store->options.inspect)
+        return true;
     /* Everything was found whole: only now something is written or swept away. What cannot be
      * written now, on a full disk say, is tried again before the first change. */
     store->unsettled = true;

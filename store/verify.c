@@ -1,0 +1,247 @@
+#include "store/verify.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "store/files.h"
+#include "store/folder_lock.h"
+#include "store/manifest.h"
+#include "store/state/run_repair.h"
+#include "store/store.h"
+
+struct verification {
+    char segments[PATH_BYTES], runs[PATH_BYTES], damaged[PATH_BYTES];
+    bool repair;
+    const struct verify_watch *watch;
+    struct verify_result *out;
+    struct manifest manifest;
+    int lock_fd;
+    struct err run_why; /* of the first run that is damaged: a start says the same */
+};
+
+static void report(struct verification *v, const struct err *why)
+{
+    v->out->damaged++;
+    if (v->watch->damaged)
+        v->watch->damaged(v->watch->ctx, why);
+}
+
+/* Damage is a finding; false for what says nothing about the file, such as no memory for it. */
+static bool is_finding(const struct err *why)
+{
+    return why->code == ERR_CORRUPT || why->code == ERR_IO || why->code == ERR_UNSUPPORTED;
+}
+
+/* ---- what a start reads ---- */
+
+static bool try_start(struct verification *v, const char *folder, struct err *err)
+{
+    struct store_options options = {.path = folder, .inspect = true};
+    struct store *store;
+    struct store_stats stats;
+    v->out->starts = store_open(&options, &store, err);
+    if (v->out->starts) {
+        store_stats(store, &stats);
+        v->out->lsn = stats.lsn;
+        store_close(&store);
+        return true;
+    }
+    if (!is_finding(err))
+        return false;
+    if (strcmp(err->text, v->run_why.text) != 0)
+        report(v, err);
+    return true;
+}
+
+/* ---- setting right ---- */
+
+/* Keeps the damaged file under FOLDER/damaged and takes it from where it was. */
+static bool put_away(struct verification *v, const char *dir, const char *name, struct err *err)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+    if (!dir_make(v->damaged, err) || !path_join(from, dir, name, err) ||
+        !path_join(to, v->damaged, name, err))
+        return false;
+    if (rename(from, to) != 0 && errno != ENOENT)
+        return err_sys(err, "cannot move %s to %s", from, to);
+    return dir_sync(v->damaged, err) && dir_sync(dir, err);
+}
+
+static void tell_repaired(struct verification *v, const char *name, const char *by, bool anew)
+{
+    v->out->repaired++;
+    if (v->watch->repaired)
+        v->watch->repaired(v->watch->ctx, name, by, anew);
+}
+
+/* A new file of the manifest is begun with the first edit. */
+static bool edit(struct verification *v, const struct manifest_edit *edit, struct err *err)
+{
+    return (manifest_works(&v->manifest) || manifest_begin(&v->manifest, err)) &&
+           manifest_apply(&v->manifest, edit, err);
+}
+
+static void no_loss(void *ctx, const struct segment *segment, const struct segment_loss *loss)
+{
+    (void)ctx, (void)segment, (void)loss;
+}
+
+struct losing {
+    struct verification *v;
+    const struct segment *segment;
+};
+
+static void lose(void *ctx, const struct segment_loss *loss)
+{
+    const struct losing *l = ctx;
+    const struct verify_watch *w = l->v->watch;
+    (w->lost_cells ? w->lost_cells : no_loss)(w->ctx, l->segment, loss);
+}
+
+/* segment NULL: it does not open, so nothing of it can be read. */
+static bool repair_segment(struct verification *v, const struct segment *segment,
+    const struct manifest_segment *old, struct err *err)
+{
+    struct manifest_segment add = *old;
+    struct segment_repaired made = {0};
+    struct losing losing = {v, segment};
+    const char *drops[1] = {old->name};
+    bool anew = old->derived && old->inputs != 0;
+    if (segment && !anew && !segment_repair(segment, v->segments, lose, &losing, &made, err) &&
+        !is_finding(err))
+        return false;
+    bool kept = made.info.series > 0;
+    if (kept)
+        snprintf(add.name, sizeof add.name, "%s", made.info.name);
+    if (!edit(v,
+            &(struct manifest_edit){
+                .drops = drops, .n_drops = 1, .adds = &add, .n_adds = kept ? 1 : 0},
+            err))
+        return false;
+    bool same = kept && strcmp(add.name, old->name) == 0;
+    if (!same && !put_away(v, v->segments, old->name, err))
+        return false;
+    tell_repaired(v, old->name, kept ? add.name : NULL, anew);
+    return true;
+}
+
+static bool repair_run(struct verification *v, const struct manifest_run *old, struct err *err)
+{
+    struct run_repaired made;
+    struct manifest_run add = *old;
+    const char *drops[1] = {old->name};
+    if (!run_repair(v->runs, old->name, &made, err) && !is_finding(err))
+        return false;
+    bool kept = made.name[0] != 0;
+    if (kept)
+        snprintf(add.name, sizeof add.name, "%s", made.name);
+    struct manifest_run_edit runs = {.drops = drops, .n_drops = 1, .add = kept ? &add : NULL};
+    if (!edit(v, &(struct manifest_edit){.runs = &runs}, err))
+        return false;
+    bool same = kept && strcmp(add.name, old->name) == 0;
+    if (!same && !put_away(v, v->runs, old->name, err))
+        return false;
+    if (v->watch->lost_keys)
+        v->watch->lost_keys(v->watch->ctx, old->name, made.lost_entries, made.entries);
+    tell_repaired(v, old->name, kept ? add.name : NULL, false);
+    return true;
+}
+
+/* ---- looking ---- */
+
+static bool check_segment(
+    struct verification *v, const struct manifest_segment *named, bool set_aside, struct err *err)
+{
+    struct segment *segment = NULL;
+    char path[PATH_BYTES];
+    struct err why = {0};
+    bool ok = path_join(path, v->segments, named->name, err);
+    if (!ok)
+        return false;
+    bool whole = segment_open(path, NULL, &segment, &why) && segment_verify(segment, &why);
+    if (whole && !set_aside) {
+        v->out->segments++;
+        v->out->series += segment_info(segment)->series;
+        v->out->cells += segment_info(segment)->cells;
+    } else if (!whole && !is_finding(&why)) {
+        *err = why;
+        ok = false;
+    } else {
+        if (whole)
+            err_set(&why, ERR_CORRUPT, "%s is whole, and was set aside when it was not", path);
+        report(v, &why);
+        ok = !v->repair || repair_segment(v, segment, named, err);
+    }
+    segment_put(&segment);
+    return ok;
+}
+
+static bool check_run(struct verification *v, const struct manifest_run *named, struct err *err)
+{
+    struct run *run = NULL;
+    struct err why = {0};
+    bool ok = true;
+    if (run_open(v->runs, named->name, &run, &why) && run_verify(run, &why)) {
+        v->out->runs++;
+        v->out->keys += run_info(run)->entries;
+    } else if (!is_finding(&why)) {
+        *err = why;
+        ok = false;
+    } else {
+        report(v, &why);
+        if (v->run_why.code == ERR_OK)
+            v->run_why = why;
+        ok = !v->repair || repair_run(v, named, err);
+    }
+    run_unref(&run);
+    return ok;
+}
+
+/* Repairs change the manifest's lists, so they are walked through as they were. */
+static bool check_files(struct verification *v, struct err *err)
+{
+    const struct manifest *m = &v->manifest;
+    size_t n = m->n_segments, n_aside = m->n_quarantined, n_runs = m->runs.n, done = 0;
+    struct manifest_segment *segments = xcalloc(n + n_aside, sizeof *segments);
+    struct manifest_run *runs = xcalloc(n_runs, sizeof *runs);
+    for (size_t i = 0; i < n + n_aside; i++)
+        segments[i] = i < n ? m->segments[i] : m->quarantined[i - n];
+    for (size_t i = 0; i < n_runs; i++)
+        runs[i] = m->runs.items[i];
+    bool ok = true;
+    for (size_t i = 0; ok && i < n + n_aside + n_runs; i++) {
+        if (v->watch->progress)
+            v->watch->progress(v->watch->ctx, done++, n + n_aside + n_runs);
+        ok = i < n + n_aside ? check_segment(v, &segments[i], i >= n, err)
+                             : check_run(v, &runs[i - n - n_aside], err);
+    }
+    free(segments);
+    free(runs);
+    return ok;
+}
+
+bool store_verify(const char *folder, bool repair, const struct verify_watch *watch,
+    struct verify_result *out, struct err *err)
+{
+    static const struct verify_watch nobody;
+    struct verification v = {
+        .repair = repair, .watch = watch ? watch : &nobody, .out = out, .lock_fd = -1};
+    char current[PATH_BYTES];
+    *out = (struct verify_result){0};
+    v.manifest.fd = -1;
+    if (!path_join(current, folder, "CURRENT", err) || !path_join(v.segments, folder, "seg", err) ||
+        !path_join(v.runs, folder, "state", err) || !path_join(v.damaged, folder, "damaged", err))
+        return false;
+    if (access(current, R_OK) != 0)
+        return err_set(err, ERR_NOT_FOUND, "%s holds no store: there is no %s", folder, current);
+    bool ok = folder_lock(folder, &v.lock_fd, err) && manifest_open(folder, 0, &v.manifest, err) &&
+              check_files(&v, err);
+    manifest_close(&v.manifest);
+    if (v.lock_fd >= 0)
+        close(v.lock_fd);
+    return ok && try_start(&v, folder, err);
+}

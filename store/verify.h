@@ -1,0 +1,56 @@
+/*
+ * Verifying a store's folder: everything in it is read and checked, and with `repair` what is
+ * damaged is set right as far as that goes.
+ *
+ *   manifest, catalogue,   read as a start does. Damage there stops a start, and cannot be
+ *   checkpoint, log        repaired: a backup, or the sources read anew, are the way back.
+ *   segments               each page, chunk, aggregate and list. Repair: a segment of what can be
+ *                          read takes the place of the damaged one, in one edit of the manifest; a
+ *                          derived one that can be made anew is dropped. What was set aside
+ *                          (quarantine.h) is repaired too.
+ *   runs of state tables   each page. Repair: a run of the pages that can be read.
+ *
+ * A damaged file is kept: repair moves it to FOLDER/damaged, where nothing reads it. It may hold
+ * personal data; whoever needs it no longer removes it.
+ */
+#ifndef STORE_VERIFY_H
+#define STORE_VERIFY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "store/segment.h"
+
+/* Who wants to know what is found, as it is found; calls that are NULL are left out. */
+struct verify_watch {
+    /* The file cannot be read as a whole; why names it and the place. */
+    void (*damaged)(void *ctx, const struct err *why);
+    /* What a repaired segment lacks. */
+    void (*lost_cells)(void *ctx, const struct segment *segment, const struct segment_loss *loss);
+    /* What a repaired run lacks. */
+    void (*lost_keys)(void *ctx, const char *name, uint64_t lost, uint64_t of);
+    /* name was replaced by `by`; NULL: by nothing. `anew`: maintenance makes it again. */
+    void (*repaired)(void *ctx, const char *name, const char *by, bool anew);
+    /* One of `of` files is done. */
+    void (*progress)(void *ctx, uint64_t done, uint64_t of);
+    void *ctx;
+};
+
+struct verify_result {
+    uint64_t segments, runs, series, cells, keys; /* that were found whole */
+    uint64_t lsn;      /* of the last transaction; 0 when it does not start */
+    uint64_t damaged;  /* files */
+    uint64_t repaired; /* of them */
+    bool starts;       /* manifest, catalogue, checkpoint and log are whole */
+};
+
+/*
+ * True: everything was looked at; out->damaged says whether all is whole. False: it was not
+ * possible. ERR_NOT_FOUND: the folder is no store; ERR_BUSY: a process has it; ERR_CORRUPT: the
+ * manifest itself is damaged.
+ */
+bool store_verify(const char *folder, bool repair, const struct verify_watch *watch,
+    struct verify_result *out, struct err *err);
+
+#endif

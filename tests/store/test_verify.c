@@ -1,0 +1,423 @@
+/* A whole folder is verified and left as it was; damage is found, named and set right: what is left
+ * answers, what is lost is told. */
+#include "store/verify.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/ensure.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/compact.h"
+#include "store/files.h"
+#include "store/read.h"
+#include "store/resolution.h"
+#include "store/state/run_layout.h"
+#include "store/state/state.h"
+#include "tests/store/support/folder.h"
+
+#define EVERY  60000
+#define SERIES 40
+#define KEYS   20000
+
+static struct metric_def counter = {
+    .name = {"m_total", 7}, .kind = KIND_COUNTER, .every_ms = EVERY};
+
+struct fixture {
+    char folder[FOLDER_MAX], path[FOLDER_MAX];
+    struct buf told;
+    uint64_t lost_cells, lost_keys;
+    struct verify_result result;
+};
+
+/* ---- a store ---- */
+
+static struct store *open_store(const struct fixture *f)
+{
+    struct store_options options = {.path = f->path, .state_bytes = 1};
+    struct store *store;
+    struct err err = {0};
+    if (!store_open(&options, &store, &err))
+        fail_msg("%s", err.text);
+    return store;
+}
+
+static void write_cells(struct txn *txn)
+{
+    struct err err = {0};
+    uint32_t metric, id;
+    assert_true(txn_metric(txn, &counter, &metric, &err));
+    for (int i = 0; i < SERIES; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%02d", i);
+        struct label l[2] = {{SLICE("__name__"), counter.name}, {SLICE("x"), slice_from(name)}};
+        assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
+        for (int64_t t = EVERY; t <= DAY_MS; t += EVERY)
+            txn_add(txn, id, t, 1 + (t / EVERY * 1000003 + i * 7919) * 12347 % 999983);
+    }
+}
+
+static void write_keys(struct txn *txn)
+{
+    struct err err = {0};
+    uint32_t table;
+    assert_true(txn_state_table(txn, SLICE("seen"), 0, &table, &err));
+    for (uint64_t i = 0; i < KEYS; i++)
+        txn_state_put(txn, table, 7, hash128(&i, sizeof i), NULL);
+}
+
+/* One day, compacted, with its coarser cells; a run of keys; a transaction in the log. */
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    struct err err = {0};
+    folder_make("verify", f->folder);
+    snprintf(f->path, sizeof f->path, "%.400s/store", f->folder);
+    buf_init(&f->told, 0);
+    struct store *store = open_store(f);
+    struct txn *txn = txn_begin(store);
+    write_cells(txn);
+    write_keys(txn);
+    assert_true(txn_commit(&txn, NULL, &err));
+    if (!store_maintain(store, DAY_MS, &err))
+        fail_msg("%s", err.text);
+    store_close(&store);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    folder_remove(f->folder);
+    buf_fini(&f->told);
+    free(f);
+    return 0;
+}
+
+/* The sum of all cells of a day in a resolution; 0 raw. */
+static int64_t total(const struct fixture *f, int64_t resolution_ms, bool maintain)
+{
+    struct store *store = open_store(f);
+    struct err err = {0};
+    struct arena arena;
+    struct plan *plan;
+    int64_t sum = 0;
+    if (maintain && !store_maintain(store, DAY_MS, &err))
+        fail_msg("%s", err.text);
+    struct matcher m = {MATCH_EQUAL, SLICE("__name__"), counter.name, NULL};
+    struct snapshot *snap = snapshot_get(store);
+    arena_init(&arena, 0);
+    assert_true(plan_new(snap, NULL, &m, 1, NULL, &plan, &err));
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        plan_range(plan, i, 0, DAY_MS);
+        if (resolution_ms)
+            plan_resolution(plan, i, resolution_ms);
+    }
+    if (!snapshot_fetch(snap, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        struct columns c;
+        assert_true(plan_columns(plan, i, &arena, &c, &err));
+        for (size_t k = 0; k < c.n; k++)
+            sum += (int64_t)c.amount[k];
+    }
+    arena_fini(&arena);
+    snapshot_put(&snap);
+    store_close(&store);
+    return sum;
+}
+
+static size_t keys_found(const struct fixture *f)
+{
+    struct store *store = open_store(f);
+    struct err err = {0};
+    uint32_t table, bytes;
+    size_t n = 0;
+    assert_true(store_state_table(store, SLICE("seen"), &table, &bytes, &err));
+    for (uint64_t i = 0; i < KEYS; i++) {
+        bool found;
+        assert_true(store_state_get(store, table, 7, hash128(&i, sizeof i), NULL, &found, &err));
+        n += found;
+    }
+    store_close(&store);
+    return n;
+}
+
+/* ---- files ---- */
+
+struct pick {
+    const char *part; /* of the path */
+    int64_t resolution_ms;
+    char path[FOLDER_MAX];
+    struct buf *all;
+};
+
+static void pick_file(void *ctx, const char *path)
+{
+    struct pick *p = ctx;
+    struct segment *segment;
+    struct err err;
+    if (!strstr(path, p->part))
+        return;
+    if (strstr(path, ".seg")) {
+        bool open = segment_open(path, NULL, &segment, &err);
+        bool is = open && segment_info(segment)->resolution_ms == p->resolution_ms;
+        segment_put(&segment);
+        if (!is)
+            return;
+    }
+    snprintf(p->path, sizeof p->path, "%s", path);
+}
+
+static void file_of(
+    const struct fixture *f, const char *part, int64_t resolution_ms, char out[FOLDER_MAX])
+{
+    struct pick p = {.part = part, .resolution_ms = resolution_ms};
+    folder_each(f->path, pick_file, &p);
+    assert_true(p.path[0]);
+    memcpy(out, p.path, FOLDER_MAX);
+}
+
+static void flip(const char *path, uint64_t at)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ensure(fd >= 0 && pread(fd, &byte, 1, (off_t)at) == 1);
+    byte ^= 4;
+    ensure(pwrite(fd, &byte, 1, (off_t)at) == 1);
+    close(fd);
+}
+
+static void add_content(void *ctx, const char *path)
+{
+    struct buf *all = ctx, content;
+    buf_init(&content, 0);
+    if (!strstr(path, "/LOCK")) {
+        ensure(file_read(path, 1u << 30, &content, NULL));
+        buf_str(all, path);
+        buf_slice(all, buf_view(&content));
+    }
+    buf_fini(&content);
+}
+
+/* ---- verifying ---- */
+
+static void hear_damage(void *ctx, const struct err *why)
+{
+    struct fixture *f = ctx;
+    buf_printf(&f->told, "%s: %s\n", why->file, why->text);
+}
+
+static void hear_loss(void *ctx, const struct segment *segment, const struct segment_loss *loss)
+{
+    struct fixture *f = ctx;
+    (void)segment;
+    f->lost_cells += loss->cells;
+}
+
+static void hear_keys(void *ctx, const char *name, uint64_t lost, uint64_t of)
+{
+    struct fixture *f = ctx;
+    (void)name, (void)of;
+    f->lost_keys += lost;
+}
+
+static void verify(struct fixture *f, bool repair)
+{
+    const struct verify_watch watch = {
+        .damaged = hear_damage, .lost_cells = hear_loss, .lost_keys = hear_keys, .ctx = f};
+    struct err err = {0};
+    buf_clear(&f->told);
+    f->lost_cells = f->lost_keys = 0;
+    if (!store_verify(f->path, repair, &watch, &f->result, &err))
+        fail_msg("%s", err.text);
+}
+
+static void a_whole_folder_stays_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct buf before, after;
+    buf_init(&before, 0);
+    buf_init(&after, 0);
+    folder_each(f->path, add_content, &before);
+    for (int repair = 0; repair < 2; repair++) {
+        verify(f, repair);
+        assert_int_equal(f->result.damaged, 0);
+        assert_true(f->result.starts);
+        assert_int_equal(f->result.lsn, 1);
+        assert_int_equal(f->result.segments, 2); /* raw, 1h: 1m is the series' own */
+        assert_int_equal(f->result.cells, SERIES * (1440 + 24));
+        assert_true(f->result.runs >= 1);
+        assert_int_equal(f->result.keys, KEYS);
+        buf_clear(&after);
+        folder_each(f->path, add_content, &after);
+        assert_int_equal(before.len, after.len);
+        assert_memory_equal(before.ptr, after.ptr, before.len);
+    }
+    buf_fini(&before);
+    buf_fini(&after);
+}
+
+static void a_damaged_page_is_dropped_and_the_rest_kept(void **state)
+{
+    struct fixture *f = *state;
+    char path[FOLDER_MAX], moved[FOLDER_MAX];
+    int64_t before = total(f, 0, false);
+    struct segment *segment;
+    struct segment_page page;
+    struct err err = {0};
+    file_of(f, ".seg", 0, path);
+    assert_true(segment_open(path, NULL, &segment, &err));
+    assert_true(segment_pages(segment) >= 2);
+    segment_page(segment, 1, &page);
+    segment_put(&segment);
+    flip(path, page.offset + page.bytes / 2);
+    verify(f, false);
+    assert_int_equal(f->result.damaged, 1);
+    assert_int_equal(f->result.repaired, 0);
+    assert_non_null(strstr(buf_cstr(&f->told), strrchr(path, '/') + 1));
+    assert_non_null(strstr(buf_cstr(&f->told), "at byte"));
+    verify(f, true);
+    assert_int_equal(f->result.damaged, 1);
+    assert_int_equal(f->result.repaired, 1);
+    assert_true(f->lost_cells > 0 && f->lost_cells < SERIES * 1440);
+    snprintf(moved, sizeof moved, "%.300s/damaged%.150s", f->path, strrchr(path, '/'));
+    assert_int_equal(access(moved, F_OK), 0);
+    assert_int_not_equal(access(path, F_OK), 0);
+    verify(f, false);
+    assert_int_equal(f->result.damaged, 0);
+    int64_t after = total(f, 0, false);
+    assert_true(after > 0 && after < before);
+    assert_true(before - after <= (int64_t)f->lost_cells * 999983);
+    assert_int_equal(total(f, RESOLUTION_1H, true), after); /* made anew from what is left */
+}
+
+static void coarser_cells_are_made_anew(void **state)
+{
+    struct fixture *f = *state;
+    char path[FOLDER_MAX];
+    int64_t before = total(f, RESOLUTION_1H, false);
+    file_of(f, ".seg", RESOLUTION_1H, path);
+    flip(path, 100);
+    verify(f, true);
+    assert_int_equal(f->result.repaired, 1);
+    assert_int_equal(f->lost_cells, 0);
+    assert_int_equal(total(f, RESOLUTION_1H, true), before);
+    verify(f, false);
+    assert_int_equal(f->result.damaged, 0);
+    assert_int_equal(f->result.segments, 2);
+}
+
+static void a_segment_that_does_not_open_goes(void **state)
+{
+    struct fixture *f = *state;
+    char path[FOLDER_MAX];
+    file_of(f, ".seg", 0, path);
+    assert_int_equal(truncate(path, 100), 0);
+    verify(f, true);
+    assert_true(f->result.damaged >= 1);
+    assert_int_equal(f->result.repaired, f->result.damaged);
+    assert_int_equal(total(f, 0, false), 0);
+    verify(f, false);
+    assert_int_equal(f->result.damaged, 0);
+}
+
+static void pages_of_runs_are_dropped(void **state)
+{
+    struct fixture *f = *state;
+    char path[FOLDER_MAX];
+    file_of(f, ".run", 0, path);
+    flip(path, RUN_HEADER_BYTES + 4096 * 3 + 2000);
+    verify(f, false);
+    assert_int_equal(f->result.damaged, 1);
+    assert_non_null(strstr(buf_cstr(&f->told), "page 3"));
+    verify(f, true);
+    assert_int_equal(f->result.repaired, 1);
+    assert_true(f->lost_keys > 0 && f->lost_keys < KEYS / 10);
+    assert_int_equal(keys_found(f), KEYS - f->lost_keys);
+    verify(f, false);
+    assert_int_equal(f->result.damaged, 0);
+    assert_true(f->result.starts);
+}
+
+/* Fences and the filter follow from the pages: nothing is lost. A damaged header takes all. */
+static void fences_are_made_anew(void **state)
+{
+    struct fixture *f = *state;
+    char path[FOLDER_MAX];
+    struct stat st;
+    file_of(f, ".run", 0, path);
+    assert_int_equal(stat(path, &st), 0);
+    flip(path, (uint64_t)st.st_size - 1);
+    verify(f, false);
+    assert_int_equal(f->result.damaged, 1);
+    assert_false(f->result.starts);
+    verify(f, true);
+    assert_int_equal(f->lost_keys, 0);
+    assert_true(f->result.starts);
+    assert_int_equal(keys_found(f), KEYS);
+    file_of(f, ".run", 0, path);
+    flip(path, 20);
+    verify(f, true);
+    assert_int_equal(f->result.repaired, 1);
+    assert_int_equal(keys_found(f), 0);
+}
+
+static void what_stops_a_start_is_told(void **state)
+{
+    struct fixture *f = *state;
+    char path[FOLDER_MAX];
+    file_of(f, "/catalog-", 0, path);
+    flip(path, 60);
+    verify(f, true);
+    assert_false(f->result.starts);
+    assert_int_equal(f->result.damaged, 1);
+    assert_int_equal(f->result.repaired, 0);
+    assert_non_null(strstr(buf_cstr(&f->told), path));
+}
+
+static void refusals(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    assert_false(store_verify("/nonexistent", false, NULL, &f->result, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    struct store *store = open_store(f);
+    assert_false(store_verify(f->path, true, NULL, &f->result, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    store_close(&store);
+    char path[FOLDER_MAX];
+    file_of(f, "/manifest-", 0, path);
+    flip(path, 40);
+    assert_false(store_verify(f->path, true, NULL, &f->result, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_non_null(strstr(err.text, path));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_whole_folder_stays_as_it_is),
+        TEST(a_damaged_page_is_dropped_and_the_rest_kept),
+        TEST(coarser_cells_are_made_anew),
+        TEST(a_segment_that_does_not_open_goes),
+        TEST(pages_of_runs_are_dropped),
+        TEST(fences_are_made_anew),
+        TEST(what_stops_a_start_is_told),
+        TEST(refusals),
+    };
+    log_set_level(LOG_ERROR + 1);
+    return cmocka_run_group_tests_name("verify", tests, NULL, NULL);
+}
