@@ -1,6 +1,6 @@
 /*
  * larder verify FOLDER: reads everything in a data folder and checks it; with --repair what is
- * damaged is set right as far as that goes (store/verify.h). The server must not be running on it;
+ * damaged is set right as far as that goes (store/verify_store.h). The server must not be running on it;
  * a backup can be verified at any time.
  */
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "cmd/cell_text.h"
 #include "cmd/commands.h"
-#include "store/verify.h"
+#include "store/verify_store.h"
 
 static const char usage[] =
     "usage: larder verify FOLDER [--repair]\n"

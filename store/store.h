@@ -42,7 +42,8 @@ struct store_options {
     struct limits limits;
     struct retention retention;
     uint64_t state_bytes; /* memory for changes of state tables that are not flushed; 0: 256 MiB */
-    bool inspect; /* opens as it is, writing nothing but LOCK; only reading and closing may follow */
+    bool
+        inspect; /* opens as it is, writing nothing but LOCK; only reading and closing may follow */
 };
 
 /* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the

@@ -1,4 +1,4 @@
-#include "store/verify.h"
+#include "store/verify_store.h"
 
 #include <errno.h>
 #include <stdio.h>

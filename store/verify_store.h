@@ -13,8 +13,8 @@
  * A damaged file is kept: repair moves it to FOLDER/damaged, where nothing reads it. It may hold
  * personal data; whoever needs it no longer removes it.
  */
-#ifndef STORE_VERIFY_H
-#define STORE_VERIFY_H
+#ifndef STORE_VERIFY_STORE_H
+#define STORE_VERIFY_STORE_H
 
 #include <stdbool.h>
 #include <stdint.h>

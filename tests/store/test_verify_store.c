@@ -1,6 +1,6 @@
 /* A whole folder is verified and left as it was; damage is found, named and set right: what is left
  * answers, what is lost is told. */
-#include "store/verify.h"
+#include "store/verify_store.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
