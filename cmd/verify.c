@@ -1,7 +1,7 @@
 /*
  * larder verify FOLDER: reads everything in a data folder and checks it; with --repair what is
- * damaged is set right as far as that goes (store/verify_store.h). The server must not be running on it;
- * a backup can be verified at any time.
+ * damaged is set right as far as that goes (store/verify_store.h). The server must not be running
+ * on it; a backup can be verified at any time.
  */
 #include <errno.h>
 #include <inttypes.h>
