@@ -304,7 +304,8 @@ static bool get_patches(
         !get_narrow(in, k, 7, patches->n, patches->position))
         return false;
     for (size_t i = 0; i < patches->n; i++)
-        if (patches->position[i] >= n)
+        if (patches->position[i] >= n ||
+            (i > 0 && patches->position[i] <= patches->position[i - 1]))
             return false;
     if (high_bits > 32)
         return get_wide(in, k, high_bits, patches->n, patches->high);

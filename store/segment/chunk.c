@@ -262,8 +262,9 @@ static bool get_keys(struct decoder *d, int64_t *keys, size_t n_keys)
     if (!get_stream(d, HIST_KEYS, n_keys, keys))
         return false;
     for (size_t k = 0; k < n_keys; k++)
-        if (keys[k] != (int32_t)keys[k] || (k > 0 && keys[k] <= keys[k - 1]))
-            return place_corrupt(d->place, d->err, "bucket keys of a chunk do not ascend");
+        if (keys[k] < INT32_MIN || keys[k] > HIST_INDEX_MAX || (k > 0 && keys[k] <= keys[k - 1]))
+            return place_corrupt(
+                d->place, d->err, "bucket keys of a chunk do not ascend, or are out of bounds");
     return true;
 }
 

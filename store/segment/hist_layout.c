@@ -185,7 +185,7 @@ static bool get_layout(struct hist_layouts *layouts, struct reader *in)
     int64_t schema = read_svarint(in);
     l->threshold = read_le64(in);
     uint64_t n = read_varint(in);
-    if (in->failed || schema < INT8_MIN || schema > INT8_MAX ||
+    if (in->failed || (schema != HIST_SCHEMA_CUSTOM && (schema < -4 || schema > 8)) ||
         n > LAYOUT_BOUNDS_MAX - layouts->bounds || n > reader_left(in) / 8)
         return false;
     l->schema = (int)schema;

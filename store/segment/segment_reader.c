@@ -178,8 +178,9 @@ static bool read_names(struct segment *s, struct err *err)
         struct slice raw;
         struct place place;
         const struct page_ref *ref = page_index_find(&s->index, PAGE_DICT, 0, s->names.n);
-        ok = segment_raw(s, ref, &stored, &scratch, &raw, &place, err) &&
-             dict_page_get(&s->names, raw, &place, &s->arena, err);
+        ok = ref ? segment_raw(s, ref, &stored, &scratch, &raw, &place, err) &&
+                       dict_page_get(&s->names, raw, &place, &s->arena, err)
+                 : segment_missing(s, "a page with names of labels", err);
     }
     buf_fini(&stored);
     buf_fini(&scratch);

@@ -12,6 +12,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment/aggregate.h"
+#include "store/segment/ids.h"
 #include "store/segment/postings.h"
 #include "store/segment/segment_reader.h"
 
@@ -64,10 +65,13 @@ static bool read_page(
     return page_get(buf_view(&v->stored), &place, page, v->err);
 }
 
+/* The index has the pages of the sections before it: one that a later writer puts behind it is none
+ * of ours. */
 static bool is_indexed(const struct verifier *v, const struct section *section)
 {
-    return v->segment->header.major == 1 ? section->id == SECTION_DATA
-                                         : section->id != SECTION_INDEX;
+    if (v->segment->header.major == 1)
+        return section->id == SECTION_DATA;
+    return section->offset < footer_section(&v->segment->footer, SECTION_INDEX)->offset;
 }
 
 static bool check_known(struct verifier *v, const struct page *page)
@@ -338,6 +342,23 @@ static bool verify_labels(struct verifier *v)
 
 /* ---- ids, sources ---- */
 
+/* Ids ascend over all pages: those of a page lie below the first of the next. */
+static bool ids_ascend(struct verifier *v, uint32_t page)
+{
+    const struct segment *s = v->segment;
+    const struct page_ref *ref = &s->index.pages[page];
+    struct cache_entry *entry = segment_hold(s, ref, v->err);
+    if (!entry)
+        return false;
+    const struct ids_table *table = entry->value;
+    bool last = page + 1 == s->index.types[PAGE_IDS].end;
+    bool ok = table->n > 0 && table->id[0] == ref->key &&
+              (last || table->id[table->n - 1] < s->index.pages[page + 1].key);
+    struct place place = {s->path, "ids", ref->offset};
+    segment_release(s, entry);
+    return ok || place_corrupt(&place, v->err, "ids do not ascend from page to page");
+}
+
 static bool verify_ids(struct verifier *v)
 {
     const struct segment *s = v->segment;
@@ -345,8 +366,10 @@ static bool verify_ids(struct verifier *v)
     uint32_t *ids = xreallocarray(NULL, s->info.series, sizeof *ids);
     uint64_t rows = 0, n = 0;
     bool ok = segment_ids(s, ids, v->err);
-    for (uint32_t i = range.begin; i < range.end; i++)
+    for (uint32_t i = range.begin; ok && i < range.end; i++) {
         rows += s->index.pages[i].rows;
+        ok = ids_ascend(v, i);
+    }
     for (uint64_t i = 0; ok && i < s->info.series; i++)
         n += ids[i] != SEGMENT_NO_ID;
     free(ids);

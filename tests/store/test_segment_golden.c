@@ -6,6 +6,9 @@
  *     segment-vN-labels.seg    dictionaries of several blocks, chunks, LZ4; in version 1 postings
  *                              in three shapes
  *     segment-v2-samples.seg   histogram samples, start timestamps, derived cells
+ *     segment-v2-section-*.seg kinds, with a section that this version does not know, before and
+ *                              behind the index
+ *     segment-v2-pages.seg     kinds, with pages and columns of tables that it does not know
  *     segment-vN-flipped.seg   kinds with one bit flipped in a page of values
  *     segment-vN-cut.seg       kinds without its last byte
  *
@@ -224,6 +227,36 @@ static void kinds_v2(void **state)
     kinds(*state, "segment-v2-kinds.seg");
 }
 
+/* A later writer adds what this program does not know; the files cannot be written anew here. */
+static void unknown(struct fixture *f, const char *name)
+{
+    char path[PATH_BYTES];
+    struct segment *segment = NULL;
+    struct err err = {0};
+    fill_kinds(f);
+    qsort(f->series, f->n, sizeof *f->series, fixture_cmp);
+    path_of(name, path);
+    expect_ok(segment_open(path, NULL, &segment, &err), &err);
+    expect_ok(segment_verify(segment, &err), &err);
+    expect_ok(fixture_eq(f, segment, &err), &err);
+    segment_put(&segment);
+}
+
+static void unknown_section_before(void **state)
+{
+    unknown(*state, "segment-v2-section-before.seg");
+}
+
+static void unknown_section_behind(void **state)
+{
+    unknown(*state, "segment-v2-section-behind.seg");
+}
+
+static void unknown_pages(void **state)
+{
+    unknown(*state, "segment-v2-pages.seg");
+}
+
 static void samples_v2(void **state)
 {
     struct fixture *f = *state;
@@ -338,6 +371,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(kinds_v1), TEST(kinds_v2), TEST(labels_v1),
-        TEST(labels_v2), TEST(samples_v2), TEST(damaged_v1), TEST(damaged_v2)};
+        TEST(labels_v2), TEST(samples_v2), TEST(damaged_v1), TEST(damaged_v2),
+        TEST(unknown_section_before), TEST(unknown_section_behind), TEST(unknown_pages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
