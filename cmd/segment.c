@@ -22,7 +22,7 @@
 static const char usage[] =
     "usage: larder segment stat [--json] FILE     what is in it: metrics, labels, sizes\n"
     "       larder segment verify FILE...         reads everything and checks it\n"
-    "       larder segment dump FILE              every cell, one to a line\n"
+    "       larder segment dump FILE              every cell that can be read, one to a line\n"
     "       larder segment repair FILE FOLDER     what can be read of it, as a new segment there\n"
     "\n"
     "Segments lie in the data folder under seg/ and are never changed.\n"
@@ -46,14 +46,16 @@ static int finish_output(int code)
 
 /* ---- dump ---- */
 
+/* False: it is damaged, which is told; the rest goes on. */
 static bool dump_chunk(const struct segment *segment, const struct segment_chunk *chunk,
-    const struct metric_def *def, struct buf *line, struct err *err)
+    const struct metric_def *def, struct buf *line)
 {
     struct columns c;
     struct arena arena;
+    struct err err = {0};
     size_t head = line->len;
     arena_init(&arena, 0);
-    bool ok = segment_read(segment, chunk, &arena, &c, err);
+    bool ok = segment_read(segment, chunk, &arena, &c, &err);
     for (size_t i = 0; ok && i < c.n; i++) {
         line->len = head;
         cell_text_add(line, def, &c, i);
@@ -61,26 +63,31 @@ static bool dump_chunk(const struct segment *segment, const struct segment_chunk
     }
     line->len = head;
     arena_fini(&arena);
+    if (!ok)
+        report(&err);
     return ok;
 }
 
-static bool dump_series(const struct segment *segment, uint32_t ordinal, struct err *err)
+static bool dump_series(const struct segment *segment, uint32_t ordinal)
 {
     const struct metric_def *def = NULL;
     const struct segment_chunk *chunks = NULL;
     struct labels labels;
     struct arena arena;
     struct buf line;
+    struct err err = {0};
     size_t n = 0;
     arena_init(&arena, 0);
     buf_init(&line, 0);
-    bool ok = segment_metric(segment, ordinal, &def, err) &&
-              segment_labels(segment, ordinal, &arena, &labels, err) &&
-              segment_chunks(segment, ordinal, INT64_MIN, INT64_MAX, &arena, &chunks, &n, err);
+    bool ok = segment_metric(segment, ordinal, &def, &err) &&
+              segment_labels(segment, ordinal, &arena, &labels, &err) &&
+              segment_chunks(segment, ordinal, INT64_MIN, INT64_MAX, &arena, &chunks, &n, &err);
     if (ok)
         cell_text_series(&line, def, labels);
-    for (size_t k = 0; ok && !ferror(stdout) && k < n; k++)
-        ok = dump_chunk(segment, &chunks[k], def, &line, err);
+    else
+        report(&err);
+    for (size_t k = 0; !ferror(stdout) && k < n; k++)
+        ok &= dump_chunk(segment, &chunks[k], def, &line);
     arena_fini(&arena);
     buf_fini(&line);
     return ok;
@@ -88,11 +95,10 @@ static bool dump_series(const struct segment *segment, uint32_t ordinal, struct 
 
 static int dump(const struct segment *segment)
 {
-    struct err err = {0};
     bool ok = true;
-    for (uint32_t i = 0; ok && !ferror(stdout) && i < segment_info(segment)->series; i++)
-        ok = dump_series(segment, i, &err);
-    return finish_output(ok ? EXIT_FINE : report(&err));
+    for (uint32_t i = 0; !ferror(stdout) && i < segment_info(segment)->series; i++)
+        ok &= dump_series(segment, i);
+    return finish_output(ok ? EXIT_FINE : EXIT_FOUND);
 }
 
 /* ---- stat ---- */
@@ -334,20 +340,26 @@ int cmd_segment(int argc, char **argv)
             fputs(usage, stdout);
             return finish_output(EXIT_FINE);
         }
-    bool is_stat = strcmp(verb, "stat") == 0;
-    bool json = is_stat && argc > 2 && strcmp(argv[2], "--json") == 0;
-    int first = 2 + json;
+    bool is_stat = strcmp(verb, "stat") == 0, json = false;
+    const char *file = NULL;
     if (strcmp(verb, "verify") == 0)
         return argc > 2 ? verify(argc - 2, argv + 2) : misused("verify needs a file");
     if (strcmp(verb, "repair") == 0)
         return argc == 4 ? repair(argv[2], argv[3]) : misused("repair needs a file and a folder");
     if (!is_stat && strcmp(verb, "dump") != 0)
         return misused(*verb ? "stat, verify, dump or repair" : "it needs a verb");
-    if (argc != first + 1 || argv[first][0] == '-')
+    for (int i = 2; i < argc; i++) {
+        bool is_json = is_stat && strcmp(argv[i], "--json") == 0;
+        json |= is_json;
+        if (!is_json && (file || argv[i][0] == '-'))
+            return misused("it needs one file");
+        file = is_json ? file : argv[i];
+    }
+    if (!file)
         return misused("it needs one file");
     struct segment *segment = NULL;
     struct err err = {0};
-    if (!segment_open(argv[first], NULL, &segment, &err))
+    if (!segment_open(file, NULL, &segment, &err))
         return report(&err);
     int code = is_stat ? stat_segment(segment, json) : dump(segment);
     segment_put(&segment);

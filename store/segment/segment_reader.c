@@ -57,7 +57,7 @@ static bool local_open(const char *path, struct segment_file *out, struct err *e
     struct place place = {path, "file", 0};
     struct local_file *file = xcalloc(1, sizeof *file);
     file->path = xstrdup(path);
-    file->fd = open(path, O_RDONLY | O_CLOEXEC);
+    file->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     *out = (struct segment_file){.ctx = file, .read = local_read, .close = local_close};
     bool ok = file->fd >= 0 || err_sys(err, "cannot open %s", path);
     if (ok && fstat(file->fd, &st) != 0)

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <jansson.h>
+#include <sys/stat.h>
 
 #include "cmd/commands.h"
 
@@ -124,6 +125,7 @@ static void tells_what_is_in_it(void **state)
     assert_int_equal(run(m, "stat", m->path, NULL), EXIT_FINE);
     assert_non_null(strstr(buf_cstr(&m->out), "series      5\n"));
     assert_non_null(strstr(buf_cstr(&m->out), "99  orders/0\n"));
+    assert_int_equal(run(m, "stat", m->path, "--json"), EXIT_FINE);
     assert_int_equal(run(m, "stat", "--json", m->path), EXIT_FINE);
     json_t *json = json_loadb(m->out.ptr, m->out.len, 0, NULL);
     assert_non_null(json);
@@ -152,6 +154,7 @@ static void verifies(void **state)
     assert_non_null(strstr(buf_cstr(&m->out), m->path));
     assert_int_equal(run(m, "verify", m->path, "/nonexistent"), EXIT_USAGE);
     assert_int_equal(run(m, "dump", m->path, NULL), EXIT_FOUND);
+    assert_non_null(strstr(buf_cstr(&m->out), "checksum does not match"));
 }
 
 static void misuse(void **state)
@@ -162,6 +165,9 @@ static void misuse(void **state)
     assert_int_equal(run(m, "dump", m->path, m->path), EXIT_USAGE);
     assert_int_equal(run(m, "dump", "--json", m->path), EXIT_USAGE);
     assert_int_equal(run(m, "verify", NULL, NULL), EXIT_USAGE);
+    char fifo[PATH_BYTES];
+    ensure(path_join(fifo, m->fixture.dir, "fifo", NULL) && mkfifo(fifo, 0600) == 0);
+    assert_int_equal(run(m, "stat", fifo, NULL), EXIT_FOUND);
     assert_int_equal(run(m, "paint", m->path, NULL), EXIT_USAGE);
     assert_int_equal(run(m, "stat", "/nonexistent", NULL), EXIT_USAGE);
     assert_int_equal(run(m, "--help", NULL, NULL), EXIT_FINE);
