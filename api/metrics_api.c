@@ -241,6 +241,8 @@ static void write_store(struct store *store, struct buf *out)
             s.torn_frames},
         {"larder_store_quarantined_segments", "gauge", "Damaged segments that were set aside.",
             s.quarantined},
+        {"larder_store_damaged_state_generations", "gauge",
+            "Generations of state tables with a damaged run.", s.state_damaged},
         {"larder_store_debt_bytes", "gauge",
             "Segments that wait for compaction; past a bound writing is slowed.", s.debt_bytes},
         {"larder_store_debt_segments", "gauge", "How many they are.", s.debt_segments},

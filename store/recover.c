@@ -161,6 +161,22 @@ static bool read_log(struct store *store, struct replay *replay, struct err *err
     return wal_open(&options, &store->wal, err);
 }
 
+/* What a segment holds is in the log, or was: when the log ends before, its last transaction was
+ * acknowledged, and counting it as torn would read it again beside its cells. */
+static bool log_reaches_segments(const struct store *store, struct err *err)
+{
+    const struct manifest *m = &store->manifest;
+    uint64_t last = wal_last_lsn(store->wal), sealed = 0;
+    for (size_t i = 0; i < m->n_sealed; i++)
+        sealed = m->sealed[i].lsn > sealed ? m->sealed[i].lsn : sealed;
+    for (size_t i = 0; i < m->n_segments; i++)
+        sealed = m->segments[i].lsn > sealed ? m->segments[i].lsn : sealed;
+    return last >= sealed ||
+           err_set(err, ERR_CORRUPT,
+               "%s/wal ends at lsn %" PRIu64 ", and segments hold cells of lsn %" PRIu64,
+               store->path, last, sealed);
+}
+
 /* Definitions first: cells in the checkpoint may be of series that the log defines, since they were
  * copied after the log was cut. Version 1 of the checkpoint held all definitions itself. */
 static bool read_content(struct store *store, struct replay *replay, struct err *err)
@@ -175,6 +191,8 @@ static bool read_content(struct store *store, struct replay *replay, struct err 
         return err_set(err, ERR_CORRUPT,
             "%s/wal ends at lsn %" PRIu64 ", and the checkpoint has seen lsn %" PRIu64, store->path,
             wal_last_lsn(store->wal), greatest);
+    if (!log_reaches_segments(store, err))
+        return false;
     store->torn_frames = wal_torn(store->wal);
     return wal_replay(store->wal, second_frame, replay, err);
 }

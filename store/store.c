@@ -223,6 +223,7 @@ void store_stats(struct store *store, struct store_stats *out)
         .state_generations = state.generations,
         .state_keys = state.keys,
         .state_runs = state.runs,
+        .state_damaged = state.damaged,
         .state_memory_bytes = state.memory_bytes,
         .state_disk_bytes = state.disk_bytes,
         .deletions_pending = store->n_deletions,

@@ -144,6 +144,7 @@ struct store_stats {
      * filters and the cache of pages. */
     uint64_t state_tables, state_generations, state_keys, state_runs;
     uint64_t state_memory_bytes, state_disk_bytes;
+    uint64_t state_damaged; /* generations with a damaged run: they are not merged any more */
     uint64_t pending_bytes; /* visible, and not in the head yet: somebody reads there */
     uint64_t pending_waits; /* how often a commit waited for readers since too much was pending */
     struct limit_stats limits;

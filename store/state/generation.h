@@ -12,6 +12,7 @@
 #define STORE_STATE_GENERATION_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,7 @@ struct generation {
     uint64_t changed_lsn; /* of the last change in mem */
     uint64_t frozen_lsn;  /* of the last change in view->frozen */
     uint64_t quiet;       /* rounds of flushing since it was part of one */
+    bool damaged;         /* merging its runs met a damaged page */
 };
 
 #endif

@@ -231,8 +231,10 @@ void state_stats(struct state *state, struct state_stats *out)
     for (size_t i = 0; i < state->n_tables; i++) {
         const struct state_table *t = state->tables[i];
         out->generations += t->n;
-        for (size_t k = 0; k < t->n; k++)
+        for (size_t k = 0; k < t->n; k++) {
+            out->damaged += t->generations[k]->damaged;
             add_view(t->generations[k]->view, out);
+        }
     }
     mutex_unlock(&state->mutex);
 }

@@ -76,7 +76,8 @@ void txn_state_prefetch(struct txn *txn, uint32_t table, int64_t generation, str
 
 /* The next keys of a generation, ascending, from *from on: at most max of them, with their records
  * one behind the other in `records` (may be NULL). *from is moved behind the last one; *end: there
- * are no more. Fewer than max may come before the end: a call does bounded work. The generation may
+ * are no more. Fewer than max may come before the end: a call reads a bounded number of pages, and
+ * looks once at every key that is only in memory. The generation may
  * be changed between two calls. */
 bool txn_state_list(struct txn *txn, uint32_t table, int64_t generation, struct hash128 *from,
     size_t max, struct hash128 *keys, void *records, size_t *n, bool *end, struct err *err);

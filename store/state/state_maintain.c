@@ -169,20 +169,16 @@ static bool edit_manifest(
     return ok;
 }
 
-/* A generation that was dropped meanwhile leaves its new run to the drop that waits. */
-static bool run_job(
-    struct state *state, struct manifest *manifest, const struct job *job, struct err *err)
+/* Adds the run to the manifest, and puts it in the place of what it was made from. *used: it was.
+ */
+static bool adopt(struct state *state, struct manifest *manifest, const struct job *job,
+    struct run *run, bool *used, struct err *err)
 {
-    char name[RUN_NAME_MAX] = "";
-    struct run *run = NULL;
-    if (!write_run(state, job, name, err) || (name[0] && !run_open(state->dir, name, &run, err)))
-        return false;
-    if (!edit_manifest(manifest, job, name, err)) {
-        if (run && manifest_works(manifest))
-            run_doom(run); /* it is not named, for sure */
-        run_unref(&run);
+    if (!edit_manifest(manifest, job, run ? run_info(run)->name : "", err)) {
+        *used = !manifest_works(manifest); /* nobody knows whether it is named */
         return false;
     }
+    *used = true;
     mutex_lock(&state->mutex);
     struct generation *g = still_there(state, job);
     if (g)
@@ -190,12 +186,35 @@ static bool run_job(
     mutex_unlock(&state->mutex);
     for (size_t i = 0; i < job->n_runs; i++)
         run_doom(job->view->runs[i]);
-    bool ok = true;
-    if (!g) {
-        ok = write_drops(state, manifest, err);
-        if (ok && run)
-            run_doom(run);
-    }
+    if (g)
+        return true;
+    /* It was dropped just now: the drop stands behind the new run in the manifest. */
+    bool ok = write_drops(state, manifest, err);
+    *used = !ok;
+    return ok;
+}
+
+/*
+ * Drops that wait are older than the new run, also when they are of its generation, which has begun
+ * anew since: they go into the manifest first, or they would take the run away. A generation that
+ * was dropped while its run was written has no use for it.
+ */
+static bool run_job(
+    struct state *state, struct manifest *manifest, const struct job *job, struct err *err)
+{
+    char name[RUN_NAME_MAX] = "";
+    struct run *run = NULL;
+    bool used = false;
+    if (!write_run(state, job, name, err) || (name[0] && !run_open(state->dir, name, &run, err)))
+        return false;
+    bool ok = write_drops(state, manifest, err);
+    mutex_lock(&state->mutex);
+    bool there = still_there(state, job) != NULL;
+    mutex_unlock(&state->mutex);
+    if (ok && there)
+        ok = adopt(state, manifest, job, run, &used, err);
+    if (run && !used)
+        run_doom(run);
     run_unref(&run);
     return ok;
 }
@@ -302,8 +321,8 @@ static bool next_merge(struct state *state, struct job *job)
     for (size_t i = 0; i < state->n_tables; i++)
         for (size_t k = 0; k < state->tables[i]->n; k++) {
             const struct generation *g = state->tables[i]->generations[k];
-            size_t n = merge_width(g);
-            if (g->view->n_runs > state->runs_most)
+            size_t n = g->damaged ? 0 : merge_width(g);
+            if (g->view->n_runs > state->runs_most && !g->damaged)
                 state->runs_most = g->view->n_runs;
             if (n && (!best || g->view->n_runs > best->view->n_runs)) {
                 best = g;
@@ -327,6 +346,19 @@ static bool next_merge(struct state *state, struct job *job)
     return best != NULL;
 }
 
+/* A run of the generation is damaged: its runs are not merged any more, and the rest goes on.
+ * Lookups of keys in the damaged page fail; `larder verify --repair` drops that page. */
+static void leave_alone(struct state *state, const struct job *job, const struct err *why)
+{
+    mutex_lock(&state->mutex);
+    struct generation *g = still_there(state, job);
+    if (g)
+        g->damaged = true;
+    mutex_unlock(&state->mutex);
+    log_error("state table %s, generation %" PRId64 ": runs are not merged any more: %s", job->name,
+        job->generation, why->text);
+}
+
 bool state_step(struct state *state, struct manifest *manifest, bool *did, struct err *err)
 {
     struct job job;
@@ -345,6 +377,10 @@ bool state_step(struct state *state, struct manifest *manifest, bool *did, struc
         return true;
     *did = true;
     bool ok = run_job(state, manifest, &job, err);
+    if (!ok && err->code == ERR_CORRUPT) {
+        leave_alone(state, &job, err);
+        ok = true;
+    }
     state_view_unref(&job.view);
     return ok;
 }

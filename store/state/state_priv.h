@@ -63,6 +63,7 @@ struct state {
 
 struct state_stats {
     uint64_t tables, generations, runs;
+    uint64_t damaged;      /* generations whose runs are not merged any more */
     uint64_t keys;         /* entries; a key that was put twice counts twice until it is merged */
     uint64_t memory_bytes; /* memtables, filters, fences, cache */
     uint64_t disk_bytes;

@@ -177,12 +177,13 @@ bool txn_state_find(struct txn *txn, uint32_t table, int64_t from, int64_t to, s
 {
     *found = false;
     ensure(from > to || (uint64_t)to - (uint64_t)from < STATE_FIND_MAX);
-    for (int64_t g = from; g <= to; g++)
-        txn_state_prefetch(txn, table, g, key);
-    for (int64_t g = to; g >= from && !*found; g--) {
-        if (!txn_state_get(txn, table, g, key, record, found, err))
+    uint64_t n = from > to ? 0 : (uint64_t)to - (uint64_t)from + 1; /* the ends are any numbers */
+    for (uint64_t i = 0; i < n; i++)
+        txn_state_prefetch(txn, table, from + (int64_t)i, key);
+    for (uint64_t i = 0; i < n && !*found; i++) {
+        if (!txn_state_get(txn, table, to - (int64_t)i, key, record, found, err))
             return false;
-        *generation = g;
+        *generation = to - (int64_t)i;
     }
     return true;
 }
