@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/number.h"
+#include "store/bounds.h"
 
 #define VARINT_MAX   10
 #define INT128_BYTES 19
@@ -97,7 +98,8 @@ static inline unsigned front_of(struct reader *r, struct front *last)
         last->step = svarint_of(r);
     if (k != TIME_SAME)
         last->t = wrap_add(last->t, last->step);
-    if (s > SERIES_DIFF || k > TIME_DIFF || last->series < 0 || last->series > UINT32_MAX)
+    if (s > SERIES_DIFF || k > TIME_DIFF || last->series < 0 || last->series > UINT32_MAX ||
+        !time_fits(last->t))
         r->failed = true;
     return c >> 4;
 }

@@ -2,6 +2,7 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/bounds.h"
 #include "store/cell_bytes.h"
 
 /* Cells between two looks at the room that is left. */
@@ -168,7 +169,7 @@ static void decode_buckets(struct reader *r, struct transaction *t, uint64_t n)
             key = svarint_of(r);
         }
         int64_t count = svarint_of(r);
-        if (key < INT32_MIN || key > HIST_INDEX_MAX || count == 0) {
+        if (key < INT32_MIN || key > INT32_MAX || !hist_key_fits((int32_t)key) || count == 0) {
             r->failed = true;
             return;
         }

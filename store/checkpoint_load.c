@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "store/bounds.h"
 #include "store/checkpoint.h"
 #include "store/checkpoint_file.h"
 #include "store/frame.h"
@@ -101,6 +102,9 @@ static bool load_piece(struct load *l, int64_t block, int64_t series, struct sli
     const struct captured_run *run = &l->captured->runs[l->captured->n - 1];
     if (series < run->first || series >= run->end || (uint64_t)series >= store->catalog.n_series)
         return err_set(err, ERR_CORRUPT, "cells of series %" PRId64, series);
+    if (block < block_of(1 - TIME_BOUND_MS, store->options.block_ms) ||
+        block > block_of(TIME_BOUND_MS - 1, store->options.block_ms))
+        return err_set(err, ERR_CORRUPT, "cells of time block %" PRId64, block);
     if (lsn <= manifest_sealed_lsn(&store->manifest, block) ||
         !catalog_has(&store->catalog, (uint32_t)series))
         return true;

@@ -4,6 +4,8 @@
 #include "store/store_priv.h"
 
 #define METRICS_AT_ONCE 256
+/* Of labels. The part that passes it is the last: a frame has room for 256 MiB. */
+#define LABEL_BYTES_AT_ONCE (16u << 20)
 
 static void put_metrics(const struct store *store, struct definitions *left, struct transaction *t)
 {
@@ -20,19 +22,29 @@ static void put_metrics(const struct store *store, struct definitions *left, str
     }
 }
 
+static size_t label_bytes(struct labels labels)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < labels.n; i++)
+        bytes += labels.items[i].name.len + labels.items[i].value.len;
+    return bytes;
+}
+
 static void put_series(
     const struct store *store, struct definitions *left, size_t max, struct transaction *t)
 {
     const struct catalog *c = &store->catalog;
+    size_t bytes = 0;
     t->first_series = (uint32_t)left->series;
-    for (; left->series < left->series_end && t->n_series < max; left->series++) {
+    for (; left->series < left->series_end && t->n_series < max && bytes < LABEL_BYTES_AT_ONCE;
+         left->series++) {
         uint32_t id = (uint32_t)left->series;
+        struct series_def def = {0}; /* one that was removed keeps its place, without labels */
+        if (catalog_has(c, id))
+            def = (struct series_def){catalog_metric_of(c, id), catalog_labels(c, id, &t->arena)};
         GROW(t->series, t->series_cap, t->n_series + 1);
-        /* One that was removed keeps its place, without labels. */
-        t->series[t->n_series++] =
-            catalog_has(c, id)
-                ? (struct series_def){catalog_metric_of(c, id), catalog_labels(c, id, &t->arena)}
-                : (struct series_def){0};
+        t->series[t->n_series++] = def;
+        bytes += label_bytes(def.labels);
     }
 }
 

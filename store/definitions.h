@@ -19,8 +19,8 @@ struct definitions {
     size_t updates_end; /* metrics below it are described anew */
 };
 
-/* Encodes the next part, of at most max_series series, into the empty buffer; false at the end. The
- * catalogue does not change meanwhile. */
+/* Encodes the next part, of at most max_series series and what a frame holds, into the empty
+ * buffer; false at the end. The catalogue does not change meanwhile. */
 bool definitions_next(
     const struct store *store, struct definitions *left, size_t max_series, struct buf *payload);
 

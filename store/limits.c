@@ -12,30 +12,22 @@
 
 #define OVERFLOW_LABEL "overflow"
 
-static uint64_t bound(uint64_t configured, uint64_t most)
-{
-    return configured && configured < most ? configured : most;
-}
-
+/* The hard bounds are those of labels_check. */
 static bool check_labels(const struct limits *l, struct labels labels, struct err *err)
 {
-    uint64_t names = bound(l->label_name_bytes, LABEL_NAME_MAX);
-    uint64_t values = bound(l->label_value_bytes, LABEL_VALUE_MAX);
-    uint64_t most = bound(l->labels_per_series, LABELS_MAX);
-    if (labels.n == 0)
-        return err_set(err, ERR_INVALID, "a series without labels");
-    if (labels.n > most)
-        return err_set(err, ERR_LIMIT, "a series with %zu labels; at most %" PRIu64 " are allowed",
-            labels.n, most);
+    if (l->labels_per_series && labels.n > l->labels_per_series)
+        return err_set(err, ERR_LIMIT, "a series with %zu labels; at most %" PRIu32 " are allowed",
+            labels.n, l->labels_per_series);
     for (size_t i = 0; i < labels.n; i++) {
         const struct label *x = &labels.items[i];
-        if (x->name.len == 0 || x->name.len > names)
+        if (l->label_name_bytes && x->name.len > l->label_name_bytes)
             return err_set(err, ERR_LIMIT,
-                "a label name of %zu bytes; 1 to %" PRIu64 " are allowed", x->name.len, names);
-        if (x->value.len == 0 || x->value.len > values)
+                "a label name of %zu bytes; 1 to %" PRIu32 " are allowed", x->name.len,
+                l->label_name_bytes);
+        if (l->label_value_bytes && x->value.len > l->label_value_bytes)
             return err_set(err, ERR_LIMIT,
-                "label %.*s has a value of %zu bytes; 1 to %" PRIu64 " are allowed",
-                SLICE_FMT(x->name), x->value.len, values);
+                "label %.*s has a value of %zu bytes; 1 to %" PRIu32 " are allowed",
+                SLICE_FMT(x->name), x->value.len, l->label_value_bytes);
     }
     return true;
 }

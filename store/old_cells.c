@@ -5,6 +5,7 @@
 #include "store/old_cells.h"
 
 #include "base/mem.h"
+#include "store/bounds.h"
 #include "store/cell_bytes.h"
 
 /* Series and time are differences to the cell before. */
@@ -15,11 +16,13 @@ struct at {
 
 static void read_at(struct reader *r, struct at *last)
 {
-    int64_t series = (int64_t)last->series + read_svarint(r);
+    int64_t series = wrap_add(last->series, read_svarint(r));
     if (series < 0 || series > UINT32_MAX)
         r->failed = true;
     last->series = (uint32_t)series;
     last->t = (int64_t)((uint64_t)last->t + (uint64_t)read_svarint(r));
+    if (!time_fits(last->t))
+        r->failed = true;
 }
 
 void old_cells_decode_adds(struct reader *r, struct transaction *t, uint64_t n)
@@ -62,7 +65,8 @@ static void read_buckets(struct reader *r, struct transaction *t, uint64_t n)
     for (uint64_t k = 0; k < n && !r->failed; k++) {
         int64_t key = read_svarint(r);
         int64_t count = read_svarint(r);
-        if (key <= last || key < INT32_MIN || key > HIST_INDEX_MAX || count == 0)
+        if (key <= last || key < INT32_MIN || key > INT32_MAX || !hist_key_fits((int32_t)key) ||
+            count == 0)
             r->failed = true;
         last = key;
         t->buckets[t->n_buckets++] = (struct hist_bucket){(int32_t)key, count};

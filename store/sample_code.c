@@ -5,6 +5,7 @@
  */
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/bounds.h"
 #include "store/cell_bytes.h"
 #include "store/cell_code.h"
 
@@ -149,8 +150,8 @@ static const struct hist *decode_hist(struct reader *r, struct arena *arena)
     uint64_t n_positive = varint_of(r), n_negative = varint_of(r), n_bounds = varint_of(r);
     uint64_t left = reader_left(r);
     /* Two bytes a bucket, one a bound. */
-    if ((schema != HIST_SCHEMA_CUSTOM && (schema < -4 || schema > 8)) || hint > HIST_GAUGE ||
-        n_positive > left / 2 || n_negative > left / 2 || n_bounds > left) {
+    if (schema < INT8_MIN || schema > INT8_MAX || n_positive > left / 2 || n_negative > left / 2 ||
+        n_bounds > left) {
         r->failed = true;
         return NULL;
     }
@@ -165,6 +166,8 @@ static const struct hist *decode_hist(struct reader *r, struct arena *arena)
     for (uint32_t k = 0; k < h->n_bounds; k++)
         bounds[k] = double_of(r);
     h->bounds = bounds;
+    if (!r->failed && !hist_check(h, NULL))
+        r->failed = true;
     return h;
 }
 

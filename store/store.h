@@ -58,14 +58,21 @@ void store_close(struct store **store);
 
 struct txn *txn_begin(struct store *store);
 
-/* The id of the metric; defined in this transaction when it is new. ERR_INVALID when the name is
- * known with another kind, every, digits or schema. help, unit, clock and stale_after_ms are
- * updated. */
+/*
+ * What a transaction is given is checked on the way in, by the bounds of store/bounds.h: what has
+ * been committed never stops a replay, a seal or a start later. A function that returns false has
+ * added nothing.
+ */
+
+/* The id of the metric; defined in this transaction when it is new. ERR_INVALID when the definition
+ * is out of bounds, or the name is known with another kind, every, digits or schema. help, unit,
+ * clock and stale_after_ms are updated. */
 bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric, struct err *err);
 
-/* The id of the series with these labels (sorted, with __name__ equal to the metric's name);
- * created in this transaction when it is new. Ids are dense from 0 and last as long as the store.
- */
+/* The id of the series with these labels; created in this transaction when it is new. Ids are dense
+ * from 0 and last as long as the store. ERR_INVALID when the labels are not sorted, one is empty,
+ * or
+ * __name__ is not the metric's name; ERR_LIMIT: a limit of labels.h or limits.h refuses it. */
 bool txn_series(
     struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series, struct err *err);
 
@@ -74,29 +81,43 @@ bool txn_series(
  * again. */
 uint64_t txn_removals(const struct txn *txn);
 
-/* Cells. end_ms is a multiple of the metric's every_ms; the kind must fit (ensured). */
-void txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount);
-void txn_gauge(struct txn *txn, uint32_t series, int64_t end_ms, const struct gauge_cell *cell);
-void txn_histogram(struct txn *txn, uint32_t series, int64_t end_ms, const struct hist_cell *cell);
-void txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v);
+/*
+ * Cells. end_ms is a multiple of the metric's every_ms. The series must be one of txn_series, and
+ * the kind must fit (ensured). False: the cell is out of bounds. Then the transaction does not
+ * commit, unless somebody has asked txn_refused why: who can do without the cell asks, and says so
+ * to whoever has sent it; who ignores the answer loses nothing silently.
+ */
+bool txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount);
+bool txn_gauge(struct txn *txn, uint32_t series, int64_t end_ms, const struct gauge_cell *cell);
+bool txn_histogram(struct txn *txn, uint32_t series, int64_t end_ms, const struct hist_cell *cell);
+/* The store has no clock: whoever takes in samples from outside asks txn_accepts (limits.h) first.
+ */
+bool txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v);
 /* The histogram is copied. */
-void txn_sample_histogram(
+bool txn_sample_histogram(
     struct txn *txn, uint32_t series, int64_t t_ms, const struct hist *histogram);
 /* The start timestamp of the sample that was added last: when its counter began. 0: unknown. */
 void txn_sample_start(struct txn *txn, int64_t start_ms);
 
 /* The state of a source (a Kafka partition, say) after this transaction. name is opaque to the
- * store, as is state (at most SOURCE_STATE_MAX bytes). */
+ * store, as is state (at most SOURCE_STATE_MAX bytes). newest_ms: the greatest event time that it
+ * has read; INT64_MIN: none. False as for cells. */
 #define SOURCE_STATE_MAX 4096
-void txn_source(
+bool txn_source(
     struct txn *txn, struct slice name, int64_t next, int64_t newest_ms, struct slice state);
 
-/* The clocks of a stream after this transaction. Both are monotone: a smaller value is ignored. */
-void txn_clock(struct txn *txn, struct slice name, int64_t frontier_ms, int64_t watermark_ms);
+/* The clocks of a stream after this transaction. Both are monotone: a smaller value is ignored.
+ * False as for cells. */
+bool txn_clock(struct txn *txn, struct slice name, int64_t frontier_ms, int64_t watermark_ms);
+
+/* Whether a cell, source or clock was refused since this was last asked; err says why the first one
+ * was. */
+bool txn_refused(struct txn *txn, struct err *err);
 
 /* Makes the transaction durable and visible, frees it and sets *lsn (may be NULL). On failure
- * nothing of it is visible and *txn stays open: the caller tries again or aborts. ERR_NO_SPACE may
- * pass. After a failed sync every further commit fails with ERR_IO until the store is opened anew.
+ * nothing of it is visible and *txn stays open: the caller tries again or aborts. ERR_INVALID: a
+ * cell was refused, and nobody has asked. ERR_NO_SPACE may pass. After a failed sync every further
+ * commit fails with ERR_IO until the store is opened anew.
  */
 bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err);
 /* Drops the transaction. Series and metrics it defined are dropped with it. */

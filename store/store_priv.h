@@ -100,6 +100,8 @@ struct txn {
     struct map metric_map, series_map; /* new ones of this transaction */
     uint32_t *added;                   /* by metric id, how many of the new series it has */
     size_t added_cap;
+    bool refused; /* something was, and nobody has asked */
+    struct err refusal;
 };
 
 /* The lock, inside the gate: everything but the catalogue holds still. For moments, outside of

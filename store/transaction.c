@@ -6,9 +6,9 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "store/bounds.h"
 #include "store/cell_code.h"
 #include "store/old_cells.h"
-#include "store/store.h"
 
 /* payload := section*       section := tag u8, count varint, entry* */
 enum section_tag {
@@ -104,8 +104,7 @@ static void read_metric(struct reader *r, struct metric_def *m)
     m->clock = read_lstr(r);
     m->help = read_lstr(r);
     m->unit = read_lstr(r);
-    if (kind < KIND_COUNTER || kind > KIND_SAMPLE || m->digits > DIGITS_MAX || schema < -4 ||
-        schema > 8 || m->every_ms < 0 || m->stale_after_ms < 0)
+    if (schema < INT8_MIN || schema > INT8_MAX || !metric_def_check(m, NULL))
         r->failed = true;
 }
 
@@ -170,15 +169,6 @@ static void read_updates(struct reader *r, struct transaction *t, uint64_t n)
         read_metric(r, &t->updates[t->n_updates]);
 }
 
-static bool labels_valid(const struct label *l, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (l[i].name.len == 0 || l[i].value.len == 0 || l[i].name.len > LABEL_NAME_MAX ||
-            l[i].value.len > LABEL_VALUE_MAX || (i && slice_cmp(l[i - 1].name, l[i].name) >= 0))
-            return false;
-    return true;
-}
-
 static void read_series(struct reader *r, struct transaction *t, uint64_t n)
 {
     t->first_series = (uint32_t)read_varint(r);
@@ -197,7 +187,7 @@ static void read_series(struct reader *r, struct transaction *t, uint64_t n)
             l[k].value = read_lstr(r);
         }
         s->labels = (struct labels){l, n_labels};
-        if (!r->failed && !labels_valid(l, n_labels))
+        if (!r->failed && !labels_check(s->labels, NULL))
             r->failed = true;
     }
 }
@@ -211,7 +201,7 @@ static void read_sources(struct reader *r, struct transaction *t, uint64_t n)
         s->next = read_svarint(r);
         s->newest_ms = read_svarint(r);
         s->state = read_lstr(r);
-        if (s->state.len > SOURCE_STATE_MAX)
+        if (!source_check(s->name, s->newest_ms, s->state, NULL))
             r->failed = true;
     }
 }
@@ -224,6 +214,8 @@ static void read_clocks(struct reader *r, struct transaction *t, uint64_t n)
         c->name = read_lstr(r);
         c->frontier_ms = read_svarint(r);
         c->watermark_ms = read_svarint(r);
+        if (!clock_check(c->name, NULL))
+            r->failed = true;
     }
 }
 

@@ -13,6 +13,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "store/bounds.h"
 #include "store/store_priv.h"
 
 struct txn *txn_begin(struct store *store)
@@ -101,6 +102,8 @@ bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric,
 {
     struct transaction *t = &txn->data;
     const struct catalog *c = &txn->store->catalog;
+    if (!metric_def_check(def, err))
+        return false;
     uint64_t hash = hash64(def->name.ptr, def->name.len);
     uint32_t id = catalog_find_metric(c, def->name);
     if (id != MAP_NONE) {
@@ -115,6 +118,9 @@ bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric,
     }
     id = map_find(&txn->metric_map, hash, new_metric_matches, t, &def->name);
     if (id == MAP_NONE) {
+        if (c->n_metrics + t->n_metrics >= CATALOG_METRICS_MAX)
+            return err_set(
+                err, ERR_LIMIT, "the store has %u metrics, and takes no more", CATALOG_METRICS_MAX);
         id = (uint32_t)t->n_metrics;
         GROW(t->metrics, t->metrics_cap, t->n_metrics + 1);
         t->metrics[t->n_metrics++] = keep_def(&t->arena, def);
@@ -124,15 +130,6 @@ bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric,
     }
     *metric = t->first_metric + id;
     return true;
-}
-
-static void labels_check(struct labels labels)
-{
-    for (size_t i = 0; i < labels.n; i++) {
-        const struct label *l = &labels.items[i];
-        ensure(l->name.len > 0 && l->value.len > 0);
-        ensure(i == 0 || slice_cmp(labels.items[i - 1].name, l->name) < 0);
-    }
 }
 
 static const struct metric_def *metric_of(const struct txn *txn, uint32_t metric)
@@ -171,12 +168,17 @@ static uint32_t add_series(struct txn *txn, uint32_t metric, struct labels label
 bool txn_series(
     struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series, struct err *err)
 {
+    const struct metric_def *def = metric_of(txn, metric);
+    struct slice name = labels_get(labels, SLICE(LABEL_METRIC_NAME));
     struct label overflow[OVERFLOW_LABELS];
     bool fold;
+    if (!name.ptr || !slice_eq(name, def->name))
+        return err_set(err, ERR_INVALID,
+            "a series of metric %.*s with " LABEL_METRIC_NAME "=\"%.*s\"", SLICE_FMT(def->name),
+            SLICE_FMT(name));
     if (find_series(txn, labels, series))
         return true;
-    labels_check(labels);
-    if (!limits_admit(txn, metric, metric_of(txn, metric), labels, &fold, overflow, err))
+    if (!labels_check(labels, err) || !limits_admit(txn, metric, def, labels, &fold, overflow, err))
         return false;
     if (fold)
         labels = (struct labels){overflow, OVERFLOW_LABELS};
@@ -192,52 +194,110 @@ uint64_t txn_removals(const struct txn *txn)
 
 /* ---- cells ---- */
 
-void txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount)
+/* Ends a check that failed. The first one is kept. */
+static bool refuse(struct txn *txn, const struct err *err)
 {
-    struct transaction *t = &txn->data;
-    GROW(t->adds, t->adds_cap, t->n_adds + 1);
-    t->adds[t->n_adds++] = (struct add_cell){series, end_ms, amount};
+    if (!txn->refused)
+        txn->refusal = *err;
+    txn->refused = true;
+    return false;
 }
 
-void txn_gauge(struct txn *txn, uint32_t series, int64_t end_ms, const struct gauge_cell *cell)
+bool txn_refused(struct txn *txn, struct err *err)
+{
+    bool refused = txn->refused;
+    if (refused)
+        *err = txn->refusal;
+    txn->refused = false;
+    return refused;
+}
+
+/* Whether a cell may have this time; ensures that the series is there, and of the kind. */
+static inline bool may_add(struct txn *txn, uint32_t series, int64_t t_ms, enum kind kind)
+{
+    const struct transaction *t = &txn->data;
+    const struct catalog *c = &txn->store->catalog;
+    uint32_t metric;
+    if (series < t->first_series) {
+        metric = catalog_metric_of(c, series);
+    } else {
+        ensure(series - t->first_series < t->n_series);
+        metric = t->series[series - t->first_series].metric;
+    }
+    enum kind is = metric_of(txn, metric)->kind;
+    ensure(is == kind || (is == KIND_LEVEL && kind == KIND_COUNTER));
+    if (time_fits(t_ms))
+        return true;
+    struct err err;
+    time_check(t_ms, &err);
+    return refuse(txn, &err);
+}
+
+bool txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount)
+{
+    struct transaction *t = &txn->data;
+    if (!may_add(txn, series, end_ms, KIND_COUNTER))
+        return false;
+    GROW(t->adds, t->adds_cap, t->n_adds + 1);
+    t->adds[t->n_adds++] = (struct add_cell){series, end_ms, amount};
+    return true;
+}
+
+bool txn_gauge(struct txn *txn, uint32_t series, int64_t end_ms, const struct gauge_cell *cell)
 {
     struct transaction *t = &txn->data;
     ensure(cell->count >= 1);
+    if (!may_add(txn, series, end_ms, KIND_GAUGE))
+        return false;
     GROW(t->gauges, t->gauges_cap, t->n_gauges + 1);
     t->gauges[t->n_gauges++] = (struct gauge_entry){series, end_ms, *cell};
+    return true;
 }
 
-void txn_histogram(struct txn *txn, uint32_t series, int64_t end_ms, const struct hist_cell *cell)
+bool txn_histogram(struct txn *txn, uint32_t series, int64_t end_ms, const struct hist_cell *cell)
 {
     struct transaction *t = &txn->data;
+    struct err err;
+    if (!may_add(txn, series, end_ms, KIND_HISTOGRAM))
+        return false;
+    if (!hist_cell_check(cell, &err))
+        return refuse(txn, &err);
     ensure(t->n_buckets + cell->n <= UINT32_MAX);
     GROW(t->hists, t->hists_cap, t->n_hists + 1);
     GROW(t->buckets, t->buckets_cap, t->n_buckets + cell->n);
     t->hists[t->n_hists++] =
         (struct hist_entry){series, end_ms, cell->sum, (uint32_t)t->n_buckets, cell->n};
-    for (uint32_t i = 0; i < cell->n; i++) {
-        ensure(cell->buckets[i].count != 0 &&
-               (i == 0 || cell->buckets[i - 1].key < cell->buckets[i].key));
-        t->buckets[t->n_buckets++] = cell->buckets[i];
-    }
+    if (cell->n)
+        memcpy(t->buckets + t->n_buckets, cell->buckets, cell->n * sizeof *cell->buckets);
+    t->n_buckets += cell->n;
+    return true;
 }
 
-void txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v)
+bool txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v)
 {
     struct transaction *t = &txn->data;
     uint64_t bits;
+    if (!may_add(txn, series, t_ms, KIND_SAMPLE))
+        return false;
     memcpy(&bits, &v, sizeof bits);
     GROW(t->samples, t->samples_cap, t->n_samples + 1);
     t->samples[t->n_samples++] = (struct sample_entry){series, t_ms, 0, bits, NULL};
+    return true;
 }
 
-void txn_sample_histogram(
+bool txn_sample_histogram(
     struct txn *txn, uint32_t series, int64_t t_ms, const struct hist *histogram)
 {
     struct transaction *t = &txn->data;
+    struct err err;
+    if (!may_add(txn, series, t_ms, KIND_SAMPLE))
+        return false;
+    if (!hist_check(histogram, &err))
+        return refuse(txn, &err);
     GROW(t->samples, t->samples_cap, t->n_samples + 1);
     t->samples[t->n_samples++] =
         (struct sample_entry){series, t_ms, 0, 0, hist_copy(&t->arena, histogram)};
+    return true;
 }
 
 void txn_sample_start(struct txn *txn, int64_t start_ms)
@@ -247,22 +307,31 @@ void txn_sample_start(struct txn *txn, int64_t start_ms)
     t->samples[t->n_samples - 1].start = start_ms;
 }
 
-void txn_source(
+/* ---- sources and clocks ---- */
+
+bool txn_source(
     struct txn *txn, struct slice name, int64_t next, int64_t newest_ms, struct slice state)
 {
     struct transaction *t = &txn->data;
-    ensure(state.len <= SOURCE_STATE_MAX);
+    struct err err;
+    if (!source_check(name, newest_ms, state, &err))
+        return refuse(txn, &err);
     GROW(t->sources, t->sources_cap, t->n_sources + 1);
     t->sources[t->n_sources++] = (struct source_entry){
         arena_slice(&t->arena, name), next, newest_ms, arena_slice(&t->arena, state)};
+    return true;
 }
 
-void txn_clock(struct txn *txn, struct slice name, int64_t frontier_ms, int64_t watermark_ms)
+bool txn_clock(struct txn *txn, struct slice name, int64_t frontier_ms, int64_t watermark_ms)
 {
     struct transaction *t = &txn->data;
+    struct err err;
+    if (!clock_check(name, &err))
+        return refuse(txn, &err);
     GROW(t->clocks, t->clocks_cap, t->n_clocks + 1);
     t->clocks[t->n_clocks++] =
         (struct clock_entry){arena_slice(&t->arena, name), frontier_ms, watermark_ms};
+    return true;
 }
 
 /* ---- commit ---- */
@@ -309,6 +378,10 @@ bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
     struct store *store = t->store;
     struct buf payload;
     uint64_t next = store->lsn + 1;
+    if (t->refused) {
+        *err = t->refusal;
+        return false;
+    }
     buf_init(&payload, 0);
     transaction_encode(&t->data, &payload);
     bool empty = payload.len == 0;

@@ -6,39 +6,6 @@
 #include "store/labels.h"
 #include "store/segment/layout.h"
 
-#define SCHEMA_MIN (-4)
-#define SCHEMA_MAX 8
-
-static const char *what_is_wrong(const struct metric_def *def)
-{
-    if (def->kind < KIND_COUNTER || def->kind > KIND_SAMPLE)
-        return "kind";
-    if (def->digits < 0 || def->digits > DIGITS_MAX)
-        return "digits";
-    if (def->kind == KIND_HISTOGRAM && (def->schema < SCHEMA_MIN || def->schema > SCHEMA_MAX))
-        return "schema";
-    if (def->schema < INT8_MIN || def->schema > INT8_MAX)
-        return "schema";
-    if (def->every_ms < 0 || (def->every_ms == 0) != (def->kind == KIND_SAMPLE))
-        return "every_ms";
-    if (def->stale_after_ms < 0)
-        return "stale_after_ms";
-    if (def->clock.len > METRIC_TEXT_MAX)
-        return "clock";
-    if (def->help.len > METRIC_TEXT_MAX)
-        return "help";
-    if (def->unit.len > METRIC_TEXT_MAX)
-        return "unit";
-    return NULL;
-}
-
-bool metric_def_check(const struct metric_def *def, struct err *err)
-{
-    const char *wrong = what_is_wrong(def);
-    return !wrong || err_set(err, ERR_INVALID, "metric %.*s: %s is out of bounds",
-                         SLICE_FMT(def->name), wrong);
-}
-
 bool metric_def_agrees(const struct metric_def *a, const struct metric_def *b)
 {
     return a->kind == b->kind && a->digits == b->digits && a->schema == b->schema &&
@@ -91,7 +58,7 @@ static bool get_row(struct reader *r, struct arena *arena, struct metric_def *ou
     out->clock = arena_slice(arena, read_lstr(r));
     out->help = arena_slice(arena, read_lstr(r));
     out->unit = arena_slice(arena, read_lstr(r));
-    return !r->failed && out->clock.ptr && out->help.ptr && out->unit.ptr && !what_is_wrong(out);
+    return !r->failed && out->clock.ptr && out->help.ptr && out->unit.ptr && !metric_def_fault(out);
 }
 
 /* The series of metric i end where those of the one before do, and n_series later. */

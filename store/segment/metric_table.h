@@ -19,13 +19,10 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "store/bounds.h"
 #include "store/cell.h"
 #include "store/segment/section.h"
 
-#define METRIC_TEXT_MAX 65536 /* bytes of clock, help, unit each */
-
-/* ERR_INVALID when the definition makes no sense or a text is too long. */
-bool metric_def_check(const struct metric_def *def, struct err *err);
 /* Whether two definitions of one name agree in what the cells depend on. */
 bool metric_def_agrees(const struct metric_def *a, const struct metric_def *b);
 /* Appends the pages. The definitions were checked; n_series is the number of series of each. */

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "store/bounds.h"
 #include "store/cell_bytes.h"
 #include "store/touched.h"
 
@@ -139,7 +140,7 @@ static void fill_cells(struct transaction *t, size_t n)
         uint32_t buckets = (uint32_t)(random64() % 5);
         t->hists[t->n_hists++] =
             (struct hist_entry){series, at, random_wide(), (uint32_t)t->n_buckets, buckets};
-        int32_t key = random64() % 2 ? HIST_NEGATIVE(77) : HIST_ZERO;
+        int32_t key = random64() % 2 ? HIST_NEGATIVE(77) : -7;
         for (uint32_t k = 0; k < buckets; k++, key += 1 + (int32_t)(random64() % 9)) {
             GROW(t->buckets, t->buckets_cap, t->n_buckets + 1);
             t->buckets[t->n_buckets++] =
@@ -160,7 +161,8 @@ static void fill_cells(struct transaction *t, size_t n)
 static void fill_rest(struct transaction *t)
 {
     static struct label labels[] = {{SLICE("__name__"), SLICE("a")}, {SLICE("city"), SLICE("B")}};
-    static struct metric_def def = {.name = SLICE("a"), .kind = KIND_GAUGE, .digits = 3};
+    static struct metric_def def = {
+        .name = SLICE("a"), .kind = KIND_GAUGE, .digits = 3, .every_ms = 5000};
     t->first_metric = 7;
     t->first_series = 70000;
     GROW(t->metrics, t->metrics_cap, 1);
@@ -171,7 +173,7 @@ static void fill_rest(struct transaction *t)
     t->series[t->n_series++] = (struct series_def){7, {labels, 2}};
     GROW(t->sources, t->sources_cap, 1);
     t->sources[t->n_sources++] =
-        (struct source_entry){SLICE("orders/0"), random_int(), -1, SLICE("state")};
+        (struct source_entry){SLICE("orders/0"), random_int(), random_int() / 4, SLICE("state")};
     GROW(t->clocks, t->clocks_cap, 1);
     t->clocks[t->n_clocks++] = (struct clock_entry){SLICE("orders"), INT64_MIN, INT64_MAX};
 }
@@ -301,6 +303,49 @@ static void test_damage_is_survived(void **state)
     transaction_fini(&t);
     transaction_fini(&back);
     buf_fini(&payload);
+}
+
+static void is_refused(const struct transaction *t, const char *why)
+{
+    struct transaction back;
+    struct buf payload;
+    struct err err = {0};
+    transaction_init(&back);
+    buf_init(&payload, 0);
+    transaction_encode(t, &payload);
+    assert_false(transaction_decode(buf_view(&payload), &back, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    if (!strstr(err.text, why))
+        fail_msg("%s: not %s", err.text, why);
+    transaction_fini(&back);
+    buf_fini(&payload);
+}
+
+/* What the store does not take in is not read either. */
+static void test_bounds_hold_for_readers(void **state)
+{
+    (void)state;
+    struct hist_bucket bucket = {HIST_INDEX_BOUND, 1};
+    struct add_cell add = {1, TIME_BOUND_MS, 1};
+    struct gauge_entry gauge = {1, -TIME_BOUND_MS, {1, 1, 1, 1, 1, 1}};
+    struct hist_entry window = {1, 5000, 1, 0, 1};
+    struct hist hist = {.schema = 9};
+    struct sample_entry sample = {1, 5000, 0, 0, &hist};
+    struct source_entry source = {SLICE("k/0"), 1, TIME_BOUND_MS, SLICE("")};
+    struct clock_entry clock = {SLICE(""), 1, 1};
+    struct metric_def def = {.name = SLICE("a"), .kind = KIND_GAUGE};
+    is_refused(&(struct transaction){.adds = &add, .n_adds = 1}, "section 16");
+    is_refused(&(struct transaction){.gauges = &gauge, .n_gauges = 1}, "section 17");
+    is_refused(
+        &(struct transaction){.hists = &window, .n_hists = 1, .buckets = &bucket}, "section 18");
+    is_refused(&(struct transaction){.samples = &sample, .n_samples = 1}, "section 19");
+    hist.schema = 3;
+    hist.reset_hint = 4;
+    is_refused(&(struct transaction){.samples = &sample, .n_samples = 1}, "section 19");
+    is_refused(&(struct transaction){.sources = &source, .n_sources = 1}, "section 8");
+    is_refused(&(struct transaction){.clocks = &clock, .n_clocks = 1}, "section 9");
+    is_refused(&(struct transaction){.metrics = &def, .n_metrics = 1}, "section 1");
+    is_refused(&(struct transaction){.updates = &def, .n_updates = 1}, "section 2");
 }
 
 static void test_unknown_sections_are_refused(void **state)
@@ -443,6 +488,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_comes_back),
         cmocka_unit_test(test_damage_is_survived),
+        cmocka_unit_test(test_bounds_hold_for_readers),
         cmocka_unit_test(test_unknown_sections_are_refused),
         cmocka_unit_test(test_old_cells_are_read),
         cmocka_unit_test(test_cells_are_small),
