@@ -45,26 +45,68 @@ static int by_start(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* A segment of a passed window belongs to the window, another one to its block. */
-static struct placed place(const struct store *store, size_t at, int64_t passed_ms)
+static void sort(struct placed *all, size_t n)
 {
-    const struct segment_info *info = segment_info(store->segments[at].segment);
-    int64_t window = window_ms(store->options.block_ms);
-    int64_t start = window_start(info->t1, window);
-    if (start <= INT64_MAX - window && passed_ms >= start + window)
-        return (struct placed){start, start + window, at};
-    return (struct placed){info->t0, info->t1, at};
+    if (n)
+        qsort(all, n, sizeof *all, by_start);
 }
 
+/* The end of the group that begins with all[i]. */
+static size_t group_end(const struct placed *all, size_t n, size_t i)
+{
+    size_t end = i + 1;
+    while (end < n && all[end].start == all[i].start)
+        end++;
+    return end;
+}
+
+/* Whether the window was compacted: something in it is longer than a block. Then it was passed
+ * once, whatever the sources say now: after a restart they are said to stand nowhere, and a new one
+ * stands behind the others. */
+static bool was_passed(const struct store *store, const struct placed *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct segment_info *info = segment_info(store->segments[all[i].at].segment);
+        if (info->t1 - info->t0 > store->options.block_ms)
+            return true;
+    }
+    return false;
+}
+
+static bool is_passed(
+    const struct store *store, const struct placed *all, size_t n, int64_t passed_ms)
+{
+    int64_t window = window_ms(store->options.block_ms);
+    return (all->start <= INT64_MAX - window && passed_ms >= all->start + window) ||
+           was_passed(store, all, n);
+}
+
+/* Groups, oldest first: all raw segments of a passed window are one, those of another one are a
+ * group by block. So of the segments that a group overlaps none is left out that lies, in the order
+ * of commits, among its own. */
 static struct placed *place_all(const struct store *store, int64_t passed_ms, size_t *n)
 {
     struct placed *all = xcalloc(store->n_segments, sizeof *all);
+    int64_t window = window_ms(store->options.block_ms);
     *n = 0;
-    for (size_t i = 0; i < store->n_segments; i++)
+    for (size_t i = 0; i < store->n_segments; i++) {
+        const struct segment_info *info = segment_info(store->segments[i].segment);
+        int64_t start = window_start(info->t1, window);
         if (!store->segments[i].derived)
-            all[(*n)++] = place(store, i, passed_ms);
-    if (*n)
-        qsort(all, *n, sizeof *all, by_start);
+            all[(*n)++] =
+                (struct placed){start, start > INT64_MAX - window ? INT64_MAX : start + window, i};
+    }
+    sort(all, *n);
+    for (size_t i = 0, end; i < *n; i = end) {
+        end = group_end(all, *n, i);
+        bool passed = is_passed(store, &all[i], end - i, passed_ms);
+        for (size_t k = i; k < end && !passed; k++) {
+            const struct segment_info *info = segment_info(store->segments[all[k].at].segment);
+            all[k].start = info->t0;
+            all[k].end = info->t1;
+        }
+    }
+    sort(all, *n);
     return all;
 }
 
@@ -115,8 +157,7 @@ bool compact_due(
     struct placed *all = place_all(store, passed_ms, &n);
     *debt = (struct compact_debt){0};
     for (size_t i = 0, end; i < n; i = end) {
-        for (end = i + 1; end < n && all[end].start == all[i].start; end++)
-            ;
+        end = group_end(all, n, i);
         size_t from = due_from(store, &all[i], end - i);
         if (from == end - i)
             continue;

@@ -9,10 +9,11 @@
  * is ever merged across its end. In a window that was compacted, late segments wait until they are
  * worth rewriting it: a quarter of its bytes, or, when there are LATE_SEGMENTS of them, they are
  * merged with each other. So a cell is written about twice: when it is sealed, and with its day. In
- * a window that is not passed yet the same holds for each block and its late segments.
+ * a window that is not passed yet the same holds for each block and its late segments. A window
+ * that was compacted stays passed, even when the sources go back.
  *
  * The output depends on the inputs alone, and takes their place in one edit: it has the greatest
- * LSN of theirs, and all segments of the same time with a smaller one are among them, so that what
+ * LSN of theirs, and all segments of the same time between their LSNs are among them, so that what
  * came later stays later.
  */
 #ifndef STORE_COMPACT_H

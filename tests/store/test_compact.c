@@ -170,7 +170,8 @@ static void test_random_days(void **state)
     for (int i = 0; i < rounds; i++) {
         uint32_t newest = (uint32_t)((uint64_t)i * (WINDOWS - 1) / (uint32_t)rounds);
         append(store, m, newest, i);
-        step(store, ((int64_t)newest - 10) * EVERY, below(4));
+        bool back = below(30) == 0; /* a restart, or a new source */
+        step(store, back ? INT64_MIN : ((int64_t)newest - 10) * EVERY, below(4));
         if (below(20) == 0)
             compare_now(store, m);
         if (below(40) == 0) {
@@ -294,6 +295,69 @@ static void test_a_snapshot_outlives_its_segments(void **state)
     free(m);
 }
 
+/* ---- passed goes back ---- */
+
+static void put_samples(struct store *store, uint32_t series, int64_t from, int64_t to, double v)
+{
+    struct err err = {0};
+    struct txn *txn = txn_begin(store);
+    for (int64_t t = from; t < to; t += 60000)
+        for (uint32_t i = 0; i < series; i++)
+            txn_sample(txn, series_of(txn, &sample, i), t, v + (double)below(1000000) / 997);
+    assert_true(txn_commit(&txn, NULL, &err));
+}
+
+static double sample_at(struct store *store, int64_t t)
+{
+    struct matcher is = {MATCH_EQUAL, SLICE("series"), SLICE("s0"), NULL};
+    struct snapshot *snap = snapshot_get(store);
+    struct plan *plan;
+    struct arena arena;
+    struct columns c;
+    struct err err = {0};
+    double v;
+    arena_init(&arena, 0);
+    assert_true(plan_new(snap, NULL, &is, 1, NULL, &plan, &err));
+    plan_range(plan, 0, t - 1, t);
+    assert_true(snapshot_fetch(snap, NULL, NULL, &err));
+    assert_true(plan_columns(plan, 0, &arena, &c, &err));
+    assert_int_equal(c.n, 1);
+    memcpy(&v, &c.bits[0], sizeof v);
+    snapshot_put(&snap);
+    arena_fini(&arena);
+    return v;
+}
+
+/* A day, then late cells of two of its blocks. After a restart no source has said how far it is:
+ * what was committed last still counts. */
+static void test_passed_goes_back(void **state)
+{
+    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    const int64_t hour = 3600000, at = 3 * hour;
+    (void)state;
+    rng = 3;
+    assert_non_null(mkdtemp(dir));
+    struct store *store = open_store(dir);
+    put_samples(store, 1, 60000, DAY_MS + 1, 1000);
+    step(store, DAY_MS, UINT32_MAX);
+    put_samples(store, 1, at, at + 1, 5000000);
+    double last = sample_at(store, at);
+    step(store, DAY_MS, UINT32_MAX);
+    step(store, DAY_MS + 4 * hour, UINT32_MAX); /* its late segment waits beside the day */
+    put_samples(store, 20, 60000, hour, 1000);
+    step(store, DAY_MS + 4 * hour, 1);
+    step(store, DAY_MS + 8 * hour, 1); /* a late segment of another block, of more bytes */
+    const int64_t passed[] = {INT64_MIN, DAY_MS - 1, DAY_MS + 8 * hour};
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++) {
+        store_close(&store);
+        store = open_store(dir);
+        step(store, passed[i], UINT32_MAX);
+        assert_true(sample_at(store, at) == last);
+    }
+    store_close(&store);
+    remove_folder(dir);
+}
+
 /* ---- determinism ---- */
 
 static void run(const char *dir, struct model *m, bool reopen)
@@ -356,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_a_passed_day_is_one_segment),
         cmocka_unit_test(test_a_snapshot_outlives_its_segments),
+        cmocka_unit_test(test_passed_goes_back),
         cmocka_unit_test(test_same_transactions_same_files),
         cmocka_unit_test(test_random_days),
     };
