@@ -149,5 +149,7 @@ struct catalog_entry {
  */
 bool catalog_describe(struct catalog *catalog, const uint32_t *ids, size_t n_ids,
     struct arena *arena, struct catalog_entry **out, size_t *n);
+/* Puts the ids into the order of their series' labels; those of dead ones are left out. */
+void catalog_order(struct catalog *catalog, uint32_t *ids, size_t *n);
 
 #endif

@@ -120,8 +120,8 @@ bool plan_opening_sum(
 
 /* ---- metadata ---- */
 
-/* Calls each for every series that matches and has a cell with t in (from_ms, to_ms]; in order of
- * labels. each returns false to stop. */
+/* Calls each for every series that matches and has a cell with t in (from_ms, to_ms], derived cells
+ * where raw ones are gone; in order of labels. each returns false to stop. metadata.h asks more. */
 typedef bool series_f(void *ctx, struct labels labels, const struct metric_def *def);
 bool store_each_series(struct store *store, const struct scope *scope,
     const struct matcher *matchers, size_t n, int64_t from_ms, int64_t to_ms, series_f *each,
