@@ -59,17 +59,49 @@ static int by_metric_name(const void *a, const void *b)
     return slice_cmp((*x)->name, (*y)->name);
 }
 
-void store_each_metric(struct store *store, metric_f *each, void *ctx)
+/* Which metrics have a series that the scope sees. */
+static bool in_scope(
+    struct store *store, const struct scope *scope, bool *seen, size_t n, struct err *err)
+{
+    struct catalog *c = &store->catalog;
+    struct arena arena;
+    uint32_t *ids;
+    size_t n_all, n_ids;
+    arena_init(&arena, 0);
+    const struct matcher **all = matchers_of(&arena, scope, NULL, 0, &n_all);
+    bool ok = all ? catalog_select(c, all, n_all, &arena, &ids, &n_ids, err) : snapshot_full(err);
+    for (size_t i = 0; ok && i < n_ids;) {
+        size_t end = n_ids - i < PRESENCE_BATCH ? n_ids : i + PRESENCE_BATCH;
+        catalog_lock_read(c);
+        for (; i < end; i++)
+            if (catalog_has(c, ids[i]) && catalog_metric_of(c, ids[i]) < n)
+                seen[catalog_metric_of(c, ids[i])] = true;
+        catalog_unlock(c);
+    }
+    arena_fini(&arena);
+    return ok;
+}
+
+bool store_each_metric(
+    struct store *store, const struct scope *scope, metric_f *each, void *ctx, struct err *err)
 {
     catalog_lock_read(&store->catalog);
-    size_t n = store->catalog.n_metrics;
+    size_t n = store->catalog.n_metrics, kept = 0;
     const struct metric_def **defs = xcalloc(n, sizeof(void *));
     if (n)
         memcpy(defs, store->catalog.metrics, n * sizeof(void *));
     catalog_unlock(&store->catalog);
-    if (n)
-        qsort(defs, n, sizeof(void *), by_metric_name);
-    for (size_t i = 0; i < n && each(ctx, defs[i]); i++)
+    bool scoped = scope && scope->n_matchers > 0;
+    bool *seen = xcalloc(n, sizeof *seen);
+    bool ok = !scoped || in_scope(store, scope, seen, n, err);
+    for (size_t i = 0; i < n; i++)
+        if (!scoped || seen[i])
+            defs[kept++] = defs[i];
+    if (kept)
+        qsort(defs, kept, sizeof(void *), by_metric_name);
+    for (size_t i = 0; ok && i < kept && each(ctx, defs[i]); i++)
         ;
+    free(seen);
     free(defs);
+    return ok;
 }

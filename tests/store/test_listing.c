@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "store/delete.h"
-#include "store/read.h"
+#include "store/metadata.h"
 #include "store/resolution.h"
 #include "tests/store/support/folder.h"
 #include "tests/store/support/workload.h"
@@ -198,6 +198,86 @@ static void compare(struct store *store, struct workload *w, int64_t from, int64
     free(seen.slot);
 }
 
+/* ---- names and values ---- */
+
+#define TEXTS_MAX 200
+
+struct texts {
+    struct slice items[TEXTS_MAX];
+    size_t n;
+    struct arena arena;
+};
+
+static void texts_add(struct texts *t, struct slice text)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (slice_eq(t->items[i], text))
+            return;
+    assert_true(t->n < TEXTS_MAX);
+    t->items[t->n++] = text;
+}
+
+static bool hear(void *ctx, struct slice text)
+{
+    struct texts *t = ctx;
+    assert_true(t->n == 0 || slice_cmp(t->items[t->n - 1], text) < 0);
+    t->items[t->n++] = arena_slice(&t->arena, text);
+    return true;
+}
+
+static void same_texts(
+    const struct workload *w, const char *what, struct texts *want, struct texts *got)
+{
+    for (size_t i = 0; i < want->n; i++) {
+        size_t k = 0;
+        while (k < got->n && !slice_eq(got->items[k], want->items[i]))
+            k++;
+        if (k == got->n)
+            fail_msg("transaction %lld, %s: %.*s is missing", (long long)w->commits, what,
+                SLICE_FMT(want->items[i]));
+    }
+    if (want->n != got->n)
+        fail_msg("transaction %lld, %s: %zu, and there are %zu", (long long)w->commits, what,
+            got->n, want->n);
+}
+
+/* Of the series of one metric, or of all; the names, or the values of a label. */
+static void compare_texts(struct store *store, struct workload *w, int64_t from, int64_t to)
+{
+    const struct naive_series *of =
+        &w->naive->series[workload_below(w, (uint32_t)w->naive->n_series)];
+    struct matcher m = {MATCH_EQUAL, SLICE("__name__"), of->def.name, NULL};
+    struct listing l = {.matchers = &m,
+        .n_matchers = workload_below(w, 2) && of->n_labels,
+        .from_ms = from,
+        .to_ms = to};
+    struct slice label = {NULL, 0};
+    struct texts want = {.n = 0}, got = {.n = 0};
+    struct err err;
+    if (of->n_labels && workload_below(w, 4))
+        label = of->labels[workload_below(w, (uint32_t)of->n_labels)].name;
+    for (size_t i = 0; i < w->naive->n_series; i++) {
+        const struct naive_series *s = &w->naive->series[i];
+        bool has = false;
+        for (size_t k = 0; k < s->n; k++)
+            has |= s->cells[k].t > from && s->cells[k].t <= to;
+        if (!has || (l.n_matchers && !slice_eq(s->def.name, of->def.name)))
+            continue;
+        for (size_t k = 0; k < s->n_labels; k++)
+            if (!label.ptr)
+                texts_add(&want, s->labels[k].name);
+            else if (slice_eq(s->labels[k].name, label))
+                texts_add(&want, s->labels[k].value);
+    }
+    arena_init(&got.arena, 0);
+    bool ok = label.ptr ? store_label_values(store, &l, label, hear, &got, &err)
+                        : store_label_names(store, &l, hear, &got, &err);
+    if (!ok)
+        fail_msg("%s", err.text);
+    same_texts(w, label.ptr ? "values" : "names", &want, &got);
+    arena_fini(&got.arena);
+}
+
 static void test_random(void **state)
 {
     struct fixture *f = *state;
@@ -227,6 +307,8 @@ static void test_random(void **state)
                        workload_below(&w, (uint32_t)WORKLOAD_EVERY + 1);
         compare(f->store, &w, from, from + (int64_t)workload_below(&w, 4) * WORKLOAD_EVERY);
         compare(f->store, &w, from, from + (int64_t)workload_below(&w, 100) * WORKLOAD_EVERY);
+        compare_texts(f->store, &w, from, from + (int64_t)workload_below(&w, 20) * WORKLOAD_EVERY);
+        compare_texts(f->store, &w, INT64_MIN, INT64_MAX);
     }
     compare(f->store, &w, INT64_MIN, INT64_MAX);
     workload_fini(&w);
