@@ -6,7 +6,7 @@
 #include "api/series_search.h"
 #include "base/checksum.h"
 #include "base/map.h"
-#include "store/read.h"
+#include "store/metadata.h"
 
 /* ---- a set of strings ---- */
 
@@ -15,7 +15,10 @@ struct strings {
     struct map map;
     struct slice *items;
     size_t n, cap;
-    struct slice label; /* whose values are collected */
+    struct store *store;
+    struct slice label;  /* whose values are collected; {NULL, 0}: names are */
+    size_t limit, heard; /* of one selector: more than one past the limit are not needed */
+    struct err *err;
 };
 
 static bool same_string(const void *ctx, const void *key, uint32_t id)
@@ -62,33 +65,36 @@ static void write_strings(struct buf *out, struct strings *set, size_t limit)
     json_out_end(out, NULL, set->n > limit);
 }
 
-static bool found_names(void *ctx, struct labels labels, struct err *err)
-{
-    for (size_t i = 0; i < labels.n; i++)
-        if (!strings_add(ctx, labels.items[i].name, err))
-            return false;
-    return true;
-}
-
-static bool found_value(void *ctx, struct labels labels, struct err *err)
+static bool found_string(void *ctx, struct slice text)
 {
     struct strings *set = ctx;
-    struct slice value = labels_get(labels, set->label);
-    return value.len == 0 || strings_add(set, value, err);
+    return strings_add(set, text, set->err) && set->heard++ < set->limit;
 }
 
-/* Answers with the set of strings that found() collects. */
-static void list(const struct api *api, struct request *request, struct response *response,
-    struct slice label, search_found_f *found)
+static bool ask_strings(void *ctx, const struct listing *listing, struct err *err)
+{
+    struct strings *set = ctx;
+    set->heard = 0;
+    set->err = err;
+    err->code = ERR_OK;
+    bool ok = set->label.ptr
+                  ? store_label_values(set->store, listing, set->label, found_string, set, err)
+                  : store_label_names(set->store, listing, found_string, set, err);
+    return ok && err->code == ERR_OK;
+}
+
+/* Answers with the names, or the values of the label. */
+static void list(
+    const struct api *api, struct request *request, struct response *response, struct slice label)
 {
     struct err err = {0};
-    size_t limit, n;
-    struct strings set = {.arena = request->arena, .label = label};
+    size_t n;
+    struct strings set = {.arena = request->arena, .store = api->store, .label = label};
     struct series_search *search = search_new(api, request);
     map_init(&set.map);
-    if (params_limit(&request->params, "limit", &limit, &err) && search_params(search, &n, &err) &&
-        search_run(search, found, &set, &err))
-        write_strings(&response->body, &set, limit);
+    if (params_limit(&request->params, "limit", &set.limit, &err) &&
+        search_params(search, &n, &err) && search_run(search, ask_strings, &set, &err))
+        write_strings(&response->body, &set, set.limit);
     else
         response_err(response, &err);
     map_fini(&set.map);
@@ -97,7 +103,7 @@ static void list(const struct api *api, struct request *request, struct response
 
 void metadata_labels(const struct api *api, struct request *request, struct response *response)
 {
-    list(api, request, response, SLICE(""), found_names);
+    list(api, request, response, (struct slice){NULL, 0});
 }
 
 /* ---- label values ---- */
@@ -157,7 +163,7 @@ static struct slice unescape_name(struct arena *arena, struct slice name)
 void metadata_label_values(
     const struct api *api, struct request *request, struct response *response)
 {
-    list(api, request, response, unescape_name(request->arena, request->capture), found_value);
+    list(api, request, response, unescape_name(request->arena, request->capture));
 }
 
 /* ---- series ---- */
@@ -166,20 +172,33 @@ struct found_series {
     struct arena *arena;
     struct labels *items;
     size_t n, cap;
+    struct store *store;
+    size_t limit, heard; /* as of strings */
+    struct err *err;
 };
 
-static bool found_labels(void *ctx, struct labels labels, struct err *err)
+static bool found_labels(void *ctx, struct labels labels, const struct metric_def *def)
 {
     struct found_series *set = ctx;
     struct labels *items = arena_grow(set->arena, set->items, set->n, &set->cap, sizeof *items);
+    (void)def;
     if (!items)
-        return search_full(err);
+        return search_full(set->err);
     set->items = items;
     struct labels copy = labels_copy(set->arena, labels);
     if (labels.n && !copy.items)
-        return search_full(err);
+        return search_full(set->err);
     set->items[set->n++] = copy;
-    return true;
+    return set->heard++ < set->limit;
+}
+
+static bool ask_series(void *ctx, const struct listing *listing, struct err *err)
+{
+    struct found_series *set = ctx;
+    set->heard = 0;
+    set->err = err;
+    err->code = ERR_OK;
+    return store_list_series(set->store, listing, found_labels, set, err) && err->code == ERR_OK;
 }
 
 static int by_labels(const void *a, const void *b)
@@ -212,15 +231,15 @@ static void write_series(struct buf *out, struct found_series *set, size_t limit
 void metadata_series(const struct api *api, struct request *request, struct response *response)
 {
     struct err err = {0};
-    size_t limit, n;
-    struct found_series set = {.arena = request->arena};
+    size_t n;
+    struct found_series set = {.arena = request->arena, .store = api->store};
     struct series_search *search = search_new(api, request);
-    bool ok =
-        params_limit(&request->params, "limit", &limit, &err) && search_params(search, &n, &err);
+    bool ok = params_limit(&request->params, "limit", &set.limit, &err) &&
+              search_params(search, &n, &err);
     if (ok && !n)
         ok = err_set(&err, ERR_INVALID, "no match[] parameter provided");
-    if (ok && search_run(search, found_labels, &set, &err))
-        write_series(&response->body, &set, limit);
+    if (ok && search_run(search, ask_series, &set, &err))
+        write_series(&response->body, &set, set.limit);
     else
         response_err(response, &err);
     search_free(&search);
@@ -274,7 +293,10 @@ void metadata_metrics(const struct api *api, struct request *request, struct res
     }
     json_out_begin(&response->body);
     buf_char(&response->body, '{');
-    store_each_metric(api->store, write_metric, &m);
+    if (!store_each_metric(api->store, NULL, write_metric, &m, &err)) {
+        response_err(response, &err);
+        return;
+    }
     buf_char(&response->body, '}');
     json_out_end(&response->body, NULL, false);
 }

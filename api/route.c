@@ -20,6 +20,7 @@ static const struct route routes[] = {
     {"/api/v1/series",               GET_POST, false, true,  metadata_series},
     {"/api/v1/metadata",             HTTP_GET, false, true,  metadata_metrics},
     {"/api/v1/status/buildinfo",     HTTP_GET, true,  false, status_buildinfo},
+    {"/api/v1/status/tsdb",          HTTP_GET, false, true,  status_tsdb},
     {"/-/healthy",                   GET,      true,  false, status_healthy},
     {"/-/ready",                     GET,      true,  false, status_ready},
     {"/metrics",                     GET,      false, false, metrics_page},

@@ -13,22 +13,22 @@
 
 #include "api/request.h"
 #include "api/route.h"
-#include "store/labels.h"
+#include "store/metadata.h"
 
 struct series_search;
 
-/* Gets a series; the labels are borrowed for the call, and a series may come more than once. False
- * with *err set ends the search. */
-typedef bool search_found_f(void *ctx, struct labels labels, struct err *err);
+/* Asks the store for what is wanted of the series of one selector. False with *err set ends the
+ * search. */
+typedef bool search_ask_f(void *ctx, const struct listing *listing, struct err *err);
 
 struct series_search *search_new(const struct api *api, struct request *request);
 void search_free(struct series_search **search);
 /* Reads start, end and match[]; sets the number of selectors. ERR_INVALID as Prometheus words it.
  */
 bool search_params(struct series_search *search, size_t *n_selectors, struct err *err);
-/* ERR_CANCELED, ERR_TIMEOUT (after the time that a query may take), ERR_LIMIT, and what found says.
- */
-bool search_run(struct series_search *search, search_found_f *found, void *ctx, struct err *err);
+/* Calls ask once for every selector. ERR_CANCELED, ERR_TIMEOUT (after the time that a query may
+ * take), and what ask says. */
+bool search_run(struct series_search *search, search_ask_f *ask, void *ctx, struct err *err);
 /* The arena is full: ERR_LIMIT. Returns false. */
 bool search_full(struct err *err);
 

@@ -149,5 +149,51 @@ struct catalog_entry {
  */
 bool catalog_describe(struct catalog *catalog, const uint32_t *ids, size_t n_ids,
     struct arena *arena, struct catalog_entry **out, size_t *n);
+/* Puts the ids into the order of their series' labels; those of dead ones are left out. */
+void catalog_order(struct catalog *catalog, uint32_t *ids, size_t *n);
+
+/* ---- label names and values: any thread, without the lock, for strings with a pin ---- */
+
+#define CATALOG_VALUES 1024
+
+struct catalog_values {
+    uint32_t pairs[CATALOG_VALUES]; /* ascending */
+    struct slice text[CATALOG_VALUES];
+    size_t n;
+};
+/* The next values of a name, by pair id, after pair `last`, -1 for the first; false when there are
+ * no more. */
+bool catalog_values_next(
+    struct catalog *catalog, struct slice name, int64_t last, struct catalog_values *out);
+/* Ids of series that have the pair, from `least` on, ascending; returns how many, at most max. */
+size_t catalog_pair_ids(
+    struct catalog *catalog, uint32_t pair, uint32_t least, uint32_t *out, size_t max);
+
+struct catalog_use {
+    uint32_t pair, id;
+    struct slice text; /* of the value */
+};
+/* The pair with that name of each of the series that have one; out has room for n. Returns how
+ * many. */
+size_t catalog_uses(struct catalog *catalog, struct slice name, const uint32_t *ids, size_t n,
+    struct catalog_use *out);
+
+/* Label names by their ids, in an array on the heap of as many as are returned; {NULL, 0} where no
+ * series has the name any more. The strings stay. */
+size_t catalog_names(struct catalog *catalog, struct slice **out);
+/* Ids of series that have a name with an id below n_known that is not known; at most max, which is
+ * how many are returned when there may be more. *at: where in ids (NULL: in all) the walk is. */
+size_t catalog_with_other_names(struct catalog *catalog, const uint32_t *ids, size_t n_ids,
+    size_t *at, const bool *known, size_t n_known, uint32_t *out, size_t max);
+
+/* How many of the series have each pair, by pair id, in an array of *n on the heap; ids NULL: of
+ * all series. Returns how many series those are. */
+uint64_t catalog_count_pairs(
+    struct catalog *catalog, const uint32_t *ids, size_t n_ids, uint32_t **counts, size_t *n);
+/* Calls each with every pair that is not dead and below n, in strides under the lock: it must not
+ * take long. */
+typedef void catalog_pair_f(
+    void *ctx, uint32_t pair, uint32_t name, struct slice name_text, struct slice value);
+void catalog_each_pair(struct catalog *catalog, size_t n, catalog_pair_f *each, void *ctx);
 
 #endif

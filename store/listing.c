@@ -1,84 +1,56 @@
-/* Metadata: which series and metrics there are. See read.h. */
+/* Which series and metrics there are: see metadata.h and read.h. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/thread.h"
+#include "store/metadata.h"
+#include "store/presence.h"
 #include "store/snapshot_priv.h"
 
-static bool is_deleted(const struct part *p)
+/* The ids of series that match, in order of their labels, on the arena. */
+static bool ordered_ids(struct store *store, const struct listing *l, struct arena *arena,
+    uint32_t **ids, size_t *n, struct err *err)
 {
-    for (size_t i = 0; i < p->n_without; i++)
-        if (p->without[i].from < p->piece->min_t && p->piece->max_t <= p->without[i].to)
-            return true;
-    return false;
-}
-
-/* Whether a derived segment has cells of the series: the raw ones may be gone. */
-static bool has_derived(
-    struct snapshot *s, const struct planned *series, bool *has, struct err *err)
-{
-    for (size_t i = 0; i < s->n_segments && !*has; i++) {
-        const struct attached *a = &s->segments[i];
-        const struct segment_info *info = segment_info(a->segment);
-        const struct segment_chunk *chunks;
-        uint32_t ordinal;
-        size_t n = 0;
-        if (!a->derived || !a->holds || info->max_t <= series->from || info->min_t > series->to)
-            continue;
-        if (!attached_find(a, series->id, &ordinal, err) ||
-            (ordinal != SEGMENT_NO_ID && !segment_chunks(a->segment, ordinal, series->from,
-                                             series->to, &s->arena, &chunks, &n, err)))
-            return false;
-        *has = n > 0;
-    }
+    size_t n_all;
+    const struct matcher **all = matchers_of(arena, l->scope, l->matchers, l->n_matchers, &n_all);
+    if (!all)
+        return snapshot_full(err);
+    if (!catalog_select(&store->catalog, all, n_all, arena, ids, n, err))
+        return false;
+    catalog_order(&store->catalog, *ids, n);
     return true;
 }
 
-/* *has: whether the series has a cell in its range. The metadata of a segment's chunks say that;
- * cells of the head may cancel out, so they are looked at. */
-static bool has_cells(
-    struct plan *plan, size_t i, struct arena *scratch, bool *has, struct err *err)
+bool store_list_series(
+    struct store *store, const struct listing *listing, series_f *each, void *ctx, struct err *err)
 {
-    const struct planned *s = &plan->series[i];
-    struct columns columns;
-    bool head = false;
-    *has = false;
-    for (const struct part *p = s->parts; p && !*has; p = p->next) {
-        *has = !p->head && !is_deleted(p);
-        head |= p->head != NULL;
+    struct arena arena;
+    struct presence presence;
+    struct present *found;
+    uint32_t *ids;
+    size_t n, n_found;
+    bool more = true;
+    arena_init(&arena, 0);
+    presence_begin(&presence, store, listing);
+    bool ok = ordered_ids(store, listing, &arena, &ids, &n, err);
+    for (size_t at = 0; ok && more && at < n; at += PRESENCE_BATCH) {
+        size_t batch = n - at < PRESENCE_BATCH ? n - at : PRESENCE_BATCH;
+        ok = presence_look(&presence, ids + at, batch, &found, &n_found, err);
+        for (size_t i = 0; ok && more && i < n_found; i++)
+            more = !found[i].has || each(ctx, found[i].labels, found[i].def);
     }
-    if (*has)
-        return true;
-    arena_reset(scratch);
-    if (head && !plan_columns(plan, i, scratch, &columns, err))
-        return false;
-    *has = head && columns.n > 0;
-    return *has || has_derived(plan->snapshot, s, has, err);
+    presence_end(&presence);
+    arena_fini(&arena);
+    return ok;
 }
 
 bool store_each_series(struct store *store, const struct scope *scope,
     const struct matcher *matchers, size_t n, int64_t from_ms, int64_t to_ms, series_f *each,
     void *ctx, struct err *err)
 {
-    struct snapshot *s = snapshot_get(store);
-    struct plan *plan;
-    struct arena scratch;
-    arena_init(&scratch, 0);
-    bool ok = plan_new(s, scope, matchers, n, NULL, &plan, err);
-    for (size_t i = 0; ok && i < plan->n; i++)
-        plan_range(plan, i, from_ms, to_ms);
-    s->fetched = ok; /* no page is needed */
-    ok = ok && plans_take_parts(s, err);
-    for (size_t i = 0; ok && i < plan->n; i++) {
-        bool has = false;
-        ok = has_cells(plan, i, &scratch, &has, err);
-        if (has && !each(ctx, plan->series[i].labels, plan->series[i].def))
-            break;
-    }
-    arena_fini(&scratch);
-    snapshot_put(&s);
-    return ok;
+    struct listing listing = {
+        .scope = scope, .matchers = matchers, .n_matchers = n, .from_ms = from_ms, .to_ms = to_ms};
+    return store_list_series(store, &listing, each, ctx, err);
 }
 
 static int by_metric_name(const void *a, const void *b)
@@ -87,17 +59,49 @@ static int by_metric_name(const void *a, const void *b)
     return slice_cmp((*x)->name, (*y)->name);
 }
 
-void store_each_metric(struct store *store, metric_f *each, void *ctx)
+/* Which metrics have a series that the scope sees. */
+static bool in_scope(
+    struct store *store, const struct scope *scope, bool *seen, size_t n, struct err *err)
+{
+    struct catalog *c = &store->catalog;
+    struct arena arena;
+    uint32_t *ids;
+    size_t n_all, n_ids;
+    arena_init(&arena, 0);
+    const struct matcher **all = matchers_of(&arena, scope, NULL, 0, &n_all);
+    bool ok = all ? catalog_select(c, all, n_all, &arena, &ids, &n_ids, err) : snapshot_full(err);
+    for (size_t i = 0; ok && i < n_ids;) {
+        size_t end = n_ids - i < PRESENCE_BATCH ? n_ids : i + PRESENCE_BATCH;
+        catalog_lock_read(c);
+        for (; i < end; i++)
+            if (catalog_has(c, ids[i]) && catalog_metric_of(c, ids[i]) < n)
+                seen[catalog_metric_of(c, ids[i])] = true;
+        catalog_unlock(c);
+    }
+    arena_fini(&arena);
+    return ok;
+}
+
+bool store_each_metric(
+    struct store *store, const struct scope *scope, metric_f *each, void *ctx, struct err *err)
 {
     catalog_lock_read(&store->catalog);
-    size_t n = store->catalog.n_metrics;
+    size_t n = store->catalog.n_metrics, kept = 0;
     const struct metric_def **defs = xcalloc(n, sizeof(void *));
     if (n)
         memcpy(defs, store->catalog.metrics, n * sizeof(void *));
     catalog_unlock(&store->catalog);
-    if (n)
-        qsort(defs, n, sizeof(void *), by_metric_name);
-    for (size_t i = 0; i < n && each(ctx, defs[i]); i++)
+    bool scoped = scope && scope->n_matchers > 0;
+    bool *seen = xcalloc(n, sizeof *seen);
+    bool ok = !scoped || in_scope(store, scope, seen, n, err);
+    for (size_t i = 0; i < n; i++)
+        if (!scoped || seen[i])
+            defs[kept++] = defs[i];
+    if (kept)
+        qsort(defs, kept, sizeof(void *), by_metric_name);
+    for (size_t i = 0; ok && i < kept && each(ctx, defs[i]); i++)
         ;
+    free(seen);
     free(defs);
+    return ok;
 }

@@ -11,20 +11,11 @@
 
 /* The catalogue gives the series in order of their labels. Series that were added after the
  * snapshot was made may be among them; it has no cells of theirs. */
-static bool select_series(struct plan *plan, const struct matcher *const *matchers, size_t n,
-    const struct read_budget *budget, struct err *err)
+static bool describe_series(struct plan *plan, const uint32_t *ids, size_t n_ids, struct err *err)
 {
     struct arena *arena = &plan->snapshot->arena;
-    struct catalog *catalog = &plan->snapshot->store->catalog;
     struct catalog_entry *entries;
-    uint32_t *ids;
-    size_t n_ids;
-    if (!catalog_select(catalog, matchers, n, arena, &ids, &n_ids, err))
-        return false;
-    if (budget && budget->max_series && n_ids > budget->max_series)
-        return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", n_ids,
-            (unsigned long long)budget->max_series);
-    if (!catalog_describe(catalog, ids, n_ids, arena, &entries, &plan->n))
+    if (!catalog_describe(&plan->snapshot->store->catalog, ids, n_ids, arena, &entries, &plan->n))
         return snapshot_full(err);
     plan->series = arena_array(arena, plan->n, sizeof *plan->series);
     if (!plan->series)
@@ -37,27 +28,47 @@ static bool select_series(struct plan *plan, const struct matcher *const *matche
     return true;
 }
 
-bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
-    size_t n, const struct read_budget *budget, struct plan **out, struct err *err)
+bool plan_of(
+    struct snapshot *snapshot, const uint32_t *ids, size_t n, struct plan **out, struct err *err)
 {
-    struct arena *arena = &snapshot->arena;
-    size_t n_scope = scope ? scope->n_matchers : 0;
+    struct plan *plan = arena_zalloc(&snapshot->arena, sizeof *plan);
     ensure(!snapshot->fetched);
-    const struct matcher **all = arena_array(arena, n + n_scope, sizeof(void *));
-    struct plan *plan = arena_zalloc(arena, sizeof *plan);
-    if (!all || !plan)
+    if (!plan)
         return snapshot_full(err);
-    for (size_t i = 0; i < n; i++)
-        all[i] = &matchers[i];
-    for (size_t i = 0; i < n_scope; i++)
-        all[n + i] = &scope->matchers[i];
     plan->snapshot = snapshot;
-    if (!select_series(plan, all, n + n_scope, budget, err))
+    if (!describe_series(plan, ids, n, err))
         return false;
     *snapshot->last = plan;
     snapshot->last = &plan->next;
     *out = plan;
     return true;
+}
+
+const struct matcher **matchers_of(struct arena *arena, const struct scope *scope,
+    const struct matcher *matchers, size_t n, size_t *n_all)
+{
+    *n_all = n + (scope ? scope->n_matchers : 0);
+    const struct matcher **all = arena_array(arena, *n_all, sizeof(void *));
+    for (size_t i = 0; all && i < *n_all; i++)
+        all[i] = i < n ? &matchers[i] : &scope->matchers[i - n];
+    return all;
+}
+
+bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
+    size_t n, const struct read_budget *budget, struct plan **out, struct err *err)
+{
+    struct arena *arena = &snapshot->arena;
+    size_t n_all, n_ids;
+    uint32_t *ids;
+    const struct matcher **all = matchers_of(arena, scope, matchers, n, &n_all);
+    if (!all)
+        return snapshot_full(err);
+    if (!catalog_select(&snapshot->store->catalog, all, n_all, arena, &ids, &n_ids, err))
+        return false;
+    if (budget && budget->max_series && n_ids > budget->max_series)
+        return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", n_ids,
+            (unsigned long long)budget->max_series);
+    return plan_of(snapshot, ids, n_ids, out, err);
 }
 
 size_t plan_n(const struct plan *plan)
@@ -274,8 +285,7 @@ static bool take_segment(
     return true;
 }
 
-/* Segments were committed before the head: they go in front of its parts. */
-static bool take_segments(struct snapshot *s, struct planned *series, struct err *err)
+bool planned_take_segments(struct snapshot *s, struct planned *series, struct err *err)
 {
     struct part *first = NULL, **last = &first;
     if (!quarantine_check(s->quarantined, s->n_quarantined, series->from, series->to, err) &&
@@ -344,9 +354,10 @@ static bool make_overlay(struct snapshot *s, struct err *err)
     return each_wanted(s, take_overlay, err);
 }
 
-static void leave(struct snapshot *s)
+void snapshot_leave(struct snapshot *s)
 {
-    gate_leave(&s->store->gate);
+    if (s->inside)
+        gate_leave(&s->store->gate);
     s->inside = false;
 }
 
@@ -354,11 +365,11 @@ bool plans_take_parts(struct snapshot *s, struct err *err)
 {
     bool ok = each_wanted(s, take_head, err);
     if (!s->deletions)
-        leave(s);
+        snapshot_leave(s);
     ok = ok && make_overlay(s, err) && each_wanted(s, count_head, err) &&
-         each_wanted(s, take_segments, err);
-    if (s->inside) /* deletions come and go when nobody is in there */
-        leave(s);
+         each_wanted(s, planned_take_segments, err);
+    if (!s->stays) /* deletions come and go when nobody is in there */
+        snapshot_leave(s);
     return ok;
 }
 
@@ -428,7 +439,7 @@ static bool merge_parts(const struct planned *s, struct columns *in, size_t coar
     return n == 0 || columns_merge(arena, in, n, s->from, s->to, out) || snapshot_full(err);
 }
 
-static bool merged(const struct snapshot *s, const struct planned *series, struct arena *arena,
+bool planned_columns(const struct snapshot *s, const struct planned *series, struct arena *arena,
     struct columns *out, struct err *err)
 {
     size_t k = 0;
@@ -450,7 +461,7 @@ static bool merged(const struct snapshot *s, const struct planned *series, struc
 bool plan_columns(
     const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err)
 {
-    return merged(plan->snapshot, &plan->series[i], arena, out, err);
+    return planned_columns(plan->snapshot, &plan->series[i], arena, out, err);
 }
 
 bool plan_opening_sum(
@@ -459,7 +470,7 @@ bool plan_opening_sum(
     const struct planned *opening = plan->series[i].opening;
     struct columns rest;
     ensure(opening);
-    if (!merged(plan->snapshot, opening, arena, &rest, err))
+    if (!planned_columns(plan->snapshot, opening, arena, &rest, err))
         return false;
     *out = opening->sum;
     for (size_t k = 0; k < rest.n; k++)

@@ -120,15 +120,17 @@ bool plan_opening_sum(
 
 /* ---- metadata ---- */
 
-/* Calls each for every series that matches and has a cell with t in (from_ms, to_ms]; in order of
- * labels. each returns false to stop. */
+/* Calls each for every series that matches and has a cell with t in (from_ms, to_ms], derived cells
+ * where raw ones are gone; in order of labels. each returns false to stop. metadata.h asks more. */
 typedef bool series_f(void *ctx, struct labels labels, const struct metric_def *def);
 bool store_each_series(struct store *store, const struct scope *scope,
     const struct matcher *matchers, size_t n, int64_t from_ms, int64_t to_ms, series_f *each,
     void *ctx, struct err *err);
 
-/* Calls each for every metric, by name. The def is borrowed for the call. */
+/* Calls each for every metric of which the scope (NULL: everything) sees a series, by name. The def
+ * is borrowed for the call. */
 typedef bool metric_f(void *ctx, const struct metric_def *def);
-void store_each_metric(struct store *store, metric_f *each, void *ctx);
+bool store_each_metric(
+    struct store *store, const struct scope *scope, metric_f *each, void *ctx, struct err *err);
 
 #endif

@@ -81,8 +81,7 @@ void snapshot_put(struct snapshot **snapshot)
     *snapshot = NULL;
     if (!s)
         return;
-    if (s->inside)
-        gate_leave(&s->store->gate);
+    snapshot_leave(s);
     for (size_t i = 0; i < s->n_segments; i++)
         attached_fini(&s->segments[i]);
     for (size_t i = 0; i < s->n_blocks; i++)
@@ -194,7 +193,7 @@ static bool check_budget(const struct snapshot *s, const struct read_budget *b, 
 }
 
 /* Many series share a page: it is read and unpacked once. */
-static bool read_part(struct snapshot *s, struct part *p, struct err *err)
+static bool read_part(struct snapshot *s, struct part *p, struct arena *arena, struct err *err)
 {
     uint32_t numbers[CHUNK_PAGES_MAX];
     struct seen_segment *seen = &s->seen[p->at];
@@ -203,23 +202,23 @@ static bool read_part(struct snapshot *s, struct part *p, struct err *err)
     if (!seen->pages && !(seen->pages = arena_zalloc(&s->arena, n_pages * sizeof *seen->pages)))
         return snapshot_full(err);
     size_t n = segment_chunk_pages(p->piece, numbers);
-    p->pages = arena_array(&s->arena, n, sizeof *p->pages);
+    p->pages = arena_array(arena, n, sizeof *p->pages);
     if (!p->pages)
         return snapshot_full(err);
     for (size_t i = 0; i < n; i++) {
         struct slice *page = &seen->pages[numbers[i]];
         ensure(numbers[i] < n_pages);
-        if (!page->ptr && !segment_fetch(segment, numbers[i], &s->arena, page, err))
+        if (!page->ptr && !segment_fetch(segment, numbers[i], arena, page, err))
             return false;
         p->pages[i] = *page;
     }
     return true;
 }
 
-static bool read_parts(struct snapshot *s, struct planned *series, struct err *err)
+bool planned_fetch(struct snapshot *s, struct planned *series, struct arena *arena, struct err *err)
 {
     for (struct part *p = series->parts; p; p = p->next)
-        if (!p->head && !s->seen[p->at].failed && !read_part(s, p, err) &&
+        if (!p->head && !s->seen[p->at].failed && !read_part(s, p, arena, err) &&
             !snapshot_without(s, p->at, err))
             return false;
     return true;
@@ -232,7 +231,7 @@ static bool read_segments(struct snapshot *s, struct err *err)
             if (!snapshot_go_on(s, err))
                 return false;
             for (struct planned *x = &plan->series[i]; x; x = x->opening)
-                if (!read_parts(s, x, err))
+                if (!planned_fetch(s, x, &s->arena, err))
                     return false;
         }
     return true;

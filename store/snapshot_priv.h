@@ -1,5 +1,5 @@
-/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c (series and cursors) and
- * listing.c (metadata). Nobody else includes it. */
+/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c (series and cursors),
+ * presence.c and listing.c (metadata). Nobody else includes it. */
 #ifndef STORE_SNAPSHOT_PRIV_H
 #define STORE_SNAPSHOT_PRIV_H
 
@@ -73,6 +73,7 @@ struct snapshot {
     unsigned pin;   /* label strings stay while it is held */
     bool inside;    /* the gate, until the fetch */
     bool deletions; /* there are some: segments are planned inside the gate, too */
+    bool stays;     /* then until snapshot_leave, for who plans after the tails were taken */
     bool partial, fetched;
 };
 
@@ -81,8 +82,28 @@ bool snapshot_full(struct err *err);
 /* ERR_CANCELED when the caller of the fetch wants it to stop. */
 bool snapshot_go_on(const struct snapshot *snapshot, struct err *err);
 
+/* The query's matchers and the scope's, in the arena; NULL: it is full. */
+const struct matcher **matchers_of(struct arena *arena, const struct scope *scope,
+    const struct matcher *matchers, size_t n, size_t *n_all);
+/* A plan of the series with these ids; dead ones are left out. */
+bool plan_of(
+    struct snapshot *snapshot, const uint32_t *ids, size_t n, struct plan **out, struct err *err);
 /* Takes all wanted series' parts of the head and leaves the gate, then adds those of segments. */
 bool plans_take_parts(struct snapshot *snapshot, struct err *err);
+/* Leaves the gate, if it is inside. */
+void snapshot_leave(struct snapshot *snapshot);
+
+/* ---- one series ---- */
+
+/* Adds the parts that lie in segments, which were committed before the head: in front of the
+ * others. */
+bool planned_take_segments(struct snapshot *snapshot, struct planned *series, struct err *err);
+/* Reads the pages of its parts into the arena; those that were read before stay where they are. */
+bool planned_fetch(
+    struct snapshot *snapshot, struct planned *series, struct arena *arena, struct err *err);
+/* Its cells, as plan_columns gives them. */
+bool planned_columns(const struct snapshot *snapshot, const struct planned *series,
+    struct arena *arena, struct columns *out, struct err *err);
 /* Makes a part, behind the others of its series; NULL at the arena's limit. */
 struct part *part_add(struct snapshot *snapshot, struct planned *series);
 /* After an error of a segment: true when the answer goes on without it. */

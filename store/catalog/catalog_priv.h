@@ -39,5 +39,9 @@ static inline struct catalog_row catalog_row_of(const struct catalog *catalog, u
 /* MAP_NONE: unknown. */
 uint32_t catalog_find_name(const struct catalog *catalog, struct slice name);
 uint32_t catalog_find_pair(const struct catalog *catalog, uint32_t name, struct slice value);
+/* The next values of a name, after pair `last`; by pair id, since the place of a pair changes when
+ * series are removed. */
+void catalog_next_values(
+    const struct catalog *catalog, uint32_t name, int64_t last, struct catalog_values *out);
 
 #endif

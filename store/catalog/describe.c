@@ -176,6 +176,31 @@ static bool emit(const struct description *d, struct arena *arena, struct catalo
     return true;
 }
 
+/* Everything but what is emitted: the series that are not dead, in order. */
+static void describe(
+    struct catalog *catalog, const uint32_t *ids, size_t n_ids, struct description *d)
+{
+    do {
+        description_fini(d);
+        copy_rows(catalog, ids, n_ids, d);
+        find_pairs(d);
+    } while (!copy_strings(catalog, d));
+    if (d->n > 0)
+        sort(d);
+}
+
+void catalog_order(struct catalog *catalog, uint32_t *ids, size_t *n)
+{
+    struct description d = {0};
+    if (*n == 0)
+        return;
+    describe(catalog, ids, *n, &d);
+    for (size_t i = 0; i < d.n; i++)
+        ids[i] = d.series[i].id;
+    *n = d.n;
+    description_fini(&d);
+}
+
 bool catalog_describe(struct catalog *catalog, const uint32_t *ids, size_t n_ids,
     struct arena *arena, struct catalog_entry **out, size_t *n)
 {
@@ -184,14 +209,9 @@ bool catalog_describe(struct catalog *catalog, const uint32_t *ids, size_t n_ids
     *n = 0;
     if (n_ids == 0)
         return true;
-    do {
-        description_fini(&d);
-        copy_rows(catalog, ids, n_ids, &d);
-        find_pairs(&d);
-    } while (!copy_strings(catalog, &d));
+    describe(catalog, ids, n_ids, &d);
     bool ok = true;
     if (d.n > 0) {
-        sort(&d);
         ok = emit(&d, arena, out);
         *n = ok ? d.n : 0;
     }

@@ -102,18 +102,8 @@ static bool resolve_words(
     return true;
 }
 
-#define VALUES_AT_ONCE 1024
-
-struct values {
-    uint32_t pairs[VALUES_AT_ONCE];
-    struct slice text[VALUES_AT_ONCE];
-    size_t n;
-};
-
-/* The next values of a name, after pair `last`; by pair id, since the place of a pair changes when
- * series are removed. */
-static void next_values(
-    const struct catalog *catalog, uint32_t name, int64_t last, struct values *out)
+void catalog_next_values(
+    const struct catalog *catalog, uint32_t name, int64_t last, struct catalog_values *out)
 {
     const struct catalog_name *nm = &catalog->names[name];
     size_t lo = 0, hi = nm->n_pairs;
@@ -124,7 +114,7 @@ static void next_values(
         else
             hi = mid;
     }
-    for (out->n = 0; lo < nm->n_pairs && out->n < VALUES_AT_ONCE; lo++, out->n++) {
+    for (out->n = 0; lo < nm->n_pairs && out->n < CATALOG_VALUES; lo++, out->n++) {
         out->pairs[out->n] = nm->pairs[lo];
         out->text[out->n] = catalog_value(catalog, nm->pairs[lo]);
     }
@@ -134,12 +124,12 @@ static void next_values(
 static void resolve_values(
     struct selection *s, const struct matcher *m, uint32_t name, struct choice *out)
 {
-    struct values *values = xmalloc(sizeof *values);
+    struct catalog_values *values = xmalloc(sizeof *values);
     int64_t last = -1;
     out->needs = !matcher_matches(m, SLICE(""));
     for (values->n = name == MAP_NONE ? 0 : 1; values->n > 0;) {
         catalog_lock_read(s->catalog);
-        next_values(s->catalog, name, last, values);
+        catalog_next_values(s->catalog, name, last, values);
         catalog_unlock(s->catalog);
         for (size_t i = 0; i < values->n; i++) {
             last = values->pairs[i];

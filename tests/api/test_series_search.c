@@ -11,10 +11,10 @@
 #include "api/series_search.h"
 #include "base/clock.h"
 
-static bool found(void *ctx, struct labels labels, struct err *err)
+static bool ask(void *ctx, const struct listing *listing, struct err *err)
 {
-    (void)ctx, (void)labels, (void)err;
-    return true;
+    (void)ctx;
+    return listing->go_on(listing->go_on_ctx, err);
 }
 
 /* Searches an empty store; the request is `age_ms` old, of 60 s that it may take. */
@@ -34,7 +34,7 @@ static bool search(int64_t age_ms, bool canceled, struct err *err)
     struct series_search *s = search_new(&api, &request);
     size_t n;
     assert_true(search_params(s, &n, err));
-    bool ok = search_run(s, found, NULL, err);
+    bool ok = search_run(s, ask, NULL, err);
     search_free(&s);
     arena_fini(&arena);
     store_close(&store);

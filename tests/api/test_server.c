@@ -467,6 +467,32 @@ static void test_metadata(void **state)
 
 /* ---- status ---- */
 
+static void test_tsdb(void **state)
+{
+    static const char *const lists[] = {"seriesCountByMetricName", "labelValueCountByLabelName",
+        "memoryInBytesByLabelName", "seriesCountByLabelValuePair"};
+    struct fixture *f = *state;
+    get(f, "/api/v1/status/tsdb?limit=2", 200, NULL);
+    json_t *json = parsed(f), *data = json_object_get(json, "data");
+    json_t *head = json_object_get(data, "headStats");
+    assert_true(json_integer_value(json_object_get(head, "numSeries")) > 0);
+    assert_true(json_integer_value(json_object_get(head, "numLabelPairs")) > 0);
+    assert_true(json_is_integer(json_object_get(head, "chunkCount")));
+    assert_true(json_integer_value(json_object_get(head, "minTime")) <=
+                json_integer_value(json_object_get(head, "maxTime")));
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        json_t *list = json_object_get(data, lists[i]);
+        assert_int_equal(json_array_size(list), 2);
+        json_t *first = json_array_get(list, 0), *second = json_array_get(list, 1);
+        assert_true(json_is_string(json_object_get(first, "name")));
+        assert_true(json_integer_value(json_object_get(first, "value")) >=
+                    json_integer_value(json_object_get(second, "value")));
+    }
+    json_decref(json);
+    get(f, "/api/v1/status/tsdb?limit=-1", 400, NULL);
+    get(f, "/api/v1/status/tsdb?limit=10001", 400, NULL);
+}
+
 static void test_status(void **state)
 {
     struct fixture *f = *state;
@@ -679,6 +705,7 @@ int main(void)
         T(test_series_in_time),
         T(test_metadata),
         T(test_status),
+        T(test_tsdb),
         T(test_metrics),
         T(test_metrics_wait),
         T(test_page),
