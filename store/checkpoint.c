@@ -48,6 +48,7 @@ struct out {
     struct buf front, payload, bytes;
     uint64_t lsn;               /* of the checkpoint */
     struct transaction carried; /* of state tables */
+    size_t tables;              /* how many there are */
     int64_t block;              /* of the piece before in the frame, as is series */
     uint32_t series;
 };
@@ -143,6 +144,7 @@ static bool begin(struct store *store, struct out *out, struct err *err)
     put_positions(store, &out->payload);
     mutex_unlock(&store->lock);
     carry_state(store, &out->carried.state);
+    out->tables = store->state.n_tables;
     txn_abort(&none);
     return ok;
 }
@@ -204,6 +206,7 @@ static bool write_checkpoint(struct store *store, struct err *err)
         if (ok) {
             mutex_lock(&store->lock);
             store->wal_at_checkpoint = written;
+            store->tables_checkpointed = out.tables;
             mutex_unlock(&store->lock);
             ok = clean_up(store, before, out.lsn, err);
         }

@@ -31,8 +31,9 @@ enum frame_type {
     FRAME_CHECKPOINT = 2,     /* a part of a checkpoint */
     FRAME_CHECKPOINT_END = 3, /* its last part */
     FRAME_EDIT = 4,           /* of the manifest */
-    FRAME_DEFINITIONS = 5,    /* metrics and series: a file of the log begins with what it needs */
+    FRAME_DEFINITIONS = 5,    /* what the transactions of a file of the log refer to */
     FRAME_CATALOG = 6,        /* a part of the catalogue file */
+    FRAME_GROUP = 7,          /* several transactions that were synced together */
 };
 
 struct frame {

@@ -22,43 +22,78 @@
 
 void maintenance_fini(struct maintenance *maintenance)
 {
-    free(maintenance->late);
     free(maintenance->nothing);
 }
 
 /* ---- sealing ---- */
-
-/* Where the sources stood when the block's late cells were first seen. */
-static int64_t late_since(struct maintenance *m, int64_t block, int64_t passed_ms)
-{
-    for (size_t i = 0; i < m->n_late; i++)
-        if (m->late[i].block == block)
-            return m->late[i].since_ms;
-    GROW(m->late, m->late_cap, m->n_late + 1);
-    m->late[m->n_late++] = (struct late_mark){block, passed_ms};
-    return passed_ms;
-}
-
-static void forget_late(struct maintenance *m, int64_t block)
-{
-    for (size_t i = 0; i < m->n_late; i++)
-        if (m->late[i].block == block)
-            m->late[i] = m->late[--m->n_late];
-}
-
-static bool late_is_due(struct store *store, const struct head_block *b, int64_t passed_ms)
-{
-    int64_t since = late_since(&store->maintenance, b->number, passed_ms);
-    return b->cells >= LATE_CELLS || head_block_bytes(b) >= LATE_BYTES ||
-           (since <= INT64_MAX - store->options.block_ms &&
-               passed_ms >= since + store->options.block_ms);
-}
 
 static bool has_passed(const struct store *store, const struct head_block *b, int64_t passed_ms)
 {
     return b->number < INT64_MAX / store->options.block_ms - 1 &&
            (b->number + 1) * store->options.block_ms <= passed_ms;
 }
+
+/* ---- late cells ---- */
+
+static bool is_late(const struct store *store, const struct head_block *b, int64_t passed_ms)
+{
+    return manifest_sealed_lsn(&store->manifest, b->number) != 0 && has_passed(store, b, passed_ms);
+}
+
+static bool moved_on(const struct store *store, int64_t since_ms, int64_t passed_ms)
+{
+    return since_ms <= INT64_MAX - store->options.block_ms &&
+           passed_ms >= since_ms + store->options.block_ms;
+}
+
+static bool late_is_due(const struct store *store, const struct head_block *b, int64_t passed_ms)
+{
+    const struct late_mark *late = late_marks_find(&store->manifest.late, b->number);
+    return b->cells >= LATE_CELLS || head_block_bytes(b) >= LATE_BYTES ||
+           (late && moved_on(store, late->since_ms, passed_ms));
+}
+
+/* Says in the manifest which blocks have late cells now that had none. */
+static bool mark_late(struct store *store, int64_t passed_ms, struct err *err)
+{
+    struct manifest_edit edit = {0};
+    struct late_mark *late = NULL;
+    size_t cap = 0;
+    store_lock_read(store);
+    for (size_t i = 0; i < store->head.n_blocks; i++) {
+        const struct head_block *b = store->head.blocks[i];
+        if (!is_late(store, b, passed_ms) || late_marks_find(&store->manifest.late, b->number))
+            continue;
+        GROW(late, cap, edit.n_late + 1);
+        late[edit.n_late++] = (struct late_mark){b->number, passed_ms};
+    }
+    store_unlock(store);
+    edit.late = late;
+    bool ok = edit.n_late == 0 || manifest_apply(&store->manifest, &edit, err);
+    free(late);
+    return ok;
+}
+
+/* A mark whose block is no more: all its late cells were deleted, and a start has not made the
+ * block again. It goes when the block would have been sealed. */
+static bool forget_mark(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    struct manifest *m = &store->manifest;
+    const struct late_marks *late = &m->late;
+    struct manifest_edit edit = {.seal = true};
+    *did = false;
+    store_lock_read(store);
+    for (size_t i = 0; !*did && i < late->n; i++) {
+        edit.sealed = (struct manifest_sealed){
+            late->items[i].block, manifest_sealed_lsn(m, late->items[i].block)};
+        *did = moved_on(store, late->items[i].since_ms, passed_ms) &&
+               !head_find_block(&store->head, late->items[i].block);
+    }
+    store_unlock(store);
+    return !*did || manifest_apply(m, &edit, err);
+}
+
+/* ---- what is due ---- */
 
 enum urgency { IN_TIME, LATE };
 
@@ -75,21 +110,15 @@ static bool due_block(struct store *store, enum urgency urgency, int64_t passed_
     }
     for (size_t i = 0; !due && i < head->n_blocks; i++) {
         const struct head_block *b = head->blocks[i];
-        bool late = manifest_sealed_lsn(&store->manifest, b->number) != 0;
         *block = b->number;
         if (urgency == LATE)
-            due = late && has_passed(store, b, passed_ms) && late_is_due(store, b, passed_ms);
+            due = is_late(store, b, passed_ms) && late_is_due(store, b, passed_ms);
         else
-            due = over || (!late && has_passed(store, b, passed_ms));
+            due = over || (manifest_sealed_lsn(&store->manifest, b->number) == 0 &&
+                              has_passed(store, b, passed_ms));
     }
     store_unlock(store);
     return due;
-}
-
-static bool seal(struct store *store, int64_t block, struct err *err)
-{
-    forget_late(&store->maintenance, block);
-    return seal_block(store, block, err);
 }
 
 /* ---- compaction ---- */
@@ -133,11 +162,17 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
     int64_t block;
     *did = true;
     if (due_block(store, IN_TIME, passed_ms, &block))
-        return seal(store, block, err);
+        return seal_block(store, block, err);
     if (checkpoint_due(store))
         return checkpoint_write(store, err);
+    if (!mark_late(store, passed_ms, err))
+        return false;
     if (due_block(store, LATE, passed_ms, &block))
-        return seal(store, block, err);
+        return seal_block(store, block, err);
+    if (!forget_mark(store, passed_ms, did, err))
+        return false;
+    if (*did)
+        return true;
     if (!state_step(&store->state, &store->manifest, did, err))
         return false;
     if (!*did && !deletions_step(store, did, err))

@@ -13,7 +13,10 @@
  *     9  retention (store/retention.h)
  *
  * Late cells make a segment of their own when there are LATE_CELLS of them or LATE_BYTES, or when
- * the sources have moved on by a whole block since they came: never by a wall clock.
+ * the sources have moved on by a whole block since they came: never by a wall clock. Where the
+ * sources stood then is in the manifest, so that the same transactions and the same calls give the
+ * same segments, however often the store is closed or killed between them. Memory is the exception:
+ * how much a head takes, and so LATE_BYTES and the head's bound, is another after a restart.
  *
  * Debt is what compaction has not done yet. When more waits than the options allow,
  * store_throttle_ms asks the writer to slow down, and never to stop.
@@ -25,17 +28,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Late cells of a block, and where the sources stood when they were first seen. */
-struct late_mark {
-    int64_t block, since_ms;
-};
-
 struct derived_nothing;
 
 /* Guarded by `seal`; the atomics may be read without it. */
 struct maintenance {
-    struct late_mark *late;
-    size_t n_late, late_cap;
     struct derived_nothing *nothing;
     size_t n_nothing, nothing_cap;
     atomic_uint_fast64_t debt_bytes, debt_segments;

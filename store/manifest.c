@@ -25,6 +25,7 @@ enum op {
     OP_ADD_DERIVED = 6,
     OP_QUARANTINE = 7,
     OP_CATALOG = 8,
+    OP_LATE = 9,
 };
 
 #define MANIFEST_MAGIC   "LMAN"
@@ -53,6 +54,13 @@ static void put_sealed(struct buf *out, const struct manifest_sealed *s)
     buf_varint(out, s->lsn);
 }
 
+static void put_late(struct buf *out, const struct late_mark *l)
+{
+    buf_u8(out, OP_LATE);
+    buf_svarint(out, l->block);
+    buf_svarint(out, l->since_ms);
+}
+
 static void put_catalog(struct buf *out, const struct manifest_catalog *c)
 {
     buf_u8(out, OP_CATALOG);
@@ -74,6 +82,8 @@ static void put_edit(struct buf *out, const struct manifest_edit *e)
         manifest_runs_put_edit(e->runs, out);
     if (e->seal)
         put_sealed(out, &e->sealed);
+    for (size_t i = 0; i < e->n_late; i++)
+        put_late(out, &e->late[i]);
     if (e->catalog)
         put_catalog(out, e->catalog);
     if (e->checkpoint_lsn) {
@@ -94,6 +104,8 @@ static void put_state(struct buf *out, const struct manifest *m)
     }
     for (size_t i = 0; i < m->n_sealed; i++)
         put_sealed(out, &m->sealed[i]);
+    for (size_t i = 0; i < m->late.n; i++)
+        put_late(out, &m->late.items[i]);
     manifest_runs_put(&m->runs, out);
     if (m->catalog.number)
         put_catalog(out, &m->catalog);
@@ -179,6 +191,7 @@ static size_t sealed_place(const struct manifest *m, int64_t block)
 static void state_seal(struct manifest *m, struct manifest_sealed s)
 {
     size_t i = sealed_place(m, s.block);
+    late_marks_remove(&m->late, s.block);
     if (i < m->n_sealed && m->sealed[i].block == s.block) {
         if (s.lsn > m->sealed[i].lsn)
             m->sealed[i].lsn = s.lsn;
@@ -237,6 +250,12 @@ static bool read_op(struct manifest *m, struct reader *r)
         s.lsn = read_varint(r);
         state_seal(m, s);
         return true;
+    }
+    case OP_LATE: {
+        struct late_mark late;
+        late.block = read_svarint(r);
+        late.since_ms = read_svarint(r);
+        return late_marks_add(&m->late, late);
     }
     case OP_CATALOG: return read_catalog(m, r);
     case OP_CHECKPOINT: m->checkpoint_lsn = read_varint(r); return true;
@@ -439,6 +458,7 @@ void manifest_close(struct manifest *manifest)
     free(manifest->segments);
     free(manifest->quarantined);
     free(manifest->sealed);
+    late_marks_fini(&manifest->late);
     manifest_runs_fini(&manifest->runs);
     *manifest = (struct manifest){.fd = -1};
 }
@@ -494,6 +514,8 @@ bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit,
         manifest_runs_apply(&manifest->runs, edit->runs);
     if (edit->seal)
         state_seal(manifest, edit->sealed);
+    for (size_t i = 0; i < edit->n_late; i++)
+        late_marks_add(&manifest->late, edit->late[i]);
     if (edit->catalog)
         manifest->catalog = *edit->catalog;
     if (edit->checkpoint_lsn)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "store/late_marks.h"
 #include "store/segment.h"
 #include "store/state/state_manifest.h"
 
@@ -51,6 +52,7 @@ struct manifest {
     size_t n_quarantined, quarantined_cap;
     struct manifest_sealed *sealed; /* by block */
     size_t n_sealed, sealed_cap;
+    struct late_marks late;
     struct manifest_runs runs; /* of state tables */
     struct manifest_catalog catalog;
     uint64_t checkpoint_lsn; /* 0: none */
@@ -71,6 +73,8 @@ struct manifest_edit {
     const struct manifest_run_edit *runs;
     bool seal;
     struct manifest_sealed sealed;
+    const struct late_mark *late; /* of blocks that have none */
+    size_t n_late;
     const struct manifest_catalog *catalog;
     uint64_t checkpoint_lsn;
 };

@@ -84,17 +84,27 @@ static bool open_segments(struct store *store, struct err *err)
 
 struct replay {
     struct store *store;
-    struct buf raw; /* an unpacked payload */
+    struct buf raw, group; /* unpacked payloads */
     struct captured captured;
 };
+
+static bool define_frame(void *ctx, const struct frame *frame, struct err *err)
+{
+    struct replay *r = ctx;
+    struct transaction t;
+    struct slice payload;
+    transaction_init(&t);
+    bool ok = frame_payload(frame, &r->raw, &payload, err) &&
+              transaction_decode_definitions(payload, &t, err) && store_define(r->store, &t, err);
+    transaction_fini(&t);
+    return ok;
+}
 
 /* The first pass: what is defined, and which time blocks have cells in the log. */
 static bool first_frame(void *ctx, const struct frame *frame, struct err *err)
 {
     struct replay *r = ctx;
     struct touched touched;
-    struct transaction t;
-    struct slice payload;
     if (frame->type == FRAME_DEFINITIONS)
         touched = (struct touched){.definitions = true};
     else if (!touched_decode(frame->front, &touched))
@@ -103,11 +113,8 @@ static bool first_frame(void *ctx, const struct frame *frame, struct err *err)
     r->store->wal_written += frame->front.len + frame->body.len;
     if (!touched.definitions)
         return true;
-    transaction_init(&t);
-    bool ok = frame_payload(frame, &r->raw, &payload, err) &&
-              transaction_decode_definitions(payload, &t, err) && store_define(r->store, &t, err);
-    transaction_fini(&t);
-    return ok;
+    return frame->type == FRAME_GROUP ? wal_group_each(frame, &r->group, define_frame, r, err)
+                                      : define_frame(r, frame, err);
 }
 
 /* The second: everything else. */
@@ -127,9 +134,9 @@ static bool second_frame(void *ctx, const struct frame *frame, struct err *err)
     return ok;
 }
 
-/* A file of the log begins with what the catalogue's file does not hold. The writer calls: the
- * catalogue does not change. */
-static void put_definitions(void *ctx, struct wal *wal)
+/* A file of the log begins with what neither the catalogue's file nor the checkpoint holds. Nobody
+ * changes the catalogue, nor the list of state tables, while a transaction is written. */
+static bool put_definitions(void *ctx, struct wal *wal, struct err *err)
 {
     struct store *store = ctx;
     struct buf payload;
@@ -139,14 +146,18 @@ static void put_definitions(void *ctx, struct wal *wal)
         .series = store->defined.series,
         .series_end = store->catalog.n_series,
         .updates_end =
-            store->redescribed != store->redescribed_written ? store->defined.metrics : 0};
+            store->redescribed != store->redescribed_written ? store->defined.metrics : 0,
+        .table = store->tables_checkpointed,
+        .tables_end = store->state.n_tables};
     mutex_unlock(&store->lock);
     buf_init(&payload, 0);
-    while (definitions_next(store, &left, DEFINED_AT_ONCE, &payload)) {
-        wal_define(wal, buf_view(&payload));
+    bool ok = true;
+    while (ok && definitions_next(store, &left, DEFINED_AT_ONCE, &payload)) {
+        ok = wal_define(wal, buf_view(&payload), err);
         buf_clear(&payload);
     }
     buf_fini(&payload);
+    return ok;
 }
 
 static bool read_log(struct store *store, struct replay *replay, struct err *err)
@@ -186,6 +197,7 @@ static bool read_content(struct store *store, struct replay *replay, struct err 
               : catalog_file_load(store, err) && read_log(store, replay, err) &&
                     checkpoint_load(store, &replay->captured, err)))
         return false;
+    store->tables_checkpointed = store->state.n_tables;
     uint64_t greatest = replay->captured.greatest;
     if (wal_last_lsn(store->wal) < greatest)
         return err_set(err, ERR_CORRUPT,
@@ -209,9 +221,11 @@ bool store_recover(struct store *store, struct err *err)
         return false;
     struct replay replay = {.store = store};
     buf_init(&replay.raw, 0);
+    buf_init(&replay.group, 0);
     bool ok = read_content(store, &replay, err);
     captured_fini(&replay.captured);
     buf_fini(&replay.raw);
+    buf_fini(&replay.group);
     if (!ok)
         return false;
     store->lsn = wal_last_lsn(store->wal);

@@ -79,6 +79,7 @@ struct store {
     struct maintenance maintenance;
     struct manifest_catalog defined;           /* what the catalogue's file holds; lock */
     uint64_t redescribed, redescribed_written; /* changes of descriptions; in the file; lock */
+    size_t tables_checkpointed;                /* state tables that the checkpoint holds; lock */
     uint64_t removals_written;                 /* catalog.removals that it has; seal */
     uint64_t catalog_frames;                   /* of the catalogue's file; seal, as is the next */
     bool catalog_broken;

@@ -356,7 +356,7 @@ static bool write_ahead(struct store *store, const struct transaction *data, uin
     buf_init(&front, 0);
     touched_of(&touched, data, store->options.block_ms);
     touched_encode(&touched, &front);
-    bool ok = wal_append(store->wal, lsn, buf_view(&front), payload, err);
+    bool ok = wal_append(store->wal, lsn, buf_view(&front), &payload, 1, err);
     buf_fini(&front);
     return ok;
 }

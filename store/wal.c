@@ -11,6 +11,8 @@
 #include "store/wal_priv.h"
 
 #define ALLOC_STEP (4u << 20)
+/* Definitions that are gathered for one write. */
+#define DEFINE_BYTES (1u << 20)
 
 void wal_close(struct wal **wal)
 {
@@ -24,46 +26,6 @@ void wal_close(struct wal **wal)
     free(w->leftovers);
     buf_fini(&w->frame);
     free(w);
-}
-
-void wal_define(struct wal *wal, struct slice payload)
-{
-    frame_encode(&wal->frame, wal->last_lsn, FRAME_DEFINITIONS, slice_of("", 0), payload);
-}
-
-/* A new file with its header; the definitions stand in wal->frame, for the first write. */
-static bool begin_file(struct wal *wal, uint64_t lsn, struct err *err)
-{
-    char path[PATH_BYTES];
-    uint32_t number = wal->next_number;
-    if (!wal_path(wal, number, path, err))
-        return false;
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return err_sys(err, "cannot create %s", path);
-    struct buf header;
-    buf_init(&header, 0);
-    frame_header(&header, WAL_MAGIC, WAL_VERSION, lsn);
-    bool ok = file_write_at(fd, path, 0, header.ptr, header.len, err);
-    if (ok && (fsync(fd) != 0)) {
-        ok = err_sys(err, "cannot sync %s", path);
-        wal->failed = err->code != ERR_NO_SPACE;
-    } else if (ok && !dir_sync(wal->dir, err)) {
-        ok = false;
-        wal->failed = err->code != ERR_NO_SPACE;
-    }
-    buf_fini(&header);
-    if (!ok) {
-        close(fd);
-        unlink(path);
-        return false;
-    }
-    GROW(wal->files, wal->files_cap, wal->n_files + 1);
-    wal->files[wal->n_files++] = (struct wal_file){number, lsn, FRAME_FILE_HEADER, 0};
-    wal->next_number++;
-    wal->fd = fd;
-    wal->at = wal->allocated = FRAME_FILE_HEADER;
-    return true;
 }
 
 /* Room for n more bytes, so that the disk is full here and not in the middle of a write. */
@@ -93,7 +55,7 @@ static bool allocate(struct wal *wal, size_t n, struct err *err)
     return true;
 }
 
-/* Writes wal->frame behind the last one and syncs it. */
+/* Writes wal->frame behind the last one, and empties it. */
 static bool write_frame(struct wal *wal, const char *path, struct err *err)
 {
     if (wal->unclean) {
@@ -108,18 +70,105 @@ static bool write_frame(struct wal *wal, const char *path, struct err *err)
         wal->unclean = true;
         return false;
     }
-    if (fdatasync(wal->fd) != 0) {
-        wal->failed = true;
-        return err_sys(err, "cannot sync %s: read only until restart", path);
-    }
+    wal->at += wal->frame.len;
+    buf_clear(&wal->frame);
     return true;
 }
 
-bool wal_append(
-    struct wal *wal, uint64_t lsn, struct slice front, struct slice payload, struct err *err)
+static bool sync_file(struct wal *wal, const char *path, struct err *err)
+{
+    if (fdatasync(wal->fd) == 0)
+        return true;
+    wal->failed = true;
+    return err_sys(err, "cannot sync %s: read only until restart", path);
+}
+
+/* ---- a new file ---- */
+
+bool wal_define(struct wal *wal, struct slice payload, struct err *err)
 {
     char path[PATH_BYTES];
-    ensure(lsn == wal->last_lsn + 1);
+    frame_encode(&wal->frame, wal->last_lsn, FRAME_DEFINITIONS, slice_of("", 0), payload);
+    return wal->frame.len < DEFINE_BYTES ||
+           (wal_path(wal, wal->next_number, path, err) && write_frame(wal, path, err));
+}
+
+/* What its transactions may refer to. It is synced before the first of them: a hole in it with a
+ * transaction behind that did reach the disk would be damage. */
+static bool define(struct wal *wal, const char *path, struct err *err)
+{
+    uint64_t before = wal->at;
+    buf_clear(&wal->frame);
+    if (!wal->options.define)
+        return true;
+    if (!wal->options.define(wal->options.define_ctx, wal, err) ||
+        (wal->frame.len && !write_frame(wal, path, err)))
+        return false;
+    return wal->at == before || sync_file(wal, path, err);
+}
+
+/* The header, and the file's name. */
+static bool write_header(struct wal *wal, const char *path, uint64_t lsn, struct err *err)
+{
+    struct buf header;
+    buf_init(&header, 0);
+    frame_header(&header, WAL_MAGIC, WAL_VERSION, lsn);
+    bool ok = file_write_at(wal->fd, path, 0, header.ptr, header.len, err);
+    if (ok && ((fsync(wal->fd) != 0 && !err_sys(err, "cannot sync %s", path)) ||
+                  !dir_sync(wal->dir, err))) {
+        ok = false;
+        wal->failed = err->code != ERR_NO_SPACE;
+    }
+    wal->at = wal->allocated = header.len;
+    wal->unclean = false;
+    buf_fini(&header);
+    return ok;
+}
+
+static bool begin_file(struct wal *wal, uint64_t lsn, struct err *err)
+{
+    char path[PATH_BYTES];
+    uint32_t number = wal->next_number;
+    if (!wal_path(wal, number, path, err))
+        return false;
+    wal->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (wal->fd < 0)
+        return err_sys(err, "cannot create %s", path);
+    if (!write_header(wal, path, lsn, err) || !define(wal, path, err)) {
+        close(wal->fd);
+        wal->fd = -1;
+        unlink(path);
+        return false;
+    }
+    GROW(wal->files, wal->files_cap, wal->n_files + 1);
+    wal->files[wal->n_files++] = (struct wal_file){number, lsn, wal->at, 0};
+    wal->next_number++;
+    wal->begun_at = wal->at;
+    return true;
+}
+
+/* ---- transactions ---- */
+
+static void encode(
+    struct wal *wal, uint64_t lsn, struct slice front, const struct slice *payloads, size_t n)
+{
+    struct buf group;
+    buf_clear(&wal->frame);
+    if (n == 1) {
+        frame_encode(&wal->frame, lsn, FRAME_TRANSACTION, front, payloads[0]);
+        return;
+    }
+    buf_init(&group, 0);
+    wal_group_encode(payloads, n, &group);
+    frame_encode(&wal->frame, lsn + n - 1, FRAME_GROUP, front, buf_view(&group));
+    buf_fini(&group);
+}
+
+bool wal_append(struct wal *wal, uint64_t lsn, struct slice front, const struct slice *payloads,
+    size_t n, struct err *err)
+{
+    char path[PATH_BYTES];
+    ensure(lsn == wal->last_lsn + 1 && n > 0 && n <= WAL_GROUP_MAX);
     if (wal->failed)
         return err_set(
             err, ERR_IO, "the write-ahead log failed to sync earlier: read only until restart");
@@ -132,20 +181,13 @@ bool wal_append(
     struct wal_file *file = &wal->files[wal->n_files - 1];
     if (!wal_path(wal, file->number, path, err))
         return false;
-    buf_clear(&wal->frame);
-    if (file->transactions == 0 && wal->options.define)
-        wal->options.define(wal->options.define_ctx, wal);
-    size_t definitions = wal->frame.len;
-    frame_encode(&wal->frame, lsn, FRAME_TRANSACTION, front, payload);
-    if (!write_frame(wal, path, err))
+    encode(wal, lsn, front, payloads, n);
+    if (!write_frame(wal, path, err) || !sync_file(wal, path, err))
         return false;
-    if (file->transactions == 0)
-        wal->begun_at = wal->at + definitions;
     wal->syncs++;
-    wal->at += wal->frame.len;
     file->bytes = wal->at;
-    file->transactions++;
-    wal->last_lsn = lsn;
+    file->transactions += n;
+    wal->last_lsn = lsn + n - 1;
     return true;
 }
 

@@ -2,14 +2,15 @@
  * The write-ahead log: numbered files of frames, appended and synced, never changed. See
  * docs/format/wal.md.
  *
- *     wal/00000001.wal := header | definitions frame* | transaction frame* | zeros
+ *     wal/00000001.wal := header | definitions frame* | { transaction | group } frame* | zeros
  *
  * Each file replays alone, on top of a checkpoint: it begins with what its transactions may refer
  * to and the checkpoint's catalogue does not hold. Files are allocated ahead, so that a full disk
  * shows before a byte is written, and the zeros end the log. A frame is valid when its length fits,
  * its CRC holds and its LSN is the one expected. An invalid last frame is torn: it was never
  * acknowledged; it is cut off. An invalid frame with a valid later one is corruption and stops the
- * start.
+ * start. So whatever is written is synced before the next frame: header, definitions, and each
+ * transaction, or group of those that were committed at the same time.
  *
  * A file is written by one process alone. What one that did not stop cleanly has left as the last
  * file is written anew before anything follows it: its end may never have reached the disk, and no
@@ -24,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
 #include "store/frame.h"
@@ -31,13 +33,14 @@
 struct wal;
 
 /* Adds, by wal_define, what the transactions of a new file may refer to. */
-typedef void wal_define_f(void *ctx, struct wal *wal);
+typedef bool wal_define_f(void *ctx, struct wal *wal, struct err *err);
 
 struct wal_options {
     const char *dir;     /* of the store */
     uint64_t after_lsn;  /* the checkpoint's; transactions up to there are not given */
     uint64_t file_bytes; /* a file is closed at this size, definitions apart */
-    frame_f *first; /* called for the definitions of the first file, and for every transaction */
+    frame_f *first; /* called for the definitions of the first file, and for every transaction or
+                       group */
     void *first_ctx;
     wal_define_f *define;
     void *define_ctx;
@@ -45,7 +48,8 @@ struct wal_options {
 
 /* Reads all files and checks every frame, in order. Changes nothing on disk. */
 bool wal_open(const struct wal_options *options, struct wal **out, struct err *err);
-/* Reads the transactions again. */
+/* Reads the transactions again, one by one. ERR_CORRUPT too when they are not those that wal_open
+ * found. */
 bool wal_replay(struct wal *wal, frame_f *each, void *ctx, struct err *err);
 /* How many frames were torn (0 or 1), and are not part of the log. */
 unsigned wal_torn(const struct wal *wal);
@@ -53,13 +57,17 @@ unsigned wal_torn(const struct wal *wal);
 bool wal_begin(struct wal *wal, struct err *err);
 void wal_close(struct wal **wal);
 
-/* Appends one transaction and syncs it. lsn is the last one's plus 1. On failure nothing was added,
- * and it may be tried again, except after a failed sync: then wal_failed is true for ever. */
-bool wal_append(
-    struct wal *wal, uint64_t lsn, struct slice front, struct slice payload, struct err *err);
+/* Appends n transactions (1 to WAL_GROUP_MAX, together at most FRAME_PAYLOAD_MAX bytes and 10 for
+ * each) in one frame, and syncs it: after a crash all of them are there, or none. lsn is the first
+ * one's, the last one's before plus 1; front says what all of them touch. On failure nothing was
+ * added, and it may be tried again, except after a failed sync: then wal_failed is true for ever.
+ */
+#define WAL_GROUP_MAX 4096
+bool wal_append(struct wal *wal, uint64_t lsn, struct slice front, const struct slice *payloads,
+    size_t n, struct err *err);
 bool wal_failed(const struct wal *wal);
 /* Only while wal_define_f is called. */
-void wal_define(struct wal *wal, struct slice payload);
+bool wal_define(struct wal *wal, struct slice payload, struct err *err);
 /* Begins a new file with the next append, so that older ones can go. */
 bool wal_rotate(struct wal *wal, struct err *err);
 /* Removes the files whose frames are all <= lsn. */
@@ -70,7 +78,15 @@ uint64_t wal_last_lsn(const struct wal *wal);
 uint64_t wal_bytes(const struct wal *wal);
 uint64_t wal_syncs(const struct wal *wal);
 
-/* Reads one file that lies anywhere, which need not be part of a log: as it was shipped. */
-bool wal_read_file(const char *path, frame_f *each, void *ctx, struct err *err);
+/* Reads one file that lies anywhere, which need not be part of a log: as it was shipped. Groups
+ * come as the transactions that they hold. A file that ends in anything but whole frames and zeros
+ * was damaged, unless its last frame may be torn: in the last file of a log that was not closed. */
+enum wal_tail { WAL_WHOLE, WAL_MAY_BE_TORN };
+bool wal_read_file(const char *path, enum wal_tail tail, frame_f *each, void *ctx, struct err *err);
+
+/* The transactions of a group, one after the other; they have no fronts. raw is for what is
+ * unpacked. */
+bool wal_group_each(
+    const struct frame *group, struct buf *raw, frame_f *each, void *ctx, struct err *err);
 
 #endif

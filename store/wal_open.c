@@ -55,7 +55,6 @@ static bool is_zeros(struct slice s)
 /* One pass over the files. */
 struct pass {
     struct wal *wal;
-    struct wal_file *file;
     uint64_t last_lsn;
     bool first_file;
     frame_f *each;
@@ -65,64 +64,58 @@ struct pass {
 static bool take_frame(void *ctx, const struct frame *frame, struct err *err)
 {
     struct pass *p = ctx;
-    if (frame->type == FRAME_DEFINITIONS && p->file->transactions == 0) {
-        if (frame->lsn != p->last_lsn)
-            return err_set(
-                err, ERR_CORRUPT, "definitions as of lsn %" PRIu64 " were expected", p->last_lsn);
-        return !p->first_file || p->each(p->ctx, frame, err);
-    }
-    if (frame->lsn != p->last_lsn + 1 || frame->type != FRAME_TRANSACTION)
-        return err_set(
-            err, ERR_CORRUPT, "out of order, lsn %" PRIu64 " was expected", p->last_lsn + 1);
-    p->last_lsn = frame->lsn;
-    p->file->transactions++;
-    return frame->lsn <= p->wal->options.after_lsn || p->each(p->ctx, frame, err);
+    bool wanted =
+        frame->type == FRAME_DEFINITIONS ? p->first_file : frame->lsn > p->wal->options.after_lsn;
+    return !wanted || p->each(p->ctx, frame, err);
 }
 
-static bool scan_file(
-    struct pass *p, const char *path, struct buf *content, size_t *end, struct err *err)
+static bool scan_file(struct pass *p, const char *path, struct buf *content, struct wal_file *file,
+    bool *clean, struct err *err)
 {
-    struct frame_scan scan = {
-        .path = path, .magic = WAL_MAGIC, .version = WAL_VERSION, .each = take_frame, .ctx = p};
+    struct wal_scan scan = {.path = path, .each = take_frame, .ctx = p};
     struct slice bytes = buf_view(content);
-    if (!frame_file_first(bytes, &scan, &p->file->first_lsn, err))
+    struct frame_scan header = {.path = path, .magic = WAL_MAGIC, .version = WAL_VERSION};
+    if (!frame_file_first(bytes, &header, &file->first_lsn, err))
         return false;
     /* The log begins at or before the checkpoint's end. */
-    if (p->first_file && p->file->first_lsn <= p->last_lsn + 1)
-        p->last_lsn = p->file->first_lsn - 1;
-    if (p->file->first_lsn != p->last_lsn + 1)
+    if (p->first_file && file->first_lsn <= p->last_lsn + 1)
+        p->last_lsn = file->first_lsn - 1;
+    if (file->first_lsn != p->last_lsn + 1)
         return err_set(err, ERR_CORRUPT,
             "%s begins with lsn %" PRIu64 ", expected %" PRIu64 ": a file is missing", path,
-            p->file->first_lsn, p->last_lsn + 1);
-    p->file->transactions = 0;
-    return frames_scan(bytes, &scan, end, err);
+            file->first_lsn, p->last_lsn + 1);
+    if (!wal_scan(bytes, &scan, err))
+        return false;
+    file->transactions = scan.transactions;
+    file->bytes = scan.end;
+    *clean = scan.clean;
+    p->last_lsn = scan.last_lsn;
+    return true;
 }
 
 static bool open_file(
     struct wal *wal, size_t i, struct pass *p, struct buf *content, struct err *err)
 {
     char path[PATH_BYTES];
-    bool last = i + 1 == wal->n_files;
-    size_t end = 0;
+    struct wal_file *file = &wal->files[i];
+    bool last = i + 1 == wal->n_files, clean = true;
     buf_clear(content);
-    p->file = &wal->files[i];
     p->first_file = i == 0;
-    if (!wal_path(wal, p->file->number, path, err) || !file_read(path, SIZE_MAX / 2, content, err))
+    if (!wal_path(wal, file->number, path, err) || !file_read(path, SIZE_MAX / 2, content, err))
         return false;
     /* Created, and not written yet when the program stopped. */
     if (last && (content->len < FRAME_FILE_HEADER || is_zeros(buf_view(content))))
         return true;
-    if (!scan_file(p, path, content, &end, err))
+    if (!scan_file(p, path, content, file, &clean, err))
         return false;
-    p->file->bytes = end;
-    bool clean = is_zeros(slice_of(content->ptr + end, content->len - end));
     if (!last)
-        return clean || err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, end);
+        return clean ||
+               err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %" PRIu64, path, file->bytes);
     if (!clean) {
         wal->torn++;
-        log_warn("%s: the frame at byte %zu, lsn %" PRIu64
+        log_warn("%s: the frame at byte %" PRIu64 ", lsn %" PRIu64
                  ", is torn and was never acknowledged: it is dropped",
-            path, end, p->last_lsn + 1);
+            path, file->bytes, p->last_lsn + 1);
     }
     return true;
 }
@@ -241,30 +234,49 @@ static bool replay_frame(void *ctx, const struct frame *frame, struct err *err)
            r->each(r->ctx, frame, err);
 }
 
+static bool read_file(const char *path, struct wal_scan *scan, struct err *err)
+{
+    struct buf content;
+    buf_init(&content, 0);
+    scan->path = path;
+    scan->expand = true;
+    bool ok =
+        file_read(path, SIZE_MAX / 2, &content, err) && wal_scan(buf_view(&content), scan, err);
+    buf_fini(&content);
+    return ok;
+}
+
+/* Exactly what the first pass has found. */
+static bool replay_file(struct replay *replay, const struct wal_file *file, struct err *err)
+{
+    char path[PATH_BYTES];
+    struct wal_scan scan = {.each = replay_frame, .ctx = replay};
+    if (!wal_path(replay->wal, file->number, path, err) || !read_file(path, &scan, err))
+        return false;
+    return (scan.first_lsn == file->first_lsn && scan.transactions == file->transactions &&
+               scan.end == file->bytes) ||
+           err_set(err, ERR_CORRUPT,
+               "%s: %" PRIu64 " transactions up to byte %" PRIu64
+               " were there a moment ago, and now %" PRIu64 " up to byte %zu",
+               path, file->transactions, file->bytes, scan.transactions, scan.end);
+}
+
 bool wal_replay(struct wal *wal, frame_f *each, void *ctx, struct err *err)
 {
     struct replay replay = {wal, each, ctx};
     bool ok = true;
-    for (size_t i = 0; ok && i < wal->n_files; i++) {
-        char path[PATH_BYTES];
-        if (wal->files[i].transactions)
-            ok = wal_path(wal, wal->files[i].number, path, err) &&
-                 wal_read_file(path, replay_frame, &replay, err);
-    }
+    for (size_t i = 0; ok && i < wal->n_files; i++)
+        ok = !wal->files[i].transactions || replay_file(&replay, &wal->files[i], err);
     return ok;
 }
 
-bool wal_read_file(const char *path, frame_f *each, void *ctx, struct err *err)
+bool wal_read_file(const char *path, enum wal_tail tail, frame_f *each, void *ctx, struct err *err)
 {
-    struct frame_scan scan = {
-        .path = path, .magic = WAL_MAGIC, .version = WAL_VERSION, .each = each, .ctx = ctx};
-    struct buf content;
-    size_t end;
-    buf_init(&content, 0);
-    bool ok = file_read(path, SIZE_MAX / 2, &content, err) &&
-              frames_scan(buf_view(&content), &scan, &end, err);
-    buf_fini(&content);
-    return ok;
+    struct wal_scan scan = {.each = each, .ctx = ctx};
+    if (!read_file(path, &scan, err))
+        return false;
+    return scan.clean || tail == WAL_MAY_BE_TORN ||
+           err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, scan.end);
 }
 
 /* ---- getting ready ---- */

@@ -1,5 +1,6 @@
 /*
- * Inside the log: shared by wal.c (appending) and wal_open.c (reading). Nobody else includes it.
+ * Inside the log: shared by wal.c (appending), wal_open.c and wal_file.c (reading). Nobody else
+ * includes it.
  */
 #ifndef STORE_WAL_PRIV_H
 #define STORE_WAL_PRIV_H
@@ -7,12 +8,14 @@
 #include "base/buf.h"
 #include "store/files.h"
 #include "store/wal.h"
+#include "store/wal_file.h"
 
 /* A change of the header, of a frame, or of the payload's sections in a way that an older program
  * would read wrongly needs a new version; a new section does not: an older program refuses it.
- * Version 1 had no fronts, no definitions, and the cells of old_cells.h. */
+ * Version 1 had no fronts, no definitions, and the cells of old_cells.h; version 2 had no groups,
+ * and no state tables among the definitions. */
 #define WAL_MAGIC   "LWAL"
-#define WAL_VERSION 2
+#define WAL_VERSION 3
 
 struct wal_file {
     uint32_t number;

@@ -8,6 +8,8 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "store/checkpoint.h"
+#include "store/definitions.h"
+#include "store/state/state.h"
 #include "store/store_priv.h"
 #include "tests/store/store_folder.h"
 
@@ -200,15 +202,43 @@ static bool apply_alone(void *ctx, const struct frame *frame, struct err *err)
     struct buf raw = {0};
     transaction_init(&t);
     bool ok = frame_payload(frame, &raw, &payload, err) && transaction_decode(payload, &t, err) &&
-              store_define(a->store, &t, err) && store_replay(a->store, &t, frame->lsn, err);
+              store_define(a->store, &t, err) && store_replay(a->store, &t, frame->lsn, err) &&
+              state_replay(&a->store->state, &t.state, frame->lsn, err);
     a->transactions += frame->type == FRAME_TRANSACTION;
     transaction_fini(&t);
     buf_fini(&raw);
     return ok;
 }
 
+static struct hash128 id_key(int i)
+{
+    return (struct hash128){(uint64_t)i + 1, (uint64_t)i};
+}
+
+/* Remembers an id, in a table that is new with the first one of them. */
+static void remember(struct store *store, const char *name, int i)
+{
+    struct err err = {0};
+    uint32_t table;
+    struct txn *txn = txn_begin(store);
+    assert_true(txn_state_table(txn, slice_from(name), 0, &table, &err));
+    txn_state_put(txn, table, 7, id_key(i), NULL);
+    if (!txn_commit(&txn, NULL, &err))
+        fail_msg("%s", err.text);
+}
+
+static bool remembers(struct store *store, const char *name, int i)
+{
+    struct err err = {0};
+    uint32_t table, bytes;
+    bool found;
+    assert_true(store_state_table(store, slice_from(name), &table, &bytes, &err));
+    assert_true(store_state_get(store, table, 7, id_key(i), NULL, &found, &err));
+    return found;
+}
+
 /* Of several files of the log the last alone is applied on top of the checkpoint: it names all
- * series that its cells need, and gives exactly its own transactions. */
+ * series and state tables that it needs, and gives exactly its own transactions. */
 static void test_the_last_file_replays_alone(void **state)
 {
     struct fixture *f = *state;
@@ -218,14 +248,18 @@ static void test_the_last_file_replays_alone(void **state)
     f->options.wal_file_bytes = 500;
     open_store(f);
     add(f->store, "berlin", 5000, 1000);
-    store_close(&f->store); /* a checkpoint with one series */
+    remember(f->store, "old", 1);
+    store_close(&f->store); /* a checkpoint with one series and one table */
     open_store(f);
+    remember(f->store, "new", 2);
     for (int i = 1; i <= 60; i++) {
         char market[16];
         snprintf(market, sizeof market, "m%d", i);
         add(f->store, market, 5000, 1);
         add(f->store, i == 60 ? "berlin" : "m1", 5000, 1);
     }
+    remember(f->store, "old", 3);
+    remember(f->store, "new", 4);
     folder_copy(f->dir, f->crashed);
     snprintf(wal, sizeof wal, "%s/wal", f->crashed);
     assert_true(folder_last(wal, "0", last));
@@ -243,19 +277,91 @@ static void test_the_last_file_replays_alone(void **state)
     assert_int_equal(total(other, "berlin"), 1000);
     struct alone alone = {other, 0};
     store_lock_write(other);
-    if (!wal_read_file(last, apply_alone, &alone, &err))
+    if (!wal_read_file(last, WAL_MAY_BE_TORN, apply_alone, &alone, &err))
         fail_msg("%s", err.text);
     store_unlock(other);
     assert_true(alone.transactions > 0 && alone.transactions < 60);
     assert_int_equal(total(other, "berlin"), 1001);
     assert_int_equal(total(other, "m2"), 0);
     assert_int_equal(position(other), 1);
+    assert_true(remembers(other, "old", 1) && remembers(other, "old", 3));
+    assert_true(!remembers(other, "new", 2) && remembers(other, "new", 4));
     struct store_stats stats;
     store_stats(other, &stats);
     assert_int_equal(stats.series, 61);
     /* What it has in memory now was never its own log. */
     other->failed = true;
     store_close(&other);
+}
+
+static bool count_frame(void *ctx, const struct frame *frame, struct err *err)
+{
+    (void)err;
+    *(int *)ctx += frame->type == FRAME_TRANSACTION;
+    return true;
+}
+
+/* A file that was shipped is whole, or refused; only the last one of a log may end in a torn frame.
+ */
+static void test_a_damaged_file_is_not_read(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    struct err err = {0};
+    int n = 0;
+    snprintf(path, sizeof path, "%s/wal/00000001.wal", f->dir);
+    for (int i = 0; i < 6; i++)
+        add(f->store, "berlin", 5000, 1);
+    assert_true(wal_read_file(path, WAL_WHOLE, count_frame, &n, &err));
+    assert_int_equal(n, 6);
+    struct content log = content_of(path);
+    size_t end = log.len;
+    while (log.ptr[end - 1] == 0)
+        end--;
+    snprintf(path, sizeof path, "%s-shipped", f->dir);
+    for (int cut = 0; cut < 2; cut++) {
+        log.ptr[end - 3] ^= 1;
+        content_put(path, log.ptr, cut ? end - 5 : log.len);
+        n = 0;
+        assert_false(wal_read_file(path, WAL_WHOLE, count_frame, &n, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+        assert_non_null(strstr(err.text, "damaged frame at byte"));
+        n = 0;
+        assert_true(wal_read_file(path, WAL_MAY_BE_TORN, count_frame, &n, &err));
+        assert_int_equal(n, 5);
+    }
+    free(log.ptr);
+    unlink(path);
+}
+
+/* Labels are as long as they like: what a new file of the log begins with is cut by bytes too. */
+static void test_wide_definitions_are_cut(void **state)
+{
+    struct fixture *f = *state;
+    enum { WIDE = 300, BYTES = 40000 };
+    struct err err = {0};
+    char *value = calloc(1, BYTES);
+    memset(value, 'x', BYTES - 1);
+    struct txn *txn = txn_begin(f->store);
+    for (int i = 0; i < WIDE; i++) {
+        snprintf(value, 9, "%08d", i);
+        value[8] = 'x';
+        series(txn, value);
+    }
+    assert_true(txn_commit(&txn, NULL, &err));
+    struct definitions left = {.metrics_end = f->store->catalog.n_metrics,
+        .series_end = f->store->catalog.n_series,
+        .tables_end = f->store->state.n_tables};
+    struct buf payload;
+    size_t parts = 0;
+    buf_init(&payload, 0);
+    for (; definitions_next(f->store, &left, 1000000, &payload); parts++) {
+        assert_true(payload.len < DEFINITIONS_BYTES + 2 * BYTES);
+        buf_clear(&payload);
+    }
+    assert_true(parts > WIDE * BYTES / DEFINITIONS_BYTES);
+    buf_fini(&payload);
+    free(value);
 }
 
 /* ---- checkpoints beside a writer ---- */
@@ -553,6 +659,8 @@ int main(void)
         TEST(test_a_clean_stop_leaves_nothing_to_replay),
         TEST(test_crashes_around_checkpoints),
         TEST(test_the_last_file_replays_alone),
+        TEST(test_a_damaged_file_is_not_read),
+        TEST(test_wide_definitions_are_cut),
         TEST(test_checkpoints_beside_a_writer),
         TEST(test_a_torn_tail_is_cut),
         TEST(test_damage_before_a_valid_frame_stops),

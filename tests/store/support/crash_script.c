@@ -1,12 +1,15 @@
 #include "tests/store/support/crash_script.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/checksum.h"
+#include "base/ensure.h"
 
-#define SERIES  3
-#define HISTORY 120
-#define CELLS   14
+#define SERIES     3
+#define HISTORY    120
+#define CELLS      14
+#define WIDE_BYTES 800
 
 /* So small that files are begun, sealed and forgotten all the time. Never inlined and never left by
  * a jump: the places that sync are told apart by their callers, and end here. */
@@ -31,11 +34,31 @@ enum script_step script_kind(const struct script *script, uint32_t step)
     return kind < 18 ? STEP_MAINTAIN : STEP_REOPEN;
 }
 
-static bool commit(struct script *s, struct store *store, bool empty, struct err *err)
+/* A series without cells, with a label so long, and of so little order, that what defines it does
+ * not fit into a sector of the disk. */
+static void define_wide(struct script *s, struct txn *txn)
+{
+    static const struct metric_def def = {
+        .name = {"wide", 4}, .kind = KIND_COUNTER, .every_ms = WORKLOAD_EVERY};
+    char value[WIDE_BYTES + 1];
+    uint32_t metric, series;
+    struct err err;
+    for (uint64_t i = 0, key[3]; i < WIDE_BYTES; i += 16) {
+        memcpy(key, (uint64_t[3]){s->seed, s->done, i}, sizeof key);
+        snprintf(value + i, 17, "%016llx", (unsigned long long)hash64(key, sizeof key));
+    }
+    struct label labels[2] = {{SLICE("__name__"), def.name}, {SLICE("wide"), slice_from(value)}};
+    ensure(txn_metric(txn, &def, &metric, &err) &&
+           txn_series(txn, metric, (struct labels){labels, 2}, &series, &err));
+}
+
+static bool commit(struct script *s, struct store *store, bool empty, bool wide, struct err *err)
 {
     struct txn *txn = store ? txn_begin(store) : NULL;
     if (!empty)
         workload_fill(&s->load, txn, CELLS);
+    if (txn && wide && !empty)
+        define_wide(s, txn);
     s->load.newest += 5;
     if (!txn || txn_commit(&txn, NULL, err))
         return true;
@@ -66,7 +89,7 @@ static bool step_run(struct script *s, struct store **store, struct err *err)
     uint32_t dice = (uint32_t)(hash64(key, sizeof key) % 100);
     struct store *open = store ? *store : NULL;
     switch (script_kind(s, s->done)) {
-    case STEP_COMMIT: return commit(s, open, dice < 3, err);
+    case STEP_COMMIT: return commit(s, open, dice < 3, dice % 4 == 0, err);
     case STEP_ABORT: abort_one(s, open); return true;
     case STEP_MAINTAIN:
         return !open || store_maintain(open, workload_end(s->load.newest - 30 + dice / 3), err);
