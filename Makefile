@@ -5,7 +5,7 @@
 
 V        ?= 0#                verbose: make V=1
 SANITIZE ?=#                  address, undefined, thread, or address,undefined
-FUZZ     ?=#                  1: fuzz targets get libFuzzer's driver (clang)
+FUZZ     ?=#                  1: fuzz targets get libFuzzer's driver (clang), address,undefined
 JOBS     ?= $(shell nproc)
 Q         = $(if $(filter 1,$(V)),,@)
 
@@ -19,6 +19,9 @@ CXX       = $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),g++)
 endif
 
 comma    := ,
+ifneq ($(FUZZ),)
+SANITIZE := $(or $(SANITIZE),address$(comma)undefined)
+endif
 VARIANT  := $(filter-out gcc cc,$(notdir $(firstword $(CC)))) $(subst $(comma),-,$(SANITIZE)) \
             $(if $(FUZZ),fuzz)
 VARIANT  := $(subst $() ,-,$(strip $(VARIANT)))
@@ -33,13 +36,13 @@ LIBS      = $(shell pkg-config --libs $(PKGS)) $(MALLOC) -lm
 
 # The sanitizers bring their own allocator, so jemalloc goes. Their instrumentation makes gcc warn of
 # what it does not see through; the plain builds are the ones that must be free of warnings.
-ifeq ($(SANITIZE)$(FUZZ),)
+ifeq ($(SANITIZE),)
 MALLOC    = -ljemalloc
 WARN     += -Werror
 CFLAGS   ?= -O2 -g
 else
 CFLAGS   ?= -O1 -g
-SANFLAG   = -fsanitize=$(or $(SANITIZE),address)$(if $(FUZZ),$(comma)fuzzer-no-link) \
+SANFLAG   = -fsanitize=$(SANITIZE)$(if $(FUZZ),$(comma)fuzzer-no-link) \
             -fno-sanitize-recover=all
 endif
 
@@ -54,7 +57,8 @@ LIBRARY   = $(BUILD)/liblarder.a
 THREADS   = $(if $(filter thread,$(SANITIZE)),$(BUILD)/tests/sanitize/c11_threads.o)
 
 TESTS     = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
-FUZZERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZED    = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZERS   = $(FUZZED:%=$(BUILD)/tests/fuzz/fuzz_%)
 HELPERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/e2e/*.c bench/*.c)))
 # What several tests of a folder share.
 SUPPORT   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/*/support/*.c)))
@@ -151,12 +155,13 @@ lint: deps ## include order, headers alone, names, formatting, static analysis
 	@deploy/install-deps.sh check lint
 	@python3 tests/lint/lint.py --jobs $(JOBS)
 
-fuzz: deps ## run every fuzz target for FUZZ_SECONDS (20)
-	@deploy/install-deps.sh check
-	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang FUZZ=1 fuzzers
-	@tests/fuzz/run.sh build/clang-fuzz/tests/fuzz $(or $(FUZZ_SECONDS),20)
+fuzz: deps ## run fuzz targets for FUZZ_SECONDS (20) each: FUZZ_TARGETS="codec segment" for some
+	@deploy/install-deps.sh check fuzz
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang FUZZ=1 \
+	  $(if $(FUZZ_TARGETS),FUZZED="$(FUZZ_TARGETS)") fuzz-run
 
-fuzzers: $(FUZZERS)
+fuzz-run: $(FUZZERS)
+	@tests/fuzz/run.sh $(BUILD)/tests/fuzz $(or $(FUZZ_SECONDS),20) $(JOBS) $(FUZZED)
 
 bench: deps ## the store's figures; events/s from a broker to a query: BENCH="--events 2000000"
 	@deploy/install-deps.sh bench
@@ -175,5 +180,5 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 -include $(OBJ:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(FUZZERS:=.d) $(HELPERS:=.d)
-.PHONY: all tests deps demo check campaign lint fuzz fuzzers bench clean-room clean help
+.PHONY: all tests deps demo check campaign lint fuzz fuzz-run bench clean-room clean help
 .SECONDARY:

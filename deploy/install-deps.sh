@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a Debian 12 machine lacks for one purpose or several:
 #
-#     deploy/install-deps.sh [build] [check] [lint] [bench] [clean-room]
+#     deploy/install-deps.sh [build] [check] [fuzz] [lint] [bench] [clean-room]
 #
 # Each thing is looked for first, a tool by its command and a library by pkg-config or by its header,
 # so a machine that has them all is never touched and needs no root. The packages asked for bring
@@ -27,6 +27,16 @@ header() { # HEADER PACKAGE WHAT-FOR
     echo "#include <$1>" | cc -E - >/dev/null 2>&1 || lacks "$2" "$3"
 }
 
+# The driver of fuzz targets and the sanitizers' run time come apart from clang, in a package of its
+# version; Debian 12's is 14.
+fuzzer() { # WHAT-FOR
+    local version
+    version=$(clang -dumpversion 2>/dev/null) || version=14
+    echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return !p && n; }' |
+        clang -fsanitize=fuzzer,address,undefined -x c -o /dev/null - >/dev/null 2>&1 ||
+        lacks "libclang-rt-${version%%.*}-dev" "$1"
+}
+
 for purpose in "${@:-build}"; do
     case "$purpose" in
     build)
@@ -50,6 +60,10 @@ for purpose in "${@:-build}"; do
         header cmocka.h libcmocka-dev "the unit tests"
         tool clang clang "the second compiler"
         ;;
+    fuzz)
+        tool clang clang "the compiler of the fuzz targets"
+        fuzzer "libFuzzer and the sanitizers"
+        ;;
     lint)
         tool python3 python3 "runs the checks"
         tool clang-format clang-format "the formatting"
@@ -63,7 +77,7 @@ for purpose in "${@:-build}"; do
         tool debootstrap debootstrap "makes the bare system"
         ;;
     *)
-        echo "usage: deploy/install-deps.sh [build] [check] [lint] [bench] [clean-room]" >&2
+        echo "usage: deploy/install-deps.sh [build] [check] [fuzz] [lint] [bench] [clean-room]" >&2
         exit 2
         ;;
     esac
