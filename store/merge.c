@@ -5,6 +5,7 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/segment/label_walk.h"
 #include "store/segment/metric_table.h"
 
 /* Series follow each other in the pages, so a few pages of an input are kept; more only while one
@@ -21,6 +22,7 @@ struct cached_page {
 
 struct merge_segment {
     struct segment *segment;
+    struct label_walk *walk;
     uint32_t at, n;     /* ordinal of the series at the head */
     uint32_t *ids;      /* by ordinal */
     struct arena arena; /* of labels and chunks */
@@ -54,7 +56,7 @@ static bool load_head(struct merge *m, struct merge_segment *in)
 {
     arena_reset(&in->arena);
     in->n_chunks = 0;
-    if (in->at == in->n || (segment_labels(in->segment, in->at, &in->arena, &in->labels, &m->err) &&
+    if (in->at == in->n || (label_walk_labels(in->walk, in->at, &in->arena, &in->labels, &m->err) &&
                                segment_metric(in->segment, in->at, &in->def, &m->err)))
         return true;
     m->bad = (size_t)(in - m->in);
@@ -338,6 +340,7 @@ void merge_new(struct segment *const *segments, size_t n, const struct merge_opt
     arena_init(&m->names, 0);
     for (size_t i = 0; i < n; i++) {
         m->in[i].segment = segments[i];
+        m->in[i].walk = label_walk_new(segments[i]);
         arena_init(&m->in[i].arena, 0);
         m->in[i].n = (uint32_t)segment_info(segments[i])->series;
         m->in[i].ids = xreallocarray(NULL, m->in[i].n, sizeof *m->in[i].ids);
@@ -358,6 +361,7 @@ void merge_free(struct merge **merge)
             arena_fini(&m->in[i].pages[p].arena);
         arena_fini(&m->in[i].arena);
         free(m->in[i].ids);
+        label_walk_free(&m->in[i].walk);
     }
     arena_fini(&m->arena);
     arena_fini(&m->names);

@@ -100,6 +100,9 @@ uint32_t metric_rank(const struct metric_table *metrics, uint32_t ordinal);
 /* The code of a label of a series: the rank of its value and 1 more; 0: it does not have it. */
 bool segment_code(const struct segment *segment, uint32_t name, uint32_t ordinal, uint32_t *code,
     struct err *err);
+/* The value of a rank, in the arena. */
+bool segment_copy_value(const struct segment *segment, uint32_t name, uint32_t rank,
+    struct arena *arena, struct slice *out, struct err *err);
 /* List i of a page. */
 struct slice postings_list(const struct postings_page *page, uint32_t i);
 

@@ -36,7 +36,7 @@ static struct cache_entry *hold_value(
     return entry;
 }
 
-static bool copy_value(const struct segment *s, uint32_t name, uint32_t rank, struct arena *arena,
+bool segment_copy_value(const struct segment *s, uint32_t name, uint32_t rank, struct arena *arena,
     struct slice *out, struct err *err)
 {
     struct cache_entry *entry = hold_value(s, name, rank, out, err);
@@ -99,7 +99,7 @@ bool segment_label_value(const struct segment *segment, size_t name, size_t valu
     struct arena *arena, struct slice *out, struct err *err)
 {
     ensure(value < segment_label_values(segment, name));
-    return copy_value(segment, (uint32_t)name, (uint32_t)value, arena, out, err);
+    return segment_copy_value(segment, (uint32_t)name, (uint32_t)value, arena, out, err);
 }
 
 /* ---- metrics ---- */
@@ -138,7 +138,7 @@ static bool load_names(
     if (metrics->n != page_index_rows(&s->index, PAGE_DICT, s->metric_name + 1))
         return segment_missing(s, "a name of a metric", err);
     for (uint32_t i = 0; i < metrics->n; i++)
-        if (!copy_value(s, s->metric_name, i, arena, &metrics->defs[i].name, err))
+        if (!segment_copy_value(s, s->metric_name, i, arena, &metrics->defs[i].name, err))
             return false;
     return true;
 }
@@ -291,7 +291,7 @@ static bool add_label(const struct segment *s, uint32_t name, uint32_t ordinal, 
     if (!segment_code(s, name, ordinal, &code, err))
         return false;
     *has = code != 0;
-    return !*has || copy_value(s, name, code - 1, arena, &label->value, err);
+    return !*has || segment_copy_value(s, name, code - 1, arena, &label->value, err);
 }
 
 bool segment_labels(const struct segment *segment, uint32_t ordinal, struct arena *arena,

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "store/segment/aggregate.h"
 #include "store/segment/ids.h"
+#include "store/segment/label_walk.h"
 #include "store/segment/postings.h"
 #include "store/segment/segment_reader.h"
 
@@ -256,18 +257,20 @@ static bool verify_order(struct verifier *v)
     struct arena arenas[2];
     struct labels labels, before = {NULL, 0};
     const struct metric_def *metric = NULL, *last = NULL;
+    struct label_walk *walk = label_walk_new(v->segment);
     bool ok = true;
     arena_init(&arenas[0], 0);
     arena_init(&arenas[1], 0);
     for (uint32_t i = 0; ok && i < v->segment->info.series; i++) {
         arena_reset(&arenas[i % 2]);
         ok = segment_metric(v->segment, i, &metric, v->err) &&
-             segment_labels(v->segment, i, &arenas[i % 2], &labels, v->err);
+             label_walk_labels(walk, i, &arenas[i % 2], &labels, v->err);
         if (ok && metric == last && labels_cmp(before, labels) >= 0)
             ok = segment_missing(v->segment, "the order of series", v->err);
         before = labels;
         last = metric;
     }
+    label_walk_free(&walk);
     arena_fini(&arenas[0]);
     arena_fini(&arenas[1]);
     return ok;
