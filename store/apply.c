@@ -172,7 +172,7 @@ bool store_replay(struct store *store, const struct transaction *t, uint64_t lsn
     struct replay r = {store, lsn};
     struct head_filter filter = {.block = not_in_segment, .ctx = &r};
     size_t at = 0;
-    if (!check_transaction(store, t, err))
+    if (!check_transaction(store, t, err) || !overflow_replay(store, t, err))
         return false;
     head_apply(&store->head, t, &at, SIZE_MAX, store->manifest.n_sealed ? &filter : NULL);
     store_apply_state(store, t, lsn);

@@ -106,7 +106,7 @@ static bool write_head(struct store *store, struct out *out, struct err *err)
     return ok;
 }
 
-/* Sources and clocks, as of the checkpoint's LSN. */
+/* Sources, clocks, and which metrics fold, as of the checkpoint's LSN. */
 static void put_positions(struct store *store, struct buf *payload)
 {
     struct transaction t;
@@ -122,6 +122,7 @@ static void put_positions(struct store *store, struct buf *payload)
         GROW(t.clocks, t.clocks_cap, t.n_clocks + 1);
         t.clocks[t.n_clocks++] = (struct clock_entry){k->name, k->frontier_ms, k->watermark_ms};
     }
+    overflow_put(store, &t);
     transaction_encode(&t, payload);
     transaction_fini(&t);
 }

@@ -93,6 +93,7 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     mutex_init(&s->seal);
     mutex_init(&s->lock);
     mutex_init(&s->limits.mutex);
+    s->limits.newest_cell_ms = INT64_MIN;
     gate_init(&s->gate);
     s->pending_last = &s->pending;
     catalog_init(&s->catalog);

@@ -1,7 +1,7 @@
 /*
- * Inside the store: shared by store.c (open, close), recover.c, txn.c and apply.c, publish.c
- * (commits), attach.c, seal.c, compact.c and maintain.c (segments), checkpoint.c, snapshot.c,
- * plan.c and listing.c (reading). Nobody else includes it.
+ * Inside the store: shared by store.c (open, close), recover.c, txn.c, txn_cells.c and apply.c,
+ * publish.c (commits), attach.c, seal.c, compact.c and maintain.c (segments), checkpoint.c,
+ * snapshot.c, plan.c and listing.c (reading). Nobody else includes it.
  *
  * Locks, in this order:
  *   seal    held by store_maintain; guards manifest, and which blocks are frozen
@@ -99,11 +99,17 @@ struct txn {
     struct store *store;
     struct transaction data;
     struct map metric_map, series_map; /* new ones of this transaction */
-    uint32_t *added;                   /* by metric id, how many of the new series it has */
-    size_t added_cap;
-    bool refused; /* something was, and nobody has asked */
+    struct metric_growth *growth;      /* by metric id */
+    size_t growth_cap;
+    struct fold_entry *folds; /* metrics that begin to fold; until when is said at the commit */
+    size_t n_folds, folds_cap;
+    uint64_t folded; /* label sets that were given an overflow series */
+    bool refused;    /* something was, and nobody has asked */
     struct err refusal;
 };
+
+/* Of a metric that the store or the transaction knows. */
+const struct metric_def *txn_metric_of(const struct txn *txn, uint32_t metric);
 
 /* The lock, inside the gate: everything but the catalogue holds still. For moments, outside of
  * snapshots. */

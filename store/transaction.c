@@ -29,6 +29,7 @@ enum section_tag {
     SECTION_GAUGES = 17,
     SECTION_HISTOGRAMS = 18,
     SECTION_SAMPLES = 19,
+    SECTION_FOLDS = 20,
 };
 
 void transaction_init(struct transaction *t)
@@ -43,7 +44,7 @@ void transaction_clear(struct transaction *t)
     arena_reset(&t->arena);
     state_changes_clear(&t->state);
     t->n_metrics = t->n_updates = t->n_series = t->n_adds = t->n_gauges = t->n_hists = 0;
-    t->n_buckets = t->n_samples = t->n_sources = t->n_clocks = 0;
+    t->n_buckets = t->n_samples = t->n_sources = t->n_clocks = t->n_folds = 0;
 }
 
 void transaction_fini(struct transaction *t)
@@ -60,6 +61,7 @@ void transaction_fini(struct transaction *t)
     free(t->samples);
     free(t->sources);
     free(t->clocks);
+    free(t->folds);
     *t = (struct transaction){0};
 }
 
@@ -75,7 +77,7 @@ size_t transaction_bytes(const struct transaction *t)
            t->adds_cap * sizeof *t->adds + t->gauges_cap * sizeof *t->gauges +
            t->hists_cap * sizeof *t->hists + t->buckets_cap * sizeof *t->buckets +
            t->samples_cap * sizeof *t->samples + t->sources_cap * sizeof *t->sources +
-           t->clocks_cap * sizeof *t->clocks;
+           t->clocks_cap * sizeof *t->clocks + t->folds_cap * sizeof *t->folds;
 }
 
 static void put_metric(struct buf *out, const struct metric_def *m)
@@ -154,6 +156,16 @@ static void encode_clocks(const struct transaction *t, struct buf *out)
     }
 }
 
+static void encode_folds(const struct transaction *t, struct buf *out)
+{
+    for (size_t i = 0; i < t->n_folds; i++) {
+        buf_varint(out, t->folds[i].metric);
+        buf_svarint(out, t->folds[i].until_ms);
+        buf_lstr(out, t->folds[i].label);
+        buf_varint(out, t->folds[i].values);
+    }
+}
+
 static void read_metrics(struct reader *r, struct transaction *t, uint64_t n)
 {
     t->first_metric = (uint32_t)read_varint(r);
@@ -219,6 +231,21 @@ static void read_clocks(struct reader *r, struct transaction *t, uint64_t n)
     }
 }
 
+static void read_folds(struct reader *r, struct transaction *t, uint64_t n)
+{
+    GROW(t->folds, t->folds_cap, n);
+    for (; t->n_folds < n && !r->failed; t->n_folds++) {
+        struct fold_entry *f = &t->folds[t->n_folds];
+        uint64_t metric = read_varint(r);
+        f->metric = (uint32_t)metric;
+        f->until_ms = read_svarint(r);
+        f->label = read_lstr(r);
+        f->values = read_varint(r);
+        if (metric > UINT32_MAX || f->label.len > LABEL_NAME_MAX)
+            r->failed = true;
+    }
+}
+
 static void read_state_tables(struct reader *r, struct transaction *t, uint64_t n)
 {
     state_changes_read_tables(r, &t->state, n);
@@ -251,7 +278,7 @@ struct section {
 
 #define COUNT(field) offsetof(struct transaction, field)
 
-/* In order of their tags. Tags 10 to 15 belong to state tables, 20 and up to deletions. */
+/* In order of their tags. Tags 10 to 15 belong to state tables. */
 static const struct section sections[] = {
     {SECTION_METRICS, 9, COUNT(n_metrics), encode_metrics, read_metrics},
     {SECTION_UPDATES, 9, COUNT(n_updates), encode_updates, read_updates},
@@ -270,6 +297,7 @@ static const struct section sections[] = {
     {SECTION_GAUGES, 3, COUNT(n_gauges), cells_encode_gauges, cells_decode_gauges},
     {SECTION_HISTOGRAMS, 3, COUNT(n_hists), cells_encode_hists, cells_decode_hists},
     {SECTION_SAMPLES, 1, COUNT(n_samples), cells_encode_samples, cells_decode_samples},
+    {SECTION_FOLDS, 4, COUNT(n_folds), encode_folds, read_folds},
 };
 
 #define N_SECTIONS (sizeof sections / sizeof *sections)

@@ -18,6 +18,7 @@
 #include "store/cell.h"
 #include "store/histogram.h"
 #include "store/labels.h"
+#include "store/overflow.h"
 #include "store/state/state_changes.h"
 
 struct series_def {
@@ -87,6 +88,8 @@ struct transaction {
     size_t n_sources, sources_cap;
     struct clock_entry *clocks;
     size_t n_clocks, clocks_cap;
+    struct fold_entry *folds;
+    size_t n_folds, folds_cap;
     struct state_changes state;
 };
 

@@ -176,6 +176,8 @@ static void fill_rest(struct transaction *t)
         (struct source_entry){SLICE("orders/0"), random_int(), random_int() / 4, SLICE("state")};
     GROW(t->clocks, t->clocks_cap, 1);
     t->clocks[t->n_clocks++] = (struct clock_entry){SLICE("orders"), INT64_MIN, INT64_MAX};
+    GROW(t->folds, t->folds_cap, 1);
+    t->folds[t->n_folds++] = (struct fold_entry){7, -86400000, SLICE("city"), 70000};
 }
 
 static bool same_buckets(
@@ -258,6 +260,9 @@ static void test_everything_comes_back(void **state)
         assert_true(slice_is(back.metrics[0].name, "a"));
         assert_true(slice_is(back.sources[0].state, "state"));
         assert_true(back.clocks[0].watermark_ms == INT64_MAX);
+        assert_int_equal(back.n_folds, 1);
+        assert_true(back.folds[0].metric == 7 && back.folds[0].until_ms == -86400000);
+        assert_true(slice_is(back.folds[0].label, "city") && back.folds[0].values == 70000);
 
         transaction_clear(&back);
         assert_true(transaction_decode_definitions(buf_view(&payload), &back, &err));
