@@ -32,16 +32,16 @@ struct attached {
     uint64_t lsn; /* as the manifest has it; and so the next two */
     uint64_t inputs;
     bool derived;
-    /* What follows from the others (store/derive.h). Derived: whether it holds, and whether raw
-     * segments of its time came later. Raw: the place of the segment that holds its cells in each
-     * resolution, NOT_COVERED when there is none. */
-    bool holds, later;
+    /* What follows from the others (store/derive.h). Derived: whether it holds, whether raw
+     * segments of its time came later, and whether what it was made from is gone; and the
+     * resolutions that hold in its window, a bit for each, of those that are kept as it is. Raw:
+     * the place of the segment that holds its cells in each resolution, NOT_COVERED when there is
+     * none. */
+    bool holds, later, kept;
+    unsigned siblings;
     uint32_t cover[RESOLUTIONS];
-    /* The coarsest and the finest resolution in which segments of its time hold, as places in
-     * `resolutions`; -1: none. */
-    int coarsest, finest;
-    uint64_t clean; /* the deletions with a number up to this are carried out in it */
-    size_t expired; /* retentions of metrics that are carried out in it */
+    uint64_t clean;    /* the deletions with a number up to this are carried out in it */
+    int64_t leaves_ms; /* retention: when the first of its metrics goes; 0: not looked up yet */
 };
 #define NOT_COVERED UINT32_MAX
 

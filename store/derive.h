@@ -1,12 +1,23 @@
 /*
  * Derived segments: the coarser cells of a window, stored. See resolution.h.
  *
+ *     raw segments of a day  --derive.c-->  1m, 1h, 1d, of each one segment that names them
+ *                            --keep.c--->   1m, 1h, 1d that are kept, when the raw cells go
+ *
  * For every passed window in which compaction has nothing to do, one segment per resolution is made
  * from all its raw segments, and made anew when those have changed: late cells that were merged in,
  * data that were deleted. Late segments that are still apart, and the head, do not change what was
- * derived: a reader adds them to it.
+ * derived: a reader adds them to it. Such a segment may lack series: who does not find one there
+ * computes its coarser cells from raw ones. Two sorts are left out: cells whose age has come in
+ * this resolution (retention.h), and samples of which there are fewer than DERIVE_PAYS raw cells to
+ * a coarser one, which take less room as they are.
  *
- * A segment without anything coarser to it is remembered, so that it is not tried again and again.
+ * What is kept (keep.h) has all series whose raw cells went, and nothing behind it: it stands
+ * beside whatever else there is of its window.
+ *
+ * Derivations of which nothing comes are remembered in the manifest (nothing.h).
+ *
+ * covered.c says what holds and what serves a reader.
  */
 #ifndef STORE_DERIVE_H
 #define STORE_DERIVE_H
@@ -23,20 +34,18 @@
 struct store;
 struct attached;
 
+/* Raw samples for each coarser one, on average over a window, from which on those are stored: a
+ * coarser cell has eleven numbers, and so it takes about as much room as ten raw ones. */
+#define DERIVE_PAYS 16
+
 struct derivation {
     int64_t t0, t1; /* the window */
     int64_t resolution_ms;
+    int64_t newest_ms; /* from which ages count: retention_newest */
 };
 
-/* A derivation of which nothing came. */
-struct derived_nothing {
-    int64_t t0, resolution_ms;
-    uint64_t inputs;
-};
+/* ---- what holds ---- */
 
-/* The digest of the raw segments that overlap (t0, t1] and whose LSN is at most lsn, quarantined
- * ones too; 0 when there are none. The caller holds `seal`. */
-uint64_t derive_inputs(const struct manifest *manifest, int64_t t0, int64_t t1, uint64_t lsn);
 /* Works out what holds, and what covers what, for a whole list. */
 void derive_refresh(struct attached *all, size_t n, const struct manifest *manifest);
 
@@ -59,24 +68,25 @@ struct derive_reader {
 bool derive_serves(const struct derive_reader *reader, size_t i, uint32_t series, enum kind kind,
     int64_t resolution_ms, bool *serves, struct err *err);
 
-/* Before retention takes the raw segments of a window: makes its derived segments whole, what came
- * later merged in, one per call. *did false: they are. The caller holds `seal`. */
-bool derive_complete(struct store *store, int64_t t0, int64_t t1, bool *did, struct err *err);
+/* ---- making them ---- */
 
-/*
- * Retention takes raw cells away, and the coarser ones are to outlive them. As segments_change, for
- * an edit that only leaves cells out whose age has come: derived segments that held before it hold
- * after it. It drops all raw segments of a window, or rewrites them with the same LSN. Not for
- * deletion: what is deleted must go from the derived segments too.
- */
-bool derive_change_kept(struct store *store, const struct manifest_edit *edit, struct err *err);
+/* What is derived of the inputs. */
+struct derive_choice {
+    /* Of which metrics, of those that have the resolution. */
+    bool (*wants)(void *ctx, const struct metric_def *def);
+    merge_takes *takes; /* as in merge.h; NULL: from all inputs */
+    void *ctx;          /* of both */
+    bool whole;         /* samples too that do not pay */
+};
 
-/* Writes the coarser cells of the inputs as one segment; takes: as in merge.h, called with no
- * context; may be NULL. out->series 0: nothing came of it, and there is no file. *bad: after
- * ERR_CORRUPT, the name of the input that is damaged, NULL: none. */
+/* Writes the coarser cells of the inputs as one segment. out->series 0: nothing came of it, and
+ * there is no file. *bad: after ERR_CORRUPT, the name of the input that is damaged, NULL: none. */
 bool derive_write(struct store *store, const struct derivation *derivation,
-    struct segment *const *inputs, size_t n, merge_takes *takes, struct segment_info *out,
-    const char **bad, struct err *err);
+    struct segment *const *inputs, size_t n, const struct derive_choice *choice,
+    struct segment_info *out, const char **bad, struct err *err);
+
+/* Whether windows of (t0, t1] have cells of the resolution. */
+bool derive_fits(int64_t t0, int64_t t1, int64_t resolution_ms);
 
 /* The next that is due, false when none is. The caller holds `seal`. */
 bool derive_due(struct store *store, int64_t passed_ms, struct derivation *out);

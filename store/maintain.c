@@ -7,7 +7,6 @@
 #include "store/checkpoint.h"
 #include "store/compact.h"
 #include "store/derive.h"
-#include "store/fold.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
 
@@ -19,11 +18,6 @@
 #define HEAD_SLOW 2
 /* The writer is never asked to wait longer, for one transaction. */
 #define THROTTLE_MS_MAX 1000
-
-void maintenance_fini(struct maintenance *maintenance)
-{
-    free(maintenance->nothing);
-}
 
 /* ---- sealing ---- */
 
@@ -146,10 +140,6 @@ static bool compact(struct store *store, int64_t passed_ms, bool *did, struct er
 static bool derive(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
     struct derivation derivation;
-    int64_t t0, t1;
-    *did = fold_due(store, &t0, &t1);
-    if (*did)
-        return fold_run(store, t0, t1, err);
     *did = derive_due(store, passed_ms, &derivation);
     return !*did || derive_run(store, &derivation, err);
 }

@@ -9,7 +9,7 @@
  *     5  state tables: writing and merging their files
  *     6  deletions: segments are rewritten (store/delete.h)
  *     7  compaction
- *     8  coarser cells, where compaction has nothing left to do
+ *     8  coarser cells (store/derive.h), where compaction has nothing left to do
  *     9  retention (store/retention.h)
  *
  * Late cells make a segment of their own when there are LATE_CELLS of them or LATE_BYTES, or when
@@ -25,19 +25,24 @@
 #define STORE_MAINTAIN_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct derived_nothing;
+/* When derivations were looked for and none was due: another look would find the same. */
+struct derive_look {
+    bool nothing_due;
+    uint32_t number; /* of the manifest, and the edits in it */
+    uint64_t edits;
+    int64_t window, newest_ms; /* the one that is not passed; from which ages count */
+};
 
 /* Guarded by `seal`; the atomics may be read without it. */
 struct maintenance {
-    struct derived_nothing *nothing;
-    size_t n_nothing, nothing_cap;
+    struct derive_look looked;
+    bool series_left; /* retention took segments: some series may have no cell any more */
     atomic_uint_fast64_t debt_bytes, debt_segments;
     atomic_uint_fast64_t compactions, compacted_bytes;
 };
-
-void maintenance_fini(struct maintenance *maintenance);
 
 #endif

@@ -26,6 +26,7 @@ enum op {
     OP_QUARANTINE = 7,
     OP_CATALOG = 8,
     OP_LATE = 9,
+    OP_NOTHING = 10,
 };
 
 #define MANIFEST_MAGIC   "LMAN"
@@ -70,12 +71,20 @@ static void put_catalog(struct buf *out, const struct manifest_catalog *c)
     buf_varint(out, c->series);
 }
 
+static void put_nothing(struct buf *out, const struct nothing *nothing)
+{
+    buf_u8(out, OP_NOTHING);
+    nothing_put(out, nothing);
+}
+
 static void put_edit(struct buf *out, const struct manifest_edit *e)
 {
     for (size_t i = 0; i < e->n_drops; i++)
         put_name(out, OP_DROP, e->drops[i]);
     for (size_t i = 0; i < e->n_adds; i++)
         put_add(out, &e->adds[i]);
+    for (size_t i = 0; i < e->n_nothing; i++)
+        put_nothing(out, &e->nothing[i]);
     if (e->quarantine)
         put_name(out, OP_QUARANTINE, e->quarantine);
     if (e->runs)
@@ -102,6 +111,8 @@ static void put_state(struct buf *out, const struct manifest *m)
         put_add(out, &m->quarantined[i]);
         put_name(out, OP_QUARANTINE, m->quarantined[i].name);
     }
+    for (size_t i = 0; i < m->nothing.n; i++)
+        put_nothing(out, &m->nothing.items[i]);
     for (size_t i = 0; i < m->n_sealed; i++)
         put_sealed(out, &m->sealed[i]);
     for (size_t i = 0; i < m->late.n; i++)
@@ -258,6 +269,7 @@ static bool read_op(struct manifest *m, struct reader *r)
         return late_marks_add(&m->late, late);
     }
     case OP_CATALOG: return read_catalog(m, r);
+    case OP_NOTHING: return nothing_read(&m->nothing, r);
     case OP_CHECKPOINT: m->checkpoint_lsn = read_varint(r); return true;
     default: return manifest_runs_read(&m->runs, op, r);
     }
@@ -459,6 +471,7 @@ void manifest_close(struct manifest *manifest)
     free(manifest->quarantined);
     free(manifest->sealed);
     late_marks_fini(&manifest->late);
+    nothing_list_fini(&manifest->nothing);
     manifest_runs_fini(&manifest->runs);
     *manifest = (struct manifest){.fd = -1};
 }
@@ -508,6 +521,8 @@ bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit,
         state_drop(manifest, slice_from(edit->drops[i]));
     for (size_t i = 0; i < edit->n_adds; i++)
         state_add(manifest, &edit->adds[i]);
+    for (size_t i = 0; i < edit->n_nothing; i++)
+        nothing_set(&manifest->nothing, &edit->nothing[i]);
     if (edit->quarantine)
         state_quarantine(manifest, slice_from(edit->quarantine));
     if (edit->runs)

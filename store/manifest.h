@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "store/late_marks.h"
+#include "store/nothing.h"
 #include "store/segment.h"
 #include "store/state/state_manifest.h"
 
@@ -24,7 +25,8 @@
 
 /* A segment that counts. Raw segments hold cells as they were committed; derived ones hold coarser
  * cells, made from the raw segments of the same time whose lsn is at most theirs: `inputs` is the
- * digest of their names (store/resolution.h), by which a reader knows whether it still holds. */
+ * digest of their names (store/resolution.h), by which a reader knows whether it still holds. 0: it
+ * is kept (store/keep.h), and holds whatever raw segments there are. */
 struct manifest_segment {
     char name[SEGMENT_NAME_MAX];
     uint64_t lsn; /* the last transaction whose cells may be in it */
@@ -53,7 +55,8 @@ struct manifest {
     struct manifest_sealed *sealed; /* by block */
     size_t n_sealed, sealed_cap;
     struct late_marks late;
-    struct manifest_runs runs; /* of state tables */
+    struct nothing_list nothing; /* derivations of which nothing came */
+    struct manifest_runs runs;   /* of state tables */
     struct manifest_catalog catalog;
     uint64_t checkpoint_lsn; /* 0: none */
     int64_t block_ms;        /* fixed when the store is made */
@@ -69,6 +72,8 @@ struct manifest_edit {
     size_t n_drops;
     const struct manifest_segment *adds;
     size_t n_adds;
+    const struct nothing *nothing;
+    size_t n_nothing;
     const char *quarantine; /* name of a segment that is set aside */
     const struct manifest_run_edit *runs;
     bool seal;

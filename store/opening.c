@@ -1,26 +1,63 @@
 #include "store/opening.h"
 
-static bool takes_raw(const struct attached *all, const struct attached *a, int64_t at_ms)
+static bool fits(const struct opening *o, int r)
 {
-    if (a->coarsest < 0 || a->cover[a->coarsest] == NOT_COVERED)
-        return true; /* nothing is derived, or it came later */
-    const struct attached *d = &all[a->cover[a->coarsest]];
-    return segment_info(d->segment)->t1 > at_ms;
+    return resolution_fits(o->def, resolutions[r]);
 }
 
-static bool takes_derived(const struct attached *a, int64_t at_ms)
+/* The coarsest resolution of the mask that the level has; -1: none. */
+static int coarsest(const struct opening *o, unsigned mask)
+{
+    for (int r = RESOLUTIONS - 1; r >= 0; r--)
+        if ((mask >> r & 1) && fits(o, r))
+            return r;
+    return -1;
+}
+
+static bool takes_raw(const struct opening *o, const struct attached *a)
+{
+    unsigned mask = 0;
+    for (int r = 0; r < RESOLUTIONS; r++)
+        mask |= (unsigned)(a->cover[r] != NOT_COVERED) << r;
+    int r = coarsest(o, mask); /* none: nothing is derived, or it came later */
+    return r < 0 || segment_info(o->all[a->cover[r]].segment)->t1 > o->at_ms;
+}
+
+/* Whether a finer segment that is kept for the same window has the series. */
+static bool has_finer(const struct opening *o, const struct attached *a, bool *has, struct err *err)
 {
     const struct segment_info *info = segment_info(a->segment);
-    int r = resolution_index(info->resolution_ms);
-    if (info->t1 <= at_ms)
-        return r == a->coarsest;
-    return r == a->finest && a->inputs == 0; /* 0: there are no raw cells */
+    uint32_t ordinal;
+    *has = false;
+    for (size_t i = 0; i < o->n && !*has; i++) {
+        const struct attached *b = &o->all[i];
+        const struct segment_info *other = segment_info(b->segment);
+        if (!b->holds || !b->kept || other->t0 != info->t0 ||
+            other->resolution_ms >= info->resolution_ms)
+            continue;
+        if (!attached_find(b, o->series, &ordinal, err))
+            return false;
+        *has = ordinal != SEGMENT_NO_ID;
+    }
+    return true;
 }
 
-bool opening_takes(const struct attached *all, size_t i, int64_t at_ms)
+bool opening_takes(const struct opening *opening, size_t i, bool *takes, struct err *err)
 {
-    const struct attached *a = &all[i];
-    if (!a->derived)
-        return takes_raw(all, a, at_ms);
-    return a->holds && takes_derived(a, at_ms);
+    const struct opening *o = opening;
+    const struct attached *a = &o->all[i];
+    const struct segment_info *info = segment_info(a->segment);
+    if (!a->derived) {
+        *takes = takes_raw(o, a);
+        return true;
+    }
+    int r = resolution_index(info->resolution_ms);
+    *takes = a->holds && (info->t1 <= o->at_ms ? r == coarsest(o, a->siblings) : a->kept);
+    if (!*takes || info->t1 <= o->at_ms)
+        return true;
+    bool finer;
+    if (!has_finer(o, a, &finer, err))
+        return false;
+    *takes = !finer;
+    return true;
 }

@@ -6,12 +6,12 @@
  *     [1d cell]    [1d cell]    [raw chunk][raw chunk][raw chu|nk] + head
  *      decoded       decoded     sum from the directory         decoded
  *
- * Of every window that ended by then the coarsest segment that holds is taken, as a rule one cell
+ * Of every window that ended by then the coarsest segments that hold are taken, as a rule one cell
  * per day; elsewhere raw ones, of which whole chunks count by the sum that the directory has.
  * Nothing has to be kept up to date: late cells are in segments and blocks of their own and are
- * summed with the rest, until the day is derived anew. Where retention has taken the raw cells,
- * what is derived stays, so the sum stays right; inside such a window it is that of the last bucket
- * that ended by then.
+ * summed with the rest, until the day is derived anew. Where retention has taken raw cells, what is
+ * kept of them stays, so the sum stays right; inside such a window it is that of the last bucket
+ * that ended by then, of the finest cells that are left.
  */
 #ifndef STORE_OPENING_H
 #define STORE_OPENING_H
@@ -21,9 +21,19 @@
 #include <stdint.h>
 
 #include "store/attach.h"
+#include "store/cell.h"
 
-/* Whether the sum up to at_ms takes the cells of segment i of the list that end by then. Every
- * change is in exactly one of those that it takes. */
-bool opening_takes(const struct attached *all, size_t i, int64_t at_ms);
+/* A level up to a time, over a list of segments. */
+struct opening {
+    const struct attached *all;
+    size_t n;
+    uint32_t series;
+    const struct metric_def *def;
+    int64_t at_ms;
+};
+
+/* *takes: whether the sum takes the cells of segment i of the list that end by then. Every change
+ * is in exactly one of those that it takes. It may read. */
+bool opening_takes(const struct opening *opening, size_t i, bool *takes, struct err *err);
 
 #endif

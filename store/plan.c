@@ -239,8 +239,9 @@ static bool is_served(
     if (!series->is_opening)
         return derive_serves(
             &reader, at, series->id, series->def->kind, series->resolution_ms, serves, err);
-    *serves = opening_takes(s->segments, at, series->to);
-    return true;
+    const struct opening opening = {
+        s->segments, s->n_segments, series->id, series->def, series->to};
+    return opening_takes(&opening, at, serves, err);
 }
 
 /* The chunks of a segment, as parts at *last. */
@@ -383,9 +384,14 @@ static size_t count_pieces(const struct snapshot *s, const struct planned *serie
     return k;
 }
 
-static bool is_coarse(const struct snapshot *s, const struct part *p)
+/* In the order in which they are merged: of samples the last one stands, and kept cells are of raw
+ * ones that are gone. */
+enum layer { LAYER_DERIVED, LAYER_KEPT, LAYER_RAW };
+
+static enum layer layer_of(const struct snapshot *s, const struct part *p)
 {
-    return !p->head && segment_info(s->segments[p->at].segment)->resolution_ms != 0;
+    const struct attached *a = p->head ? NULL : &s->segments[p->at];
+    return !a || !a->derived ? LAYER_RAW : a->kept ? LAYER_KEPT : LAYER_DERIVED;
 }
 
 /* The cells of a part: *n columns. */
@@ -403,13 +409,13 @@ static bool decode_part(const struct snapshot *s, const struct planned *series,
            snapshot_full(err);
 }
 
-/* Decodes the parts that are coarse, or those that are not; *k columns are in `in` already. */
-static bool decode_parts(const struct snapshot *s, const struct planned *series, bool coarse,
+/* Decodes the parts of a layer; *k columns are in `in` already. */
+static bool decode_parts(const struct snapshot *s, const struct planned *series, enum layer layer,
     struct arena *arena, struct columns *in, size_t *k, struct err *err)
 {
     for (const struct part *p = series->parts; p; p = p->next) {
         size_t n;
-        if (is_coarse(s, p) != coarse || (!p->head && (s->seen[p->at].failed || !p->pages)))
+        if (layer_of(s, p) != layer || (!p->head && (s->seen[p->at].failed || !p->pages)))
             continue;
         if (!decode_part(s, series, p, arena, in + *k, &n, err))
             return false;
@@ -431,9 +437,9 @@ static bool merge_parts(const struct planned *s, struct columns *in, size_t coar
         if (!resolution_derive(arena, &raw, s->resolution_ms, &in[coarse]))
             return snapshot_full(err);
         /* Derived samples stand where both have a cell: their raw ones are gone. */
-        struct columns last = in[coarse];
-        in[coarse] = in[0];
-        in[0] = last;
+        struct columns first = in[coarse];
+        memmove(in + 1, in, coarse * sizeof *in);
+        in[0] = first;
         n = coarse + 1;
     }
     return n == 0 || columns_merge(arena, in, n, s->from, s->to, out) || snapshot_full(err);
@@ -450,11 +456,11 @@ bool planned_columns(const struct snapshot *s, const struct planned *series, str
     struct columns *in = arena_array(arena, count_pieces(s, series), sizeof *in);
     if (!in)
         return snapshot_full(err);
-    /* Coarse parts come first: what is read beside them came later. */
-    if (!decode_parts(s, series, true, arena, in, &k, err))
+    if (!decode_parts(s, series, LAYER_DERIVED, arena, in, &k, err) ||
+        !decode_parts(s, series, LAYER_KEPT, arena, in, &k, err))
         return false;
     size_t coarse = k;
-    return decode_parts(s, series, false, arena, in, &k, err) &&
+    return decode_parts(s, series, LAYER_RAW, arena, in, &k, err) &&
            merge_parts(series, in, coarse, k, arena, out, err);
 }
 

@@ -1,160 +1,328 @@
 #include "store/retention.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/ensure.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "store/compact.h"
-#include "store/derive.h"
+#include "store/keep.h"
 #include "store/store_priv.h"
 
-/* Raw, 1m, 1h. Cells of a day, which levels have, stay: they are what a level starts from. */
-#define KEPT 3
-static const int64_t kept_resolutions[KEPT] = {0, RESOLUTION_1M, RESOLUTION_1H};
+/* ---- ages ---- */
 
-static const struct segment_info *info_of(const struct store *store, size_t i)
+/* By raw, 1m, 1h; a day's cells have no age. */
+static int64_t pick(int64_t raw_ms, int64_t minute_ms, int64_t hour_ms, int64_t resolution_ms)
 {
-    return segment_info(store->segments[i].segment);
+    switch (resolution_ms) {
+    case 0: return raw_ms;
+    case RESOLUTION_1M: return minute_ms;
+    case RESOLUTION_1H: return hour_ms;
+    default: return RETENTION_FOR_EVER;
+    }
 }
 
-/* The end of the newest segment that all sources have passed; INT64_MIN when there is none. */
-static int64_t newest_sealed(const struct store *store, int64_t passed_ms)
+static int64_t general_age(const struct retention *r, int64_t resolution_ms)
+{
+    int64_t age = pick(r->raw_ms, r->minute_ms, r->hour_ms, resolution_ms);
+    return age ? age : RETENTION_FOR_EVER;
+}
+
+static int64_t own_age(
+    const struct retention *r, const struct metric_retention *m, int64_t resolution_ms)
+{
+    int64_t age = pick(m->raw_ms, m->minute_ms, m->hour_ms, resolution_ms);
+    return age ? age : general_age(r, resolution_ms);
+}
+
+static int64_t age_of(const struct retention *r, struct slice metric, int64_t resolution_ms)
+{
+    for (size_t i = 0; i < r->n_metrics; i++)
+        if (slice_eq(r->metrics[i].metric, metric))
+            return own_age(r, &r->metrics[i], resolution_ms);
+    return general_age(r, resolution_ms);
+}
+
+static int64_t longest_age(const struct retention *r, int64_t resolution_ms)
+{
+    int64_t longest = general_age(r, resolution_ms);
+    for (size_t i = 0; i < r->n_metrics; i++) {
+        int64_t own = own_age(r, &r->metrics[i], resolution_ms);
+        longest = own > longest ? own : longest;
+    }
+    return longest;
+}
+
+/* When what ends at end_ms has the age; never: INT64_MAX. */
+static int64_t leaves(int64_t end_ms, int64_t age_ms)
+{
+    bool never = age_ms == RETENTION_FOR_EVER || (end_ms > 0 && age_ms > INT64_MAX - end_ms);
+    return never ? INT64_MAX : end_ms + age_ms;
+}
+
+static bool has_left(int64_t end_ms, int64_t age_ms, int64_t newest_ms)
+{
+    int64_t at = leaves(end_ms, age_ms);
+    return at != INT64_MAX && at <= newest_ms;
+}
+
+bool retention_takes(const struct retention *retention, struct slice metric, int64_t resolution_ms,
+    int64_t window_end_ms, int64_t newest_ms)
+{
+    return has_left(window_end_ms, age_of(retention, metric, resolution_ms), newest_ms);
+}
+
+bool retention_takes_all(const struct retention *retention, int64_t resolution_ms,
+    int64_t window_end_ms, int64_t newest_ms)
+{
+    return has_left(window_end_ms, longest_age(retention, resolution_ms), newest_ms);
+}
+
+int64_t retention_newest(const struct store *store, int64_t passed_ms)
 {
     int64_t newest = INT64_MIN;
     for (size_t i = 0; i < store->n_segments; i++) {
-        int64_t t1 = info_of(store, i)->t1;
+        int64_t t1 = segment_info(store->segments[i].segment)->t1;
         if (t1 <= passed_ms && t1 > newest)
             newest = t1;
     }
     return newest;
 }
 
-/* ---- one edit ---- */
+/* ---- what is the next to go ---- */
 
-struct removal {
-    const char **drops;
-    struct manifest_segment *adds; /* derived segments that no raw ones stand behind any more */
-    size_t n_drops, n_adds;
-    uint64_t bytes;
+/* The oldest window comes first, in it the finest cells, and what is damaged last. */
+struct leaving {
+    bool any;
+    int64_t t0, t1; /* the window */
+    int64_t resolution_ms;
+    size_t at;           /* of the segment */
+    const char *damaged; /* NULL, or the name of one that was set aside */
 };
+#define DAMAGED INT64_MAX /* in the place of a resolution */
 
-static bool goes(const struct store *store, size_t i, int64_t resolution, int64_t from, int64_t to)
+static void offer(struct leaving *best, const struct leaving *other)
 {
-    const struct segment_info *info = info_of(store, i);
-    return info->resolution_ms == resolution && info->t0 >= from && info->t1 <= to;
+    if (!best->any || other->t0 < best->t0 ||
+        (other->t0 == best->t0 && other->resolution_ms < best->resolution_ms))
+        *best = *other;
 }
 
-/* The digest of the raw segments that stay, for a derived one. */
-static uint64_t inputs_left(
-    const struct store *store, const struct attached *d, int64_t from, int64_t to)
+/* Segments of windows that end after INT64_MAX never go. */
+static bool window_of(const struct store *store, int64_t t1, struct leaving *out)
 {
-    const struct segment_info *info = segment_info(d->segment);
-    struct manifest left = store->manifest;
-    left.segments = xcalloc(left.n_segments, sizeof *left.segments);
-    left.n_segments = 0;
-    for (size_t i = 0; i < store->n_segments; i++) {
-        struct manifest_segment *s = &left.segments[left.n_segments];
-        if (goes(store, i, 0, from, to))
-            continue;
-        *s = (struct manifest_segment){
-            .lsn = store->segments[i].lsn, .derived = store->segments[i].derived};
-        snprintf(s->name, sizeof s->name, "%s", info_of(store, i)->name);
-        left.n_segments++;
-    }
-    uint64_t inputs = derive_inputs(&left, info->t0, info->t1, d->lsn);
-    free(left.segments);
-    return inputs;
+    int64_t window = window_ms(store->options.block_ms), t0 = window_start(t1, window);
+    if (t0 == INT64_MIN || t0 > INT64_MAX - window)
+        return false;
+    out->any = true;
+    out->t0 = t0;
+    out->t1 = t0 + window;
+    return true;
 }
 
-/* Removes all segments of a resolution that lie in [from, to]. *n: how many those are. */
-static bool remove_window(
-    struct store *store, int64_t resolution, int64_t from, int64_t to, size_t *n, struct err *err)
-{
-    struct removal r = {0};
-    r.drops = xcalloc(store->n_segments, sizeof *r.drops);
-    r.adds = xcalloc(store->n_segments, sizeof *r.adds);
-    for (size_t i = 0; i < store->n_segments; i++)
-        if (goes(store, i, resolution, from, to)) {
-            r.drops[r.n_drops++] = info_of(store, i)->name;
-            r.bytes += info_of(store, i)->bytes;
-        }
-    *n = r.n_drops;
-    for (size_t i = 0; *n > 0 && resolution == 0 && i < store->n_segments; i++) {
-        const struct attached *a = &store->segments[i];
-        if (!a->holds || info_of(store, i)->t1 <= from || info_of(store, i)->t0 >= to)
-            continue;
-        struct manifest_segment *keep = &r.adds[r.n_adds++];
-        *keep = (struct manifest_segment){
-            .lsn = a->lsn, .derived = true, .inputs = inputs_left(store, a, from, to)};
-        snprintf(keep->name, sizeof keep->name, "%s", info_of(store, i)->name);
-        r.drops[r.n_drops++] = info_of(store, i)->name;
-    }
-    struct manifest_edit edit = {
-        .drops = r.drops, .n_drops = r.n_drops, .adds = r.adds, .n_adds = r.n_adds};
-    bool ok = *n == 0 || segments_change(store, &edit, err);
-    if (ok && *n > 0)
-        log_info("retention: %zu segments of %" PRIu64 " bytes are gone, resolution %" PRId64 " ms",
-            *n, r.bytes, resolution);
-    free(r.drops);
-    free(r.adds);
-    return ok && (*n == 0 || forget_series(store, false, err));
-}
-
-/* ---- what goes ---- */
-
-static bool by_age(struct store *store, int64_t newest, bool *did, struct err *err)
+/* When the first of a segment's metrics goes: found once. */
+static bool first_leaves(
+    const struct store *store, struct attached *a, int64_t end_ms, struct err *err)
 {
     const struct retention *r = &store->options.retention;
-    const int64_t kept[KEPT] = {r->raw_ms, r->minute_ms, r->hour_ms};
-    int64_t window = window_ms(store->options.block_ms);
-    for (size_t i = 0; i < KEPT; i++) {
-        size_t n;
-        if (kept[i] == 0 || newest < INT64_MIN + kept[i] + window)
+    const struct segment *s = a->segment;
+    int64_t resolution = segment_info(s)->resolution_ms, shortest = RETENTION_FOR_EVER;
+    struct arena arena;
+    bool ok = true;
+    if (a->leaves_ms != 0)
+        return true;
+    arena_init(&arena, 0);
+    for (size_t name = 0; ok && name < segment_label_names(s); name++) {
+        bool metrics = r->n_metrics && slice_is(segment_label_name(s, name), LABEL_METRIC_NAME);
+        size_t n = metrics ? segment_label_values(s, name) : 0;
+        for (size_t i = 0; ok && i < n; i++) {
+            struct slice metric;
+            arena_reset(&arena);
+            ok = segment_label_value(s, name, i, &arena, &metric, err);
+            int64_t age = ok ? age_of(r, metric, resolution) : RETENTION_FOR_EVER;
+            shortest = age < shortest ? age : shortest;
+        }
+    }
+    arena_fini(&arena);
+    a->leaves_ms = leaves(end_ms, r->n_metrics ? shortest : general_age(r, resolution));
+    if (!ok)
+        a->leaves_ms = 0;
+    return ok;
+}
+
+/* The next to go by age (newest_ms) or, when `any`, whatever its age. *bad: after ERR_CORRUPT, the
+ * segment that is damaged. */
+static bool find_next(struct store *store, int64_t newest_ms, bool any, struct leaving *out,
+    const char **bad, struct err *err)
+{
+    *out = (struct leaving){0};
+    for (size_t i = 0; i < store->n_segments; i++) {
+        struct attached *a = &store->segments[i];
+        const struct segment_info *info = segment_info(a->segment);
+        struct leaving x = {.resolution_ms = info->resolution_ms, .at = i};
+        if (info->resolution_ms == RESOLUTION_1D || !window_of(store, info->t1, &x))
             continue;
-        int64_t to = window_start(newest - kept[i] + 1, window);
-        if (!remove_window(store, kept_resolutions[i], INT64_MIN, to, &n, err))
+        if (!any && !first_leaves(store, a, x.t1, err)) {
+            *bad = info->name;
             return false;
-        *did = n > 0;
-        if (*did)
-            return true;
+        }
+        if (any || (a->leaves_ms != INT64_MAX && a->leaves_ms <= newest_ms))
+            offer(out, &x);
     }
     return true;
 }
 
-static bool by_bytes(struct store *store, bool *did, struct err *err)
+/* Of what is set aside: it goes when nothing else of its window may stay. */
+static void find_damaged(
+    const struct store *store, int64_t newest_ms, bool any, struct leaving *out)
 {
-    int64_t window = window_ms(store->options.block_ms);
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < store->n_segments; i++)
-        bytes += info_of(store, i)->bytes;
-    if (store->options.retention.max_bytes == 0 || bytes <= store->options.retention.max_bytes)
-        return true;
-    for (size_t r = 0; r < KEPT; r++) {
-        int64_t oldest = INT64_MAX;
-        size_t n;
-        for (size_t i = 0; i < store->n_segments; i++)
-            if (info_of(store, i)->resolution_ms == kept_resolutions[r] &&
-                info_of(store, i)->t1 < oldest)
-                oldest = info_of(store, i)->t1;
-        if (oldest == INT64_MAX)
-            continue;
-        int64_t start = window_start(oldest, window);
-        if (!remove_window(store, kept_resolutions[r], INT64_MIN, start + window, &n, err))
-            return false;
-        *did = n > 0;
-        return true;
+    const struct retention *r = &store->options.retention;
+    int64_t age = longest_age(r, 0);
+    for (int64_t resolution = RESOLUTION_1M; resolution <= RESOLUTION_1H; resolution *= 60) {
+        int64_t coarse = longest_age(r, resolution);
+        age = coarse > age ? coarse : age;
     }
+    for (size_t i = 0; i < store->manifest.n_quarantined; i++) {
+        struct leaving x = {
+            .resolution_ms = DAMAGED, .damaged = store->manifest.quarantined[i].name};
+        int64_t t0, t1;
+        if (segment_name_times(x.damaged, &t0, &t1) && window_of(store, t1, &x) &&
+            (any || has_left(x.t1, age, newest_ms)))
+            offer(out, &x);
+    }
+}
+
+/* ---- going ---- */
+
+struct left {
+    const struct retention *retention;
+    const struct leaving *leaving;
+    int64_t newest_ms;
+};
+
+static bool is_left(void *ctx, const struct metric_def *def, struct labels labels,
+    const struct merge_range **out, size_t *n)
+{
+    const struct left *l = ctx;
+    (void)labels, (void)out, (void)n;
+    return !retention_takes(
+        l->retention, def->name, l->leaving->resolution_ms, l->leaving->t1, l->newest_ms);
+}
+
+static bool drop_file(struct store *store, const char *name, struct err *err)
+{
+    const struct manifest_edit edit = {.drops = &name, .n_drops = 1};
+    log_info("retention: segment %s goes", name);
+    return segments_change(store, &edit, err);
+}
+
+/* whole: the segment goes with all its metrics. */
+static bool take(struct store *store, const struct leaving *l, int64_t newest_ms, bool whole,
+    const char **bad, struct err *err)
+{
+    struct left left = {&store->options.retention, l, newest_ms};
+    const struct merge_options options = {.filter = is_left, .ctx = &left};
+    char name[SEGMENT_NAME_MAX];
+    store->maintenance.series_left = true;
+    if (l->damaged)
+        return drop_file(store, l->damaged, err);
+    if (l->resolution_ms == 0) {
+        const struct keeping keeping = {l->t0, l->t1, newest_ms, whole};
+        return keep_window(store, &keeping, err);
+    }
+    *bad = segment_info(store->segments[l->at].segment)->name;
+    if (whole || store->options.retention.n_metrics == 0)
+        return drop_file(store, *bad, err);
+    return segment_rewrite(store, l->at, &options, name, err);
+}
+
+static bool by_age(
+    struct store *store, int64_t newest_ms, bool *did, const char **bad, struct err *err)
+{
+    struct leaving next;
+    if (!find_next(store, newest_ms, false, &next, bad, err))
+        return false;
+    find_damaged(store, newest_ms, false, &next);
+    *did = next.any;
+    return !*did || take(store, &next, newest_ms, false, bad, err);
+}
+
+/* Where a walk through a folder is. */
+struct weighing {
+    const char *dir;
+    uint64_t bytes;
+};
+
+static bool add_file(void *ctx, const char *name, struct err *err)
+{
+    struct weighing *w = ctx;
+    char path[PATH_BYTES];
+    struct stat st;
+    if (!path_join(path, w->dir, name, err))
+        return false;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) /* the writer drops files of the log */
+        w->bytes += (uint64_t)st.st_size;
+    return true;
+}
+
+/* Of all files that are the store's: its own folder's, and those of the log, of segments and of
+ * state tables. */
+static bool weigh(const struct store *store, uint64_t *bytes, struct err *err)
+{
+    static const char *const folders[] = {"wal", "seg", "state"};
+    struct weighing w = {store->path, 0};
+    bool ok = dir_each(store->path, add_file, &w, err);
+    for (size_t i = 0; ok && i < sizeof folders / sizeof *folders; i++) {
+        char dir[PATH_BYTES];
+        struct stat st;
+        w.dir = dir;
+        ok = path_join(dir, store->path, folders[i], err) &&
+             (stat(dir, &st) != 0 || dir_each(dir, add_file, &w, err));
+    }
+    *bytes = w.bytes;
+    return ok;
+}
+
+static bool by_bytes(struct store *store, int64_t newest_ms, int64_t passed_ms, bool *did,
+    const char **bad, struct err *err)
+{
+    uint64_t max = store->options.retention.max_bytes, bytes = 0;
+    struct leaving next;
+    if (max == 0)
+        return true;
+    if (!weigh(store, &bytes, err) || !find_next(store, newest_ms, true, &next, bad, err))
+        return false;
+    find_damaged(store, newest_ms, true, &next);
+    *did = bytes > max && next.any && next.t1 <= passed_ms;
+    if (*did)
+        log_info("retention: %" PRIu64 " bytes of %" PRIu64 " are taken", bytes, max);
+    return !*did || take(store, &next, newest_ms, true, bad, err);
+}
+
+static bool forget(struct store *store, bool *did, struct err *err)
+{
+    *did = store->maintenance.series_left;
+    if (*did && !forget_series(store, false, err))
+        return false;
+    store->maintenance.series_left = false;
     return true;
 }
 
 bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
+    const char *bad = NULL;
+    struct err why = {0};
+    int64_t newest = retention_newest(store, passed_ms);
     *did = false;
-    int64_t newest = newest_sealed(store, passed_ms);
     if (newest == INT64_MIN)
-        return true;
-    return by_age(store, newest, did, err) && (*did || by_bytes(store, did, err));
+        return forget(store, did, err);
+    if (by_age(store, newest, did, &bad, &why) &&
+        (*did || by_bytes(store, newest, passed_ms, did, &bad, &why)))
+        return *did || forget(store, did, err);
+    *did = true;
+    if (bad && why.code == ERR_CORRUPT)
+        return quarantine_segment(store, bad, &why, err);
+    return err_set(err, why.code, "%s", why.text);
 }

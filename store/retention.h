@@ -1,12 +1,23 @@
 /*
- * Retention: how long cells are kept, by resolution, and how many bytes all of them may take.
+ * Retention: how long cells are kept, by resolution and by metric, and how many bytes all of them
+ * may take.
  *
  * Age is counted from the newest sealed data, never from a clock: a store that nobody writes to
- * loses nothing. Segments go as a whole, and a window's (a day's) all at once. What is derived from
- * raw cells that are gone stays good: it is told, in the same edit, that there is nothing left that
- * it could differ from. Raw segments wait until everything coarser has been derived from them.
+ * loses nothing. Windows (days) go as a whole, when their end is that old. When raw cells go, their
+ * coarser ones are made first, of all that ever came, and stay (keep.h); cells that come for such a
+ * window later are merged into those. Cells of a day, which levels have, stay for ever: they are
+ * what a level starts from.
  *
- * Over max_bytes the oldest window goes, of the raw cells first, then of the 1m and the 1h ones.
+ * A metric may have ages of its own, longer or shorter than those of the others: then its cells
+ * alone go, or stay, and the segments are written anew. What a window has of each resolution is
+ * all there is: coarser cells may go before the raw ones, and are then computed from those.
+ *
+ * Over max_bytes the oldest window goes, its raw cells first, then 1m, then 1h, then what was set
+ * aside there as damaged; then the next. A window that is not passed stays: nothing is derived from
+ * it yet. The bytes are those of all files in the folder that are the store's: the log, the
+ * checkpoint, the catalogue and state tables count too, and take their part of the bound.
+ *
+ * Damaged segments go by age when nothing else of their window is left to be kept.
  *
  * Series that have no cell left are removed from the catalogue.
  */
@@ -14,20 +25,43 @@
 #define STORE_RETENTION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/slice.h"
 
 struct store;
 
-/* 0: for ever, and no bound. */
-struct retention {
-    int64_t raw_ms, minute_ms, hour_ms;
-    uint64_t max_bytes; /* of segments */
+/* Where a metric's own age says for ever, whatever that of the others is. */
+#define RETENTION_FOR_EVER INT64_MAX
+
+struct metric_retention {
+    struct slice metric;
+    int64_t raw_ms, minute_ms, hour_ms; /* 0: as the others */
 };
 
-/* One step: the segments of one resolution whose time is over, or one window when there are too
- * many bytes. The caller holds `seal`, and nothing waits to be derived. */
+/* 0: for ever, and no bound. The metrics, each of them once, and their names are borrowed for as
+ * long as the store is open. */
+struct retention {
+    int64_t raw_ms, minute_ms, hour_ms;
+    uint64_t max_bytes;
+    const struct metric_retention *metrics;
+    size_t n_metrics;
+};
+
+/* The end of the newest segment that all sources have passed; INT64_MIN when there is none. The
+ * caller holds `seal`. */
+int64_t retention_newest(const struct store *store, int64_t passed_ms);
+/* Whether the metric's cells of the resolution, of a window with that end, are to go. */
+bool retention_takes(const struct retention *retention, struct slice metric, int64_t resolution_ms,
+    int64_t window_end_ms, int64_t newest_ms);
+/* Whether those of every metric are. */
+bool retention_takes_all(const struct retention *retention, int64_t resolution_ms,
+    int64_t window_end_ms, int64_t newest_ms);
+
+/* One step: what goes of one window in one resolution. The caller holds `seal`, and nothing waits
+ * to be derived. */
 bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct err *err);
 
 #endif

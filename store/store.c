@@ -142,7 +142,6 @@ void store_close(struct store **store)
         attached_fini(&s->segments[i]);
     for (size_t i = 0; i < s->n_sources; i++)
         free(s->sources[i].state);
-    maintenance_fini(&s->maintenance);
     free(s->segments);
     segment_cache_put(&s->cache);
     free(s->quarantined);

@@ -1,5 +1,4 @@
-/* Limits: what folds, that totals stay exact, and what is refused; retention by age and by bytes.
- */
+/* Limits: what folds, that totals stay exact, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -522,57 +521,6 @@ static void test_store_limit(void **state)
     assert_int_equal(total(f, "overflow", "true", &n), 5);
 }
 
-/* ---- retention ---- */
-
-static void test_retention_by_age(void **state)
-{
-    struct fixture *f = *state;
-    struct err err = {0};
-    struct store_stats stats;
-    size_t n;
-    f->options.retention.raw_ms = 2 * DAY;
-    f->options.retention.minute_ms = 4 * DAY;
-    reopen(f);
-    for (int d = 0; d < 8; d++) {
-        add(f, d, d * DAY + HOUR);
-        add(f, 100, d * DAY + 3 * HOUR);
-    }
-    assert_true(store_maintain(f->store, 7 * DAY + 4 * HOUR, &err));
-    /* The newest sealed data end at 7 d 4 h: raw cells from 5 d on are kept, 1m ones from 3 d. */
-    for (int round = 0; round < 2; round++) {
-        assert_int_equal(total(f, "order", "4", &n), 0);
-        assert_int_equal(total(f, "order", "5", &n), 1);
-        assert_int_equal(total(f, "order", "100", &n), 3);
-        store_stats(f->store, &stats);
-        assert_int_equal(stats.derived_segments, 4 + 7); /* 1m of days 3 to 6, 1h of 0 to 6 */
-        reopen(f);
-        assert_true(store_maintain(f->store, 7 * DAY + 4 * HOUR, &err));
-    }
-    assert_int_equal(stats.series, 9); /* those of derived cells too */
-}
-
-static void test_retention_by_bytes(void **state)
-{
-    struct fixture *f = *state;
-    struct err err = {0};
-    struct store_stats stats;
-    size_t n;
-    reopen(f);
-    for (int d = 0; d < 6; d++)
-        for (int i = 0; i < 20; i++)
-            add(f, i, d * DAY + i * 60000 + 5000);
-    assert_true(store_maintain(f->store, 6 * DAY, &err));
-    store_stats(f->store, &stats);
-    f->options.retention.max_bytes = stats.segment_bytes * 3 / 4;
-    reopen(f);
-    assert_true(store_maintain(f->store, 6 * DAY, &err));
-    store_stats(f->store, &stats);
-    assert_true(stats.segment_bytes <= f->options.retention.max_bytes);
-    int64_t left = total(f, "order", "3", &n);
-    assert_true(left > 0 && left < 6);
-    assert_true(stats.derived_segments == 12); /* raw cells went first */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -589,8 +537,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_samples_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_label_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_store_limit, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_retention_by_age, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_retention_by_bytes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
  * Opening levels: the sum of all changes up to a time, against a naive sum, while blocks are
- * sealed, days compacted, late and inverse changes land, and raw cells of the first day go.
+ * sealed, days compacted, late and inverse changes land, and raw cells go.
  */
 #include "store/opening.h"
 
@@ -14,11 +14,9 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "base/thread.h"
 #include "store/compact.h"
-#include "store/derive.h"
 #include "store/read.h"
-#include "store/store_priv.h"
+#include "store/resolution.h"
 
 #define EVERY   60000
 #define DAYS    3
@@ -96,9 +94,10 @@ static void compare(struct store *store, const struct model *m, int64_t at)
     arena_fini(&arena);
 }
 
-static struct store *open_store(const char *dir)
+/* raw_ms: 0, or how long raw cells are kept. */
+static struct store *open_store(const char *dir, int64_t raw_ms)
 {
-    struct store_options options = {.path = dir};
+    struct store_options options = {.path = dir, .retention.raw_ms = raw_ms};
     struct store *store;
     struct err err = {0};
     if (!store_open(&options, &store, &err))
@@ -106,48 +105,33 @@ static struct store *open_store(const char *dir)
     return store;
 }
 
-static void drop_first_day(struct store *store)
-{
-    const char *drops[64];
-    struct manifest_edit edit = {.drops = drops};
-    struct err err = {0};
-    bool did = true;
-    mutex_lock(&store->seal);
-    while (did)
-        assert_true(derive_complete(store, 0, DAY_MS, &did, &err));
-    for (size_t i = 0; i < store->n_segments; i++)
-        if (!store->segments[i].derived && segment_info(store->segments[i].segment)->t1 <= DAY_MS)
-            drops[edit.n_drops++] = segment_info(store->segments[i].segment)->name;
-    assert_true(edit.n_drops > 0);
-    assert_true(derive_change_kept(store, &edit, &err));
-    mutex_unlock(&store->seal);
-}
-
 static void test_sums_up_to_a_time(void **state)
 {
     char dir[64] = "/tmp/larder-opening-XXXXXX", cmd[80];
     struct model *m = calloc(1, sizeof *m);
     struct err err = {0};
-    int64_t from = 0;
+    int64_t passed = 0, raw_ms = 0;
     (void)state;
     rng = getenv("LARDER_SEED") ? strtoull(getenv("LARDER_SEED"), NULL, 10) : 88172645463325252u;
     printf("seed %llu\n", (unsigned long long)rng);
     assert_non_null(mkdtemp(dir));
-    struct store *store = open_store(dir);
+    struct store *store = open_store(dir, raw_ms);
     for (uint32_t i = 0; i < 400; i++) {
         uint32_t newest = i * (WINDOWS - 1) / 400;
         append(store, m, newest);
-        if (below(4) == 0 && !store_maintain(store, (int64_t)newest * EVERY - 20 * EVERY, &err))
-            fail_msg("%s", err.text);
-        if (from == 0 && (int64_t)newest * EVERY > 2 * DAY_MS) {
-            drop_first_day(store);
-            from = DAY_MS; /* inside the day the sum is that of whole buckets */
+        if (below(4) == 0) {
+            passed = (int64_t)newest * EVERY - 20 * EVERY;
+            if (!store_maintain(store, passed, &err))
+                fail_msg("%s", err.text);
         }
         int64_t at = below(2) * (int64_t)below(newest + 2) * EVERY + below(3) * DAY_MS / 2;
-        compare(store, m, from && at < from ? at / RESOLUTION_1H * RESOLUTION_1H : at);
-        if (below(80) == 0) {
+        if (raw_ms && at <= passed - raw_ms) /* raw cells may be gone: that of whole buckets */
+            at = at / RESOLUTION_1H * RESOLUTION_1H;
+        compare(store, m, at);
+        if (below(80) == 0 || (!raw_ms && passed > 2 * DAY_MS)) {
+            raw_ms = passed > 2 * DAY_MS ? DAY_MS : 0;
             store_close(&store);
-            store = open_store(dir);
+            store = open_store(dir, raw_ms);
         }
     }
     assert_true(store_maintain(store, (DAYS + 3) * DAY_MS, &err));

@@ -1,0 +1,305 @@
+#include "store/keep.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "store/derive.h"
+#include "store/resolution.h"
+#include "store/store_priv.h"
+
+struct keep {
+    struct store *store;
+    const struct keeping *what;
+    struct segment **inputs; /* the raw ones, the oldest commit first; then room for a kept one */
+    size_t n;
+    uint64_t lsn;                 /* the greatest of theirs */
+    struct manifest_segment *raw; /* as they will be */
+    size_t n_raw;
+    const char **drops;
+    struct manifest_segment *adds;
+    struct nothing nothing[RESOLUTIONS];
+    struct manifest_edit edit;
+    const char *bad; /* a segment that is damaged */
+    /* Of the resolution that is being made: */
+    int64_t resolution_ms;
+    struct slice *kept; /* metrics of the kept segment, ascending */
+    size_t n_kept;
+};
+
+static const struct segment_info *info_of(const struct store *store, size_t i)
+{
+    return segment_info(store->segments[i].segment);
+}
+
+static void keep_init(struct keep *k, struct store *store, const struct keeping *what)
+{
+    size_t n = store->n_segments;
+    *k = (struct keep){.store = store, .what = what};
+    k->inputs = xcalloc(n + 1, sizeof(struct segment *));
+    k->raw = xcalloc(n, sizeof *k->raw);
+    k->drops = xcalloc(n, sizeof *k->drops);
+    k->adds = xcalloc(n + RESOLUTIONS, sizeof *k->adds);
+    k->edit = (struct manifest_edit){.drops = k->drops, .adds = k->adds, .nothing = k->nothing};
+    for (size_t i = 0; i < n; i++) {
+        const struct attached *a = &store->segments[i];
+        if (a->derived || info_of(store, i)->t0 < what->t0 || info_of(store, i)->t1 > what->t1)
+            continue;
+        k->inputs[k->n++] = a->segment;
+        k->lsn = a->lsn;
+    }
+}
+
+static void keep_fini(struct keep *k)
+{
+    free(k->inputs);
+    free(k->raw);
+    free(k->drops);
+    free(k->adds);
+}
+
+static bool goes(const struct keep *k, struct slice metric)
+{
+    return k->what->all || retention_takes(&k->store->options.retention, metric, 0, k->what->t1,
+                               k->what->newest_ms);
+}
+
+/* Whether nothing raw is left. */
+static bool all_go(const struct keep *k)
+{
+    return k->what->all || k->store->options.retention.n_metrics == 0;
+}
+
+static void drop(struct keep *k, const char *name)
+{
+    k->drops[k->edit.n_drops++] = name;
+}
+
+static struct manifest_segment *add(struct keep *k, const char *name, uint64_t lsn)
+{
+    struct manifest_segment *s = &k->adds[k->edit.n_adds++];
+    *s = (struct manifest_segment){.lsn = lsn};
+    snprintf(s->name, sizeof s->name, "%s", name);
+    return s;
+}
+
+/* ---- what is kept ---- */
+
+static bool is_kept(const struct keep *k, struct slice metric)
+{
+    size_t lo = 0, hi = k->n_kept;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int c = slice_cmp(k->kept[mid], metric);
+        if (c == 0)
+            return true;
+        *(c < 0 ? &lo : &hi) = c < 0 ? mid + 1 : mid;
+    }
+    return false;
+}
+
+static bool wants(void *ctx, const struct metric_def *def)
+{
+    const struct keep *k = ctx;
+    return is_kept(k, def->name) ||
+           (goes(k, def->name) && !retention_takes(&k->store->options.retention, def->name,
+                                      k->resolution_ms, k->what->t1, k->what->newest_ms));
+}
+
+/* Behind the raw inputs is what was kept before. */
+static bool takes(void *ctx, size_t input, const struct metric_def *def)
+{
+    const struct keep *k = ctx;
+    if (input == k->n)
+        return true;
+    return goes(k, def->name) && !(def->kind == KIND_SAMPLE && is_kept(k, def->name));
+}
+
+static bool load_kept(
+    struct keep *k, const struct segment *kept, struct arena *arena, struct err *err)
+{
+    for (size_t name = 0; name < segment_label_names(kept); name++) {
+        if (!slice_is(segment_label_name(kept, name), LABEL_METRIC_NAME))
+            continue;
+        size_t n = segment_label_values(kept, name);
+        k->kept = arena_array(arena, n, sizeof *k->kept);
+        for (k->n_kept = 0; k->n_kept < n; k->n_kept++)
+            if (!segment_label_value(kept, name, k->n_kept, arena, &k->kept[k->n_kept], err)) {
+                k->bad = segment_info(kept)->name;
+                return false;
+            }
+    }
+    return true;
+}
+
+static const struct attached *find_kept(const struct keep *k, int64_t resolution_ms)
+{
+    for (size_t i = 0; i < k->store->n_segments; i++) {
+        const struct attached *a = &k->store->segments[i];
+        const struct segment_info *info = info_of(k->store, i);
+        if (a->kept && info->resolution_ms == resolution_ms && info->t0 == k->what->t0)
+            return a;
+    }
+    return NULL;
+}
+
+static bool keep_cells(struct keep *k, const struct attached *before, struct err *err)
+{
+    const struct derivation d = {k->what->t0, k->what->t1, k->resolution_ms, k->what->newest_ms};
+    const struct derive_choice choice = {.wants = wants, .takes = takes, .ctx = k, .whole = true};
+    struct segment_info out;
+    size_t n = k->n;
+    if (before)
+        k->inputs[n++] = before->segment;
+    if (!derive_write(k->store, &d, k->inputs, n, &choice, &out, &k->bad, err))
+        return false;
+    if (before)
+        drop(k, segment_info(before->segment)->name);
+    if (out.series)
+        add(k, out.name, before && before->lsn > k->lsn ? before->lsn : k->lsn)->derived = true;
+    return true;
+}
+
+static bool keep_resolution(struct keep *k, int64_t resolution_ms, struct err *err)
+{
+    struct arena arena;
+    const struct attached *before = find_kept(k, resolution_ms);
+    arena_init(&arena, 0);
+    k->resolution_ms = resolution_ms;
+    k->n_kept = 0;
+    bool ok = (!before || load_kept(k, before->segment, &arena, err)) && keep_cells(k, before, err);
+    arena_fini(&arena);
+    return ok;
+}
+
+/* ---- what is left of the rest ---- */
+
+static bool is_left(void *ctx, const struct metric_def *def, struct labels labels,
+    const struct merge_range **out, size_t *n)
+{
+    (void)labels, (void)out, (void)n;
+    return !goes(ctx, def->name);
+}
+
+/* Writes what is left of a segment; out->series 0: nothing. */
+static bool write_left(
+    struct keep *k, struct segment *segment, struct segment_info *out, struct err *err)
+{
+    const struct merge_options options = {.filter = is_left, .ctx = k};
+    const struct segment_info *info = segment_info(segment);
+    struct segment_input input;
+    struct merge *merge;
+    char dir[PATH_BYTES];
+    size_t at;
+    *out = (struct segment_info){0};
+    merge_new(&segment, 1, &options, &merge);
+    bool ok = merge_input(merge, &input, err) && path_join(dir, k->store->path, "seg", err);
+    input.t0 = info->t0;
+    input.t1 = info->t1;
+    ok = ok && (segment_write(dir, &input, out, err) || merge_is_empty(merge));
+    if (!ok && merge_bad_segment(merge, &at))
+        k->bad = info->name;
+    merge_free(&merge);
+    return ok;
+}
+
+static bool leave_raw(struct keep *k, size_t i, struct err *err)
+{
+    const struct attached *a = &k->store->segments[i];
+    const struct segment_info *info = info_of(k->store, i);
+    struct segment_info out = {0};
+    if (!all_go(k) && !write_left(k, a->segment, &out, err))
+        return false;
+    bool same = strcmp(out.name, info->name) == 0;
+    if (!same)
+        drop(k, info->name);
+    if (!out.series)
+        return true;
+    if (!same)
+        add(k, out.name, a->lsn);
+    struct manifest_segment *raw = &k->raw[k->n_raw++];
+    raw->lsn = a->lsn;
+    snprintf(raw->name, sizeof raw->name, "%s", out.name);
+    return true;
+}
+
+/* The digest of what is raw after the edit, of a derived segment with that LSN. */
+static uint64_t inputs_after(const struct keep *k, uint64_t lsn)
+{
+    const struct manifest *m = &k->store->manifest;
+    const char **names = xcalloc(k->n_raw + m->n_quarantined, sizeof *names);
+    size_t n = 0;
+    for (size_t i = 0; i < k->n_raw; i++)
+        if (k->raw[i].lsn <= lsn)
+            names[n++] = k->raw[i].name;
+    for (size_t i = 0; i < m->n_quarantined; i++) {
+        const struct manifest_segment *q = &m->quarantined[i];
+        int64_t t0, t1;
+        if (!q->derived && q->lsn <= lsn && segment_name_times(q->name, &t0, &t1) &&
+            t0 >= k->what->t0 && t1 <= k->what->t1)
+            names[n++] = q->name;
+    }
+    uint64_t digest = resolution_digest(names, n);
+    free(names);
+    return digest;
+}
+
+/* A derived segment of the window, which is not kept. */
+static bool leave_derived(struct keep *k, size_t i, struct err *err)
+{
+    const struct attached *a = &k->store->segments[i];
+    struct segment_info out = {0};
+    bool some = a->holds && k->n_raw > 0;
+    if (some && !write_left(k, a->segment, &out, err))
+        return false;
+    drop(k, info_of(k->store, i)->name);
+    if (!out.series)
+        return true;
+    struct manifest_segment *s = add(k, out.name, a->lsn);
+    s->derived = true;
+    s->inputs = inputs_after(k, a->lsn);
+    return true;
+}
+
+static bool leave_rest(struct keep *k, struct err *err)
+{
+    struct store *store = k->store;
+    for (size_t i = 0; i < store->n_segments; i++)
+        if (!store->segments[i].derived && info_of(store, i)->t0 >= k->what->t0 &&
+            info_of(store, i)->t1 <= k->what->t1 && !leave_raw(k, i, err))
+            return false;
+    for (size_t i = 0; i < store->n_segments; i++)
+        if (store->segments[i].derived && !store->segments[i].kept &&
+            info_of(store, i)->t0 == k->what->t0 && !leave_derived(k, i, err))
+            return false;
+    for (int r = 0; k->n_raw == 0 && r < RESOLUTIONS; r++)
+        if (nothing_find(&store->manifest.nothing, k->what->t0, resolutions[r]))
+            k->nothing[k->edit.n_nothing++] =
+                (struct nothing){.t0 = k->what->t0, .resolution_ms = resolutions[r]};
+    return true;
+}
+
+bool keep_window(struct store *store, const struct keeping *keeping, struct err *err)
+{
+    struct keep k;
+    struct err why = {0};
+    bool ok = true;
+    keep_init(&k, store, keeping);
+    for (int r = 0; ok && r < RESOLUTIONS; r++)
+        if (derive_fits(keeping->t0, keeping->t1, resolutions[r]))
+            ok = keep_resolution(&k, resolutions[r], &why);
+    ok = ok && leave_rest(&k, &why) && segments_change(store, &k.edit, &why);
+    if (ok)
+        log_info("retention: raw cells of (%" PRId64 ", %" PRId64 "] are gone, %zu of %zu segments "
+                 "are left",
+            keeping->t0, keeping->t1, k.n_raw, k.n);
+    else if (k.bad && why.code == ERR_CORRUPT)
+        ok = quarantine_segment(store, k.bad, &why, err);
+    else
+        err_set(err, why.code, "%s", why.text);
+    keep_fini(&k);
+    return ok;
+}
