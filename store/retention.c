@@ -96,6 +96,8 @@ static bool remove_window(
         .drops = r.drops, .n_drops = r.n_drops, .adds = r.adds, .n_adds = r.n_adds};
     bool ok = *n == 0 || segments_change(store, &edit, err);
     if (ok && *n > 0)
+        changes_note(store, NULL, 0, from, to);
+    if (ok && *n > 0)
         log_info("retention: %zu segments of %" PRIu64 " bytes are gone, resolution %" PRId64 " ms",
             *n, r.bytes, resolution);
     free(r.drops);
