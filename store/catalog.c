@@ -41,6 +41,7 @@ void catalog_fini(struct catalog *catalog)
     free(catalog->names);
     free(catalog->pairs);
     free(catalog->series);
+    free(catalog->group_metric);
     free(catalog->chunk_live);
     free(catalog->garbage[0].strings);
     free(catalog->garbage[1].strings);
@@ -202,7 +203,8 @@ size_t catalog_bytes(const struct catalog *catalog)
         catalog->strings.used_bytes + pool_bytes(&catalog->pool) + map_bytes(&catalog->metric_map) +
         map_bytes(&catalog->name_map) + catalog->metrics_cap * sizeof *catalog->metrics +
         catalog->names_cap * sizeof *catalog->names + catalog->pairs_cap * sizeof *catalog->pairs +
-        catalog->series_cap * sizeof *catalog->series;
+        catalog->series_cap * sizeof *catalog->series +
+        catalog->group_metric_cap * sizeof *catalog->group_metric;
     for (size_t i = 0; i < CATALOG_MAPS; i++)
         bytes += map_bytes(&catalog->pair_maps[i]) + map_bytes(&catalog->series_maps[i]);
     for (size_t i = 0; i < catalog->n_names; i++)
@@ -320,6 +322,16 @@ static uint32_t name_at(
     return intern_name(catalog, name);
 }
 
+static void note_metric(struct catalog *catalog, uint32_t id, uint32_t metric)
+{
+    uint32_t group = id / CATALOG_GROUP;
+    GROW(catalog->group_metric, catalog->group_metric_cap, group + 1);
+    if (id % CATALOG_GROUP == 0)
+        catalog->group_metric[group] = metric;
+    else if (catalog->group_metric[group] != metric)
+        catalog->group_metric[group] = CATALOG_MIXED;
+}
+
 uint32_t catalog_add_series(struct catalog *catalog, uint32_t metric, struct labels labels)
 {
     ensure(catalog->n_series < MAP_NONE && labels.n > 0 && labels.n <= LABELS_MAX);
@@ -341,6 +353,7 @@ uint32_t catalog_add_series(struct catalog *catalog, uint32_t metric, struct lab
     catalog->series[id / CATALOG_CHUNK][id % CATALOG_CHUNK] =
         (struct catalog_series){ref, metric << CATALOG_ROW_BITS | n};
     catalog->metric_series[metric]++;
+    note_metric(catalog, id, metric);
     catalog->n_series++;
     uint64_t hash = labels_hash(labels);
     map_insert(&catalog->series_maps[map_of(hash)], hash, id);
@@ -357,6 +370,7 @@ void catalog_add_dead(struct catalog *catalog)
     GROW(catalog->chunk_live, catalog->chunk_live_cap, id / CATALOG_CHUNK + 1);
     if (id % CATALOG_CHUNK == 0)
         catalog->chunk_live[id / CATALOG_CHUNK] = 0;
+    note_metric(catalog, (uint32_t)id, CATALOG_MIXED);
     catalog->n_series++;
     catalog->n_dead++;
     catalog_unlock(catalog);

@@ -38,6 +38,8 @@
 #define CATALOG_MAPS        64
 #define CATALOG_CHUNK       4096 /* records of a table that are allocated together */
 #define CATALOG_METRICS_MAX (1u << 24)
+#define CATALOG_GROUP       64 /* series with ids that come one after another */
+#define CATALOG_MIXED       UINT32_MAX
 
 struct catalog_name {
     struct slice name;
@@ -79,6 +81,8 @@ struct catalog {
     size_t n_pairs, pairs_cap;
     struct catalog_series **series; /* in chunks; NULL: all of a chunk are dead */
     size_t n_series, series_cap;
+    uint32_t *group_metric; /* by group of series: their metric, or CATALOG_MIXED; the writer's */
+    size_t group_metric_cap;
     uint16_t *chunk_live; /* by chunk of series, how many are not dead */
     size_t chunk_live_cap, n_dead;
     struct map metric_map, name_map, pair_maps[CATALOG_MAPS], series_maps[CATALOG_MAPS];

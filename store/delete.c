@@ -308,7 +308,9 @@ static bool delete_now(struct store *store, struct deletion *d, struct err *err)
     if (!seal_range(store, d->from, d->to, err))
         return false;
     d->lsn = store->lsn;
-    return add(store, d, err);
+    bool ok = add(store, d, err);
+    changes_note(store, d->ids, d->n_ids, d->from, d->to); /* for a moment, when it failed */
+    return ok;
 }
 
 bool store_delete(struct store *store, const struct matcher *matchers, size_t n, int64_t from_ms,

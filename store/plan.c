@@ -86,6 +86,11 @@ const struct metric_def *plan_metric(const struct plan *plan, size_t i)
     return plan->series[i].def;
 }
 
+uint32_t plan_series(const struct plan *plan, size_t i)
+{
+    return plan->series[i].id;
+}
+
 void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms)
 {
     struct planned *s = &plan->series[i];

@@ -79,6 +79,7 @@ static bool push(struct store *store, struct pending *p, uint64_t lsn, uint64_t 
     store_apply_state(store, &p->data, lsn);
     store->commits++;
     store->wal_written += wal_bytes;
+    change_log_append(&store->changes, store->changed.items, store->changed.n);
     if (transaction_cells(&p->data) > 0) {
         *store->pending_last = pending_get(p);
         store->pending_last = &p->next;
@@ -98,6 +99,8 @@ void publish_transaction(
     p->data = *take;
     p->bytes = sizeof *p + transaction_bytes(take);
     transaction_init(take);
+    change_set_of(&store->changed, &store->catalog, &p->data);
+    change_log_reserve(&store->changes, store->changed.n);
     bool over = push(store, p, lsn, wal_bytes);
     pending_put(&p);
     if (over) {

@@ -34,9 +34,13 @@ bool quarantine_segment(
     struct store *store, const char *name, const struct err *why, struct err *err)
 {
     char copy[SEGMENT_NAME_MAX];
+    int64_t t0, t1;
     snprintf(copy, sizeof copy, "%s", name);
     if (!segments_change(store, &(struct manifest_edit){.quarantine = copy}, err))
         return false;
+    if (!segment_name_times(copy, &t0, &t1)) /* it may hold anything */
+        t0 = INT64_MIN, t1 = INT64_MAX;
+    changes_note(store, NULL, 0, t0, t1);
     log_error("segment %s is set aside, its file is kept: %s", copy, why->text);
     return true;
 }

@@ -91,6 +91,8 @@ size_t plan_n(const struct plan *plan);
 /* Borrowed until snapshot_put. */
 struct labels plan_labels(const struct plan *plan, size_t i);
 const struct metric_def *plan_metric(const struct plan *plan, size_t i);
+/* The store's id of the series, which no other one ever gets. */
+uint32_t plan_series(const struct plan *plan, size_t i);
 /* Wants the cells with t in (from_ms, to_ms]; called again it widens. Without it the series is not
  * read. */
 void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms);

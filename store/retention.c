@@ -218,8 +218,7 @@ static bool drop_file(struct store *store, const char *name, struct err *err)
     return segments_change(store, &edit, err);
 }
 
-/* whole: the segment goes with all its metrics. */
-static bool take(struct store *store, const struct leaving *l, int64_t newest_ms, bool whole,
+static bool take_cells(struct store *store, const struct leaving *l, int64_t newest_ms, bool whole,
     const char **bad, struct err *err)
 {
     struct left left = {&store->options.retention, l, newest_ms};
@@ -236,6 +235,16 @@ static bool take(struct store *store, const struct leaving *l, int64_t newest_ms
     if (whole || store->options.retention.n_metrics == 0)
         return drop_file(store, *bad, err);
     return segment_rewrite(store, l->at, &options, name, err);
+}
+
+/* whole: the segment goes with all its metrics. Whoever keeps answers hears of it. */
+static bool take(struct store *store, const struct leaving *l, int64_t newest_ms, bool whole,
+    const char **bad, struct err *err)
+{
+    if (!take_cells(store, l, newest_ms, whole, bad, err))
+        return false;
+    changes_note(store, NULL, 0, l->t0, l->t1);
+    return true;
 }
 
 static bool by_age(

@@ -44,6 +44,7 @@ static void note(struct snapshot *s)
     struct store *store = s->store;
     mutex_lock(&store->lock);
     s->lsn = store->lsn;
+    s->point = change_log_point(&store->changes);
     s->deletions = store->n_deletions > 0;
     s->n_clocks = store->n_clocks;
     s->clocks = xcalloc(store->n_clocks, sizeof *s->clocks);

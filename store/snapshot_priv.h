@@ -51,6 +51,7 @@ struct snapshot {
 
     /* What it saw when it was made. */
     uint64_t lsn;
+    struct change_point point;
     struct stream_clock *clocks;
     size_t n_clocks;
     struct attached *segments; /* counted */

@@ -95,6 +95,7 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     mutex_init(&s->limits.mutex);
     s->limits.newest_cell_ms = INT64_MIN;
     gate_init(&s->gate);
+    change_log_init(&s->changes);
     s->pending_last = &s->pending;
     catalog_init(&s->catalog);
     head_init(&s->head, s->options.block_ms, shape_of, s);
@@ -153,6 +154,8 @@ void store_close(struct store **store)
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     gate_fini(&s->gate);
+    change_log_fini(&s->changes);
+    change_set_fini(&s->changed);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->limits.mutex);
     pthread_mutex_destroy(&s->writer);

@@ -21,6 +21,7 @@
 
 #include "store/attach.h"
 #include "store/catalog.h"
+#include "store/changes.h"
 #include "store/delete.h"
 #include "store/files.h"
 #include "store/gate.h"
@@ -91,8 +92,10 @@ struct store {
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
     bool failed;
-    struct touched replayed; /* the time blocks with cells that the log held at the start */
-    struct txn *txn;         /* the open one */
+    struct change_log changes; /* has its own mutex, below all of these */
+    struct change_set changed; /* of the transaction that is being committed; writer */
+    struct touched replayed;   /* the time blocks with cells that the log held at the start */
+    struct txn *txn;           /* the open one */
 };
 
 struct txn {
