@@ -89,7 +89,7 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     s->path = options->path ? xstrdup(options->path) : NULL;
     s->lock_fd = -1;
     s->manifest.fd = -1;
-    mutex_init(&s->writer);
+    commit_queue_init(&s->commit_queue);
     mutex_init(&s->seal);
     mutex_init(&s->lock);
     mutex_init(&s->limits.mutex);
@@ -155,7 +155,7 @@ void store_close(struct store **store)
     gate_fini(&s->gate);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->limits.mutex);
-    pthread_mutex_destroy(&s->writer);
+    commit_queue_fini(&s->commit_queue);
     pthread_mutex_destroy(&s->seal);
     free(s->path);
     free(s);
