@@ -75,14 +75,16 @@ static void wait_first(struct commit_queue *queue, struct commit_waiter *waiter)
         queue->last = &waiter->next;
 }
 
-void commit_turn_take(struct commit_queue *queue, struct commit_waiter *waiter)
+bool commit_turn_take(struct commit_queue *queue, struct commit_waiter *waiter)
 {
     mutex_lock(&queue->mutex);
     wait_last(queue, waiter);
     grant(queue);
     while (!waiter->has_turn)
         sleep_on(queue, waiter);
+    bool quiet = queue->in_flight == 0;
     mutex_unlock(&queue->mutex);
+    return quiet;
 }
 
 static void give(struct commit_queue *queue, struct commit_waiter *waiter)
@@ -179,8 +181,12 @@ static struct group take_group(struct commit_queue *queue)
 static bool may_write(struct store *store, struct err *err)
 {
     mutex_lock(&store->lock);
-    bool failed = store->failed;
+    bool failed = store->failed, held = store->tail_held;
+    if (held && !failed)
+        *err = store->held;
     mutex_unlock(&store->lock);
+    if (held && !failed)
+        return false;
     return !failed || err_set(err, ERR_IO, "%s failed to sync earlier: read only until the restart",
                           store->path);
 }

@@ -61,8 +61,8 @@ void commit_queue_fini(struct commit_queue *queue);
 void commit_waiter_init(struct commit_waiter *waiter);
 void commit_waiter_fini(struct commit_waiter *waiter);
 
-/* Waits for the turn; with waiter->alone, until nothing is in flight either. */
-void commit_turn_take(struct commit_queue *queue, struct commit_waiter *waiter);
+/* Waits for the turn; with waiter->alone, until nothing is in flight either. True: nothing is. */
+bool commit_turn_take(struct commit_queue *queue, struct commit_waiter *waiter);
 void commit_turn_give(struct commit_queue *queue, struct commit_waiter *waiter);
 
 /* The two halves of txn_commit: encodes, and makes the transaction ready when it is not empty; sees

@@ -328,6 +328,7 @@ bool store_delete(struct store *store, const struct matcher *matchers, size_t n,
     for (size_t i = 0; ok && i < n; i++)
         ok = keep_matcher(&d, matchers[i].op, matchers[i].name, matchers[i].value, err);
     mutex_lock(&store->seal);
+    ok = ok && store_settle(store, err);
     if (ok && store->n_deletions == DELETIONS_MAX)
         ok = err_set(err, ERR_LIMIT, "%d deletions wait for maintenance already", DELETIONS_MAX);
     if (ok) {

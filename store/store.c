@@ -113,8 +113,8 @@ bool store_open(const struct store_options *options, struct store **out, struct 
 static void write_last_checkpoint(struct store *store)
 {
     struct err err = {0};
-    if (!store->path || store->failed || store->frozen || !manifest_works(&store->manifest) ||
-        store->lsn == store->manifest.checkpoint_lsn)
+    if (!store->path || store->failed || store->tail_held || store->frozen ||
+        !manifest_works(&store->manifest) || store->lsn == store->manifest.checkpoint_lsn)
         return;
     mutex_lock(&store->seal);
     if (!checkpoint_write(store, &err))

@@ -52,7 +52,8 @@ struct store_options {
 
 /* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the
  * folder. ERR_CORRUPT: names the file and place. A torn last frame of the WAL is cut off, counted,
- * logged. */
+ * logged. On a disk that takes nothing the store answers, and commits fail until it does; the last
+ * transaction before a kill is shown once it is known to be on disk. */
 bool store_open(const struct store_options *options, struct store **out, struct err *err);
 /* Writes a checkpoint, so that the next start replays nothing; all that was committed is on disk
  * without it. No transaction and no snapshot may be open. */

@@ -96,6 +96,8 @@ struct store {
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
     bool failed;
+    bool tail_held;          /* the log holds a frame: it takes nothing; lock */
+    struct err held;         /* why; lock */
     struct touched replayed; /* the time blocks with cells that the log held at the start */
     struct txn *txn;         /* the one that has the turn, and changes only with it */
 };
@@ -143,6 +145,9 @@ struct source *store_source_find(struct store *store, struct slice name);
 struct stream_clock *store_clock_find(struct store *store, struct slice name);
 /* Brings a fresh struct up to what the folder holds. */
 bool store_recover(struct store *store, struct err *err);
+/* Brings back the frame that the log holds, if any (wal.h). The caller has the turn, and nothing is
+ * in flight. */
+bool store_release(struct store *store, struct err *err);
 /* Ends what a start could not write or sweep away; the caller holds store.seal. */
 bool store_settle(struct store *store, struct err *err);
 

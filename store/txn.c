@@ -24,7 +24,10 @@ static struct txn *begin(struct store *store, bool alone)
     buf_init(&txn->payload, 0);
     commit_waiter_init(&txn->waiter);
     txn->waiter.alone = alone;
-    commit_turn_take(&store->commit_queue, &txn->waiter);
+    bool quiet = commit_turn_take(&store->commit_queue, &txn->waiter);
+    /* What a start has held back comes first: it defines what is built upon. */
+    if (quiet && !alone && store->tail_held)
+        store_release(store, &txn->err);
     txn->data.first_metric = (uint32_t)store->catalog.n_metrics;
     txn->data.first_series = (uint32_t)store->catalog.n_series;
     store->txn = txn;
