@@ -112,7 +112,7 @@ static bool fill(struct store *store, const char *to, uint64_t *lsn, struct err 
     if (!dir_each(store->path, link_immutable, &w, err) ||
         !path_join(wal_from, store->path, "wal", err) || !path_join(wal_to, to, "wal", err))
         return false;
-    struct txn *none = txn_begin(store);
+    struct txn *none = txn_begin_alone(store);
     *lsn = store->lsn;
     bool ok = take_folder(wal_from, wal_to, false, false, err) &&
               take_folder(store->path, to, false, true, err);

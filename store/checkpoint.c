@@ -138,7 +138,7 @@ static void carry_state(struct store *store, struct state_changes *changes)
 /* Between two transactions: where the log is cut, and what stands there. */
 static bool begin(struct store *store, struct out *out, struct err *err)
 {
-    struct txn *none = txn_begin(store); /* the WAL is ours */
+    struct txn *none = txn_begin_alone(store); /* the WAL is ours */
     bool ok = wal_rotate(store->wal, err);
     mutex_lock(&store->lock);
     out->lsn = store->lsn;
@@ -179,7 +179,7 @@ static bool write_file(struct store *store, struct out *out, struct err *err)
 static bool clean_up(struct store *store, uint64_t before, uint64_t lsn, struct err *err)
 {
     char old[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
-    struct txn *none = txn_begin(store);
+    struct txn *none = txn_begin_alone(store);
     bool ok = wal_forget(store->wal, lsn, err);
     txn_abort(&none);
     if (before == 0 || before == lsn)

@@ -330,10 +330,11 @@ bool store_delete(struct store *store, const struct matcher *matchers, size_t n,
     for (size_t i = 0; ok && i < n; i++)
         ok = keep_matcher(&d, matchers[i].op, matchers[i].name, matchers[i].value, err);
     mutex_lock(&store->seal);
+    ok = ok && store_settle(store, err);
     if (ok && store->n_deletions == DELETIONS_MAX)
         ok = err_set(err, ERR_LIMIT, "%d deletions wait for maintenance already", DELETIONS_MAX);
     if (ok) {
-        struct txn *none = txn_begin(store);
+        struct txn *none = txn_begin_alone(store);
         ok = delete_now(store, &d, err);
         txn_abort(&none);
     }
@@ -557,7 +558,7 @@ static bool remove_dead(struct store *store, size_t *removed, struct err *err)
 
 bool forget_series(struct store *store, bool checkpoint, struct err *err)
 {
-    struct txn *none = txn_begin(store);
+    struct txn *none = txn_begin_alone(store);
     size_t n;
     bool ok = remove_dead(store, &n, err);
     txn_abort(&none);

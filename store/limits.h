@@ -23,6 +23,7 @@
 #define STORE_LIMITS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -78,8 +79,8 @@ struct limit_state {
     struct folding *of_metric; /* by id */
     size_t n, cap;
     struct limit_stats stats;
-    uint64_t ended;         /* times that a metric stopped folding */
-    int64_t newest_cell_ms; /* the writer's; since the start, while there is no better clock */
+    uint64_t ended;                      /* times that a metric stopped folding */
+    atomic_int_least64_t newest_cell_ms; /* since the start, while there is no better clock */
 };
 
 void limits_stats(struct store *store, struct limit_stats *out);

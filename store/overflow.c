@@ -191,7 +191,7 @@ static int64_t event_time(const struct store *store, const struct transaction *t
     int64_t newest = positions_time(store, t);
     if (newest != INT64_MIN)
         return newest;
-    newest = store->limits.newest_cell_ms;
+    newest = atomic_load_explicit(&store->limits.newest_cell_ms, memory_order_relaxed);
     if (t)
         later(&newest, newest_cell(t));
     return newest;
@@ -240,8 +240,11 @@ static void begin_fold(struct store *store, const struct fold_entry *e)
 static void apply(struct store *store, const struct transaction *t)
 {
     struct limit_state *s = &store->limits;
-    if (positions_time(store, t) == INT64_MIN)
-        later(&s->newest_cell_ms, newest_cell(t));
+    if (positions_time(store, t) == INT64_MIN) {
+        int64_t newest = atomic_load_explicit(&s->newest_cell_ms, memory_order_relaxed);
+        later(&newest, newest_cell(t));
+        atomic_store_explicit(&s->newest_cell_ms, newest, memory_order_relaxed);
+    }
     if (t->n_folds == 0)
         return;
     mutex_lock(&s->mutex);

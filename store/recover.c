@@ -160,10 +160,22 @@ static bool put_definitions(void *ctx, struct wal *wal, struct err *err)
     return ok;
 }
 
+/* What the manifest names was on disk before it was named. */
+static uint64_t proven_lsn(const struct manifest *m)
+{
+    uint64_t lsn = m->checkpoint_lsn;
+    for (size_t i = 0; i < m->n_sealed; i++)
+        lsn = m->sealed[i].lsn > lsn ? m->sealed[i].lsn : lsn;
+    for (size_t i = 0; i < m->runs.n; i++)
+        lsn = m->runs.items[i].lsn > lsn ? m->runs.items[i].lsn : lsn;
+    return lsn;
+}
+
 static bool read_log(struct store *store, struct replay *replay, struct err *err)
 {
     struct wal_options options = {.dir = store->path,
         .after_lsn = store->manifest.checkpoint_lsn,
+        .proven_lsn = store->options.inspect ? UINT64_MAX : proven_lsn(&store->manifest),
         .file_bytes = store->options.wal_file_bytes,
         .first = first_frame,
         .first_ctx = replay,
@@ -200,9 +212,10 @@ static bool read_content(struct store *store, struct replay *replay, struct err 
     store->tables_checkpointed = store->state.n_tables;
     uint64_t greatest = replay->captured.greatest;
     if (wal_last_lsn(store->wal) < greatest)
-        return err_set(err, ERR_CORRUPT,
-            "%s/wal ends at lsn %" PRIu64 ", and the checkpoint has seen lsn %" PRIu64, store->path,
-            wal_last_lsn(store->wal), greatest);
+        return err_set(err, wal_holds(store->wal) ? ERR_IO : ERR_CORRUPT,
+            "%s/wal ends at lsn %" PRIu64 "%s, and the checkpoint has seen lsn %" PRIu64,
+            store->path, wal_last_lsn(store->wal),
+            wal_holds(store->wal) ? " until its last frame can be written" : "", greatest);
     if (!log_reaches_segments(store, err))
         return false;
     store->torn_frames = wal_torn(store->wal);
@@ -229,6 +242,7 @@ bool store_recover(struct store *store, struct err *err)
     if (!ok)
         return false;
     store->lsn = wal_last_lsn(store->wal);
+    store->tail_held = wal_holds(store->wal);
     if (!state_loaded(&store->state, store->lsn, err) || !open_segments(store, err) ||
         !deletions_load(store, err))
         return false;
@@ -242,8 +256,51 @@ bool store_recover(struct store *store, struct err *err)
     return true;
 }
 
+/* ---- the frame that was held ---- */
+
+/* A transaction of it, as if it were committed now. */
+static bool release_frame(void *ctx, const struct frame *frame, struct err *err)
+{
+    struct replay *r = ctx;
+    if (!define_frame(r, frame, err))
+        return false;
+    store_lock_write(r->store);
+    bool ok = second_frame(r, frame, err);
+    store_unlock(r->store);
+    return ok;
+}
+
+bool store_release(struct store *store, struct err *err)
+{
+    struct replay replay = {.store = store};
+    buf_init(&replay.raw, 0);
+    bool ok = wal_release(store->wal, release_frame, &replay, err);
+    buf_fini(&replay.raw);
+    mutex_lock(&store->lock);
+    store->tail_held = wal_holds(store->wal);
+    if (!ok)
+        store->held = *err;
+    mutex_unlock(&store->lock);
+    return ok;
+}
+
+static bool settle_log(struct store *store, struct err *err)
+{
+    mutex_lock(&store->lock);
+    bool held = store->tail_held;
+    mutex_unlock(&store->lock);
+    if (!held)
+        return true;
+    struct txn *none = txn_begin_alone(store);
+    bool ok = store_release(store, err);
+    txn_abort(&none);
+    return ok;
+}
+
 bool store_settle(struct store *store, struct err *err)
 {
+    if (!settle_log(store, err))
+        return false;
     if (!store->unsettled)
         return true;
     if (!manifest_works(&store->manifest) && !manifest_begin(&store->manifest, err))

@@ -89,11 +89,11 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     s->path = options->path ? xstrdup(options->path) : NULL;
     s->lock_fd = -1;
     s->manifest.fd = -1;
-    mutex_init(&s->writer);
+    commit_queue_init(&s->commit_queue);
     mutex_init(&s->seal);
     mutex_init(&s->lock);
     mutex_init(&s->limits.mutex);
-    s->limits.newest_cell_ms = INT64_MIN;
+    atomic_init(&s->limits.newest_cell_ms, INT64_MIN);
     gate_init(&s->gate);
     change_log_init(&s->changes);
     s->pending_last = &s->pending;
@@ -115,8 +115,8 @@ bool store_open(const struct store_options *options, struct store **out, struct 
 static void write_last_checkpoint(struct store *store)
 {
     struct err err = {0};
-    if (!store->path || store->failed || store->frozen || !manifest_works(&store->manifest) ||
-        store->lsn == store->manifest.checkpoint_lsn)
+    if (!store->path || store->failed || store->tail_held || store->frozen ||
+        !manifest_works(&store->manifest) || store->lsn == store->manifest.checkpoint_lsn)
         return;
     mutex_lock(&store->seal);
     if (!checkpoint_write(store, &err))
@@ -158,7 +158,7 @@ void store_close(struct store **store)
     change_set_fini(&s->changed);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->limits.mutex);
-    pthread_mutex_destroy(&s->writer);
+    commit_queue_fini(&s->commit_queue);
     pthread_mutex_destroy(&s->seal);
     free(s->path);
     free(s);

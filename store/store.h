@@ -6,8 +6,12 @@
  * clocks live or die together. txn_commit appends one frame to the write-ahead log, syncs it, and
  * only then shows the cells to readers: what a reader has seen is on disk.
  *
- * One thread writes at a time: between txn_begin and txn_commit or txn_abort no other transaction
- * can begin (txn_begin waits). Readers are any number of threads.
+ * Any number of threads write. One transaction is open at a time: txn_begin waits until the others
+ * have ended, in the order in which the threads came. Commits share what is slow: a transaction
+ * that holds nothing but cells of series that are known lets the next one begin while it is
+ * written, and all that are ready when a write ends go to disk together, in one frame with one
+ * sync. Each is whole, has an LSN of its own, and is shown after the sync (store/commit.h). Readers
+ * are any number of threads.
  *
  * What an ingestion must remember between events goes into state tables, changed by the same
  * transactions: store/state/state.h.
@@ -48,7 +52,8 @@ struct store_options {
 
 /* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the
  * folder. ERR_CORRUPT: names the file and place. A torn last frame of the WAL is cut off, counted,
- * logged. */
+ * logged. On a disk that takes nothing the store answers, and commits fail until it does; the last
+ * transaction before a kill is shown once it is known to be on disk. */
 bool store_open(const struct store_options *options, struct store **out, struct err *err);
 /* Writes a checkpoint, so that the next start replays nothing; all that was committed is on disk
  * without it. No transaction and no snapshot may be open. */
@@ -56,6 +61,8 @@ void store_close(struct store **store);
 
 /* ---- transactions ---- */
 
+/* Waits for its turn. Between it and txn_commit or txn_abort the thread calls nothing of the store
+ * that begins a transaction or maintains. */
 struct txn *txn_begin(struct store *store);
 
 /*
@@ -115,9 +122,9 @@ bool txn_clock(struct txn *txn, struct slice name, int64_t frontier_ms, int64_t 
 bool txn_refused(struct txn *txn, struct err *err);
 
 /* Makes the transaction durable and visible, frees it and sets *lsn (may be NULL). On failure
- * nothing of it is visible and *txn stays open: the caller tries again or aborts. ERR_INVALID: a
- * cell was refused, and nobody has asked. ERR_NO_SPACE may pass. After a failed sync every further
- * commit fails with ERR_IO until the store is opened anew.
+ * nothing of it is visible and *txn stays open: the caller tries again or aborts. What was written
+ * together fails together. ERR_INVALID: a cell was refused, and nobody has asked. ERR_NO_SPACE may
+ * pass. After a failed sync every further commit fails with ERR_IO until the store is opened anew.
  */
 bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err);
 /* Drops the transaction. Series and metrics it defined are dropped with it. */

@@ -1,17 +1,20 @@
 /*
- * Inside the store: shared by store.c (open, close), recover.c, txn.c, txn_cells.c and apply.c,
- * publish.c (commits), attach.c, seal.c, compact.c and maintain.c (segments), checkpoint.c,
- * snapshot.c, plan.c and listing.c (reading). Nobody else includes it.
+ * Inside the store: shared by store.c (open, close), recover.c, txn.c, txn_cells.c, commit.c,
+ * apply.c and publish.c (commits), attach.c, seal.c, compact.c and maintain.c (segments),
+ * checkpoint.c, snapshot.c, plan.c and listing.c (reading). Nobody else includes it.
  *
  * Locks, in this order:
  *   seal    held by store_maintain; guards manifest, and which blocks are frozen
- *   writer  held by an open transaction; guards wal, txn, and changes of the catalogue
+ *   turn    had by the thread whose transaction is open (commit.h); guards txn, and what that looks
+ *           at without a lock: the catalogue, sources and clocks, state tables. They change only
+ *           while the transaction that changes them keeps the turn. The thread that leads a group
+ *           has the log to itself
  *   gate    readers of the head are inside; who changes what is in a block is alone there (gate.h)
  *   lock    for moments: lsn, clocks, sources, segments, quarantined, frozen, the list of pending
  * transactions and that of open blocks, statistics. No I/O, and nothing that takes longer the more
  * is stored. The catalogue has a lock of its own (catalog.h), below all of them.
  *
- * The writer takes `lock` and the catalogue's; it tries the gate, and never waits for it unless far
+ * A commit takes `lock` and the catalogue's; it tries the gate, and never waits for it unless far
  * too much is pending (publish.h).
  */
 #ifndef STORE_STORE_PRIV_H
@@ -22,6 +25,7 @@
 #include "store/attach.h"
 #include "store/catalog.h"
 #include "store/changes.h"
+#include "store/commit.h"
 #include "store/delete.h"
 #include "store/files.h"
 #include "store/gate.h"
@@ -53,7 +57,8 @@ struct store {
     struct store_options options;
     char *path; /* NULL: memory only */
     int lock_fd;
-    pthread_mutex_t writer, seal, lock;
+    struct commit_queue commit_queue;
+    pthread_mutex_t seal, lock;
     struct gate gate;
     bool alone; /* store_lock_write has closed the gate; guarded by lock */
     struct wal *wal;
@@ -93,14 +98,25 @@ struct store {
     uint64_t deletions_made, deletions_done; /* since the start */
     bool failed;
     struct change_log changes; /* has its own mutex, below all of these */
-    struct change_set changed; /* of the transaction that is being committed; writer */
+    struct change_set changed; /* of the transaction that is being published; its leader */
+    bool tail_held;            /* the log holds a frame: it takes nothing; lock */
+    struct err held;           /* why; lock */
     struct touched replayed;   /* the time blocks with cells that the log held at the start */
-    struct txn *txn;           /* the open one */
+    struct txn *txn;           /* the one that has the turn, and changes only with it */
 };
+
+enum txn_phase { TXN_OPEN, TXN_READY, TXN_DONE, TXN_FAILED };
 
 struct txn {
     struct store *store;
     struct transaction data;
+    struct buf payload; /* what the log gets, from txn_make_ready on */
+    /* Guarded by the queue's mutex while it is not open. */
+    struct commit_waiter waiter;
+    struct txn *next_ready;
+    enum txn_phase phase;
+    struct err err;                    /* why it failed */
+    uint64_t lsn;                      /* when it is done */
     struct map metric_map, series_map; /* new ones of this transaction */
     struct metric_growth *growth;      /* by metric id */
     size_t growth_cap;
@@ -138,6 +154,9 @@ struct source *store_source_find(struct store *store, struct slice name);
 struct stream_clock *store_clock_find(struct store *store, struct slice name);
 /* Brings a fresh struct up to what the folder holds. */
 bool store_recover(struct store *store, struct err *err);
+/* Brings back the frame that the log holds, if any (wal.h). The caller has the turn, and nothing is
+ * in flight. */
+bool store_release(struct store *store, struct err *err);
 /* Ends what a start could not write or sweep away; the caller holds store.seal. */
 bool store_settle(struct store *store, struct err *err);
 

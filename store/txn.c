@@ -16,17 +16,33 @@
 #include "store/bounds.h"
 #include "store/store_priv.h"
 
-struct txn *txn_begin(struct store *store)
+static struct txn *begin(struct store *store, bool alone)
 {
-    mutex_lock(&store->writer);
     struct txn *txn = xcalloc(1, sizeof *txn);
     txn->store = store;
     transaction_init(&txn->data);
+    buf_init(&txn->payload, 0);
+    commit_waiter_init(&txn->waiter);
+    txn->waiter.alone = alone;
+    bool quiet = commit_turn_take(&store->commit_queue, &txn->waiter);
+    /* What a start has held back comes first: it defines what is built upon. */
+    if (quiet && !alone && store->tail_held)
+        store_release(store, &txn->err);
     txn->data.first_metric = (uint32_t)store->catalog.n_metrics;
     txn->data.first_series = (uint32_t)store->catalog.n_series;
     store->txn = txn;
     overflow_begin(store);
     return txn;
+}
+
+struct txn *txn_begin(struct store *store)
+{
+    return begin(store, false);
+}
+
+struct txn *txn_begin_alone(struct store *store)
+{
+    return begin(store, true);
 }
 
 static void txn_free(struct txn **txn)
@@ -35,17 +51,22 @@ static void txn_free(struct txn **txn)
     struct store *store = t->store;
     *txn = NULL;
     transaction_fini(&t->data);
+    buf_fini(&t->payload);
     map_fini(&t->metric_map);
     map_fini(&t->series_map);
     free(t->growth);
     free(t->folds);
+    if (t->waiter.has_turn) {
+        store->txn = NULL;
+        commit_turn_give(&store->commit_queue, &t->waiter);
+    }
+    commit_waiter_fini(&t->waiter);
     free(t);
-    store->txn = NULL;
-    mutex_unlock(&store->writer);
 }
 
 void txn_abort(struct txn **txn)
 {
+    ensure((*txn)->phase == TXN_OPEN);
     txn_free(txn);
 }
 
@@ -198,31 +219,6 @@ uint64_t txn_removals(const struct txn *txn)
 
 /* ---- commit ---- */
 
-static bool write_ahead(struct store *store, const struct transaction *data, uint64_t lsn,
-    struct slice payload, struct err *err)
-{
-    if (!store->path)
-        return true;
-    if (transaction_cells(data) > TRANSACTION_CELLS_MAX || payload.len > TRANSACTION_BYTES_MAX)
-        return err_set(err, ERR_LIMIT,
-            "a transaction of %zu cells and %zu bytes; at most %u and %u are allowed",
-            transaction_cells(data), payload.len, TRANSACTION_CELLS_MAX, TRANSACTION_BYTES_MAX);
-    mutex_lock(&store->lock);
-    bool failed = store->failed;
-    mutex_unlock(&store->lock);
-    if (failed)
-        return err_set(
-            err, ERR_IO, "%s failed to sync earlier: read only until the restart", store->path);
-    struct touched touched;
-    struct buf front;
-    buf_init(&front, 0);
-    touched_of(&touched, data, store->options.block_ms);
-    touched_encode(&touched, &front);
-    bool ok = wal_append(store->wal, lsn, buf_view(&front), &payload, 1, err);
-    buf_fini(&front);
-    return ok;
-}
-
 /* State tables wait to be flushed or merged, and maintenance cannot keep up: the writer does it.
  * What fails here fails again, and is said, in store_maintain. */
 static void help(struct store *store)
@@ -234,42 +230,20 @@ static void help(struct store *store)
     mutex_unlock(&store->seal);
 }
 
+bool txn_finish(struct txn **txn, uint64_t *lsn, struct err *err)
+{
+    struct store *store = (*txn)->store;
+    if (!commit_await(*txn, err))
+        return false;
+    if (lsn)
+        *lsn = (*txn)->lsn;
+    txn_free(txn);
+    if (state_behind(&store->state))
+        help(store);
+    return true;
+}
+
 bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
 {
-    struct txn *t = *txn;
-    struct store *store = t->store;
-    struct buf payload;
-    uint64_t next = store->lsn + 1;
-    if (t->refused) {
-        *err = t->refusal;
-        return false;
-    }
-    buf_init(&payload, 0);
-    overflow_settle(t);
-    transaction_encode(&t->data, &payload);
-    bool empty = payload.len == 0;
-    bool ok = empty || (state_check(&store->state, &t->data.state, err) &&
-                           write_ahead(store, &t->data, next, buf_view(&payload), err));
-    if (ok && !empty)
-        state_apply(&store->state, &t->data.state, next, false);
-    if (store->path) {
-        mutex_lock(&store->lock);
-        store->fsyncs = wal_syncs(store->wal);
-        store->failed = store->failed || wal_failed(store->wal);
-        mutex_unlock(&store->lock);
-    }
-    if (ok && !empty) {
-        struct err broken;
-        ensure(store_define(store, &t->data, &broken));
-        overflow_commit(t);
-        publish_transaction(store, &t->data, next, payload.len);
-    }
-    if (lsn)
-        *lsn = store->lsn;
-    buf_fini(&payload);
-    if (ok)
-        txn_free(txn);
-    if (ok && state_behind(&store->state))
-        help(store);
-    return ok;
+    return txn_make_ready(*txn, err) && txn_finish(txn, lsn, err);
 }

@@ -38,6 +38,7 @@ typedef bool wal_define_f(void *ctx, struct wal *wal, struct err *err);
 struct wal_options {
     const char *dir;     /* of the store */
     uint64_t after_lsn;  /* the checkpoint's; transactions up to there are not given */
+    uint64_t proven_lsn; /* transactions up to there are on disk, something else says */
     uint64_t file_bytes; /* a file is closed at this size, definitions apart */
     frame_f *first; /* called for the definitions of the first file, and for every transaction or
                        group */
@@ -46,14 +47,21 @@ struct wal_options {
     void *define_ctx;
 };
 
-/* Reads all files and checks every frame, in order. Changes nothing on disk. */
+/* Reads all files and checks every frame, in order. Changes nothing on disk, but that it writes the
+ * bytes of the last frame once more in their place, and syncs them: whoever wrote them may have
+ * been killed before his sync, or his sync may have failed. When that fails the frame is *held*: it
+ * is not part of the log, which takes nothing until wal_release has worked. */
 bool wal_open(const struct wal_options *options, struct wal **out, struct err *err);
 /* Reads the transactions again, one by one. ERR_CORRUPT too when they are not those that wal_open
  * found. */
 bool wal_replay(struct wal *wal, frame_f *each, void *ctx, struct err *err);
 /* How many frames were torn (0 or 1), and are not part of the log. */
 unsigned wal_torn(const struct wal *wal);
-/* Makes the log fit for appending. May be tried again when it fails. */
+bool wal_holds(const struct wal *wal);
+/* Makes the log fit for appending, with the frame that was held, whose transactions each gets. May
+ * be tried again when it fails; then each was not called. */
+bool wal_release(struct wal *wal, frame_f *each, void *ctx, struct err *err);
+/* The same for a log that holds none. */
 bool wal_begin(struct wal *wal, struct err *err);
 void wal_close(struct wal **wal);
 

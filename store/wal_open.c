@@ -1,5 +1,5 @@
 /*
- * Reading the log: what it holds, whether it is whole, and getting it ready for appending.
+ * Reading the log: what it holds, and whether it is whole.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -106,6 +106,8 @@ static bool open_file(
     /* Created, and not written yet when the program stopped. */
     if (last && (content->len < FRAME_FILE_HEADER || is_zeros(buf_view(content))))
         return true;
+    if (last)
+        wal_check_tail(wal, path, content);
     if (!scan_file(p, path, content, file, &clean, err))
         return false;
     if (!last)
@@ -163,7 +165,7 @@ static void skip_leftovers(struct wal *wal)
     }
 }
 
-static bool remove_leftovers(struct wal *wal, struct err *err)
+bool wal_remove_leftovers(struct wal *wal, struct err *err)
 {
     bool any = wal->n_leftovers > 0;
     for (; wal->n_leftovers > 0; wal->n_leftovers--) {
@@ -234,14 +236,16 @@ static bool replay_frame(void *ctx, const struct frame *frame, struct err *err)
            r->each(r->ctx, frame, err);
 }
 
-static bool read_file(const char *path, struct wal_scan *scan, struct err *err)
+bool wal_scan_file(const char *path, uint64_t bytes, struct wal_scan *scan, struct err *err)
 {
     struct buf content;
     buf_init(&content, 0);
     scan->path = path;
     scan->expand = true;
-    bool ok =
-        file_read(path, SIZE_MAX / 2, &content, err) && wal_scan(buf_view(&content), scan, err);
+    bool ok = file_read(path, SIZE_MAX / 2, &content, err);
+    if (ok && content.len > bytes)
+        content.len = bytes;
+    ok = ok && wal_scan(buf_view(&content), scan, err);
     buf_fini(&content);
     return ok;
 }
@@ -251,7 +255,9 @@ static bool replay_file(struct replay *replay, const struct wal_file *file, stru
 {
     char path[PATH_BYTES];
     struct wal_scan scan = {.each = replay_frame, .ctx = replay};
-    if (!wal_path(replay->wal, file->number, path, err) || !read_file(path, &scan, err))
+    bool held = file->number + 1 == replay->wal->next_number && wal_holds(replay->wal);
+    if (!wal_path(replay->wal, file->number, path, err) ||
+        !wal_scan_file(path, held ? replay->wal->tail_at : UINT64_MAX, &scan, err))
         return false;
     return (scan.first_lsn == file->first_lsn && scan.transactions == file->transactions &&
                scan.end == file->bytes) ||
@@ -273,49 +279,8 @@ bool wal_replay(struct wal *wal, frame_f *each, void *ctx, struct err *err)
 bool wal_read_file(const char *path, enum wal_tail tail, frame_f *each, void *ctx, struct err *err)
 {
     struct wal_scan scan = {.each = each, .ctx = ctx};
-    if (!read_file(path, &scan, err))
+    if (!wal_scan_file(path, UINT64_MAX, &scan, err))
         return false;
     return scan.clean || tail == WAL_MAY_BE_TORN ||
            err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, scan.end);
-}
-
-/* ---- getting ready ---- */
-
-/* The valid part of the last file under a temporary name, synced, and over its own. */
-static bool rewrite(struct wal *wal, const struct wal_file *file, struct err *err)
-{
-    char path[PATH_BYTES], name[32];
-    struct buf content;
-    snprintf(name, sizeof name, "%08u.wal", file->number);
-    buf_init(&content, 0);
-    bool ok =
-        wal_path(wal, file->number, path, err) && file_read(path, SIZE_MAX / 2, &content, err);
-    if (ok && content.len < file->bytes)
-        ok = err_set(err, ERR_CORRUPT, "%s has become shorter", path);
-    ok = ok && file_replace(wal->dir, name, slice_of(content.ptr, file->bytes), err);
-    buf_fini(&content);
-    return ok;
-}
-
-bool wal_begin(struct wal *wal, struct err *err)
-{
-    char path[PATH_BYTES];
-    if (wal->begun)
-        return true;
-    if (!remove_leftovers(wal, err))
-        return false;
-    if (wal->n_files) {
-        struct wal_file *last = &wal->files[wal->n_files - 1];
-        if (last->transactions) {
-            if (!rewrite(wal, last, err))
-                return false;
-        } else {
-            if (!wal_path(wal, last->number, path, err) || !file_remove(path, err) ||
-                !dir_sync(wal->dir, err))
-                return false;
-            wal->n_files--;
-        }
-    }
-    wal->begun = true;
-    return true;
 }

@@ -1,5 +1,6 @@
 /*
- * Inside the log: shared by wal.c (appending), wal_open.c and wal_file.c (reading). Nobody else
+ * Inside the log: shared by wal.c (appending), wal_open.c and wal_file.c (reading),
+ * wal_begin.c (between the two). Nobody else
  * includes it.
  */
 #ifndef STORE_WAL_PRIV_H
@@ -39,10 +40,21 @@ struct wal {
     struct buf frame;
     uint64_t syncs;
     unsigned torn;
+    /* Of the last file, the last frame when it may be in the page cache alone, and could not be
+     * written again: it is not part of the log yet. 0: there is none. */
+    uint64_t tail_at, tail_end;
     bool begun; /* appending is allowed */
     bool failed;
     bool unclean; /* bytes behind `at` may be other than zero */
 };
+
+/* Files that were forgotten, and whose removal did not last. */
+bool wal_remove_leftovers(struct wal *wal, struct err *err);
+/* Reads a file, at most so many bytes of it; groups are expanded. */
+bool wal_scan_file(const char *path, uint64_t bytes, struct wal_scan *scan, struct err *err);
+/* The last file's last frame is given up for now when it cannot be proven to be on disk; content
+ * ends before it then. One with something behind it was acknowledged before that was written. */
+void wal_check_tail(struct wal *wal, const char *path, struct buf *content);
 
 bool wal_path(const struct wal *wal, uint32_t number, char out[PATH_BYTES], struct err *err);
 
