@@ -30,6 +30,9 @@
 static const char *const bounds[BOUNDS] = {
     "+Inf", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "10", "2.5", "5"};
 
+static const double upper[BOUNDS] = {
+    INFINITY, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 10, 2.5, 5};
+
 static const struct metric_def metric = {
     .name = {"latency_seconds_bucket", 22}, .kind = KIND_SAMPLE};
 
@@ -74,7 +77,7 @@ static void make_family(struct work *w, uint32_t family)
         for (uint32_t k = poisson(w, w->rate * STEP_MS / 1000.0); k > 0; k--) {
             double v = latency(w);
             for (size_t b = 0; b < BOUNDS; b++)
-                now[b] += bounds[b][0] == '+' || v <= strtod(bounds[b], NULL);
+                now[b] += v <= upper[b];
         }
         for (size_t b = 0; b < BOUNDS; b++)
             counts[b * w->n_samples + i] = now[b];
@@ -169,17 +172,22 @@ static void read_series(const struct segment *s, uint32_t ordinal, const struct 
     out->chunks += n;
 }
 
+/* The best of ROUNDS. */
+#define ROUNDS 5
 static struct reading read_all(const struct segment *s)
 {
     struct arena arenas[3];
-    struct reading out = {0};
+    struct reading out = {.seconds = INFINITY};
     for (int i = 0; i < 3; i++)
         arena_init(&arenas[i], 0);
     const struct slice *pages = fetch_all(s, &arenas[2]);
-    double start = seconds();
-    for (uint32_t i = 0; i < segment_info(s)->series; i++)
-        read_series(s, i, pages, arenas, &out);
-    out.seconds = seconds() - start;
+    for (int round = 0; round < ROUNDS; round++) {
+        double start = seconds();
+        out.chunks = out.with_base = out.bases = 0;
+        for (uint32_t i = 0; i < segment_info(s)->series; i++)
+            read_series(s, i, pages, arenas, &out);
+        out.seconds = fmin(out.seconds, seconds() - start);
+    }
     for (int i = 0; i < 3; i++)
         arena_fini(&arenas[i]);
     return out;
