@@ -129,17 +129,26 @@ bool segment_has_ids(const struct segment *segment);
 bool segment_ids(const struct segment *segment, uint32_t *out, struct err *err);
 
 /* A piece of a series: at most CHUNK_CELLS_MAX cells. It says all that is needed to fetch and
- * decode it without looking anything up; the fields behind `bytes` are the segment's own. */
+ * decode it without looking anything up; the fields behind `bytes` are the segment's own. It may be
+ * stored as differences to a chunk of another series, its base, which may be so in turn. */
 #define CHUNK_CELLS_MAX   2048
 #define CHUNK_STREAMS_MAX 8
+#define CHUNK_BASES_MAX   8
 #define CHUNK_PAGES_MAX   64
+struct segment_base {
+    uint32_t page, offset, bytes;
+    uint8_t codecs[CHUNK_STREAMS_MAX];
+};
 struct segment_chunk {
     int64_t min_t, max_t;
     uint32_t n;     /* cells */
     uint32_t bytes; /* of its cells, unpacked */
     uint32_t ordinal, row;
+    uint32_t back; /* its base is so many rows before; 0: it has none */
     uint32_t page, offset;
     enum kind kind;
+    uint32_t n_bases; /* its base, the base of that, ... */
+    const struct segment_base *bases;
     uint8_t codecs[CHUNK_STREAMS_MAX];
     struct segment_times {
         int64_t first, step; /* step 0: one time only, or no constant step */
@@ -185,7 +194,8 @@ struct segment_page {
 };
 size_t segment_pages(const struct segment *segment);
 void segment_page(const struct segment *segment, uint32_t page, struct segment_page *out);
-/* The pages that a chunk needs: its cells', and its times' when they have no constant step. */
+/* The pages that a chunk needs: its cells', its times' when they have no constant step, and those
+ * of its bases. One page may be there several times. */
 size_t segment_chunk_pages(const struct segment_chunk *chunk, uint32_t out[CHUNK_PAGES_MAX]);
 /* Reads, checks and unpacks a page into the arena. */
 bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *arena,

@@ -13,7 +13,6 @@
 
 /* Of each kind the stream that begins its 128-bit number. */
 enum { AMOUNT_LO = 0, GAUGE_SUM_LO = 5, HIST_KEYS = 0, HIST_COUNTS = 1, HIST_SUM_LO = 2 };
-enum { SAMPLE_BITS = 0, SAMPLE_START = 1 };
 
 /* ---- bucket keys ---- */
 
@@ -171,11 +170,20 @@ static void put_histogram(
     keys_fini(&keys);
 }
 
+void chunk_put_starts(const struct columns *columns, size_t from, size_t n, struct buf *out,
+    uint8_t codecs[CHUNK_STREAMS_MAX])
+{
+    bool starts = false;
+    for (size_t i = 0; columns->start && i < n; i++)
+        starts |= columns->start[from + i] != 0;
+    if (starts)
+        put_stream(columns->start + from, n, out, &codecs[SAMPLE_START]);
+}
+
 static void put_samples(
     const struct columns *c, size_t from, size_t n, struct buf *out, uint8_t *codecs)
 {
     int64_t bits[CHUNK_CELLS_MAX];
-    bool starts = false;
     if (c->first || has_histograms(c, from, n)) {
         codecs[CHUNK_FORM] = c->first ? FORM_DERIVED : FORM_HISTOGRAMS;
         (c->first ? chunk_derived_encode : chunk_hist_encode)(c, from, n, out);
@@ -184,10 +192,7 @@ static void put_samples(
     memcpy(bits, c->bits + from, n * sizeof *bits);
     codecs[SAMPLE_BITS] = stream_codec(bits, n, true);
     codec_encode(codecs[SAMPLE_BITS], bits, n, out);
-    for (size_t i = 0; c->start && i < n; i++)
-        starts |= c->start[from + i] != 0;
-    if (starts)
-        put_stream(c->start + from, n, out, &codecs[SAMPLE_START]);
+    chunk_put_starts(c, from, n, out, codecs);
 }
 
 void chunk_encode(const struct columns *columns, size_t from, size_t n, struct buf *out,
@@ -215,16 +220,22 @@ struct decoder {
     struct err *err;
 };
 
+bool chunk_get_stream(struct reader *in, const uint8_t codecs[CHUNK_STREAMS_MAX], size_t stream,
+    size_t n, const struct place *place, int64_t *out, struct err *err)
+{
+    uint8_t codec = codecs[stream];
+    if (codec == CODEC_NONE)
+        return place_corrupt(place, err, "a chunk has no stream %zu", stream);
+    if (!codec_known(codec))
+        return place_unsupported(place, err, "not supported yet: codec %d", codec);
+    if (!codec_decode(codec, in, n, out))
+        return place_corrupt(place, err, "stream %zu of a chunk does not decode", stream);
+    return true;
+}
+
 static bool get_stream(struct decoder *d, size_t stream, size_t n, int64_t *out)
 {
-    uint8_t codec = d->codecs[stream];
-    if (codec == CODEC_NONE)
-        return place_corrupt(d->place, d->err, "a chunk has no stream %zu", stream);
-    if (!codec_known(codec))
-        return place_unsupported(d->place, d->err, "not supported yet: codec %d", codec);
-    if (!codec_decode(codec, &d->in, n, out))
-        return place_corrupt(d->place, d->err, "stream %zu of a chunk does not decode", stream);
-    return true;
+    return chunk_get_stream(&d->in, d->codecs, stream, n, d->place, out, d->err);
 }
 
 static bool get_wide(struct decoder *d, size_t stream, int128 *out)
@@ -311,6 +322,16 @@ static bool get_histogram(struct decoder *d, struct arena *arena, struct columns
     return ok;
 }
 
+bool chunk_get_starts(struct reader *in, const uint8_t codecs[CHUNK_STREAMS_MAX],
+    const struct place *place, struct arena *arena, struct columns *out, struct err *err)
+{
+    if (codecs[SAMPLE_START] == CODEC_NONE)
+        return true;
+    if (!columns_alloc_start(arena, out))
+        return no_memory(err);
+    return chunk_get_stream(in, codecs, SAMPLE_START, out->n, place, out->start, err);
+}
+
 static bool get_samples(struct decoder *d, struct arena *arena, struct columns *out)
 {
     int64_t bits[CHUNK_CELLS_MAX];
@@ -318,6 +339,8 @@ static bool get_samples(struct decoder *d, struct arena *arena, struct columns *
     case CODEC_NONE: break;
     case FORM_DERIVED: return chunk_derived_decode(&d->in, d->n, d->place, arena, out, d->err);
     case FORM_HISTOGRAMS: return chunk_hist_decode(&d->in, d->n, d->place, arena, out, d->err);
+    case FORM_DIFFERENCES:
+        return place_corrupt(d->place, d->err, "a chunk of differences without its base");
     default:
         return place_unsupported(
             d->place, d->err, "not supported yet: form %d of a chunk", d->codecs[CHUNK_FORM]);
@@ -327,10 +350,7 @@ static bool get_samples(struct decoder *d, struct arena *arena, struct columns *
     if (!get_stream(d, SAMPLE_BITS, d->n, bits))
         return false;
     memcpy(out->bits, bits, d->n * sizeof *bits);
-    if (d->codecs[SAMPLE_START] == CODEC_NONE)
-        return true;
-    return columns_alloc_start(arena, out) ? get_stream(d, SAMPLE_START, d->n, out->start)
-                                           : no_memory(d->err);
+    return chunk_get_starts(&d->in, d->codecs, d->place, arena, out, d->err);
 }
 
 static bool get_cells(struct decoder *d, enum kind kind, struct arena *arena, struct columns *out)

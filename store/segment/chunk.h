@@ -9,7 +9,8 @@
  *                      | 1 counts, one stream per key in the keys' order | 2 sum.lo   3 sum.hi
  *
  * Derived cells (chunk_derived.h) and samples among which there are histograms (chunk_hist.h) have
- * forms of their own; then all codecs are left out but the last, which is the form.
+ * forms of their own; then all codecs are left out but the last, which is the form. Samples may be
+ * stored as differences to another chunk (chunk_differences.h).
  *
  * A 128-bit number is two words; its hi stream is left out when every value is the sign extension
  * of its lo word. The codec of each stream stands in the directory. The keys are those of all
@@ -25,6 +26,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/err.h"
 #include "store/columns.h"
 #include "store/segment.h"
@@ -33,8 +35,12 @@
 #define CHUNK_FORM        7 /* of the codecs; CODEC_NONE: streams as above */
 #define FORM_DERIVED      1
 #define FORM_HISTOGRAMS   2
+#define FORM_DIFFERENCES  3 /* chunk_differences.h */
 #define HIST_CHUNK_COUNTS (1u << 17)
 #define HIST_KEYS_MAX     65535
+
+/* Streams of a chunk of samples without a form. */
+enum { SAMPLE_BITS = 0, SAMPLE_START = 1 };
 
 /* How many cells from `from` on, at most max, fit into one chunk; 0 when not even one does. */
 size_t chunk_cells(const struct columns *columns, size_t from, size_t max);
@@ -43,9 +49,19 @@ enum page_type chunk_page_type(const struct columns *columns, size_t from, size_
 /* Appends the chunk of cells [from, from + n) and says which codecs its streams have. */
 void chunk_encode(const struct columns *columns, size_t from, size_t n, struct buf *out,
     uint8_t codecs[CHUNK_STREAMS_MAX]);
-/* Fills everything but the times of *out, whose arrays come from the arena. place is the page's. */
+/* Appends the starts of samples [from, from + n), when one has a start. */
+void chunk_put_starts(const struct columns *columns, size_t from, size_t n, struct buf *out,
+    uint8_t codecs[CHUNK_STREAMS_MAX]);
+/* Fills everything but the times of *out, whose arrays come from the arena. place is the page's. A
+ * chunk of differences is refused: it needs its base. */
 bool chunk_decode(enum kind kind, struct slice bytes, size_t n,
     const uint8_t codecs[CHUNK_STREAMS_MAX], const struct place *place, struct arena *arena,
     struct columns *out, struct err *err);
+/* Takes a stream of n values off the front of in. */
+bool chunk_get_stream(struct reader *in, const uint8_t codecs[CHUNK_STREAMS_MAX], size_t stream,
+    size_t n, const struct place *place, int64_t *out, struct err *err);
+/* Takes the starts of samples, when there are any, into *out, which has its cells. */
+bool chunk_get_starts(struct reader *in, const uint8_t codecs[CHUNK_STREAMS_MAX],
+    const struct place *place, struct arena *arena, struct columns *out, struct err *err);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "store/codec/codec.h"
+#include "store/segment/chunk.h"
 
 /* ---- shared by the versions ---- */
 
@@ -173,12 +174,14 @@ static bool get_chunk(const struct directory_page *page, struct row *row, struct
         .page = row_upto(row, CHUNK_PAGE, UINT32_MAX),
         .bytes = row_upto(row, CHUNK_BYTES, PAGE_RAW_MAX),
         .times.start = row_upto(row, CHUNK_START, CHUNK_CELLS_MAX)};
+    c->back = row_upto(row, CHUNK_BACK, c->row);
     uint32_t vector = row_upto(row, CHUNK_VECTOR, UINT32_MAX);
     c->offset = take_offset(row, CHUNK_OFFSET, running, c->page);
     *running = (struct running){c->page, c->offset + c->bytes};
     le64_put(c->codecs, (uint64_t)row_take(row, CHUNK_CODECS));
     err->code = ERR_OK;
-    if (row->failed || !page->vector(page->vector_ctx, vector, &v, err) || c->times.start >= v.n)
+    if (row->failed || (c->back > 0) != (c->codecs[CHUNK_FORM] == FORM_DIFFERENCES) ||
+        !page->vector(page->vector_ctx, vector, &v, err) || c->times.start >= v.n)
         return false;
     get_times(page, row, &v, c);
     return chunk_fits(page, &v, c) && chunk_follows(page, before, c);

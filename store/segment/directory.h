@@ -3,7 +3,8 @@
  * reading them. Three tables (table.h), each stored in groups of rows, a page to a group:
  *
  *     vectors      n, codec, first, last, page, offset, bytes
- *     chunks       ordinal, vector, start, n, page, offset, bytes, codecs, min_t, max_t
+ *     chunks       ordinal, vector, start, n, page, offset, bytes, codecs, min_t, max_t,
+ *                  back
  *     aggregates   has, digits, count, sum, min, max, first, last, reset_sum, resets, less
  *
  * Chunks are in order of their series' ordinals, then time; every series has one at least. A group
@@ -57,6 +58,7 @@ enum {
     CHUNK_CODECS,
     CHUNK_MIN_T,
     CHUNK_MAX_T,
+    CHUNK_BACK,
     CHUNK_COLUMNS,
 };
 enum {

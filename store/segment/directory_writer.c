@@ -111,6 +111,7 @@ static void chunk_row(const struct directory_writer *w, const struct chunk *c,
     row[CHUNK_CODECS] = (int64_t)le64_get(at->codecs);
     row[CHUNK_MIN_T] = begins ? 0 : less(at->min_t, w->t0);
     row[CHUNK_MAX_T] = ends ? 0 : less(at->max_t, w->t0);
+    row[CHUNK_BACK] = at->back;
 }
 
 static void aggregate_row(const struct chunk *c, int64_t row[AGGREGATE_COLUMNS])

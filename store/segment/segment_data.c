@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "store/codec/codec.h"
 #include "store/segment/chunk.h"
+#include "store/segment/chunk_differences.h"
 #include "store/segment/segment_reader.h"
 
 /* ---- the directory ---- */
@@ -68,6 +69,7 @@ bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t fro
     const struct page_ref *end = segment->index.pages + segment->index.types[PAGE_CHUNKS].end;
     struct chunk_list list = {0};
     const struct metric_def *def;
+    bool found = true;
     if (!segment_metric(segment, ordinal, &def, err))
         return false;
     for (const struct page_ref *ref = first_page(segment, ordinal);
@@ -80,11 +82,16 @@ bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t fro
         if (!ok)
             return err_set(err, ERR_LIMIT, "no memory for the chunks of a series");
     }
-    for (size_t i = 0; i < list.n; i++)
+    struct bases bases;
+    bases_init(&bases, segment);
+    for (size_t i = 0; found && i < list.n; i++) {
         list.items[i].kind = def->kind;
+        found = bases_find(&bases, &list.items[i], arena, err);
+    }
+    bases_fini(&bases);
     *out = list.items;
     *n = list.n;
-    return true;
+    return found;
 }
 
 bool segment_aggregate(const struct segment *segment, const struct segment_chunk *chunk,
@@ -120,9 +127,14 @@ void segment_page(const struct segment *segment, uint32_t page, struct segment_p
 
 size_t segment_chunk_pages(const struct segment_chunk *chunk, uint32_t out[CHUNK_PAGES_MAX])
 {
-    out[0] = chunk->page;
-    out[1] = chunk->times.page;
-    return chunk->times.codec == CODEC_NONE ? 1 : 2;
+    _Static_assert(2 + CHUNK_BASES_MAX <= CHUNK_PAGES_MAX, "all pages of a chunk");
+    size_t n = 0;
+    out[n++] = chunk->page;
+    if (chunk->times.codec != CODEC_NONE)
+        out[n++] = chunk->times.page;
+    for (uint32_t i = 0; i < chunk->n_bases; i++)
+        out[n++] = chunk->bases[i].page;
+    return n;
 }
 
 bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *arena,
@@ -165,14 +177,36 @@ static bool decode_times(const struct segment *s, const struct segment_chunk *c,
     return true;
 }
 
+static struct chunk_link link_of(const struct segment *s, uint32_t number, struct slice raw,
+    uint32_t offset, uint32_t bytes, const uint8_t *codecs)
+{
+    const struct page_ref *page = &s->index.pages[number];
+    ensure(raw.len == page->raw_bytes);
+    return (struct chunk_link){
+        slice_of(raw.ptr + offset, bytes), codecs, {s->path, "page", page->offset}};
+}
+
+/* bases: the pages of the chunk's bases. */
+static bool decode_cells(const struct segment *s, const struct segment_chunk *c, struct slice raw,
+    const struct slice *bases, struct arena *arena, struct columns *out, struct err *err)
+{
+    struct chunk_link links[1 + CHUNK_BASES_MAX];
+    links[0] = link_of(s, c->page, raw, c->offset, c->bytes, c->codecs);
+    if (c->n_bases == 0)
+        return chunk_decode(
+            c->kind, links[0].bytes, c->n, c->codecs, &links[0].place, arena, out, err);
+    for (uint32_t i = 0; i < c->n_bases; i++) {
+        const struct segment_base *b = &c->bases[i];
+        links[i + 1] = link_of(s, b->page, bases[i], b->offset, b->bytes, b->codecs);
+    }
+    return chunk_differences_decode(links, c->n_bases + 1, c->n, arena, out, err);
+}
+
 bool segment_decode(const struct segment *segment, const struct segment_chunk *chunk,
     const struct slice *raw, struct arena *arena, struct columns *out, struct err *err)
 {
-    const struct page_ref *page = &segment->index.pages[chunk->page];
-    struct place place = {segment->path, "page", page->offset};
-    ensure(raw[0].len == page->raw_bytes);
-    if (!chunk_decode(chunk->kind, slice_of(raw[0].ptr + chunk->offset, chunk->bytes), chunk->n,
-            chunk->codecs, &place, arena, out, err))
+    const struct slice *bases = raw + (chunk->times.codec == CODEC_NONE ? 1 : 2);
+    if (!decode_cells(segment, chunk, raw[0], bases, arena, out, err))
         return false;
     if (chunk->times.codec != CODEC_NONE)
         return decode_times(segment, chunk, raw[1], out->t, err);
@@ -190,8 +224,15 @@ bool segment_read(const struct segment *segment, const struct segment_chunk *chu
     size_t n = segment_chunk_pages(chunk, page);
     bool ok = true;
     arena_init(&pages, 0);
-    for (size_t i = 0; ok && i < n; i++)
-        ok = segment_fetch(segment, page[i], &pages, &raw[i], err);
+    for (size_t i = 0; ok && i < n; i++) {
+        size_t same = 0;
+        while (page[same] != page[i])
+            same++;
+        if (same < i)
+            raw[i] = raw[same];
+        else
+            ok = segment_fetch(segment, page[i], &pages, &raw[i], err);
+    }
     ok = ok && segment_decode(segment, chunk, raw, arena, out, err);
     arena_fini(&pages);
     return ok;

@@ -8,6 +8,7 @@
  *     segment_pages.c    pages to what they hold, and the cache
  *     segment_series.c   metrics, labels, posting lists, ids
  *     segment_data.c     chunks, aggregates, cells
+ *     segment_bases.c    what chunks of differences are differences to
  *
  * A page's claims are checked against the index and the footer when it is unpacked; what takes
  * several pages to see is segment_verify's, and wrong there can mean a wrong answer, never a crash.
@@ -105,6 +106,18 @@ bool segment_copy_value(const struct segment *segment, uint32_t name, uint32_t r
     struct arena *arena, struct slice *out, struct err *err);
 /* List i of a page. */
 struct slice postings_list(const struct postings_page *page, uint32_t i);
+
+/* Finds the bases of chunks; the page that it looked at last is kept. */
+struct bases {
+    const struct segment *segment;
+    const struct page_ref *ref;
+    struct cache_entry *held;
+};
+void bases_init(struct bases *bases, const struct segment *segment);
+void bases_fini(struct bases *bases);
+/* Fills in the bases of a chunk of the directory whose kind is known, in the arena. */
+bool bases_find(
+    struct bases *bases, struct segment_chunk *chunk, struct arena *arena, struct err *err);
 
 /* Walks over the sections of a version 1 file and makes its index. */
 bool page_index_v1(struct segment *segment, struct err *err);

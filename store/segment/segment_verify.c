@@ -14,6 +14,7 @@
 #include "store/segment/aggregate.h"
 #include "store/segment/ids.h"
 #include "store/segment/label_walk.h"
+#include "store/segment/page_window.h"
 #include "store/segment/postings.h"
 #include "store/segment/segment_reader.h"
 
@@ -121,24 +122,6 @@ static bool verify_pages(struct verifier *v)
 
 /* ---- chunks ---- */
 
-/* The page of cells and the page of times that were fetched last: chunks come in their order. */
-struct fetched {
-    uint32_t page;
-    bool is_there;
-    struct arena arena;
-    struct slice raw;
-};
-
-static bool fetch(struct verifier *v, struct fetched *slot, uint32_t page)
-{
-    if (slot->is_there && slot->page == page)
-        return true;
-    arena_reset(&slot->arena);
-    slot->page = page;
-    slot->is_there = segment_fetch(v->segment, page, &slot->arena, &slot->raw, v->err);
-    return slot->is_there;
-}
-
 static bool verify_aggregate(
     struct verifier *v, const struct segment_chunk *chunk, const struct columns *c)
 {
@@ -154,23 +137,17 @@ static bool verify_aggregate(
                chunk->ordinal, chunk->min_t);
 }
 
-static bool verify_chunk(struct verifier *v, struct fetched slots[2], struct arena *arena,
+static bool verify_chunk(struct verifier *v, struct page_window *window, struct arena *arena,
     const struct segment_chunk *chunk)
 {
     const struct segment *s = v->segment;
     struct columns c;
-    uint32_t pages[CHUNK_PAGES_MAX];
-    struct slice raw[2] = {{NULL, 0}, {NULL, 0}};
-    size_t n = segment_chunk_pages(chunk, pages);
-    for (size_t i = 0; i < n; i++) {
-        if (!fetch(v, &slots[i], pages[i]))
-            return false;
-        raw[i] = slots[i].raw;
-    }
+    struct slice raw[CHUNK_PAGES_MAX];
     arena_reset(arena);
-    if (!segment_decode(s, chunk, raw, arena, &c, v->err))
+    if (!page_window_get(window, chunk, raw, v->err) ||
+        !segment_decode(s, chunk, raw, arena, &c, v->err))
         return false;
-    struct place place = {s->path, "page", s->index.pages[pages[0]].offset};
+    struct place place = {s->path, "page", s->index.pages[chunk->page].offset};
     for (size_t i = 0; i < c.n; i++)
         if (columns_is_zero(&c, i))
             return place_corrupt(&place, v->err, "series %" PRIu32 " has a zero cell at %" PRId64,
@@ -183,7 +160,7 @@ struct totals {
     int64_t min_t, max_t;
 };
 
-static bool verify_series(struct verifier *v, uint32_t ordinal, struct fetched slots[2],
+static bool verify_series(struct verifier *v, uint32_t ordinal, struct page_window *window,
     struct arena arenas[2], struct totals *totals)
 {
     const struct segment_chunk *chunks = NULL;
@@ -194,7 +171,7 @@ static bool verify_series(struct verifier *v, uint32_t ordinal, struct fetched s
     if (n == 0)
         return segment_missing(v->segment, "a chunk of a series", v->err);
     for (size_t i = 0; i < n; i++) {
-        if (!verify_chunk(v, slots, &arenas[1], &chunks[i]))
+        if (!verify_chunk(v, window, &arenas[1], &chunks[i]))
             return false;
         totals->cells += chunks[i].n;
     }
@@ -208,19 +185,17 @@ static bool verify_chunks(struct verifier *v)
 {
     const struct footer *f = &v->segment->footer;
     struct totals totals = {.min_t = INT64_MAX, .max_t = INT64_MIN};
-    struct fetched slots[2] = {{0}, {0}};
+    struct page_window window;
     struct arena arenas[2];
     bool ok = true;
-    for (int i = 0; i < 2; i++) {
-        arena_init(&arenas[i], 0);
-        arena_init(&slots[i].arena, 0);
-    }
+    page_window_init(&window, v->segment);
+    arena_init(&arenas[0], 0);
+    arena_init(&arenas[1], 0);
     for (uint32_t i = 0; ok && i < f->series; i++)
-        ok = verify_series(v, i, slots, arenas, &totals);
-    for (int i = 0; i < 2; i++) {
-        arena_fini(&arenas[i]);
-        arena_fini(&slots[i].arena);
-    }
+        ok = verify_series(v, i, &window, arenas, &totals);
+    arena_fini(&arenas[0]);
+    arena_fini(&arenas[1]);
+    page_window_fini(&window);
     if (ok && (totals.chunks != f->chunks || totals.cells != f->cells || totals.min_t != f->min_t ||
                   totals.max_t != f->max_t))
         ok = segment_missing(v->segment, "what the footer has counted", v->err);

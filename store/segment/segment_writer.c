@@ -3,7 +3,8 @@
  * data section, which goes to the file as its pages fill; labels, directory and metrics are
  * gathered in memory and follow at the end; the header, which holds the content id, comes last.
  *
- *     next series -> label_index -> cut every CHUNK_CELLS_MAX cells -> times_index -> chunks
+ *     next series -> label_index -> cut every CHUNK_CELLS_MAX cells -> times_index -> chunks,
+ *                                                                  less their bases: families
  *                                                                  data_writer | directory_writer
  *                                                                     all pages -> page_index
  *
@@ -22,6 +23,7 @@
 #include "store/segment/chunk.h"
 #include "store/segment/data_writer.h"
 #include "store/segment/directory.h"
+#include "store/segment/families.h"
 #include "store/segment/ids.h"
 #include "store/segment/label_index.h"
 #include "store/segment/layout.h"
@@ -36,6 +38,7 @@ struct writer {
     struct page_index index;
     struct times_index times;
     struct label_index labels;
+    struct families families;
     struct arena arena; /* texts of the metrics */
     struct metric_def *metrics;
     uint32_t *metric_series; /* number of each metric's series */
@@ -58,6 +61,7 @@ static void writer_init(struct writer *w, const struct segment_input *input)
     directory_writer_init(&w->directory, input->t0);
     times_index_init(&w->times);
     label_index_init(&w->labels);
+    families_init(&w->families);
     arena_init(&w->arena, 0);
 }
 
@@ -69,6 +73,7 @@ static void writer_fini(struct writer *w)
     times_index_fini(&w->times);
     page_index_fini(&w->index);
     label_index_fini(&w->labels);
+    families_fini(&w->families);
     arena_fini(&w->arena);
     free(w->metrics);
     free(w->metric_series);
@@ -191,6 +196,9 @@ static bool add_chunk(
     at->max_t = c->t[from + at->n - 1];
     buf_clear(&w->scratch);
     chunk_encode(c, from, at->n, &w->scratch, at->codecs);
+    at->back = families_encode(&w->families, c, from,
+        &(struct family_key){.vector = chunk->vector, .start = at->times.start, .n = at->n},
+        (uint32_t)w->directory.n_chunks, &w->scratch, at->codecs);
     at->bytes = (uint32_t)w->scratch.len;
     if (!data_writer_add(&w->data, type, buf_view(&w->scratch), &at->page, &at->offset, err))
         return false;
@@ -233,6 +241,7 @@ static bool add_series(struct writer *w, const struct segment_series *series, st
     if (!check_order(w, series, err) || !check_columns(w, series, err) ||
         !add_labels(w, series, err))
         return false;
+    families_series(&w->families, series->labels);
     for (size_t from = 0; from < c->n; from += CHUNK_CELLS_MAX) {
         size_t left = c->n - from;
         if (!add_piece(

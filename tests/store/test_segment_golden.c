@@ -11,6 +11,8 @@
  *     segment-v2-pages.seg     kinds, with pages and columns of tables that it does not know
  *     segment-vN-flipped.seg   kinds with one bit flipped in a page of values
  *     segment-vN-cut.seg       kinds without its last byte
+ *     segment-v2.1-families.seg   chunks of differences, two deep
+ *     segment-v2.1-flipped.seg    families with one bit flipped in the page of values
  *
  * Run from the root of the tree. With LARDER_WRITE_GOLDEN set it writes those of this version
  * first: for a new version's files only.
@@ -141,6 +143,38 @@ static void fill_samples(struct fixture *f)
     }
 }
 
+/* The buckets of a histogram, with a stale marker, a reset and starts; one cell of one is missing.
+ */
+static void fill_families(struct fixture *f)
+{
+    static const struct metric_def bucket = {.name = {"latency_bucket", 14}, .kind = KIND_SAMPLE};
+    static const char *const bounds[] = {"+Inf", "0.1", "0.5", "1", "2.5"};
+    static const uint64_t part[] = {1000, 50, 300, 700, 720}; /* of 1000 */
+    for (size_t b = 0; b < 5; b++) {
+        char labels[32];
+        uint64_t seed = 12345;
+        snprintf(labels, sizeof labels, "job=a,le=%s,path=/", bounds[b]);
+        struct columns *c = fixture_add(f, &bucket, labels, 100, 0);
+        double count = 0;
+        if (b == 2)
+            ensure(columns_alloc_start(&f->arena, c));
+        for (size_t i = 0; i < c->n; i++) {
+            count = i == 60 ? 0 : count;
+            for (int k = 0; k < 40; k++) {
+                seed = seed * 6364136223846793005u + 1442695040888963407u;
+                count += (seed >> 33) % 1000 < part[b];
+            }
+            c->t[i] = T0 + 10000 * (int64_t)(i + 1);
+            memcpy(&c->bits[i], &count, sizeof count);
+            if (i == 59)
+                c->bits[i] = 0x7ff0000000000002;
+            if (c->start)
+                c->start[i] = i < 60 ? T0 : T0 + 600000;
+        }
+        c->n -= b == 1;
+    }
+}
+
 static void fill_labels(struct fixture *f)
 {
     for (int i = 0; i < 300; i++) {
@@ -171,7 +205,7 @@ static void write_golden(const char *name, const void *bytes, size_t len)
 /* The flipped bit is in the first page of the data, behind its header. */
 #define FLIPPED_AT (64 + 16 + 3)
 
-static void write_again(struct fixture *f, const char *name)
+static void write_again(struct fixture *f, const char *name, const char *flipped)
 {
     char path[PATH_BYTES];
     struct segment_info info;
@@ -182,11 +216,8 @@ static void write_again(struct fixture *f, const char *name)
     fixture_path(f, &info, path);
     ensure(file_read(path, 1u << 20, &bytes, NULL));
     write_golden(name, bytes.ptr, bytes.len);
-    if (strstr(name, "kinds")) {
-        write_golden("segment-v2-cut.seg", bytes.ptr, bytes.len - 1);
-        bytes.ptr[FLIPPED_AT] ^= 1;
-        write_golden("segment-v2-flipped.seg", bytes.ptr, bytes.len);
-    }
+    bytes.ptr[FLIPPED_AT] ^= 1;
+    write_golden(flipped, bytes.ptr, bytes.len);
     buf_fini(&bytes);
 }
 
@@ -196,8 +227,8 @@ static struct segment *open_golden(struct fixture *f, const char *name)
     struct segment *segment = NULL;
     struct err err = {0};
     qsort(f->series, f->n, sizeof *f->series, fixture_cmp);
-    if (getenv("LARDER_WRITE_GOLDEN") && strstr(name, "-v2-"))
-        write_again(f, name);
+    if (getenv("LARDER_WRITE_GOLDEN") && strstr(name, "-v2.1-"))
+        write_again(f, name, "segment-v2.1-flipped.seg");
     path_of(name, path);
     expect_ok(segment_open(path, NULL, &segment, &err), &err);
     expect_ok(segment_verify(segment, &err), &err);
@@ -263,6 +294,27 @@ static void samples_v2(void **state)
     fill_samples(f);
     struct segment *segment = open_golden(f, "segment-v2-samples.seg");
     segment_put(&segment);
+}
+
+static void families_v2_1(void **state)
+{
+    static const uint32_t depths[] = {0, 0, 1, 1, 2};
+    struct fixture *f = *state;
+    struct segment *segment, *flipped = NULL;
+    struct err err = {0};
+    char path[PATH_BYTES];
+    size_t n;
+    fill_families(f);
+    segment = open_golden(f, "segment-v2.1-families.seg");
+    assert_int_equal(segment->header.minor, 1);
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(fixture_chunks(f, segment, i, &n)->n_bases, depths[i]);
+    segment_put(&segment);
+    path_of("segment-v2.1-flipped.seg", path);
+    expect_ok(segment_open(path, NULL, &flipped, &err), &err);
+    assert_false(fixture_eq(f, flipped, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    segment_put(&flipped);
 }
 
 static void expect_lists(const struct segment *segment)
@@ -371,7 +423,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(kinds_v1), TEST(kinds_v2), TEST(labels_v1),
-        TEST(labels_v2), TEST(samples_v2), TEST(damaged_v1), TEST(damaged_v2),
+        TEST(labels_v2), TEST(samples_v2), TEST(families_v2_1), TEST(damaged_v1), TEST(damaged_v2),
         TEST(unknown_section_before), TEST(unknown_section_behind), TEST(unknown_pages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

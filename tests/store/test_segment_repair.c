@@ -14,6 +14,7 @@
 
 static const struct metric_def counter = {
     .name = {"orders_total", 12}, .kind = KIND_COUNTER, .every_ms = 5000};
+static const struct metric_def bucket = {.name = {"wait_bucket", 11}, .kind = KIND_SAMPLE};
 static const struct metric_def sample = {.name = {"up", 2}, .kind = KIND_SAMPLE};
 
 /* What no codec makes small. */
@@ -22,6 +23,19 @@ static int64_t scatter(uint64_t v)
     v *= UINT64_C(0x9e3779b97f4a7c15);
     v = (v ^ v >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     return (int64_t)((v ^ v >> 27) >> 3) + 1;
+}
+
+/* Two buckets in two pages, the second less the first: who loses the first loses both. */
+static void fill_family(struct fixture *f)
+{
+    for (int b = 0; b < 2; b++) {
+        struct columns *c = fixture_add(f, &bucket, b ? "le=2" : "le=1", 2000, 0);
+        for (int k = 0; k < 2000; k++) {
+            double count = (double)(scatter((uint64_t)k) >> 13) + b * (k % 3);
+            c->t[k] = T0 + 5 * (k + 1);
+            memcpy(&c->bits[k], &count, sizeof count);
+        }
+    }
 }
 
 static void fill(struct fixture *f)
@@ -34,6 +48,7 @@ static void fill(struct fixture *f)
             c->amount[k] = scatter((uint64_t)(i * 3000 + k + 1));
         f->series[f->n - 1].id = (uint32_t)(100 - i);
     }
+    fill_family(f);
     struct columns *c = fixture_add(f, &sample, "job=a", 10, 0);
     for (int k = 0; k < 10; k++) {
         c->t[k] = T0 + 1 + k * k;
@@ -146,6 +161,42 @@ static void every_page(void **state)
     segment_put(&s);
 }
 
+/* The page of a base takes along what hangs on it, and the repair says of both why. */
+static void base_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct segment *s = fixture_round_trip(f, &info);
+    struct segment_repaired out;
+    struct losses losses = {.f = f};
+    struct err err = {0};
+    uint32_t pages[CHUNK_PAGES_MAX];
+    char path[PATH_BYTES];
+    size_t n;
+    const struct segment_chunk *second = fixture_chunks(f, s, (uint32_t)f->n - 1, &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(second->n_bases, 1);
+    assert_int_equal(segment_chunk_pages(second, pages), 2);
+    uint64_t at = s->index.pages[pages[1]].offset + 16 + second->bases[0].offset;
+    uint64_t lost = 0;
+    for (uint32_t i = 0; i < f->n; i++) {
+        const struct segment_chunk *chunks = fixture_chunks(f, s, i, &n);
+        for (size_t k = 0; k < n; k++)
+            if (chunks[k].page == pages[1] || chunks[k].n_bases)
+                lost += chunks[k].n;
+    }
+    assert_true(lost >= 4000);
+    segment_put(&s);
+    fixture_path(f, &info, path);
+    int fd = open(path, O_RDWR);
+    assert_true(file_write_at(fd, path, at, "damaged", 7, NULL));
+    close(fd);
+    expect_ok(segment_open(path, NULL, &s, &err), &err);
+    expect_ok(segment_repair(s, f->dir, add_loss, &losses, &out, &err), &err);
+    assert_int_equal(losses.cells, lost);
+    segment_put(&s);
+}
+
 /* Bytes that cannot be reached are no loss: the repair ends. */
 static bool away(void *ctx, uint64_t offset, void *to, size_t n, struct err *err)
 {
@@ -199,6 +250,6 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(every_page), TEST(unreachable_bytes)};
+    const struct CMUnitTest tests[] = {TEST(every_page), TEST(base_lost), TEST(unreachable_bytes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
