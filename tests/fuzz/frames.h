@@ -102,7 +102,7 @@ static inline size_t frames_mutate(uint8_t *data, size_t size, size_t max, unsig
     switch (seed % 8) {
     case 1: return frame_repeat(data, size, max, frame, seed / 8 % 2 == 0);
     case 2: p[8 + seed / 8 % 10] ^= (uint8_t)(1u << seed / 80 % 8); return size; /* LSN, type */
-    case 3: /* the front */
+    case 3:                                                                      /* the front */
         size = part_mutate(data, size, max, &part);
         front = part.len < UINT16_MAX ? part.len : UINT16_MAX;
         le16_put(p + 18, (uint16_t)front);

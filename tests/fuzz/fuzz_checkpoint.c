@@ -1,6 +1,7 @@
 /*
  * Checkpoints: whatever the bytes of the file that the manifest names, the start ends in an error
- * or in a store whose cells and state tables can be read. The catalogue of the store has one series of every kind.
+ * or in a store whose cells and state tables can be read. The catalogue of the store has one series
+ * of every kind.
  *
  *     input := 0, bytes of the file
  *            | 1, front length u8, front, payload       a file of one such frame, checksums right
@@ -67,8 +68,7 @@ static void list_generation(struct txn *txn, uint32_t table, int64_t generation)
     bool end = false, found;
     struct err err;
     while (!end) {
-        ensure(txn_state_list(
-            txn, table, generation, &from, 8, keys, records, &n, &end, &err));
+        ensure(txn_state_list(txn, table, generation, &from, 8, keys, records, &n, &end, &err));
         for (size_t i = 0; i < n; i++)
             ensure(txn_state_get(txn, table, generation, keys[i], record, &found, &err) && found);
     }

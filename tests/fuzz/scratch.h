@@ -16,8 +16,7 @@
 
 #define SCRATCH_PATH_MAX 256
 
-static inline int scratch_remove(
-    const char *path, const struct stat *st, int type, struct FTW *ftw)
+static inline int scratch_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
     (void)type;
