@@ -113,6 +113,10 @@ $(FUZZERS): %: %.o $(if $(FUZZ),,$(BUILD)/tests/fuzz/replay.o) $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) $(if $(FUZZ),-fsanitize=fuzzer) -pthread -o $@ $^ $(LIBS)
 
+$(BUILD)/tests/fuzz/seeds: %: %.o $(BUILD)/libsupport.a $(LIBRARY)
+	@echo "  LINK   $@"
+	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS) -lcmocka
+
 $(HELPERS): %: %.o $(THREADS) $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS)
@@ -163,6 +167,9 @@ fuzz: deps ## run fuzz targets for FUZZ_SECONDS (20) each: FUZZ_TARGETS="codec s
 fuzz-run: $(FUZZERS)
 	@tests/fuzz/run.sh $(BUILD)/tests/fuzz $(or $(FUZZ_SECONDS),20) $(JOBS) $(FUZZED)
 
+fuzz-seeds: $(BUILD)/tests/fuzz/seeds ## write the seeds that come out of stores into tests/fuzz/corpus
+	@$(BUILD)/tests/fuzz/seeds tests/fuzz/corpus
+
 bench: deps ## the store's figures; events/s from a broker to a query: BENCH="--events 2000000"
 	@deploy/install-deps.sh bench
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
@@ -180,5 +187,5 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 -include $(OBJ:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(FUZZERS:=.d) $(HELPERS:=.d)
-.PHONY: all tests deps demo check campaign lint fuzz fuzz-run bench clean-room clean help
+.PHONY: all tests deps demo check campaign lint fuzz fuzz-run fuzz-seeds bench clean-room clean help
 .SECONDARY:

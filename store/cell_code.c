@@ -137,7 +137,7 @@ void cells_encode_hists(const struct transaction *t, struct buf *out)
     struct front front = FRONT_START;
     for (size_t i = 0; i < t->n_hists; i++) {
         const struct hist_entry *h = &t->hists[i];
-        const struct hist_bucket *b = t->buckets + h->first;
+        const struct hist_bucket *b = h->n ? t->buckets + h->first : NULL;
         uint8_t *p =
             room(out, FRONT_MAX + INT128_BYTES + VARINT_MAX + (size_t)h->n * 2 * VARINT_MAX);
         p = front_at(p, &front, h->series, h->t, 0);

@@ -1,80 +1,119 @@
-/* Manifests: whatever the bytes of the file that CURRENT names, an error or a state that a fresh
- * manifest holds as well. The first byte says whether the rest is the file (0), or the edit of a
- * file whose checksums are right. */
-#include <fcntl.h>
+/*
+ * Manifests: whatever the bytes of the file that CURRENT names, an error or a state that a fresh
+ * manifest holds as well, and that can be edited.
+ *
+ *     input := 0, bytes of the file
+ *            | 1, edit                              a file of one such edit, its checksums right
+ *            | 2, bytes of the file, to be given right checksums
+ */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/ensure.h"
 #include "base/log.h"
 #include "store/files.h"
 #include "store/frame.h"
 #include "store/manifest.h"
+#include "tests/fuzz/frames.h"
+#include "tests/fuzz/scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
 
-static const char *folder(void)
+static void put_file(const uint8_t *data, size_t size)
 {
-    static char dir[64];
-    if (!dir[0]) {
-        snprintf(dir, sizeof dir, "%s/larder-fuzz-manifest-XXXXXX",
-            access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-        ensure(mkdtemp(dir) != NULL);
-        rmdir(dir);
+    struct buf file = {0};
+    if (size > 1 && data[0] && data[0] != 2) {
+        frame_header(&file, "LMAN", 1, 1);
+        frame_encode(&file, 1, FRAME_EDIT, slice_of("", 0), slice_of(data + 1, size - 1));
+    } else if (size > 1) {
+        buf_add(&file, data + 1, size - 1);
     }
-    return dir;
+    if (size > 1 && data[0] == 2)
+        frames_repair((uint8_t *)file.ptr, file.len);
+    scratch_put("CURRENT", "manifest-000007\n", 16);
+    scratch_put("manifest-000007", file.ptr, file.len);
+    buf_fini(&file);
 }
 
-static void put(const char *name, const void *ptr, size_t len)
+static void expect_segments(
+    const struct manifest_segment *a, const struct manifest_segment *b, size_t n)
 {
-    char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder(), name);
-    FILE *out = fopen(path, "wb");
-    ensure(out && fwrite(ptr, 1, len, out) == len && fclose(out) == 0);
+    for (size_t i = 0; i < n; i++)
+        ensure(strcmp(a[i].name, b[i].name) == 0 && a[i].lsn == b[i].lsn &&
+               a[i].derived == b[i].derived && a[i].inputs == b[i].inputs);
 }
 
-static void discard(const char *name)
+static void expect_same(const struct manifest *a, const struct manifest *b)
 {
-    char path[128];
-    snprintf(path, sizeof path, "%s/%s", folder(), name);
-    unlink(path);
+    ensure(a->block_ms == b->block_ms && a->checkpoint_lsn == b->checkpoint_lsn);
+    ensure(memcmp(&a->catalog, &b->catalog, sizeof a->catalog) == 0);
+    ensure(a->n_segments == b->n_segments && a->n_quarantined == b->n_quarantined);
+    expect_segments(a->segments, b->segments, a->n_segments);
+    expect_segments(a->quarantined, b->quarantined, a->n_quarantined);
+    ensure(a->n_sealed == b->n_sealed && a->late.n == b->late.n && a->runs.n == b->runs.n);
+    for (size_t i = 0; i < a->n_sealed; i++)
+        ensure(a->sealed[i].block == b->sealed[i].block && a->sealed[i].lsn == b->sealed[i].lsn);
+    for (size_t i = 0; i < a->late.n; i++)
+        ensure(a->late.items[i].block == b->late.items[i].block &&
+               a->late.items[i].since_ms == b->late.items[i].since_ms);
+    for (size_t i = 0; i < a->runs.n; i++) {
+        const struct manifest_run *x = &a->runs.items[i], *y = &b->runs.items[i];
+        ensure(strcmp(x->name, y->name) == 0 && x->table == y->table &&
+               x->generation == y->generation && x->lsn == y->lsn);
+    }
+}
+
+static void open_again(const struct manifest *m)
+{
+    struct manifest again;
+    struct err err;
+    ensure(manifest_open(scratch_folder(), 0, &again, &err));
+    expect_same(m, &again);
+    manifest_close(&again);
+}
+
+/* The first segment goes, and another one comes with a sealed block: kept like all the rest. */
+static void change(struct manifest *m)
+{
+    struct manifest_segment add = {.name = "a-name-that-no-input-has.seg", .lsn = 9};
+    struct manifest_edit edit = {
+        .adds = &add, .n_adds = 1, .seal = true, .sealed = {.block = 3, .lsn = 9}};
+    char name[SEGMENT_NAME_MAX];
+    const char *drop = name;
+    struct err err;
+    if (m->n_segments) {
+        memcpy(name, m->segments[0].name, sizeof name);
+        edit.drops = &drop;
+        edit.n_drops = 1;
+    }
+    ensure(manifest_apply(m, &edit, &err));
+    open_again(m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct manifest m, again;
+    struct manifest m;
     struct err err;
     log_set_level(LOG_ERROR);
-    ensure(dir_make(folder(), &err));
-    put("CURRENT", "manifest-000007\n", 16);
-    if (size && data[0] && size > 1) {
-        struct buf file = {0};
-        frame_header(&file, "LMAN", 1, 1);
-        frame_encode(&file, 1, FRAME_EDIT, slice_of("", 0), slice_of(data + 1, size - 1));
-        put("manifest-000007", file.ptr, file.len);
-        buf_fini(&file);
-    } else {
-        put("manifest-000007", data + (size > 0), size - (size > 0));
-    }
-    if (manifest_open(folder(), 0, &m, &err)) {
-        if (manifest_begin(&m, &err)) {
-            ensure(manifest_open(folder(), 0, &again, &err));
-            ensure(again.n_segments == m.n_segments && again.n_sealed == m.n_sealed);
-            ensure(again.checkpoint_lsn == m.checkpoint_lsn && again.block_ms == m.block_ms);
-            ensure(memcmp(&again.catalog, &m.catalog, sizeof m.catalog) == 0);
-            manifest_close(&again);
-        }
+    scratch_begin();
+    put_file(data, size);
+    if (manifest_open(scratch_folder(), 0, &m, &err)) {
+        ensure(manifest_begin(&m, &err));
+        open_again(&m);
+        change(&m);
         manifest_close(&m);
     } else {
         ensure(err.code == ERR_CORRUPT || err.code == ERR_INVALID);
+        ensure(strstr(err.text, "manifest"));
     }
-    discard("CURRENT");
-    discard("manifest-000007");
-    discard("manifest-000008");
-    rmdir(folder());
+    scratch_empty();
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    if (size < 1 || data[0] != 2 || seed % 16 == 0)
+        return LLVMFuzzerMutate(data, size, max);
+    return 1 + frames_mutate(data + 1, size - 1, max - 1, seed / 16);
 }

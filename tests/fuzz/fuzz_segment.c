@@ -1,7 +1,7 @@
 /*
  * A segment of any bytes: opening, verifying and reading it ends in an answer or an error that
  * names the file. Checksums would stop nearly every input at the door, so each is tried twice: as
- * it is, and with its checksums put right.
+ * it is, and with its checksums put right. Inputs are changed by segment_mutate.h.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -14,9 +14,11 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment.h"
+#include "tests/fuzz/segment_mutate.h"
 #include "tests/store/segment_checksums.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
 
 #define ARENA_BYTES (64u << 20)
 
@@ -133,4 +135,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_bytes(copy, size);
     free(copy);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    return segment_mutate(data, size, max, seed);
 }

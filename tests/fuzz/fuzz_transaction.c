@@ -1,12 +1,34 @@
-/* Payloads of transactions: decoding ends in an error or in something that encodes to an equal one.
- */
+/* Payloads of transactions: decoding ends in an error or in something that encodes to an equal one,
+ * and whose front says every block that it touches. */
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/ensure.h"
+#include "store/touched.h"
 #include "store/transaction.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define BLOCK_MS 7200000
+
+static void expect_touched(const struct transaction *t)
+{
+    struct touched touched, again;
+    struct buf front;
+    buf_init(&front, 0);
+    touched_of(&touched, t, BLOCK_MS);
+    touched_encode(&touched, &front);
+    ensure(touched_decode(buf_view(&front), &again) && again.n == touched.n);
+    for (size_t i = 0; i < t->n_adds; i++) {
+        int64_t block = block_of(t->adds[i].t, BLOCK_MS);
+        ensure(touched_has(&again, (struct block_range){block, block}));
+    }
+    for (size_t i = 0; i < t->n_samples; i++) {
+        int64_t block = block_of(t->samples[i].t, BLOCK_MS);
+        ensure(touched_has(&again, (struct block_range){block, block}));
+    }
+    buf_fini(&front);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -22,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ensure(transaction_decode(buf_view(&one), &again, &err));
         transaction_encode(&again, &two);
         ensure(slice_eq(buf_view(&one), buf_view(&two)));
+        expect_touched(&first);
     } else {
         ensure(err.code == ERR_CORRUPT);
     }
