@@ -191,6 +191,38 @@ static void read_query(
         settings_error(settings, value, "'memory' must be at least 1MiB");
 }
 
+/* What no event could ever pass is said before the first one comes. */
+static void check_rollup(struct settings *settings, const struct yaml_node *name,
+    const struct rollup *rollup, const struct limits *limits)
+{
+    if (limits->labels_per_series && rollup->n_labels + 1 > limits->labels_per_series)
+        settings_error(settings, name,
+            "'%.*s' has series of %zu labels, its name among them, and 'labels_per_series' is %u",
+            SLICE_FMT(name->text), rollup->n_labels + 1, limits->labels_per_series);
+    if (limits->label_value_bytes && name->text.len > limits->label_value_bytes)
+        settings_error(settings, name,
+            "'%.*s' has %zu bytes, and 'label_value_bytes', which holds for names of metrics too, "
+            "is %u",
+            SLICE_FMT(name->text), name->text.len, limits->label_value_bytes);
+    if (limits->label_name_bytes && limits->label_name_bytes < sizeof LABEL_METRIC_NAME - 1)
+        settings_error(settings, name,
+            "'label_name_bytes' is %u, and every series has the label " LABEL_METRIC_NAME,
+            limits->label_name_bytes);
+    for (size_t i = 0; i < rollup->n_labels; i++)
+        if (limits->label_name_bytes && rollup->labels[i].name.len > limits->label_name_bytes)
+            settings_error(settings, name,
+                "label '%.*s' has %zu bytes, and 'label_name_bytes' is %u",
+                SLICE_FMT(rollup->labels[i].name), rollup->labels[i].name.len,
+                limits->label_name_bytes);
+}
+
+static void check_rollups(
+    struct settings *settings, const struct yaml_node *rollups, const struct config *config)
+{
+    for (size_t i = 0; i < config->streams.n_rollups; i++)
+        check_rollup(settings, rollups->keys[i], &config->streams.rollups[i], &config->limits);
+}
+
 static void read_root(
     struct settings *settings, const struct yaml_node *root, struct config *config)
 {
@@ -211,7 +243,9 @@ static void read_root(
         read_query(settings, value, &config->query);
     if ((value = yaml_get(root, "lifecycles")))
         settings_unsupported(settings, value, "lifecycles");
-    streams_config_read(settings, streams, yaml_get(root, "rollups"), &config->streams);
+    value = yaml_get(root, "rollups");
+    streams_config_read(settings, streams, value, &config->streams);
+    check_rollups(settings, value, config);
 }
 
 bool config_load(const char *path, const char *const *overrides, size_t n_overrides,

@@ -138,6 +138,9 @@ void ingest_metrics_write(struct ingest *ingest, struct buf *out)
         (double)stats.throttled_ms / 1e3);
     exposition_one(out, "larder_ingest_commit_failures_total", "counter",
         "Commits that failed and were, or will be, tried again.", (double)stats.commit_failures);
+    exposition_one(out, "larder_ingest_cells_refused_total", "counter",
+        "Cells left out because a limit of the store refused their label sets.",
+        (double)stats.refused_cells);
     exposition_one(out, "larder_kafka_connected", "gauge",
         "1 when a broker has answered since the last failure.", stats.connected);
     write_steps(&stats, out);

@@ -310,6 +310,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->trouble[0] = 0;
     mark_committed(in);
     rollup_runner_clear(in->runner);
+    in->now.refused_cells = rollup_runner_refused(in->runner);
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;

@@ -56,8 +56,9 @@ struct stream_stats {
 
 struct ingest_stats {
     uint64_t batches, commit_failures;
-    uint64_t throttled_ms;      /* waited because the store's maintenance lagged behind */
-    bool connected;             /* a broker has answered since the last failure */
+    uint64_t refused_cells; /* left out since the start, because a limit refused their label sets */
+    uint64_t throttled_ms;  /* waited because the store's maintenance lagged behind */
+    bool connected;         /* a broker has answered since the last failure */
     char trouble[ERR_TEXT_MAX]; /* what holds it up now, for a person; empty: nothing */
     /* CPU time of the ingest thread by step, ns. Decoding and rolling up are timed together; one
      * event in some says how they share it. */

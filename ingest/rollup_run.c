@@ -8,8 +8,10 @@
 #include "base/arena.h"
 #include "base/checksum.h"
 #include "base/ensure.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "store/bounds.h"
 
 #define NONE    UINT32_MAX
 #define KEY_MAX (ROLLUP_LABELS_MAX * (FIELD_STRING_MAX + 8))
@@ -19,9 +21,10 @@ struct slot {
     struct hash128 hash;
     struct labels labels; /* in runner->labels */
     uint32_t series;      /* NONE until it is written the first time */
+    bool refused;         /* the store does not take it: series stays NONE */
     uint32_t newest;      /* the accumulator that was used last, of this batch, or NONE */
     uint64_t batch;       /* for which `newest` holds */
-    uint64_t resolved;    /* the batch that gave it its series */
+    uint64_t resolved;    /* the batch that gave it its series, or had it refused */
 };
 
 struct accumulator {
@@ -48,6 +51,7 @@ struct rollup_state {
     const struct rollup *def;
     uint32_t metric;
     bool defined; /* metric is valid */
+    bool warned;  /* of a refused label set */
     struct slot *slots;
     size_t n_slots, slots_cap;
     struct map map; /* hash to slot */
@@ -67,6 +71,8 @@ struct rollup_runner {
     struct accumulator *accumulators;
     size_t n_accumulators, accumulators_cap;
     struct map windows; /* (rollup, slot, end) to accumulator */
+    uint64_t left_out;  /* cells, as it was written last */
+    uint64_t refused;   /* of all batches before */
     char *key;
 };
 
@@ -329,7 +335,11 @@ enum refusal rollup_runner_event(
     struct rollup_runner *runner, size_t stream, const struct event *event)
 {
     size_t n = 0;
+    if (!time_fits(event->time_ms))
+        return REFUSED_RANGE;
     for (uint32_t i = runner->of_stream[stream]; i < runner->of_stream[stream + 1]; i++) {
+        if (!time_fits(window_end(event->time_ms, runner->rollups[i].def->def.every_ms)))
+            return REFUSED_RANGE;
         enum expr_result rc = evaluate(runner, i, event, &runner->pending[n]);
         if (rc == EXPR_RANGE)
             return REFUSED_RANGE;
@@ -342,6 +352,26 @@ enum refusal rollup_runner_event(
 
 /* ---- writing ---- */
 
+/* Gives the slot its series. False: the store knows the metric otherwise. */
+static bool resolve(struct rollup_runner *r, struct rollup_state *s, struct slot *slot,
+    struct txn *txn, struct err *err)
+{
+    if (slot->series != NONE || slot->refused)
+        return true;
+    slot->resolved = r->batch;
+    if (txn_series(txn, s->metric, slot->labels, &slot->series, err))
+        return true;
+    if (err->code != ERR_LIMIT)
+        return err_wrap(err, "rollup %.*s", SLICE_FMT(s->def->def.name));
+    slot->series = NONE;
+    slot->refused = true;
+    if (!s->warned)
+        log_warn("rollup %.*s: %s; cells of such label sets are left out and counted",
+            SLICE_FMT(s->def->def.name), err->text);
+    s->warned = true;
+    return true;
+}
+
 static bool write_one(
     struct rollup_runner *r, const struct accumulator *a, struct txn *txn, struct err *err)
 {
@@ -352,12 +382,11 @@ static bool write_one(
             return false;
         s->defined = true;
     }
-    if (slot->series == NONE) {
-        if (!txn_series(txn, s->metric, slot->labels, &slot->series, err))
-            return err_wrap(err, "rollup %.*s", SLICE_FMT(s->def->def.name));
-        slot->resolved = r->batch;
-    }
-    if (s->def->def.kind == KIND_GAUGE) {
+    if (!resolve(r, s, slot, txn, err))
+        return false;
+    if (slot->refused) {
+        r->left_out++;
+    } else if (s->def->def.kind == KIND_GAUGE) {
         txn_gauge(txn, slot->series, a->end, &a->u.gauge);
     } else if (s->def->def.kind == KIND_HISTOGRAM) {
         struct hist_cell cell = {a->u.hist.sum, a->u.hist.n, a->u.hist.buckets};
@@ -368,12 +397,18 @@ static bool write_one(
     return true;
 }
 
+static void forget(struct slot *slot)
+{
+    slot->series = NONE;
+    slot->refused = false;
+}
+
 /* Series were removed from the store: all ids are asked for again. */
 static void forget_ids(struct rollup_runner *r)
 {
     for (uint32_t i = 0; i < r->of_stream[r->streams->n_streams]; i++)
         for (size_t k = 0; k < r->rollups[i].n_slots; k++)
-            r->rollups[i].slots[k].series = NONE;
+            forget(&r->rollups[i].slots[k]);
 }
 
 bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct err *err)
@@ -381,6 +416,7 @@ bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct e
     if (runner->removals != txn_removals(txn))
         forget_ids(runner);
     runner->removals = txn_removals(txn);
+    runner->left_out = 0;
     for (size_t i = 0; i < runner->n_accumulators; i++)
         if (!write_one(runner, &runner->accumulators[i], txn, err))
             return false;
@@ -395,13 +431,16 @@ void rollup_runner_unwrite(struct rollup_runner *runner)
         struct slot *slot = &s->slots[a->slot];
         s->defined = false;
         if (slot->resolved == runner->batch)
-            slot->series = NONE;
+            forget(slot);
     }
+    runner->left_out = 0;
 }
 
 void rollup_runner_clear(struct rollup_runner *runner)
 {
     runner->batch++;
+    runner->refused += runner->left_out;
+    runner->left_out = 0;
     runner->n_accumulators = 0;
     arena_reset(&runner->buckets);
     map_clear(&runner->windows);
@@ -410,4 +449,9 @@ void rollup_runner_clear(struct rollup_runner *runner)
 size_t rollup_runner_cells(const struct rollup_runner *runner)
 {
     return runner->n_accumulators;
+}
+
+uint64_t rollup_runner_refused(const struct rollup_runner *runner)
+{
+    return runner->refused;
 }

@@ -1,9 +1,11 @@
 /*
  * Rollups at work: events of one batch to cells. One thread uses a runner.
  *
- * An event is either counted in all rollups of its stream or, when a value does not fit, in none
- * and refused. Label sets are kept by 128-bit hash and resolved to series when the batch is
- * written; accumulators, one per series and window, live until then:
+ * An event is either counted in all rollups of its stream or, when a value or its time does not
+ * fit, in none and refused. A label set that a limit of the store refuses costs its own cells
+ * alone: they are left out and counted, and the log says so once per rollup. Label sets are kept by
+ * 128-bit hash and resolved to series when the batch is written; accumulators, one per series and
+ * window, live until then:
  *
  *     event -> label set -> slot -> (window end) -> accumulator -> cell of the transaction
  */
@@ -24,12 +26,13 @@ struct rollup_runner;
 struct rollup_runner *rollup_runner_new(const struct streams *streams);
 void rollup_runner_free(struct rollup_runner **runner);
 
-/* Counts an event of the stream. REFUSED_RANGE: a value does not fit; nothing was counted. */
+/* Counts an event of the stream. REFUSED_RANGE: a value, or the end of its window, does not fit;
+ * nothing was counted. */
 enum refusal rollup_runner_event(
     struct rollup_runner *runner, size_t stream, const struct event *event);
 
 /* Puts the batch's cells, and what they need to be defined, into the transaction. ERR_INVALID: the
- * store knows a metric otherwise; ERR_LIMIT: a series that the store refuses. */
+ * store knows a metric otherwise. */
 bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct err *err);
 /* The transaction was aborted: the batch is to be written again, into another one. */
 void rollup_runner_unwrite(struct rollup_runner *runner);
@@ -37,6 +40,9 @@ void rollup_runner_unwrite(struct rollup_runner *runner);
 void rollup_runner_clear(struct rollup_runner *runner);
 /* Cells of the batch so far. */
 size_t rollup_runner_cells(const struct rollup_runner *runner);
+/* Cells that were left out since it was made, because the store refused their label sets; those of
+ * batches that are done. */
+uint64_t rollup_runner_refused(const struct rollup_runner *runner);
 
 /* The end of the window (end - every_ms, end] that t_ms lies in. */
 int64_t window_end(int64_t t_ms, int64_t every_ms);

@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 #include "ingest/streams_config.h"
 #include "store/labels.h"
+#include "store/limits.h"
 
 #define EVERY_DEFAULT_MS 5000
 #define STALE_DEFAULT_MS 3600000
@@ -81,6 +82,12 @@ static void read_label(
     if (!label_name_is_plain(name->text) || slice_starts(name->text, SLICE("__"))) {
         settings_error(r->settings, name,
             "'%.*s' is no label name: letters, digits and '_', not a digit or '__' first",
+            SLICE_FMT(name->text));
+        return;
+    }
+    if (slice_is(name->text, LABEL_OVERFLOW)) {
+        settings_error(r->settings, name,
+            "'%.*s' is the store's own label, for what a limit folds: choose another name",
             SLICE_FMT(name->text));
         return;
     }

@@ -183,6 +183,38 @@ static void test_missing(void **state)
     check_text("", NULL, 0, NULL, 0);
 }
 
+/* Limits that no event of a rollup could pass, and the label that is the store's. */
+static void test_limits_of_rollups(void **state)
+{
+    (void)state;
+    check_text(
+        "kafka: {brokers: \"h:1\"}\n"
+        "store: {limits: {labels_per_series: 2, label_value_bytes: 5, label_name_bytes: 8}}\n"
+        "streams:\n"
+        "  s:\n"
+        "    topics: [s]\n"
+        "    format: json\n"
+        "    event_time: at\n"
+        "    fields: {at: time, a: string, long_name: string, overflow: string}\n"
+        "rollups:\n"
+        "  fits: {kind: counter, from: s, by: [a]}\n"
+        "  longer: {kind: counter, from: s}\n"
+        "  more: {kind: counter, from: s, by: [a, long_name]}\n"
+        "  own: {kind: counter, from: s, by: [overflow]}\n",
+        NULL, 0,
+        (struct want[]){
+            {11, 3,
+                "'longer' has 6 bytes, and 'label_value_bytes', which holds for names of metrics "
+                "too, is 5"},
+            {12, 3,
+                "'more' has series of 3 labels, its name among them, and 'labels_per_series' is 2"},
+            {12, 3, "label 'long_name' has 9 bytes, and 'label_name_bytes' is 8"},
+            {13, 38,
+                "'overflow' is the store's own label, for what a limit folds: choose another name"},
+        },
+        4);
+}
+
 static void test_query_limits(void **state)
 {
     (void)state;
@@ -468,6 +500,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_mistake),
         cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_limits_of_rollups),
         cmocka_unit_test(test_query_limits),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_defaults),

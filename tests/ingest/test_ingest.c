@@ -22,6 +22,7 @@ struct fixture {
     rd_kafka_mock_cluster_t *cluster;
     char brokers[256];
     struct kafka_setting settings[2];
+    struct limits limits;
     struct store *store;
     struct ingest *ingest;
 };
@@ -40,7 +41,7 @@ static rd_kafka_t *producer_new(const char *brokers)
 
 static void start(struct fixture *f)
 {
-    struct store_options options = {.path = f->dir};
+    struct store_options options = {.path = f->dir, .limits = f->limits};
     struct ingest_options ingest = {
         .kafka = f->settings, .n_kafka = 2, .streams = &f->orders.streams};
     struct err err = {0};
@@ -92,14 +93,14 @@ static void topic(struct fixture *f, int partitions)
 }
 
 /* n events from number `first` on, round the partitions. */
-static void produce(struct fixture *f, int first, int n, int partitions)
+static void produce_of(struct fixture *f, const char *market, int first, int n, int partitions)
 {
     rd_kafka_t *rk = producer_new(f->brokers);
     for (int i = first; i < first + n; i++) {
         char json[256];
         int len = snprintf(json, sizeof json,
-            "{\"event_id\":\"%d\",\"type\":\"placed\",\"occurred_at\":%d,\"market\":\"berlin\"}", i,
-            1000000 + i * 10);
+            "{\"event_id\":\"%d\",\"type\":\"placed\",\"occurred_at\":%d,\"market\":\"%s\"}", i,
+            1000000 + i * 10, market);
         if (i % 10 == 9)
             len -= 5; /* malformed */
         rd_kafka_resp_err_t rc =
@@ -110,6 +111,11 @@ static void produce(struct fixture *f, int first, int n, int partitions)
     }
     assert_int_equal(rd_kafka_flush(rk, 20000), 0);
     rd_kafka_destroy(rk);
+}
+
+static void produce(struct fixture *f, int first, int n, int partitions)
+{
+    produce_of(f, "berlin", first, n, partitions);
 }
 
 static struct stream_stats stats_of(struct fixture *f, struct ingest_stats *out)
@@ -226,10 +232,33 @@ static void test_topic_that_comes_late(void **state)
     assert_string_equal(stats.trouble, "");
 }
 
+/* A label set over a limit costs its cells alone: the ingestion goes on, and says what it has left
+ * out. */
+static void test_a_refused_label_set_stops_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct ingest_stats stats;
+    f->limits.label_value_bytes = 12; /* orders_total fits */
+    topic(f, 1);
+    produce_of(f, "a-long-market", 0, 9, 1);
+    produce(f, 10, 9, 1);
+    start(f);
+    wait_for(f, 18);
+    assert_int_equal(total(f), 9);
+    produce_of(f, "a-long-market", 20, 9, 1);
+    produce(f, 30, 9, 1);
+    wait_for(f, 36);
+    assert_int_equal(total(f), 18);
+    stats_of(f, &stats);
+    assert_true(stats.refused_cells >= 2);
+    assert_int_equal(stats.commit_failures, 0);
+    assert_string_equal(stats.trouble, "");
+}
+
 static void test_bad_setting_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct store_options options = {.path = f->dir};
+    struct store_options options = {.path = f->dir, .limits = f->limits};
     struct err err = {0};
     f->settings[1] = (struct kafka_setting){SLICE("fetch.wait.max.ms"), SLICE("soon")};
     struct ingest_options ingest = {
@@ -247,6 +276,7 @@ int main(void)
         TEST(test_counts_once_across_restarts),
         TEST(test_caught_up_and_clocks),
         TEST(test_topic_that_comes_late),
+        TEST(test_a_refused_label_set_stops_nothing),
         TEST(test_bad_setting_is_refused),
     };
     log_set_level(LOG_ERROR);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "ingest/json_event.h"
+#include "store/bounds.h"
 #include "store/read.h"
 #include "tests/ingest/orders_stream.h"
 
@@ -153,6 +154,59 @@ static void test_range_counts_nowhere(void **state)
     assert_int_equal(rollup_runner_cells(f->runner), 0);
 }
 
+/* The window of an event at either end of time would not fit the store. */
+static void test_times_out_of_bounds(void **state)
+{
+    struct fixture *f = *state;
+    static const int64_t times[] = {
+        INT64_MIN, -TIME_BOUND_MS, TIME_BOUND_MS - 1, TIME_BOUND_MS, INT64_MAX};
+    struct event event;
+    const char *json = "{\"event_id\":\"1\",\"type\":\"placed\",\"occurred_at\":5000,\"market\":"
+                       "\"berlin\"}";
+    assert_int_equal(json_decode(f->decoder, slice_from(json), &f->arena, &event, NULL), 0);
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        event.time_ms = times[i];
+        assert_int_equal(rollup_runner_event(f->runner, 0, &event), REFUSED_RANGE);
+    }
+    assert_int_equal(rollup_runner_cells(f->runner), 0);
+    event.time_ms = TIME_BOUND_MS - 10000;
+    assert_int_equal(rollup_runner_event(f->runner, 0, &event), REFUSED_NOT);
+    commit(f);
+}
+
+/* A label set that the store refuses costs its own cells, in every batch again, and is counted; an
+ * aborted batch does not count. */
+static void test_refused_label_sets(void **state)
+{
+    struct fixture *f = *state;
+    struct store_options options = {.limits.label_value_bytes = 17};
+    struct store_stats stats;
+    struct err err = {0};
+    store_close(&f->store);
+    assert_true(store_open(&options, &f->store, &err));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(feed(f, "{\"event_id\":\"1\",\"type\":\"placed\",\"occurred_at\":5000,"
+                                 "\"market\":\"a market with a long name\",\"amount\":1}"),
+            0);
+        assert_int_equal(feed(f, "{\"event_id\":\"2\",\"type\":\"placed\",\"occurred_at\":5000,"
+                                 "\"market\":\"berlin\",\"amount\":1}"),
+            0);
+        if (i == 1) {
+            struct txn *txn = txn_begin(f->store);
+            assert_true(rollup_runner_write(f->runner, txn, &err));
+            txn_abort(&txn);
+            rollup_runner_unwrite(f->runner);
+        }
+        commit(f);
+        assert_int_equal(rollup_runner_refused(f->runner), 2 * (i + 1));
+    }
+    struct columns c = read_one(f, "orders_total", "berlin", "placed");
+    assert_int_equal(c.n, 1);
+    assert_true(c.amount[0] == 3);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.series, 2);
+}
+
 static void order_json(int i, char *out, size_t size)
 {
     snprintf(out, size,
@@ -206,6 +260,8 @@ int main(void)
         cmocka_unit_test(test_windows_are_left_open),
         TEST(test_kinds),
         TEST(test_range_counts_nowhere),
+        TEST(test_times_out_of_bounds),
+        TEST(test_refused_label_sets),
         TEST(test_order_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
