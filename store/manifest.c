@@ -27,6 +27,7 @@ enum op {
     OP_CATALOG = 8,
     OP_LATE = 9,
     OP_NOTHING = 10,
+    OP_COMMITTED = 11,
 };
 
 #define MANIFEST_MAGIC   "LMAN"
@@ -77,6 +78,12 @@ static void put_nothing(struct buf *out, const struct nothing *nothing)
     nothing_put(out, nothing);
 }
 
+static void put_lsn(struct buf *out, enum op op, uint64_t lsn)
+{
+    buf_u8(out, (uint8_t)op);
+    buf_varint(out, lsn);
+}
+
 static void put_edit(struct buf *out, const struct manifest_edit *e)
 {
     for (size_t i = 0; i < e->n_drops; i++)
@@ -95,10 +102,10 @@ static void put_edit(struct buf *out, const struct manifest_edit *e)
         put_late(out, &e->late[i]);
     if (e->catalog)
         put_catalog(out, e->catalog);
-    if (e->checkpoint_lsn) {
-        buf_u8(out, OP_CHECKPOINT);
-        buf_varint(out, e->checkpoint_lsn);
-    }
+    if (e->committed_lsn)
+        put_lsn(out, OP_COMMITTED, e->committed_lsn);
+    if (e->checkpoint_lsn)
+        put_lsn(out, OP_CHECKPOINT, e->checkpoint_lsn);
 }
 
 static void put_state(struct buf *out, const struct manifest *m)
@@ -120,8 +127,9 @@ static void put_state(struct buf *out, const struct manifest *m)
     manifest_runs_put(&m->runs, out);
     if (m->catalog.number)
         put_catalog(out, &m->catalog);
-    buf_u8(out, OP_CHECKPOINT);
-    buf_varint(out, m->checkpoint_lsn);
+    if (m->committed_lsn)
+        put_lsn(out, OP_COMMITTED, m->committed_lsn);
+    put_lsn(out, OP_CHECKPOINT, m->checkpoint_lsn);
 }
 
 /* ---- the state in memory ---- */
@@ -270,6 +278,7 @@ static bool read_op(struct manifest *m, struct reader *r)
     }
     case OP_CATALOG: return read_catalog(m, r);
     case OP_NOTHING: return nothing_read(&m->nothing, r);
+    case OP_COMMITTED: m->committed_lsn = read_varint(r); return true;
     case OP_CHECKPOINT: m->checkpoint_lsn = read_varint(r); return true;
     default: return manifest_runs_read(&m->runs, op, r);
     }
@@ -533,6 +542,8 @@ bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit,
         late_marks_add(&manifest->late, edit->late[i]);
     if (edit->catalog)
         manifest->catalog = *edit->catalog;
+    if (edit->committed_lsn)
+        manifest->committed_lsn = edit->committed_lsn;
     if (edit->checkpoint_lsn)
         manifest->checkpoint_lsn = edit->checkpoint_lsn;
     return true;

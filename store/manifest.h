@@ -59,6 +59,7 @@ struct manifest {
     struct manifest_runs runs;   /* of state tables */
     struct manifest_catalog catalog;
     uint64_t checkpoint_lsn; /* 0: none */
+    uint64_t committed_lsn;  /* at least this transaction is on disk */
     int64_t block_ms;        /* fixed when the store is made */
     uint32_t number;
     uint64_t edits, bytes;
@@ -82,6 +83,7 @@ struct manifest_edit {
     size_t n_late;
     const struct manifest_catalog *catalog;
     uint64_t checkpoint_lsn;
+    uint64_t committed_lsn; /* the edit comes of this transaction, which was synced */
 };
 
 /* Whether the edit takes the segment away. */

@@ -163,7 +163,7 @@ static bool put_definitions(void *ctx, struct wal *wal, struct err *err)
 /* What the manifest names was on disk before it was named. */
 static uint64_t proven_lsn(const struct manifest *m)
 {
-    uint64_t lsn = m->checkpoint_lsn;
+    uint64_t lsn = m->checkpoint_lsn > m->committed_lsn ? m->checkpoint_lsn : m->committed_lsn;
     for (size_t i = 0; i < m->n_sealed; i++)
         lsn = m->sealed[i].lsn > lsn ? m->sealed[i].lsn : lsn;
     for (size_t i = 0; i < m->runs.n; i++)

@@ -40,12 +40,13 @@ static bool write_drops(struct state *state, struct manifest *manifest, struct e
         bool any = state->n_drops > 0;
         if (any)
             d = state->drops[0];
+        uint64_t lsn = state->lsn;
         mutex_unlock(&state->mutex);
         if (!any)
             return true;
         struct manifest_run_edit runs = {
             .drop_generation = true, .table = d.table, .generation = d.generation};
-        struct manifest_edit edit = {.runs = &runs};
+        struct manifest_edit edit = {.runs = &runs, .committed_lsn = lsn};
         if (!manifest_apply(manifest, &edit, err))
             return false;
         for (size_t i = 0; i < d.view->n_runs; i++)

@@ -55,7 +55,7 @@ static void test_power_loss_everywhere(void **state)
 static void test_fault_everywhere(void **state)
 {
     (void)state;
-    run((struct crash_plan){.seed = seed + 2, .steps = 90, .faults = 1});
+    run((struct crash_plan){.seed = seed + 2, .steps = 120, .faults = 1});
 }
 
 int main(int argc, char **argv)

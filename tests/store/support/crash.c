@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #include "base/ensure.h"
-#include "tests/store/support/folder.h"
+#include "store/store_priv.h"
 #include "tests/store/support/crash_script.h"
+#include "tests/store/support/folder.h"
 
 #define CHILD_SECONDS 60
 #define GO_ON_STEPS   6  /* that a recovered store must still be good for */
@@ -59,11 +60,30 @@ static bool same_at(struct store *store, const char *path, uint32_t done, char *
     return same;
 }
 
+/* After how many steps the store would be without its last commit; UINT32_MAX: there was none. */
+static uint32_t before_last_commit(uint32_t done)
+{
+    struct script s = {.seed = run.plan->seed};
+    while (done > 0)
+        if (script_writes(&s, --done))
+            return done;
+    return UINT32_MAX;
+}
+
+/* As same_at; a start on a disk that takes nothing may hold back what was committed last. */
+static bool same_but_held(
+    struct store *store, const char *path, uint32_t done, char *why, size_t size)
+{
+    uint32_t before = before_last_commit(done);
+    return same_at(store, path, done, why, size) ||
+           (store->tail_held && before != UINT32_MAX && same_at(store, path, before, why, size));
+}
+
 /* How many steps the store holds: `done`, or one more, which was in flight. */
 static uint32_t steps_held(struct store *store, const char *path, uint32_t done, const char *when)
 {
     char why[300], why_next[300] = "the script is over";
-    if (same_at(store, path, done, why, sizeof why))
+    if (same_but_held(store, path, done, why, sizeof why))
         return done;
     if (done < run.plan->steps && same_at(store, path, done + 1, why_next, sizeof why_next))
         return done + 1;
@@ -96,13 +116,37 @@ static void go_on(const char *path, struct store *store, uint32_t held, const ch
     script_fini(&s);
 }
 
-static void check_folder(const char *folder, uint32_t done, const char *when)
+/* The newest backup that was acknowledged is there, and is what the store was. */
+static void check_backup(const char *path, uint32_t done, const char *when)
+{
+    struct script s = {.seed = run.plan->seed};
+    char backup[FOLDER_MAX + 32], why[300];
+    struct store *store;
+    while (done > 0 && script_kind(&s, done - 1) != STEP_BACKUP)
+        done--;
+    if (done-- == 0)
+        return;
+    script_backup_path(path, done, backup, sizeof backup);
+    if (access(backup, F_OK) != 0)
+        child_fails("%s: the backup of step %u is not there", when, done);
+    must_open(backup, &store, "a backup");
+    if (!same_at(store, backup, done, why, sizeof why))
+        child_fails("%s: the backup of step %u: %s", when, done, why);
+    store_close(&store);
+}
+
+/* At least `shown` steps are there. */
+static void check_folder(const char *folder, uint32_t done, uint32_t shown, const char *when)
 {
     char path[FOLDER_MAX];
     struct store *store;
     ensure(snprintf(path, sizeof path, "%s/store", folder) < (int)sizeof path);
+    check_backup(path, done, when);
     must_open(path, &store, when);
-    go_on(path, store, steps_held(store, path, done, when), when);
+    uint32_t held = steps_held(store, path, done, when);
+    if (held < shown)
+        child_fails("%s: %u steps are left of %u that were shown", when, held, shown);
+    go_on(path, store, held, when);
 }
 
 /* ---- a second crash, in the recovery of the first ---- */
@@ -195,7 +239,7 @@ static void try_power_loss(const struct disk_point *point, uint64_t image_seed)
         if (again)
             crash_again(folder, seed);
         disk->end();
-        check_folder(folder, run.script.done, "power lost");
+        check_folder(folder, run.script.done, 0, "power lost");
         folder_remove(folder);
         _exit(0);
     }
@@ -204,8 +248,8 @@ static void try_power_loss(const struct disk_point *point, uint64_t image_seed)
     reap(pid, point, "power lost");
 }
 
-/* The power goes when `done` steps were acknowledged. */
-static void lose_power(uint32_t done, const char *when)
+/* The power goes when `done` steps were acknowledged, and `shown` were seen. */
+static void lose_power(uint32_t done, uint32_t shown, const char *when)
 {
     char folder[FOLDER_MAX], image[FOLDER_MAX];
     child_folder(folder);
@@ -213,7 +257,7 @@ static void lose_power(uint32_t done, const char *when)
         ensure(snprintf(image, sizeof image, "%.400s.power", folder) < (int)sizeof image);
         disk->image(image, i == 0 ? DISK_DROPPED : run.plan->seed + run.children);
         disk->end();
-        check_folder(image, done, when);
+        check_folder(image, done, shown, when);
         folder_remove(image);
     }
 }
@@ -239,7 +283,40 @@ static void recover_killed(void)
         if (!script_step(&s, &store, &err))
             child_fails("killed: step %u after the recovery: %s", s.done, err.text);
     steps_held(store, path, s.done, "killed, and some steps later");
-    lose_power(s.done, "power lost after a kill");
+    lose_power(s.done, s.done, "power lost after a kill");
+    folder_remove(folder);
+}
+
+/* On a disk on which nothing but the bytes of files, or not even these, can be changed. */
+static enum disk_fault full_hook(void *ctx, const struct disk_point *point)
+{
+    const bool *writes_too = ctx;
+    return point->is_sync || (point->is_write && !*writes_too) ? DISK_NONE : DISK_ENOSPC;
+}
+
+/* Killed, and opened anew while the disk is full: what it shows is safe. */
+static void recover_without_room(void)
+{
+    char folder[FOLDER_MAX], why[300];
+    struct store *store;
+    struct err err;
+    const char *path = run.script.path;
+    bool writes_too = run.children % 2;
+    uint32_t done = run.script.done;
+    child_folder(folder);
+    disk->image(folder, DISK_KILLED);
+    disk->redirect(folder);
+    disk->hook(full_hook, &writes_too);
+    if (!script_open(path, &store, &err)) {
+        if (err.code != ERR_NO_SPACE) /* a folder that is as good as empty cannot be filled */
+            child_fails("killed, opened on a full disk: %s", err.text);
+        _exit(0);
+    }
+    uint32_t shown = steps_held(store, path, done, "killed, opened on a full disk");
+    if (shown == done && !same_at(store, path, done, why, sizeof why))
+        shown = before_last_commit(done);
+    disk->hook(NULL, NULL);
+    lose_power(done, shown, "power lost after a start on a full disk");
     folder_remove(folder);
 }
 
@@ -250,7 +327,10 @@ static void try_kill(const struct disk_point *point)
     pid_t pid = fork();
     if (pid == 0) {
         alarm(CHILD_SECONDS);
-        recover_killed();
+        if (run.children % 4 == 3)
+            recover_without_room();
+        else
+            recover_killed();
         _exit(0);
     }
     reap(pid, point, "killed");
@@ -307,7 +387,7 @@ static void after_failure(uint32_t done, unsigned attempt)
     char why[300];
     struct err err;
     script_fini(&run.script);
-    if (run.store && !same_at(run.store, run.script.path, done, why, sizeof why))
+    if (run.store && !same_but_held(run.store, run.script.path, done, why, sizeof why))
         child_fails("after a step that failed: %s", why);
     if (run.store && attempt >= FULL_DISK) {
         store_close(&run.store);
@@ -327,7 +407,7 @@ static void finish_fault_child(void)
 {
     char folder[FOLDER_MAX];
     steps_held(run.store, run.script.path, run.script.done, "steps after a fault");
-    lose_power(run.script.done, "power lost after a fault");
+    lose_power(run.script.done, run.script.done, "power lost after a fault");
     child_folder(folder);
     folder_remove(folder);
     _exit(0);
