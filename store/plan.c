@@ -373,7 +373,7 @@ bool plans_take_parts(struct snapshot *s, struct err *err)
     if (!s->deletions)
         snapshot_leave(s);
     ok = ok && make_overlay(s, err) && each_wanted(s, count_head, err) &&
-         each_wanted(s, planned_take_segments, err);
+         each_wanted(s, planned_take_segments, err) && each_wanted(s, planned_find_pieces, err);
     if (!s->stays) /* deletions come and go when nobody is in there */
         snapshot_leave(s);
     return ok;
@@ -472,6 +472,7 @@ bool planned_columns(const struct snapshot *s, const struct planned *series, str
 bool plan_columns(
     const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err)
 {
+    ensure(!plan->series[i].pieced);
     return planned_columns(plan->snapshot, &plan->series[i], arena, out, err);
 }
 

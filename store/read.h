@@ -32,6 +32,7 @@
 #include "base/regex.h"
 #include "store/columns.h"
 #include "store/labels.h"
+#include "store/segment.h"
 #include "store/store.h"
 
 enum match_op { MATCH_EQUAL, MATCH_NOT_EQUAL, MATCH_REGEX, MATCH_NOT_REGEX };
@@ -115,6 +116,26 @@ bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
  * call it for different i with different arenas at once. ERR_LIMIT: the arena is full. */
 bool plan_columns(
     const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err);
+
+/*
+ * Pieces: what a range function needs of a series without decoding all of it. A chunk that lies
+ * inside the range and that nothing else meets (no late cells, nothing deleted, no open block)
+ * gives its aggregate from the directory, and none of its pages is read; whatever is left is
+ * decoded. Of samples, aggregates leave staleness markers out; segment.h and
+ * store/segment/aggregate.h say what is exact. Resets between two pieces are the caller's to see.
+ */
+struct plan_piece {
+    int64_t from_ms, to_ms; /* its cells have t in (from_ms, to_ms], and no other piece's have */
+    uint64_t cells;
+    bool whole; /* a chunk: */
+    struct segment_aggregate aggregate;
+    struct columns columns; /* otherwise, as plan_columns gives them */
+};
+/* The series is read in pieces: plan_pieces takes the place of plan_columns. Before the fetch. */
+void plan_aggregates(struct plan *plan, size_t i);
+/* The pieces that have cells, *n of them in order of time, in the arena. As plan_columns. */
+bool plan_pieces(const struct plan *plan, size_t i, struct arena *arena, struct plan_piece **out,
+    size_t *n, struct err *err);
 
 /* What plan_opening asked for. The arena is for decoding what is not summed up already. */
 bool plan_opening_sum(

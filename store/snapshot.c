@@ -219,7 +219,7 @@ static bool read_part(struct snapshot *s, struct part *p, struct arena *arena, s
 bool planned_fetch(struct snapshot *s, struct planned *series, struct arena *arena, struct err *err)
 {
     for (struct part *p = series->parts; p; p = p->next)
-        if (!p->head && !s->seen[p->at].failed && !read_part(s, p, arena, err) &&
+        if (!p->head && !p->whole && !s->seen[p->at].failed && !read_part(s, p, arena, err) &&
             !snapshot_without(s, p->at, err))
             return false;
     return true;

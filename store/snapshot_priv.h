@@ -1,4 +1,5 @@
-/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c (series and cursors),
+/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c and pieces.c (series and
+ * cursors),
  * presence.c and listing.c (metadata). Nobody else includes it. */
 #ifndef STORE_SNAPSHOT_PRIV_H
 #define STORE_SNAPSHOT_PRIV_H
@@ -14,7 +15,17 @@ struct part {
     uint32_t at;         /* of the segment in the snapshot */
     const struct merge_range *without; /* deleted, and not rewritten yet */
     size_t n_without;
+    bool whole; /* its aggregate is enough: no page of it is read */
     struct part *next;
+};
+
+/* A part with its place in time; those of a series that meet are decoded together. */
+struct piece {
+    struct part *part;
+    uint32_t number; /* of the part, in the order of commits */
+    bool whole;
+    int64_t from, to;
+    struct segment_aggregate aggregate; /* whole */
 };
 
 struct planned {
@@ -24,6 +35,9 @@ struct planned {
     int64_t from, to;
     int64_t resolution_ms; /* 0: raw */
     bool wanted;
+    bool pieced;          /* plan_aggregates */
+    struct piece *pieces; /* by time */
+    size_t n_pieces;
     struct part *parts, **last;
     struct planned *opening; /* the sum up to its `to` is wanted; NULL: it is not */
     bool is_opening;
@@ -102,6 +116,8 @@ bool planned_take_segments(struct snapshot *snapshot, struct planned *series, st
 /* Reads the pages of its parts into the arena; those that were read before stay where they are. */
 bool planned_fetch(
     struct snapshot *snapshot, struct planned *series, struct arena *arena, struct err *err);
+/* Which of its parts stand alone, and their aggregates, once it has all of them. */
+bool planned_find_pieces(struct snapshot *snapshot, struct planned *series, struct err *err);
 /* Its cells, as plan_columns gives them. */
 bool planned_columns(const struct snapshot *snapshot, const struct planned *series,
     struct arena *arena, struct columns *out, struct err *err);
