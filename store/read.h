@@ -68,7 +68,10 @@ void snapshot_put(struct snapshot **snapshot);
 /* Bounds the memory of plans and of what they read; past it they fail with ERR_LIMIT. 0: no bound.
  */
 void snapshot_limit(struct snapshot *snapshot, size_t bytes);
-/* Damaged segments are left out; without it they are an error. Before the fetch. */
+/* From now on every call stops with ERR_CANCELED once *cancel. */
+void snapshot_cancel(struct snapshot *snapshot, const atomic_bool *cancel);
+/* Segments that are damaged or cannot be reached are left out; without it they are an error. Before
+ * the fetch. */
 void snapshot_partial(struct snapshot *snapshot);
 /* What the answers lack; none: nothing. Valid after the fetch, borrowed. */
 struct read_warning {
@@ -107,8 +110,9 @@ void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms);
  * exact, and cheap: store/opening.h. The series' range has no part in it. ERR_LIMIT: memory. */
 bool plan_opening(struct plan *plan, size_t i, int64_t at_ms, struct err *err);
 
-/* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel.
- */
+/* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel,
+ * which takes the place of snapshot_cancel's unless it is NULL; ERR_UNAVAILABLE or ERR_TIMEOUT when
+ * a segment that lies elsewhere cannot be reached now. */
 bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
     const atomic_bool *cancel, struct err *err);
 

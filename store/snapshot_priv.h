@@ -1,6 +1,5 @@
-/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c and pieces.c (series and
- * cursors),
- * presence.c and listing.c (metadata). Nobody else includes it. */
+/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c, pieces.c and fetch.c
+ * (series and cursors), presence.c and listing.c (metadata). Nobody else includes it. */
 #ifndef STORE_SNAPSHOT_PRIV_H
 #define STORE_SNAPSHOT_PRIV_H
 
@@ -53,8 +52,11 @@ struct plan {
 
 /* What was read of a segment. */
 struct seen_segment {
-    struct slice *pages; /* by page, unpacked; NULL: none was needed yet */
-    bool failed;         /* it could not be read, and a partial answer was asked for */
+    struct slice *pages;  /* by page, unpacked; NULL: none was needed yet */
+    bool *wanted;         /* by page: it is to be read */
+    uint32_t n_wanted;    /* how many are */
+    uint32_t first, last; /* all of these lie there */
+    bool failed;          /* it could not be read, and a partial answer was asked for */
 };
 
 struct snapshot {
@@ -105,6 +107,8 @@ bool plan_of(
     struct snapshot *snapshot, const uint32_t *ids, size_t n, struct plan **out, struct err *err);
 /* Takes all wanted series' parts of the head and leaves the gate, then adds those of segments. */
 bool plans_take_parts(struct snapshot *snapshot, struct err *err);
+/* Reads the pages that all planned series need. */
+bool plans_fetch(struct snapshot *snapshot, struct err *err);
 /* Leaves the gate, if it is inside. */
 void snapshot_leave(struct snapshot *snapshot);
 
