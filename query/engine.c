@@ -251,6 +251,7 @@ static bool read_store(
         .max_cells = eval->options->max_samples * CELLS_PER_SAMPLE,
         .max_bytes = eval->arena->limit_bytes};
     snapshot_limit(snapshot, eval->arena->limit_bytes);
+    snapshot_cancel(snapshot, eval->query->cancel);
     return selections_plan(eval, snapshot, root, eval->selections, err) &&
            snapshot_fetch(snapshot, &budget, eval->query->cancel, err);
 }

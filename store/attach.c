@@ -1,7 +1,9 @@
 #include "store/attach.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/thread.h"
@@ -122,14 +124,28 @@ static bool know_series(struct store *store, struct attached *a, bool new, struc
     return try_ids(store, a->segment, &agree, err) && (agree || look_up(store, a, new, err));
 }
 
+static bool open_segment(
+    struct store *store, const char *name, struct segment **out, struct err *err)
+{
+    const struct segment_remote *remote = &store->options.remote;
+    struct segment_file file;
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    if (!path_join(dir, store->path, "seg", err) || !path_join(path, dir, name, err))
+        return false;
+    if (!remote->open || access(path, F_OK) == 0 || errno != ENOENT)
+        return segment_open(path, store->cache, out, err);
+    if (remote->open(remote->ctx, name, &file, err))
+        return segment_open_file(name, &file, store->cache, out, err);
+    /* It is nowhere: that is what opening the local file says. */
+    return err->code == ERR_NOT_FOUND && segment_open(path, store->cache, out, err);
+}
+
 /* new: series that the catalogue does not know enter it; then nobody else has the store yet. */
 static bool attach(struct store *store, const struct manifest_segment *entry, bool new,
     struct attached *out, struct err *err)
 {
-    char dir[PATH_BYTES], path[PATH_BYTES];
     *out = (struct attached){.lsn = entry->lsn, .inputs = entry->inputs, .derived = entry->derived};
-    if (path_join(dir, store->path, "seg", err) && path_join(path, dir, entry->name, err) &&
-        segment_open(path, store->cache, &out->segment, err) && know_series(store, out, new, err))
+    if (open_segment(store, entry->name, &out->segment, err) && know_series(store, out, new, err))
         return true;
     attached_fini(out);
     return false;

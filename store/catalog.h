@@ -141,6 +141,10 @@ void catalog_unpin(struct catalog *catalog, unsigned pin);
  * missed when their id is not below catalog->n_series as it was before. */
 bool catalog_select(struct catalog *catalog, const struct matcher *const *matchers,
     size_t n_matchers, struct arena *arena, uint32_t **out, size_t *n, struct err *err);
+/* The same, ending with ERR_CANCELED once *cancel (NULL: never). */
+bool catalog_select_until(struct catalog *catalog, const struct matcher *const *matchers,
+    size_t n_matchers, const atomic_bool *cancel, struct arena *arena, uint32_t **out, size_t *n,
+    struct err *err);
 
 struct catalog_entry {
     uint32_t id;

@@ -33,7 +33,8 @@ static bool select_ids(struct store *store, const struct listing *l, struct aren
     *all = n_matchers == 0;
     if (!m)
         return snapshot_full(err);
-    return *all || catalog_select(&store->catalog, m, n_matchers, arena, ids, n, err);
+    return *all ||
+           catalog_select_until(&store->catalog, m, n_matchers, l->cancel, arena, ids, n, err);
 }
 
 /* ---- values ---- */

@@ -15,7 +15,7 @@ static bool ordered_ids(struct store *store, const struct listing *l, struct are
     const struct matcher **all = matchers_of(arena, l->scope, l->matchers, l->n_matchers, &n_all);
     if (!all)
         return snapshot_full(err);
-    if (!catalog_select(&store->catalog, all, n_all, arena, ids, n, err))
+    if (!catalog_select_until(&store->catalog, all, n_all, l->cancel, arena, ids, n, err))
         return false;
     catalog_order(&store->catalog, *ids, n);
     return true;

@@ -63,7 +63,8 @@ bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct
     const struct matcher **all = matchers_of(arena, scope, matchers, n, &n_all);
     if (!all)
         return snapshot_full(err);
-    if (!catalog_select(&snapshot->store->catalog, all, n_all, arena, &ids, &n_ids, err))
+    if (!catalog_select_until(
+            &snapshot->store->catalog, all, n_all, snapshot->cancel, arena, &ids, &n_ids, err))
         return false;
     if (budget && budget->max_series && n_ids > budget->max_series)
         return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", n_ids,
@@ -298,7 +299,8 @@ bool planned_take_segments(struct snapshot *s, struct planned *series, struct er
         !snapshot_lacks(s, series->from, series->to, err))
         return false;
     for (uint32_t i = 0; i < s->n_segments; i++)
-        if (!s->seen[i].failed && !take_segment(s, series, i, &last, err) &&
+        if (!s->seen[i].failed &&
+            (!snapshot_go_on(s, err) || !take_segment(s, series, i, &last, err)) &&
             !snapshot_without(s, i, err))
             return false;
     *last = series->parts;
@@ -373,7 +375,7 @@ bool plans_take_parts(struct snapshot *s, struct err *err)
     if (!s->deletions)
         snapshot_leave(s);
     ok = ok && make_overlay(s, err) && each_wanted(s, count_head, err) &&
-         each_wanted(s, planned_take_segments, err);
+         each_wanted(s, planned_take_segments, err) && each_wanted(s, planned_find_pieces, err);
     if (!s->stays) /* deletions come and go when nobody is in there */
         snapshot_leave(s);
     return ok;
@@ -472,6 +474,7 @@ bool planned_columns(const struct snapshot *s, const struct planned *series, str
 bool plan_columns(
     const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err)
 {
+    ensure(!plan->series[i].pieced);
     return planned_columns(plan->snapshot, &plan->series[i], arena, out, err);
 }
 

@@ -32,6 +32,7 @@
 #include "base/regex.h"
 #include "store/columns.h"
 #include "store/labels.h"
+#include "store/segment.h"
 #include "store/store.h"
 
 enum match_op { MATCH_EQUAL, MATCH_NOT_EQUAL, MATCH_REGEX, MATCH_NOT_REGEX };
@@ -67,7 +68,10 @@ void snapshot_put(struct snapshot **snapshot);
 /* Bounds the memory of plans and of what they read; past it they fail with ERR_LIMIT. 0: no bound.
  */
 void snapshot_limit(struct snapshot *snapshot, size_t bytes);
-/* Damaged segments are left out; without it they are an error. Before the fetch. */
+/* From now on every call stops with ERR_CANCELED once *cancel. */
+void snapshot_cancel(struct snapshot *snapshot, const atomic_bool *cancel);
+/* Segments that are damaged or cannot be reached are left out; without it they are an error. Before
+ * the fetch. */
 void snapshot_partial(struct snapshot *snapshot);
 /* What the answers lack; none: nothing. Valid after the fetch, borrowed. */
 struct read_warning {
@@ -106,8 +110,9 @@ void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms);
  * exact, and cheap: store/opening.h. The series' range has no part in it. ERR_LIMIT: memory. */
 bool plan_opening(struct plan *plan, size_t i, int64_t at_ms, struct err *err);
 
-/* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel.
- */
+/* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel,
+ * which takes the place of snapshot_cancel's unless it is NULL; ERR_UNAVAILABLE or ERR_TIMEOUT when
+ * a segment that lies elsewhere cannot be reached now. */
 bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
     const atomic_bool *cancel, struct err *err);
 
@@ -115,6 +120,26 @@ bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
  * call it for different i with different arenas at once. ERR_LIMIT: the arena is full. */
 bool plan_columns(
     const struct plan *plan, size_t i, struct arena *arena, struct columns *out, struct err *err);
+
+/*
+ * Pieces: what a range function needs of a series without decoding all of it. A chunk that lies
+ * inside the range and that nothing else meets (no late cells, nothing deleted, no open block)
+ * gives its aggregate from the directory, and none of its pages is read; whatever is left is
+ * decoded. Of samples, aggregates leave staleness markers out; segment.h and
+ * store/segment/aggregate.h say what is exact. Resets between two pieces are the caller's to see.
+ */
+struct plan_piece {
+    int64_t from_ms, to_ms; /* its cells have t in (from_ms, to_ms], and no other piece's have */
+    uint64_t cells;
+    bool whole; /* a chunk: */
+    struct segment_aggregate aggregate;
+    struct columns columns; /* otherwise, as plan_columns gives them */
+};
+/* The series is read in pieces: plan_pieces takes the place of plan_columns. Before the fetch. */
+void plan_aggregates(struct plan *plan, size_t i);
+/* The pieces that have cells, *n of them in order of time, in the arena. As plan_columns. */
+bool plan_pieces(const struct plan *plan, size_t i, struct arena *arena, struct plan_piece **out,
+    size_t *n, struct err *err);
 
 /* What plan_opening asked for. The arena is for decoding what is not summed up already. */
 bool plan_opening_sum(

@@ -89,6 +89,14 @@ struct segment_file {
     void (*close)(void *ctx);
 };
 
+/* Where segments are that are not in the store's folder. open gives the bytes of the one with that
+ * name, or false and *err: ERR_NOT_FOUND when it is not there either, ERR_UNAVAILABLE or
+ * ERR_TIMEOUT when that cannot be known now. Called from any thread. */
+struct segment_remote {
+    void *ctx;
+    bool (*open)(void *ctx, const char *name, struct segment_file *out, struct err *err);
+};
+
 /*
  * What has been unpacked of directories, labels and dictionaries, up to a number of bytes; the
  * least recently used goes first. Segments share one, and each holds a reference to it.
@@ -200,6 +208,12 @@ size_t segment_chunk_pages(const struct segment_chunk *chunk, uint32_t out[CHUNK
 /* Reads, checks and unpacks a page into the arena. */
 bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *arena,
     struct slice *out, struct err *err);
+/* How many of the pages, whose numbers ascend, come with the first one in a read of bounded size.
+ */
+size_t segment_run(const struct segment *segment, const uint32_t *pages, size_t n);
+/* As segment_fetch, of as many pages as segment_run has said, in one read of the file. */
+bool segment_fetch_run(const struct segment *segment, const uint32_t *pages, size_t n,
+    struct arena *arena, struct slice *out, struct err *err);
 /* As segment_read, from the fetched pages of segment_chunk_pages, in that order. */
 bool segment_decode(const struct segment *segment, const struct segment_chunk *chunk,
     const struct slice *raw, struct arena *arena, struct columns *out, struct err *err);

@@ -107,6 +107,11 @@ void snapshot_limit(struct snapshot *snapshot, size_t bytes)
     snapshot->arena.limit_bytes = bytes;
 }
 
+void snapshot_cancel(struct snapshot *snapshot, const atomic_bool *cancel)
+{
+    snapshot->cancel = cancel;
+}
+
 void snapshot_partial(struct snapshot *snapshot)
 {
     snapshot->partial = true;
@@ -193,59 +198,15 @@ static bool check_budget(const struct snapshot *s, const struct read_budget *b, 
     return true;
 }
 
-/* Many series share a page: it is read and unpacked once. */
-static bool read_part(struct snapshot *s, struct part *p, struct arena *arena, struct err *err)
-{
-    uint32_t numbers[CHUNK_PAGES_MAX];
-    struct seen_segment *seen = &s->seen[p->at];
-    const struct segment *segment = s->segments[p->at].segment;
-    size_t n_pages = segment_pages(segment);
-    if (!seen->pages && !(seen->pages = arena_zalloc(&s->arena, n_pages * sizeof *seen->pages)))
-        return snapshot_full(err);
-    size_t n = segment_chunk_pages(p->piece, numbers);
-    p->pages = arena_array(arena, n, sizeof *p->pages);
-    if (!p->pages)
-        return snapshot_full(err);
-    for (size_t i = 0; i < n; i++) {
-        struct slice *page = &seen->pages[numbers[i]];
-        ensure(numbers[i] < n_pages);
-        if (!page->ptr && !segment_fetch(segment, numbers[i], arena, page, err))
-            return false;
-        p->pages[i] = *page;
-    }
-    return true;
-}
-
-bool planned_fetch(struct snapshot *s, struct planned *series, struct arena *arena, struct err *err)
-{
-    for (struct part *p = series->parts; p; p = p->next)
-        if (!p->head && !s->seen[p->at].failed && !read_part(s, p, arena, err) &&
-            !snapshot_without(s, p->at, err))
-            return false;
-    return true;
-}
-
-static bool read_segments(struct snapshot *s, struct err *err)
-{
-    for (struct plan *plan = s->plans; plan; plan = plan->next)
-        for (size_t i = 0; i < plan->n; i++) {
-            if (!snapshot_go_on(s, err))
-                return false;
-            for (struct planned *x = &plan->series[i]; x; x = x->opening)
-                if (!planned_fetch(s, x, &s->arena, err))
-                    return false;
-        }
-    return true;
-}
-
 bool snapshot_fetch(struct snapshot *snapshot, const struct read_budget *budget,
     const atomic_bool *cancel, struct err *err)
 {
     ensure(!snapshot->fetched);
     snapshot->fetched = true;
-    snapshot->cancel = cancel;
+    if (cancel)
+        snapshot->cancel = cancel;
     bool ok = plans_take_parts(snapshot, err) && check_budget(snapshot, budget, err) &&
-              read_segments(snapshot, err);
+              plans_fetch(snapshot, err);
     publish_some(snapshot->store); /* a writer that has gone quiet left something, perhaps */
     return ok;
 }

@@ -1,5 +1,5 @@
-/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c (series and cursors),
- * presence.c and listing.c (metadata). Nobody else includes it. */
+/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c, pieces.c and fetch.c
+ * (series and cursors), presence.c and listing.c (metadata). Nobody else includes it. */
 #ifndef STORE_SNAPSHOT_PRIV_H
 #define STORE_SNAPSHOT_PRIV_H
 
@@ -14,7 +14,17 @@ struct part {
     uint32_t at;         /* of the segment in the snapshot */
     const struct merge_range *without; /* deleted, and not rewritten yet */
     size_t n_without;
+    bool whole; /* its aggregate is enough: no page of it is read */
     struct part *next;
+};
+
+/* A part with its place in time; those of a series that meet are decoded together. */
+struct piece {
+    struct part *part;
+    uint32_t number; /* of the part, in the order of commits */
+    bool whole;
+    int64_t from, to;
+    struct segment_aggregate aggregate; /* whole */
 };
 
 struct planned {
@@ -24,6 +34,9 @@ struct planned {
     int64_t from, to;
     int64_t resolution_ms; /* 0: raw */
     bool wanted;
+    bool pieced;          /* plan_aggregates */
+    struct piece *pieces; /* by time */
+    size_t n_pieces;
     struct part *parts, **last;
     struct planned *opening; /* the sum up to its `to` is wanted; NULL: it is not */
     bool is_opening;
@@ -39,8 +52,11 @@ struct plan {
 
 /* What was read of a segment. */
 struct seen_segment {
-    struct slice *pages; /* by page, unpacked; NULL: none was needed yet */
-    bool failed;         /* it could not be read, and a partial answer was asked for */
+    struct slice *pages;  /* by page, unpacked; NULL: none was needed yet */
+    bool *wanted;         /* by page: it is to be read */
+    uint32_t n_wanted;    /* how many are */
+    uint32_t first, last; /* all of these lie there */
+    bool failed;          /* it could not be read, and a partial answer was asked for */
 };
 
 struct snapshot {
@@ -91,6 +107,8 @@ bool plan_of(
     struct snapshot *snapshot, const uint32_t *ids, size_t n, struct plan **out, struct err *err);
 /* Takes all wanted series' parts of the head and leaves the gate, then adds those of segments. */
 bool plans_take_parts(struct snapshot *snapshot, struct err *err);
+/* Reads the pages that all planned series need. */
+bool plans_fetch(struct snapshot *snapshot, struct err *err);
 /* Leaves the gate, if it is inside. */
 void snapshot_leave(struct snapshot *snapshot);
 
@@ -102,6 +120,8 @@ bool planned_take_segments(struct snapshot *snapshot, struct planned *series, st
 /* Reads the pages of its parts into the arena; those that were read before stay where they are. */
 bool planned_fetch(
     struct snapshot *snapshot, struct planned *series, struct arena *arena, struct err *err);
+/* Which of its parts stand alone, and their aggregates, once it has all of them. */
+bool planned_find_pieces(struct snapshot *snapshot, struct planned *series, struct err *err);
 /* Its cells, as plan_columns gives them. */
 bool planned_columns(const struct snapshot *snapshot, const struct planned *series,
     struct arena *arena, struct columns *out, struct err *err);

@@ -31,6 +31,7 @@
 #include "store/labels.h"
 #include "store/limits.h"
 #include "store/retention.h"
+#include "store/segment.h"
 
 struct store;
 struct txn;
@@ -48,6 +49,10 @@ struct store_options {
     uint64_t state_bytes; /* memory for changes of state tables that are not flushed; 0: 256 MiB */
     bool
         inspect; /* opens as it is, writing nothing but LOCK; only reading and closing may follow */
+    /* Asked for segments that the manifest names and that are not in the folder; open NULL: nobody
+     * is. What cannot be reached is missing from answers, which is an error or, where a partial
+     * answer is asked for, a warning; it stops no start. */
+    struct segment_remote remote;
 };
 
 /* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the

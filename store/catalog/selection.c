@@ -47,11 +47,19 @@ struct selection {
     size_t n_choices, n_series;
     uint64_t removals; /* of the catalogue when it began */
     unsigned work;     /* done since the lock was taken */
-    bool restart;
+    const atomic_bool *cancel;
+    bool canceled, restart;
 };
 
 /* About half a millisecond, at 10 to 50 ns for a unit. */
 #define WORK_MAX 16384
+
+/* It ends as if it had to start again. */
+static bool is_canceled(struct selection *s)
+{
+    s->canceled |= s->cancel && atomic_load_explicit(s->cancel, memory_order_relaxed);
+    return s->canceled;
+}
 
 static bool breathe(struct selection *s, unsigned work)
 {
@@ -61,7 +69,7 @@ static bool breathe(struct selection *s, unsigned work)
     catalog_unlock(s->catalog);
     catalog_lock_read(s->catalog);
     s->work = 0;
-    s->restart = s->catalog->removals != s->removals;
+    s->restart = s->catalog->removals != s->removals || is_canceled(s);
     return !s->restart;
 }
 
@@ -127,7 +135,7 @@ static void resolve_values(
     struct catalog_values *values = xmalloc(sizeof *values);
     int64_t last = -1;
     out->needs = !matcher_matches(m, SLICE(""));
-    for (values->n = name == MAP_NONE ? 0 : 1; values->n > 0;) {
+    for (values->n = name == MAP_NONE ? 0 : 1; values->n > 0 && !is_canceled(s);) {
         catalog_lock_read(s->catalog);
         catalog_next_values(s->catalog, name, last, values);
         catalog_unlock(s->catalog);
@@ -334,19 +342,20 @@ static bool run(struct selection *s, struct ids *out)
     return ok && filter(s, out);
 }
 
-static bool try_select(
-    struct catalog *catalog, const struct matcher *const *matchers, size_t n, struct ids *out)
+/* False: it has to start again, or was canceled. */
+static bool try_select(struct catalog *catalog, const struct matcher *const *matchers, size_t n,
+    const atomic_bool *cancel, struct ids *out)
 {
-    struct selection s = {.catalog = catalog, .n_choices = n};
+    struct selection s = {.catalog = catalog, .n_choices = n, .cancel = cancel};
     s.choices = xcalloc(n, sizeof *s.choices);
     catalog_lock_read(catalog);
     s.n_series = catalog->n_series;
     s.removals = catalog->removals;
     catalog_unlock(catalog);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && !is_canceled(&s); i++)
         resolve(&s, matchers[i], &s.choices[i]);
     catalog_lock_read(catalog);
-    bool ok = catalog->removals == s.removals && run(&s, out);
+    bool ok = !is_canceled(&s) && catalog->removals == s.removals && run(&s, out);
     catalog_unlock(catalog);
     for (size_t i = 0; i < n; i++) {
         free(s.choices[i].pairs);
@@ -359,15 +368,26 @@ static bool try_select(
 bool catalog_select(struct catalog *catalog, const struct matcher *const *matchers,
     size_t n_matchers, struct arena *arena, uint32_t **out, size_t *n, struct err *err)
 {
+    return catalog_select_until(catalog, matchers, n_matchers, NULL, arena, out, n, err);
+}
+
+bool catalog_select_until(struct catalog *catalog, const struct matcher *const *matchers,
+    size_t n_matchers, const atomic_bool *cancel, struct arena *arena, uint32_t **out, size_t *n,
+    struct err *err)
+{
     struct ids ids = {0};
     unsigned pin = catalog_pin(catalog);
     *out = NULL;
     *n = 0;
-    while (!try_select(catalog, matchers, n_matchers, &ids)) {
+    bool canceled = false;
+    while (!canceled && !try_select(catalog, matchers, n_matchers, cancel, &ids)) {
         free(ids.ids);
         ids = (struct ids){0};
+        canceled = cancel && atomic_load_explicit(cancel, memory_order_relaxed);
     }
     catalog_unpin(catalog, pin);
+    if (canceled)
+        return err_set(err, ERR_CANCELED, "query was canceled");
     if (ids.n > 0 && (*out = arena_array(arena, ids.n, sizeof **out))) {
         memcpy(*out, ids.ids, ids.n * sizeof **out);
         *n = ids.n;

@@ -137,26 +137,71 @@ size_t segment_chunk_pages(const struct segment_chunk *chunk, uint32_t out[CHUNK
     return n;
 }
 
+/* One read takes pages that lie near to each other: so far apart at most, */
+#define RUN_GAP_BYTES (32u << 10)
+/* and so much in all, unless one page alone is more. */
+#define RUN_BYTES (1u << 20)
+
+size_t segment_run(const struct segment *segment, const uint32_t *pages, size_t n)
+{
+    const struct page_ref *all = segment->index.pages, *first = &all[pages[0]];
+    size_t run = 1;
+    for (; run < n; run++) {
+        const struct page_ref *last = &all[pages[run - 1]], *next = &all[pages[run]];
+        uint64_t end = last->offset + last->bytes;
+        if (next->offset < end || next->offset - end > RUN_GAP_BYTES ||
+            next->offset + next->bytes - first->offset > RUN_BYTES)
+            break;
+    }
+    return run;
+}
+
+static bool unpack_run(const struct segment *segment, const uint32_t *pages, size_t n,
+    const char *bytes, struct arena *arena, struct slice *out, struct err *err)
+{
+    const struct page_ref *all = segment->index.pages;
+    struct buf scratch;
+    bool ok = true;
+    buf_init(&scratch, 0);
+    for (size_t i = 0; ok && i < n; i++) {
+        const struct page_ref *ref = &all[pages[i]];
+        const char *at = bytes + (ref->offset - all[pages[0]].offset);
+        struct place place;
+        struct slice raw;
+        char *to = arena_alloc(arena, ref->raw_bytes);
+        if (!to) {
+            ok = err_set(err, ERR_LIMIT, "memory of the query is used up while reading a page");
+            break;
+        }
+        ok = segment_unpack(segment, ref, slice_of(at, ref->bytes), &scratch, &raw, &place, err);
+        if (ok)
+            memcpy(to, raw.ptr, raw.len);
+        out[i] = slice_of(to, ref->raw_bytes);
+    }
+    buf_fini(&scratch);
+    return ok;
+}
+
+bool segment_fetch_run(const struct segment *segment, const uint32_t *pages, size_t n,
+    struct arena *arena, struct slice *out, struct err *err)
+{
+    ensure(n > 0 && pages[n - 1] < segment->index.n_data);
+    const struct page_ref *first = &segment->index.pages[pages[0]];
+    const struct page_ref *last = &segment->index.pages[pages[n - 1]];
+    struct buf stored;
+    buf_init(&stored, 0);
+    size_t bytes = last->offset + last->bytes - first->offset;
+    char *to = buf_reserve(&stored, bytes);
+    bool ok = segment_pread(segment, first->offset, to, bytes, "page", err) &&
+              unpack_run(segment, pages, n, to, arena, out, err);
+    buf_fini(&stored);
+    return ok;
+}
+
 bool segment_fetch(const struct segment *segment, uint32_t page, struct arena *arena,
     struct slice *out, struct err *err)
 {
-    ensure(page < segment->index.n_data);
-    const struct page_ref *ref = &segment->index.pages[page];
-    struct buf stored, scratch;
-    struct place place;
-    struct slice raw;
-    char *to = arena_alloc(arena, ref->raw_bytes);
-    if (!to)
-        return err_set(err, ERR_LIMIT, "memory of the query is used up while reading a page");
-    buf_init(&stored, 0);
-    buf_init(&scratch, 0);
-    bool ok = segment_raw(segment, ref, &stored, &scratch, &raw, &place, err);
-    if (ok)
-        memcpy(to, raw.ptr, raw.len);
-    buf_fini(&stored);
-    buf_fini(&scratch);
-    *out = slice_of(to, ref->raw_bytes);
-    return ok;
+    return segment_fetch_run(segment, &page, 1, arena, out, err);
 }
 
 /* ---- cells ---- */

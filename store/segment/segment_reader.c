@@ -88,20 +88,26 @@ bool segment_pread(const struct segment *segment, uint64_t offset, void *to, siz
     return false;
 }
 
-bool segment_raw(const struct segment *segment, const struct page_ref *ref, struct buf *stored,
+bool segment_unpack(const struct segment *segment, const struct page_ref *ref, struct slice bytes,
     struct buf *scratch, struct slice *raw, struct place *place, struct err *err)
 {
     struct page page;
     *place = (struct place){segment->path, "page", ref->offset};
-    buf_clear(stored);
-    char *to = buf_reserve(stored, ref->bytes);
-    if (!segment_pread(segment, ref->offset, to, ref->bytes, place->part, err) ||
-        !page_get(slice_of(to, ref->bytes), place, &page, err))
+    if (!page_get(bytes, place, &page, err))
         return false;
     if (page.type != ref->stored || page.raw_bytes != ref->raw_bytes ||
         page_bytes(&page) != ref->bytes)
         return place_corrupt(place, err, "it is not the page that the index knows");
     return page_raw(&page, scratch, raw, err);
+}
+
+bool segment_raw(const struct segment *segment, const struct page_ref *ref, struct buf *stored,
+    struct buf *scratch, struct slice *raw, struct place *place, struct err *err)
+{
+    buf_clear(stored);
+    char *to = buf_reserve(stored, ref->bytes);
+    return segment_pread(segment, ref->offset, to, ref->bytes, "page", err) &&
+           segment_unpack(segment, ref, slice_of(to, ref->bytes), scratch, raw, place, err);
 }
 
 /* ---- opening ---- */

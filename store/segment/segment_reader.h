@@ -62,6 +62,10 @@ struct segment {
 
 bool segment_pread(const struct segment *segment, uint64_t offset, void *to, size_t n,
     const char *part, struct err *err);
+/* Checks and unpacks a page of the index, of which these are the bytes; *raw is borrowed from them
+ * or from scratch. */
+bool segment_unpack(const struct segment *segment, const struct page_ref *ref, struct slice bytes,
+    struct buf *scratch, struct slice *raw, struct place *place, struct err *err);
 /* Reads and checks a page of the index; *raw is borrowed from the two buffers. */
 bool segment_raw(const struct segment *segment, const struct page_ref *ref, struct buf *stored,
     struct buf *scratch, struct slice *raw, struct place *place, struct err *err);
