@@ -33,6 +33,7 @@
 #define CHUNK_FORM        7 /* of the codecs; CODEC_NONE: streams as above */
 #define FORM_DERIVED      1
 #define FORM_HISTOGRAMS   2
+#define FORM_COARSE       3 /* derived cells, in less room than as FORM_DERIVED */
 #define HIST_CHUNK_COUNTS (1u << 17)
 #define HIST_KEYS_MAX     65535
 
@@ -43,9 +44,11 @@ enum page_type chunk_page_type(const struct columns *columns, size_t from, size_
 /* Appends the chunk of cells [from, from + n) and says which codecs its streams have. */
 void chunk_encode(const struct columns *columns, size_t from, size_t n, struct buf *out,
     uint8_t codecs[CHUNK_STREAMS_MAX]);
-/* Fills everything but the times of *out, whose arrays come from the arena. place is the page's. */
+/* Fills everything but the times of *out, whose arrays come from the arena. place is the page's.
+ * When the times are there, chunk_finish. */
 bool chunk_decode(enum kind kind, struct slice bytes, size_t n,
     const uint8_t codecs[CHUNK_STREAMS_MAX], const struct place *place, struct arena *arena,
     struct columns *out, struct err *err);
+void chunk_finish(const uint8_t codecs[CHUNK_STREAMS_MAX], struct columns *columns);
 
 #endif

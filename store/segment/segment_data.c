@@ -174,9 +174,11 @@ bool segment_decode(const struct segment *segment, const struct segment_chunk *c
     if (!chunk_decode(chunk->kind, slice_of(raw[0].ptr + chunk->offset, chunk->bytes), chunk->n,
             chunk->codecs, &place, arena, out, err))
         return false;
-    if (chunk->times.codec != CODEC_NONE)
-        return decode_times(segment, chunk, raw[1], out->t, err);
-    times_fill(&chunk->times, chunk->n, out->t);
+    if (chunk->times.codec == CODEC_NONE)
+        times_fill(&chunk->times, chunk->n, out->t);
+    else if (!decode_times(segment, chunk, raw[1], out->t, err))
+        return false;
+    chunk_finish(chunk->codecs, out);
     return true;
 }
 
