@@ -54,10 +54,10 @@ def row(what, value, unit, target, at_most=True, **more):
 def mix_rows(cpu, scratch):
     mix = measure(["store_mix", "mix", "FOLDER"], cpu, scratch)
     row("bytes_per_sample of the mix, sealed and compacted", mix["bytes_per_unit"], "B", 0.65,
-        with_resolutions=mix["with_resolutions"], details=mix)
+        raw_cells=mix["raw_per_unit"], details=mix)
     hist = measure(["store_mix", "histograms", "FOLDER"], cpu, scratch)
     row("native histograms of delivery times, per bucket", hist["bytes_per_unit"], "B", 0.3,
-        per_filled_bucket=hist["bytes_per_filled"], with_resolutions=hist["with_resolutions"], details=hist)
+        per_filled_bucket=hist["bytes_per_filled"], raw_cells=hist["raw_per_unit"], details=hist)
 
 
 def codec_rows(cpu):

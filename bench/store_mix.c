@@ -14,8 +14,8 @@
  * filled bucket count those alone that hold any in their window.
  *
  * Prints one JSON object: all files in the folder after a clean stop, by what they are. The bytes
- * per unit count everything but the log, which a checkpoint has emptied, and coarser resolutions of
- * the same samples; with_resolutions counts those too.
+ * per unit count everything: raw and coarser cells, catalogue, manifest; the log alone is left out,
+ * which a checkpoint has emptied. raw_per_unit is the part of the raw segments.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -258,14 +258,13 @@ int main(int argc, char **argv)
     store_close(&store);
     struct weights w = {0};
     weigh(argv[2], false, &w);
+    uint64_t all = w.raw + w.derived + w.rest;
     printf("{\"units\": %" PRIu64 ", \"bytes_per_unit\": %.4f, \"bytes_per_filled\": %.4f, "
-           "\"with_resolutions\": %.4f, "
-           "\"segment_bytes\": %" PRIu64 ", \"derived_bytes\": %" PRIu64
+           "\"raw_per_unit\": %.4f, \"raw_bytes\": %" PRIu64 ", \"derived_bytes\": %" PRIu64
            ", \"other_bytes\": %" PRIu64 ", \"log_bytes\": %" PRIu64 ", \"segments\": %" PRIu64
            ", \"write_s\": %.2f, \"maintain_s\": %.2f}\n",
-        units.all, (double)(w.raw + w.rest) / (double)units.all,
-        (double)(w.raw + w.rest) / (double)units.filled,
-        (double)(w.raw + w.rest + w.derived) / (double)units.all, w.raw, w.derived, w.rest, w.log,
-        stats.segments, written - begin, maintained - written);
+        units.all, (double)all / (double)units.all, (double)all / (double)units.filled,
+        (double)w.raw / (double)units.all, w.raw, w.derived, w.rest, w.log, stats.segments,
+        written - begin, maintained - written);
     return 0;
 }

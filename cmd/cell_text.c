@@ -148,9 +148,16 @@ static void add_derived(struct buf *out, const struct columns *c, size_t i)
     buf_printf(out, " last_ms=%" PRId64, c->last_ms[i]);
     add_bits(out, " min=", c->min[i]);
     add_bits(out, " max=", c->max[i]);
-    add_bits(out, " sum=", (int64_t)c->sum[i]);
-    add_bits(out, " compensation=", (int64_t)(c->sum[i] >> 64));
-    add_bits(out, " reset_sum=", c->reset_sum[i]);
+    if (c->digits[i] == DIGITS_INEXACT) {
+        add_bits(out, " sum=", (int64_t)c->sum[i]);
+        add_bits(out, " compensation=", (int64_t)(c->sum[i] >> 64));
+        add_bits(out, " reset_sum=", c->reset_sum[i]);
+    } else {
+        buf_str(out, " sum=");
+        add_scaled(out, c->sum[i], (int)c->digits[i]);
+        buf_str(out, " reset_sum=");
+        add_scaled(out, c->reset_sum[i], (int)c->digits[i]);
+    }
     buf_printf(out, " resets=%" PRId64, c->resets[i]);
 }
 

@@ -66,7 +66,7 @@ bool columns_alloc_derived(struct arena *arena, size_t n, struct columns *out)
 {
     *out = (struct columns){.kind = KIND_SAMPLE, .n = n};
     int64_t **const words[] = {&out->t, &out->count, &out->first, &out->first_ms, &out->last,
-        &out->last_ms, &out->min, &out->max, &out->reset_sum, &out->resets};
+        &out->last_ms, &out->min, &out->max, &out->digits, &out->reset_sum, &out->resets};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!(*words[i] = arena_array(arena, n, sizeof(int64_t))))
             return false;
@@ -77,7 +77,7 @@ bool columns_alloc_derived(struct arena *arena, size_t n, struct columns *out)
 /* clang-format off */
 #define EACH_ARRAY(DO)                                                                             \
     DO(t) DO(amount) DO(last) DO(last_ms) DO(min) DO(max) DO(count) DO(sum) DO(bits) DO(hist)      \
-    DO(start) DO(first) DO(first_ms) DO(reset_sum) DO(resets)
+    DO(start) DO(first) DO(first_ms) DO(digits) DO(reset_sum) DO(resets)
 /* clang-format on */
 
 struct columns columns_slice(const struct columns *columns, int64_t from, int64_t to)
@@ -202,6 +202,23 @@ bool columns_is_zero(const struct columns *columns, size_t i)
     if (columns->bucket_at)
         return columns->sum[i] == 0 && columns->bucket_at[i] == columns->bucket_at[i + 1];
     return false;
+}
+
+bool columns_exact_sums(const struct columns *columns, int *digits, int128 *sum, int128 *reset_sum)
+{
+    const struct columns *c = columns;
+    *digits = 0;
+    *sum = *reset_sum = 0;
+    for (size_t i = 0; i < c->n; i++)
+        *digits = c->digits[i] > *digits ? (int)c->digits[i] : *digits;
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->digits[i] == DIGITS_INEXACT)
+            return false;
+        int64_t scale = pow10_int(*digits - (int)c->digits[i]);
+        *sum += c->sum[i] * scale;
+        *reset_sum += (int128)c->reset_sum[i] * scale;
+    }
+    return true;
 }
 
 /* ---- merging ---- */

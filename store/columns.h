@@ -8,12 +8,16 @@
  *                    [bucket_at[i], bucket_at[i + 1]))
  *   sample           t, bits, hist (NULL when there is no histogram among them), start (NULL when
  *                    no sample has a start timestamp)
- *   sample, derived  t, count, first, first_ms, last, last_ms, min, max, sum, reset_sum, resets
+ *   sample, derived  t, count, first, first_ms, last, last_ms, min, max, digits, sum, reset_sum,
+ *                    resets
  *
  * Derived cells are a coarser resolution of float samples: cell t stands for the samples in
- * (t - resolution, t]. first, last, min, max and reset_sum are bits of doubles; sum is a Neumaier
- * sum, its low word the bits of the sum, its high word those of the compensation. `first` is not
- * NULL exactly then. Coarser cells of the other kinds are cells of the same kind.
+ * (t - resolution, t]. first, last, min and max are bits of doubles. Where the samples of a cell
+ * are decimals (segment/scaled.h), digits says with how many, and sum and reset_sum are exact
+ * integers over 10^digits. Elsewhere digits is DIGITS_INEXACT, sum is a Neumaier sum, its low word
+ * the bits of the sum, its high word those of the compensation, and reset_sum the bits of a double:
+ * they are near, and who wants what raw cells give takes those. `first` is not NULL exactly then.
+ * Coarser cells of the other kinds are cells of the same kind.
  *
  * Unused arrays are NULL. The arrays belong to whoever made the struct (heap in the head, an arena
  * in a reader).
@@ -41,8 +45,9 @@ struct columns {
     uint64_t *bits;           /* of doubles */
     const struct hist **hist; /* hist[i] not NULL: sample i is a histogram, bits[i] means nothing */
     int64_t *start;           /* when the counter that sample i belongs to began, ms; 0: unknown */
-    int64_t *first, *first_ms, *reset_sum, *resets;
+    int64_t *first, *first_ms, *digits, *reset_sum, *resets;
 };
+#define DIGITS_INEXACT (-1)
 
 /* Arrays for n cells (and n_buckets buckets) from the arena, n set; false at its limit. Samples get
  * a hist array (all NULL) only when `histograms`. */
@@ -53,6 +58,9 @@ bool columns_alloc(struct arena *arena, enum kind kind, size_t n, size_t n_bucke
 bool columns_alloc_start(struct arena *arena, struct columns *columns);
 /* Arrays for n derived cells, n set. */
 bool columns_alloc_derived(struct arena *arena, size_t n, struct columns *out);
+
+/* The sums over derived cells, exact: integers over 10^*digits. False when a cell's are inexact. */
+bool columns_exact_sums(const struct columns *columns, int *digits, int128 *sum, int128 *reset_sum);
 
 /* A view of the cells with t in (from, to]: shares all arrays. */
 struct columns columns_slice(const struct columns *columns, int64_t from, int64_t to);

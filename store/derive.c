@@ -152,10 +152,14 @@ static bool coarsen(void *ctx, const struct metric_def *def, struct labels label
     (void)labels;
     if (columns->first) /* samples that were derived before */
         return true;
-    if (!resolution_derive(arena, columns, d->derivation->resolution_ms, &coarse))
+    int64_t resolution = d->derivation->resolution_ms;
+    if (def->kind == KIND_SAMPLE && !d->choice->whole &&
+        columns->n / DERIVE_PAYS < resolution_buckets(columns, resolution)) {
+        columns->n = 0;
+        return true;
+    }
+    if (!resolution_derive(arena, columns, resolution, &coarse))
         return err_set(err, ERR_LIMIT, "no memory for coarser cells");
-    if (def->kind == KIND_SAMPLE && !d->choice->whole && columns->n / DERIVE_PAYS < coarse.n)
-        coarse.n = 0;
     *columns = coarse;
     return true;
 }

@@ -7,6 +7,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment/aggregate.h"
+#include "store/segment/scaled.h"
 
 const int64_t resolutions[RESOLUTIONS] = {RESOLUTION_1M, RESOLUTION_1H, RESOLUTION_1D};
 
@@ -43,7 +44,7 @@ static size_t run_end(const struct columns *c, size_t i, int64_t resolution_ms, 
     return i;
 }
 
-static size_t count_runs(const struct columns *c, int64_t resolution_ms)
+size_t resolution_buckets(const struct columns *c, int64_t resolution_ms)
 {
     size_t n = 0;
     int64_t end;
@@ -101,10 +102,25 @@ static void add_histograms(const struct columns *in, size_t i, size_t end,
     out->bucket_at[out->n + 1] = out->bucket_at[out->n] + n;
 }
 
-/* A bucket of nothing but staleness markers has no cell. */
-static bool sum_up_samples(const struct columns *in, size_t i, size_t end, struct columns *out)
+/* The sums of a cell's samples where they are decimals: with as many digits as those before it
+ * when that does, so that cells of one series agree. */
+static bool sum_decimals(const uint64_t *bits, size_t n, int64_t before, struct scaled_sum *sum)
+{
+    for (int digits = (int)before; digits <= DECIMAL_DIGITS; digits++)
+        if (scaled_sum(bits, n, digits, sum))
+            return true;
+    for (int digits = 0; digits < before; digits++)
+        if (scaled_sum(bits, n, digits, sum))
+            return true;
+    return false;
+}
+
+/* A bucket of nothing but staleness markers has no cell. *digits: of the cells before it. */
+static bool sum_up_samples(
+    const struct columns *in, size_t i, size_t end, int64_t *digits, struct columns *out)
 {
     struct segment_aggregate a;
+    struct scaled_sum exact;
     size_t at = out->n;
     aggregate_of_v1(in, i, end - i, &a); /* doubles, and resets always */
     if (a.count == 0)
@@ -121,10 +137,34 @@ static bool sum_up_samples(const struct columns *in, size_t i, size_t end, struc
     out->last[at] = a.last;
     out->min[at] = numbers ? a.min : (int64_t)NAN_BITS;
     out->max[at] = numbers ? a.max : (int64_t)NAN_BITS;
+    out->digits[at] = DIGITS_INEXACT;
     out->sum[at] = a.sum;
     out->reset_sum[at] = a.reset_sum;
     out->resets[at] = a.resets;
+    if (!sum_decimals(in->bits + i, end - i, *digits, &exact))
+        return true;
+    *digits = exact.digits > *digits ? exact.digits : *digits;
+    out->digits[at] = exact.digits;
+    out->sum[at] = exact.sum;
+    out->reset_sum[at] = exact.reset_sum;
     return true;
+}
+
+/* Cells with fewer digits get as many as the others, where that fits: then they are stored as
+ * integers of one scale. */
+static void unify_digits(int64_t digits, struct columns *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        int64_t reset_sum;
+        if (c->digits[i] == DIGITS_INEXACT || c->digits[i] == digits)
+            continue;
+        int64_t scale = pow10_int((int)(digits - c->digits[i]));
+        if (__builtin_mul_overflow(c->reset_sum[i], scale, &reset_sum))
+            continue;
+        c->digits[i] = digits;
+        c->sum[i] *= scale; /* of fewer than 2^40 integers below 2^53, and 10^9 */
+        c->reset_sum[i] = reset_sum;
+    }
 }
 
 /* ---- columns ---- */
@@ -139,14 +179,14 @@ bool columns_have_histograms(const struct columns *c)
 
 /* False: the cells of the bucket come to nothing. */
 static bool derive_cell(const struct columns *in, size_t i, size_t end, struct hist_bucket *scratch,
-    struct columns *out)
+    int64_t *digits, struct columns *out)
 {
     switch (in->kind) {
     case KIND_COUNTER:
     case KIND_LEVEL: add_amounts(in, i, end, out); break;
     case KIND_GAUGE: merge_gauges(in, i, end, out); break;
     case KIND_HISTOGRAM: add_histograms(in, i, end, scratch, out); break;
-    case KIND_SAMPLE: return sum_up_samples(in, i, end, out);
+    case KIND_SAMPLE: return sum_up_samples(in, i, end, digits, out);
     }
     return !columns_is_zero(out, out->n);
 }
@@ -154,7 +194,7 @@ static bool derive_cell(const struct columns *in, size_t i, size_t end, struct h
 bool resolution_derive(
     struct arena *arena, const struct columns *raw, int64_t resolution_ms, struct columns *out)
 {
-    size_t n = columns_have_histograms(raw) ? 0 : count_runs(raw, resolution_ms);
+    size_t n = columns_have_histograms(raw) ? 0 : resolution_buckets(raw, resolution_ms);
     size_t buckets = n ? columns_buckets(raw) : 0;
     struct hist_bucket *scratch = arena_array(arena, buckets, sizeof *scratch);
     ensure(!raw->first);
@@ -163,11 +203,14 @@ bool resolution_derive(
                                         : columns_alloc(arena, raw->kind, n, buckets, false, out));
     if (!ok)
         return false;
+    int64_t digits = 0;
     out->n = 0;
     for (size_t i = 0, end; n && i < raw->n; i = end) {
         end = run_end(raw, i, resolution_ms, &out->t[out->n]);
-        out->n += derive_cell(raw, i, end, scratch, out);
+        out->n += derive_cell(raw, i, end, scratch, &digits, out);
     }
+    if (out->first)
+        unify_digits(digits, out);
     return true;
 }
 

@@ -9,12 +9,15 @@
  * A coarser cell carries the end of its bucket. Of counters, histograms, levels and gauges it is a
  * cell of the same kind: what the cells of the bucket merge to. Of float samples it is a derived
  * cell (columns.h) that holds what range functions ask for; staleness markers are not counted, so
- * it does not serve a look-back. Samples that are histograms have none.
+ * it does not serve a look-back. Its sums are exact where the samples are decimals, and say so.
+ * Samples that are histograms have none.
  *
  * Derived segments hold the coarser cells of one window (compact.h) and name by a digest the raw
  * segments that they were made from. One *holds* while those, and no others up to its LSN, are
  * there: then raw segments with a greater LSN, and the head, add to it. One that does not hold is
- * never read; it is made anew, and meanwhile coarser cells are computed from raw ones.
+ * never read; it is made anew, and meanwhile coarser cells are computed from raw ones, as they are
+ * of series that it does not have. One that is *kept* names none, since the raw cells are gone: it
+ * holds for good, and stands beside all others (keep.h).
  */
 #ifndef STORE_RESOLUTION_H
 #define STORE_RESOLUTION_H
@@ -45,6 +48,9 @@ bool resolution_fits(const struct metric_def *def, int64_t resolution_ms);
 /* The end of the bucket that t lies in: (end - resolution, end]. t is not within a resolution of
  * the ends of int64_t. */
 int64_t bucket_end(int64_t t, int64_t resolution_ms);
+
+/* In how many buckets there is a cell. */
+size_t resolution_buckets(const struct columns *columns, int64_t resolution_ms);
 
 /*
  * Raw cells, canonical, to coarser ones, canonical too, in arrays from the arena. Coarser cells of

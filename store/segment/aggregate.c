@@ -5,6 +5,7 @@
 
 #include "base/ensure.h"
 #include "store/segment.h"
+#include "store/segment/scaled.h"
 
 static bool fits64(int128 v)
 {
@@ -138,52 +139,20 @@ static void of_samples(const uint64_t *bits, size_t n, struct segment_aggregate 
 
 /* ---- decimals ---- */
 
-static const double power_of_ten[DECIMAL_DIGITS + 1] = {
-    1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
-#define DECIMAL_MAX 9007199254740992.0 /* 2^53: integers below it are exact */
-
-/* Whether v is the double nearest to *k / 10^digits, and not -0. */
-static bool is_decimal(double v, int digits, int64_t *k)
-{
-    double scaled = v * power_of_ten[digits];
-    if (!(fabs(scaled) < DECIMAL_MAX))
-        return false;
-    *k = (int64_t)nearbyint(scaled);
-    return (double)*k / power_of_ten[digits] == v && (v != 0 || !signbit(v));
-}
-
-/* Exact sums with that many digits. False when a sample is no such decimal, or a sum does not fit.
- */
-static bool sum_decimals(const uint64_t *bits, size_t n, int digits, struct segment_aggregate *out)
-{
-    int64_t k = 0, previous = 0, reset_sum = 0;
-    int128 sum = 0;
-    bool first = true;
-    for (size_t i = 0; i < n; i++) {
-        if (bits[i] == STALE_BITS)
-            continue;
-        if (!is_decimal(to_double(bits[i]), digits, &k))
-            return false;
-        sum += k;
-        if (!first && k < previous && __builtin_add_overflow(reset_sum, previous, &reset_sum))
-            return false;
-        previous = k;
-        first = false;
-    }
-    out->has |= SEGMENT_DECIMAL;
-    out->digits = digits;
-    out->sum = sum;
-    out->reset_sum = reset_sum;
-    return true;
-}
-
 /* Puts exact sums in the place of the doubles, with the least number of digits that does. Too few
  * are seen from the first samples as a rule. */
 static void make_decimal(const uint64_t *bits, size_t n, struct segment_aggregate *out)
 {
-    for (int digits = 0; digits <= DECIMAL_DIGITS; digits++)
-        if (sum_decimals(bits, n, digits, out))
-            return;
+    struct scaled_sum sum;
+    for (int digits = 0; digits <= DECIMAL_DIGITS; digits++) {
+        if (!scaled_sum(bits, n, digits, &sum))
+            continue;
+        out->has |= SEGMENT_DECIMAL;
+        out->digits = digits;
+        out->sum = sum.sum;
+        out->reset_sum = sum.reset_sum;
+        return;
+    }
 }
 
 /* Histograms have no order, and derived cells are aggregates themselves. */

@@ -30,8 +30,6 @@
 #include "store/columns.h"
 #include "store/segment.h"
 
-#define DECIMAL_DIGITS 9
-
 #define NAN_BITS   UINT64_C(0x7ff8000000000001) /* Prometheus' ordinary NaN */
 #define STALE_BITS UINT64_C(0x7ff0000000000002) /* Prometheus' staleness marker */
 

@@ -185,7 +185,7 @@ static void put_samples(
 {
     int64_t bits[CHUNK_CELLS_MAX];
     if (c->first || has_histograms(c, from, n)) {
-        codecs[CHUNK_FORM] = c->first ? FORM_DERIVED : FORM_HISTOGRAMS;
+        codecs[CHUNK_FORM] = c->first ? FORM_COARSE : FORM_HISTOGRAMS;
         (c->first ? chunk_derived_encode : chunk_hist_encode)(c, from, n, out);
         return;
     }
@@ -337,7 +337,10 @@ static bool get_samples(struct decoder *d, struct arena *arena, struct columns *
     int64_t bits[CHUNK_CELLS_MAX];
     switch (d->codecs[CHUNK_FORM]) {
     case CODEC_NONE: break;
-    case FORM_DERIVED: return chunk_derived_decode(&d->in, d->n, d->place, arena, out, d->err);
+    case FORM_DERIVED:
+    case FORM_COARSE:
+        return chunk_derived_decode(
+            &d->in, d->codecs[CHUNK_FORM], d->n, d->place, arena, out, d->err);
     case FORM_HISTOGRAMS: return chunk_hist_decode(&d->in, d->n, d->place, arena, out, d->err);
     case FORM_DIFFERENCES:
         return place_corrupt(d->place, d->err, "a chunk of differences without its base");
@@ -377,4 +380,10 @@ bool chunk_decode(enum kind kind, struct slice bytes, size_t n,
     if (reader_left(&d.in) > 0)
         return place_corrupt(place, err, "bytes behind the last stream of a chunk");
     return true;
+}
+
+void chunk_finish(const uint8_t codecs[CHUNK_STREAMS_MAX], struct columns *columns)
+{
+    if (codecs[CHUNK_FORM] == FORM_COARSE)
+        chunk_derived_finish(columns);
 }

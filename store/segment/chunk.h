@@ -36,6 +36,7 @@
 #define FORM_DERIVED      1
 #define FORM_HISTOGRAMS   2
 #define FORM_DIFFERENCES  3 /* chunk_differences.h */
+#define FORM_COARSE       4 /* derived cells, in less room than as FORM_DERIVED */
 #define HIST_CHUNK_COUNTS (1u << 17)
 #define HIST_KEYS_MAX     65535
 
@@ -53,10 +54,11 @@ void chunk_encode(const struct columns *columns, size_t from, size_t n, struct b
 void chunk_put_starts(const struct columns *columns, size_t from, size_t n, struct buf *out,
     uint8_t codecs[CHUNK_STREAMS_MAX]);
 /* Fills everything but the times of *out, whose arrays come from the arena. place is the page's. A
- * chunk of differences is refused: it needs its base. */
+ * chunk of differences is refused: it needs its base. When the times are there, chunk_finish. */
 bool chunk_decode(enum kind kind, struct slice bytes, size_t n,
     const uint8_t codecs[CHUNK_STREAMS_MAX], const struct place *place, struct arena *arena,
     struct columns *out, struct err *err);
+void chunk_finish(const uint8_t codecs[CHUNK_STREAMS_MAX], struct columns *columns);
 /* Takes a stream of n values off the front of in. */
 bool chunk_get_stream(struct reader *in, const uint8_t codecs[CHUNK_STREAMS_MAX], size_t stream,
     size_t n, const struct place *place, int64_t *out, struct err *err);

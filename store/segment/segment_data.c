@@ -253,9 +253,11 @@ bool segment_decode(const struct segment *segment, const struct segment_chunk *c
     const struct slice *bases = raw + (chunk->times.codec == CODEC_NONE ? 1 : 2);
     if (!decode_cells(segment, chunk, raw[0], bases, arena, out, err))
         return false;
-    if (chunk->times.codec != CODEC_NONE)
-        return decode_times(segment, chunk, raw[1], out->t, err);
-    times_fill(&chunk->times, chunk->n, out->t);
+    if (chunk->times.codec == CODEC_NONE)
+        times_fill(&chunk->times, chunk->n, out->t);
+    else if (!decode_times(segment, chunk, raw[1], out->t, err))
+        return false;
+    chunk_finish(chunk->codecs, out);
     return true;
 }
 

@@ -194,8 +194,8 @@ static inline bool sample_eq(const struct columns *a, size_t i, const struct col
         return a->first && b->first && a->count[i] == b->count[k] && a->first[i] == b->first[k] &&
                a->first_ms[i] == b->first_ms[k] && a->last[i] == b->last[k] &&
                a->last_ms[i] == b->last_ms[k] && a->min[i] == b->min[k] && a->max[i] == b->max[k] &&
-               a->sum[i] == b->sum[k] && a->reset_sum[i] == b->reset_sum[k] &&
-               a->resets[i] == b->resets[k];
+               a->digits[i] == b->digits[k] && a->sum[i] == b->sum[k] &&
+               a->reset_sum[i] == b->reset_sum[k] && a->resets[i] == b->resets[k];
     const struct hist *x = a->hist ? a->hist[i] : NULL, *y = b->hist ? b->hist[k] : NULL;
     return (a->start ? a->start[i] : 0) == (b->start ? b->start[k] : 0) && hist_eq(x, y) &&
            (x || a->bits[i] == b->bits[k]);

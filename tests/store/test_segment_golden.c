@@ -130,6 +130,7 @@ static void fill_samples(struct fixture *f)
         c->last[i] = c->max[i] = 0x4000000000000000 + (int64_t)i;
         c->first_ms[i] = c->t[i] - 50000;
         c->last_ms[i] = c->t[i];
+        c->digits[i] = DIGITS_INEXACT;
         c->sum[i] = 0x4010000000000000;
         c->reset_sum[i] = 0;
         c->resets[i] = 0;

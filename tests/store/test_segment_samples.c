@@ -235,6 +235,7 @@ static void derived(void **state)
         c->max[i] = i % 100 == 3 ? (int64_t)next_random() : c->last[i];
         c->first_ms[i] = c->t[i] - 50000;
         c->last_ms[i] = c->t[i];
+        c->digits[i] = i % 10 == 9 ? (int64_t)below(10) : DIGITS_INEXACT;
         c->sum[i] = (int128)((uint128)(i % 7 ? 0 : next_random()) << 64 | next_random());
         c->reset_sum[i] = i % 50 ? 0 : c->first[i];
         c->resets[i] = i % 50 == 0;
