@@ -25,7 +25,7 @@
 
 #define SEGMENT_MAJOR     2 /* written; 1 is read too */
 #define SEGMENT_MAJOR_MIN 1
-#define SEGMENT_MINOR     1 /* chunks of differences */
+#define SEGMENT_MINOR     1 /* chunks of differences, coarse cells in less room */
 
 #define HEADER_BYTES      64
 #define FOOTER_FIXED      64 /* before the section table */

@@ -45,9 +45,9 @@ static void write_files(const uint8_t *data, size_t size)
     struct err err;
     size_t n = files_list(data, size, files);
     unsigned flags = size > 1 ? data[1] : 0;
-    char name[32];
-    snprintf(name, sizeof name, "%s/wal", scratch_folder());
-    ensure(dir_make(name, &err));
+    char name[32], wal[SCRATCH_PATH_MAX];
+    snprintf(wal, sizeof wal, "%s/wal", scratch_folder());
+    ensure(dir_make(wal, &err));
     for (size_t i = 0; i < n; i++) {
         uint8_t *copy = xmalloc(files[i].len + 1);
         memcpy(copy, data + files[i].at, files[i].len);
