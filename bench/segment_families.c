@@ -63,8 +63,11 @@ static double latency(struct work *w)
 static uint32_t poisson(struct work *w, double mean)
 {
     uint32_t n = 0;
-    for (double t = -log(uniform(w)); t < mean; t -= log(uniform(w)))
+    double left = mean + log(uniform(w));
+    while (left > 0) {
         n++;
+        left += log(uniform(w));
+    }
     return n;
 }
 

@@ -267,7 +267,7 @@ bool segment_read(const struct segment *segment, const struct segment_chunk *chu
 {
     struct arena pages;
     uint32_t page[CHUNK_PAGES_MAX];
-    struct slice raw[CHUNK_PAGES_MAX];
+    struct slice raw[CHUNK_PAGES_MAX] = {{NULL, 0}};
     size_t n = segment_chunk_pages(chunk, page);
     bool ok = true;
     arena_init(&pages, 0);
