@@ -134,11 +134,11 @@ static bool read_all(struct store *store, struct slice file, struct err *err)
     struct slice magic = read_bytes(&r, 4);
     uint32_t version = read_le32(&r), crc = read_le32(&r);
     if (r.failed || !slice_eq(magic, SLICE(DELETIONS_MAGIC)))
-        return err_set(err, ERR_CORRUPT, "not a file of deletions");
+        return err_set(err, ERR_CORRUPT, "no file of deletions begins at byte 0");
     if (version != DELETIONS_VERSION)
-        return err_set(err, ERR_UNSUPPORTED, "version %u", version);
+        return err_set(err, ERR_UNSUPPORTED, "version %u at byte 4", version);
     if (crc32c(0, r.at, reader_left(&r)) != crc)
-        return err_set(err, ERR_CORRUPT, "the checksum does not hold");
+        return err_set(err, ERR_CORRUPT, "the checksum at byte 8 does not hold");
     uint64_t n = read_varint(&r);
     if (n > DELETIONS_MAX)
         return err_set(err, ERR_CORRUPT, "%" PRIu64 " deletions", n);

@@ -105,7 +105,8 @@ bool frame_file_first(
     if (file.len < FRAME_FILE_HEADER || memcmp(p, scan->magic, 4) != 0)
         return err_set(err, ERR_CORRUPT, "%s: no %s header at byte 0", scan->path, scan->magic);
     if (le32_get(p + 16) != crc32c(0, p, 16))
-        return err_set(err, ERR_CORRUPT, "%s: the header's checksum does not match", scan->path);
+        return err_set(err, ERR_CORRUPT,
+            "%s: the checksum at byte 16, of the header, does not match", scan->path);
     unsigned version = le16_get(p + 4);
     if (version == 0 || version > scan->version)
         return err_set(err, ERR_CORRUPT, "%s has version %u, this program reads up to version %u",

@@ -351,7 +351,7 @@ static bool read_current(struct manifest *m, bool *found, struct err *err)
     buf_init(&content, 0);
     bool ok = file_read(path, 64, &name, err);
     if (ok && sscanf(buf_cstr(&name), "manifest-%6u\n%c", &m->number, &extra) != 1)
-        ok = err_set(err, ERR_CORRUPT, "%s does not name a manifest", path);
+        ok = err_set(err, ERR_CORRUPT, "%s does not name a manifest at byte 0", path);
     ok = ok && manifest_path(m, m->number, path, err) &&
          file_read(path, SIZE_MAX / 2, &content, err);
     size_t end = 0;
@@ -364,7 +364,7 @@ static bool read_current(struct manifest *m, bool *found, struct err *err)
     if (ok && end < content.len)
         log_warn("%s: a torn edit at byte %zu was dropped", path, end);
     if (ok && m->edits == 0)
-        ok = err_set(err, ERR_CORRUPT, "%s holds no edit", path);
+        ok = err_set(err, ERR_CORRUPT, "%s holds no edit at byte %zu", path, end);
     if (ok && m->block_ms == 0)
         ok = err_set(err, ERR_CORRUPT, "%s does not say how long a time block is", path);
     buf_fini(&name);

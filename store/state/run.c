@@ -104,8 +104,8 @@ static bool load_header(
         return err_set(
             err, ERR_CORRUPT, "%s: the header says that it is %s", run->path, header->info.name);
     if (header->info.bytes != (uint64_t)st.st_size)
-        return err_set(err, ERR_CORRUPT, "%s: %llu bytes, and the header says %" PRIu64, run->path,
-            (unsigned long long)st.st_size, header->info.bytes);
+        return err_set(err, ERR_CORRUPT, "%s ends at byte %llu, and the header says %" PRIu64,
+            run->path, (unsigned long long)st.st_size, header->info.bytes);
     run->info = header->info;
     run->filter_lines = header->filter_lines;
     return true;

@@ -1,12 +1,16 @@
 /*
- * Damage to any file of a folder: every bit that is flipped, and after a clean stop every length
- * that a file is cut to, ends in an error that names a file, or in the same answers; never in
- * others, never in a crash. The exception of docs/format/wal.md: the last transaction of a log
- * whose store did not stop cleanly counts as torn when it is damaged. A damaged frame with valid
- * ones behind it stops the start.
+ * Damage to any file of a folder that holds everything: whatever bit is flipped, and after a clean
+ * stop whatever length a file is cut to, it ends in an error that names a file and a place in it,
+ * or in the same answers; never in others, never in a crash. The exception of docs/format/wal.md:
+ * the last transaction of a log whose store did not stop cleanly counts as torn when it is damaged,
+ * unless a segment has its cells already. A damaged frame with valid ones behind it stops the
+ * start.
  *
- * LARDER_STEPS says how many flips are tried, spread evenly over the bits of all files (a million
- * times 3,000); LARDER_SEED repeats a run.
+ * Answers are raw cells of every series, positions, state tables, coarser cells, and what levels
+ * stand at. The folder has a segment that is set aside: what it covers must be an error.
+ *
+ * LARDER_STEPS says how many flips are tried (a million times 1,000 for each way to stop), of every
+ * file at least FLIPS_OF_FILE; each takes a random bit of a byte. LARDER_SEED repeats a run.
  */
 #include <setjmp.h>
 #include <fcntl.h>
@@ -25,24 +29,284 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "tests/store/support/crash_script.h"
+#include "store/read.h"
+#include "store/resolution.h"
+#include "tests/store/support/everything.h"
 #include "tests/store/support/folder.h"
 
-#define STEPS     45
-#define FILES_MAX 200
-#define FLIPS     3000
-#define CUTS      40 /* of each file */
+#define FILES_MAX     300
+#define FLIPS         1000
+#define FLIPS_OF_FILE 8
+#define CUTS          6 /* of each file */
+#define COARSE_MAX    300
+#define MESSAGE_BYTES 4096
 
 struct damage {
-    char folder[FOLDER_MAX], copy[FOLDER_MAX];
+    char folder[FOLDER_MAX], kept[FOLDER_MAX], copy[FOLDER_MAX];
     char files[FILES_MAX][FOLDER_MAX]; /* of the copy */
     uint64_t bytes[FILES_MAX], all_bytes;
-    size_t n_files;
-    uint64_t seed;
-    bool clean;
-    char *message;
+    size_t n_files, at; /* the file that is damaged */
+    uint64_t seed, random;
+    enum everything_end end;
+    struct everything now, before;
+    uint64_t coarse[COARSE_MAX]; /* hashes of coarser cells and openings, without damage */
+    size_t n_coarse;
+    char *message; /* shared with the child */
     uint64_t errors, same, torn;
 };
+
+enum outcome { SAME, WRONG, PLACED_ERROR, TORN };
+
+static uint64_t random_bits(struct damage *d)
+{
+    d->random ^= d->random << 13;
+    d->random ^= d->random >> 7;
+    d->random ^= d->random << 17;
+    return d->random * 2685821657736338717ull;
+}
+
+/* ---- errors ---- */
+
+/* A person must know where to look: the file, and the byte, page or LSN. A file that damage has put
+ * out of sight is not there at all. Of a segment that is set aside the log has said where it is
+ * damaged; readers are told what cells are missing. */
+static bool is_placed(const char *text, const char *file)
+{
+    bool ours = strstr(text, "copy/") || strstr(text, ".seg") || strstr(text, ".run") || file[0];
+    return ours && (strstr(text, "byte ") || strstr(text, "page ") || strstr(text, "lsn ") ||
+                       strstr(text, "was set aside: cells from ") ||
+                       strstr(text, "No such file or directory"));
+}
+
+static enum outcome error_outcome(struct damage *d, const char *text, const char *file)
+{
+    snprintf(d->message, MESSAGE_BYTES, "the error has no place: %s (%s)", text, file);
+    return is_placed(text, file) ? PLACED_ERROR : WRONG;
+}
+
+/* ---- coarser cells and openings ---- */
+
+static uint64_t hash_more(uint64_t hash, const void *ptr, size_t len)
+{
+    return ptr ? hash64(ptr, len) + 31 * hash : hash;
+}
+
+/* Sums of doubles may be taken in another order where a derived segment is lost; all else is the
+ * same to the bit. */
+static uint64_t hash_columns(const struct columns *c)
+{
+    size_t words = c->n * sizeof(int64_t);
+    uint64_t hash = c->n;
+    if (c->n == 0)
+        return hash;
+    hash = hash_more(hash, c->t, words);
+    hash = hash_more(hash, c->amount, c->n * sizeof(int128));
+    hash = hash_more(hash, c->last, words);
+    hash = hash_more(hash, c->last_ms, words);
+    hash = hash_more(hash, c->first, words);
+    hash = hash_more(hash, c->first_ms, words);
+    hash = hash_more(hash, c->min, words);
+    hash = hash_more(hash, c->max, words);
+    hash = hash_more(hash, c->count, words);
+    for (size_t i = 0; c->kind == KIND_HISTOGRAM && i < c->bucket_at[c->n]; i++)
+        hash = hash * 31 + (uint64_t)c->bucket[i].key * 7 + (uint64_t)c->bucket[i].count;
+    return hash;
+}
+
+/* The range of whole buckets before what is set aside. */
+static void want_coarse(struct plan *plan, size_t i, int64_t resolution, int64_t end)
+{
+    plan_range(plan, i, WORKLOAD_T0, end / resolution * resolution);
+    plan_resolution(plan, i, resolution);
+}
+
+static bool add_coarse(
+    struct plan *plan, struct arena *arena, uint64_t *hashes, size_t *n, struct err *err)
+{
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        struct columns columns;
+        arena_reset(arena);
+        if (!plan_columns(plan, i, arena, &columns, err))
+            return false;
+        ensure(*n < COARSE_MAX);
+        hashes[(*n)++] = hash_columns(&columns);
+    }
+    return true;
+}
+
+static bool add_openings(
+    struct plan *plan, struct arena *arena, uint64_t *hashes, size_t *n, struct err *err)
+{
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        int128 sum = 0;
+        arena_reset(arena);
+        if (plan_metric(plan, i)->kind != KIND_LEVEL)
+            continue;
+        if (!plan_opening_sum(plan, i, arena, &sum, err))
+            return false;
+        ensure(*n < COARSE_MAX);
+        hashes[(*n)++] = hash64(&sum, sizeof sum);
+    }
+    return true;
+}
+
+/* One pass over all series: at a resolution, or 0 for what levels stand at. */
+static bool read_coarse(const struct everything *e, struct store *store, int64_t resolution,
+    uint64_t *hashes, size_t *n, struct err *err)
+{
+    struct matcher all = {MATCH_NOT_EQUAL, SLICE("__name__"), SLICE(""), NULL};
+    struct snapshot *snap = snapshot_get(store);
+    struct plan *plan;
+    struct arena arena;
+    arena_init(&arena, 0);
+    bool ok = plan_new(snap, NULL, &all, 1, NULL, &plan, err);
+    for (size_t i = 0; ok && i < plan_n(plan); i++) {
+        const struct metric_def *def = plan_metric(plan, i);
+        /* Histograms among samples have no coarser cells. */
+        bool coarse = resolution && !slice_is(def->name, "up");
+        if (coarse && resolution_fits(def, resolution))
+            want_coarse(plan, i, resolution, e->hidden_from_ms);
+        if (!resolution && def->kind == KIND_LEVEL)
+            ok = plan_opening(plan, i, e->hidden_from_ms, err);
+    }
+    ok = ok && snapshot_fetch(snap, NULL, NULL, err) &&
+         (resolution ? add_coarse(plan, &arena, hashes, n, err)
+                     : add_openings(plan, &arena, hashes, n, err));
+    arena_fini(&arena);
+    snapshot_put(&snap);
+    return ok;
+}
+
+static bool read_all_coarse(
+    const struct everything *e, struct store *store, uint64_t *hashes, size_t *n, struct err *err)
+{
+    *n = 0;
+    return read_coarse(e, store, RESOLUTION_1H, hashes, n, err) &&
+           read_coarse(e, store, RESOLUTION_1D, hashes, n, err) &&
+           read_coarse(e, store, 0, hashes, n, err);
+}
+
+static enum outcome compare_coarse(struct damage *d, struct store *store)
+{
+    uint64_t hashes[COARSE_MAX];
+    size_t n;
+    struct err err = {0};
+    if (!read_all_coarse(&d->now, store, hashes, &n, &err))
+        return error_outcome(d, err.text, err.file);
+    snprintf(d->message, MESSAGE_BYTES, "coarser cells or openings have other values");
+    return n == d->n_coarse && memcmp(hashes, d->coarse, n * sizeof *hashes) == 0 ? SAME : WRONG;
+}
+
+/* ---- all answers ---- */
+
+static enum outcome compare_range(
+    struct damage *d, struct store *store, struct naive *model, int64_t from, int64_t to)
+{
+    char why[1100];
+    if (naive_compare(model, store, from, to, why, sizeof why))
+        return SAME;
+    if (strncmp(why, "error: ", 7) == 0)
+        return error_outcome(d, why, "");
+    snprintf(d->message, MESSAGE_BYTES, "%s", why);
+    return WRONG;
+}
+
+/* What is set aside must show, and nothing else of the folder's state. */
+static enum outcome compare_all(struct damage *d, struct store *store, const struct everything *e)
+{
+    const struct everything *now = &d->now;
+    struct naive *model = e->load.naive;
+    enum outcome hidden = compare_range(d, store, model, now->hidden_from_ms, now->hidden_to_ms);
+    if (hidden != PLACED_ERROR) {
+        if (hidden == SAME)
+            snprintf(d->message, MESSAGE_BYTES, "a segment that is set aside does not show");
+        return WRONG;
+    }
+    enum outcome before = compare_range(d, store, model, INT64_MIN, now->hidden_from_ms);
+    if (before == WRONG)
+        return WRONG;
+    enum outcome behind = compare_range(d, store, model, now->hidden_to_ms, INT64_MAX);
+    return behind == SAME ? before : behind;
+}
+
+static enum outcome look(struct damage *d)
+{
+    struct store *store;
+    struct store_stats stats;
+    struct err err = {0};
+    if (!everything_open(d->copy, &store, &err))
+        return error_outcome(d, err.text, err.file);
+    store_stats(store, &stats);
+    enum outcome all = compare_all(d, store, &d->now);
+    if (all != WRONG) {
+        enum outcome coarse = compare_coarse(d, store);
+        return coarse == SAME ? all : coarse;
+    }
+    if (d->end != END_OPEN || stats.torn_frames != 1)
+        return WRONG;
+    return compare_all(d, store, &d->before) == WRONG ? WRONG : TORN;
+}
+
+/* ---- trying ---- */
+
+static void try_damage(struct damage *d, const char *what, size_t file, uint64_t at)
+{
+    int status;
+    d->at = file;
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(30);
+        _exit(look(d));
+    }
+    ensure(pid > 0 && waitpid(pid, &status, 0) == pid);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (code < 0 || code == WRONG)
+        fail_msg("seed %llu, %s at %llu of %s: %s", (unsigned long long)d->seed, what,
+            (unsigned long long)at, d->files[file], code == WRONG ? d->message : "it crashed");
+    d->same += code == SAME;
+    d->errors += code == PLACED_ERROR;
+    d->torn += code == TORN;
+}
+
+/* A start may sweep and write: every try has a fresh copy. */
+static void restore(const struct damage *d)
+{
+    folder_remove(d->copy);
+    folder_copy(d->kept, d->copy);
+}
+
+static void flip(const char *path, uint64_t byte_at, unsigned bit)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ensure(fd >= 0 && pread(fd, &byte, 1, (off_t)byte_at) == 1);
+    byte ^= (uint8_t)(1u << bit);
+    ensure(pwrite(fd, &byte, 1, (off_t)byte_at) == 1);
+    close(fd);
+}
+
+/* Bytes that lie apart as evenly as their number asks for, from a random one on. */
+static void flip_file(struct damage *d, size_t file, uint64_t flips)
+{
+    uint64_t bytes = d->bytes[file], n = flips < FLIPS_OF_FILE ? FLIPS_OF_FILE : flips;
+    uint64_t step = bytes > n ? bytes / n : 1;
+    for (uint64_t at = random_bits(d) % step; at < bytes; at += step) {
+        unsigned bit = (unsigned)(random_bits(d) % 8);
+        restore(d);
+        flip(d->files[file], at, bit);
+        try_damage(d, "a flip", file, at);
+    }
+}
+
+/* A log that is cut after a crash may look like one that was not written on. */
+static void cut_file(struct damage *d, size_t file)
+{
+    for (uint64_t at = 0; at < d->bytes[file]; at += 1 + d->bytes[file] / CUTS) {
+        restore(d);
+        ensure(truncate(d->files[file], (off_t)at) == 0);
+        try_damage(d, "a cut", file, at);
+    }
+}
 
 static void add_file(void *ctx, const char *path)
 {
@@ -56,156 +320,82 @@ static void add_file(void *ctx, const char *path)
     d->all_bytes += (uint64_t)st.st_size;
 }
 
-/* A store after the script; the copy is taken before or after its stop. */
-static void make_store(struct damage *d, const char *path)
+static void begin(struct damage *d, enum everything_end end)
 {
-    struct script s;
-    struct store *store = NULL;
-    struct err err;
-    script_at(&s, d->seed, path, 0);
-    while (s.done < STEPS || script_kind(&s, s.done - 1) != STEP_COMMIT)
-        if (!script_step(&s, &store, &err))
-            fail_msg("%s", err.text);
-    if (d->clean)
-        store_close(&store);
-    folder_copy(path, d->copy);
-    if (!d->clean)
-        store_close(&store);
-    folder_each(d->copy, add_file, d);
-    d->seed = s.seed;
-    script_fini(&s);
-}
-
-/* 0: the same answers, 2: an error, 3: the last transaction is torn; else the child says what. */
-static int look(const struct damage *d, uint32_t done)
-{
+    const char *seed = getenv("LARDER_SEED"), *lacks;
+    char path[FOLDER_MAX];
     struct store *store;
     struct err err;
-    struct script s;
-    char why[300];
-    if (!script_open(d->copy, &store, &err)) {
-        bool named = strstr(err.text, d->copy) || strstr(err.text, ".seg") || err.file[0];
-        snprintf(d->message, 1000, "the error names no file: %s", err.text);
-        return named ? 2 : 1;
-    }
-    struct store_stats stats;
-    store_stats(store, &stats);
-    script_at(&s, d->seed, d->copy, done);
-    if (naive_compare(s.load.naive, store, INT64_MIN, INT64_MAX, why, sizeof why))
-        return 0;
-    snprintf(d->message, 1000, "%s", why);
-    if (strncmp(why, "reading:", 8) == 0 || strncmp(why, "plan_columns:", 13) == 0 ||
-        strncmp(why, "table ", 6) == 0)
-        return strstr(why, "seg") || strstr(why, d->copy) ? 2 : 1;
-    if (stats.quarantined)
-        return 2; /* set aside, counted and logged when it was found */
-    if (d->clean || stats.torn_frames != 1)
-        return 1;
-    script_fini(&s);
-    script_at(&s, d->seed, d->copy, done - 1);
-    return naive_compare(s.load.naive, store, INT64_MIN, INT64_MAX, why, sizeof why) ? 3 : 1;
-}
-
-static void try_damage(struct damage *d, uint32_t done, const char *what, size_t file, uint64_t at)
-{
-    int status;
-    pid_t pid = fork();
-    if (pid == 0) {
-        alarm(30);
-        _exit(look(d, done));
-    }
-    ensure(pid > 0 && waitpid(pid, &status, 0) == pid);
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    if (code != 0 && code != 2 && code != 3)
-        fail_msg("seed %llu, %s at %llu of %s: %s", (unsigned long long)d->seed, what,
-            (unsigned long long)at, d->files[file], code == 1 ? d->message : "it crashed");
-    d->same += code == 0;
-    d->errors += code == 2;
-    d->torn += code == 3;
-}
-
-/* A start may sweep and write: every try has a fresh copy. */
-static void restore(const struct damage *d, const char *from)
-{
-    folder_remove(d->copy);
-    folder_copy(from, d->copy);
-}
-
-static void flip(const char *path, uint64_t bit)
-{
-    uint8_t byte;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    ensure(fd >= 0 && pread(fd, &byte, 1, (off_t)(bit / 8)) == 1);
-    byte ^= (uint8_t)(1u << bit % 8);
-    ensure(pwrite(fd, &byte, 1, (off_t)(bit / 8)) == 1);
-    close(fd);
-}
-
-static void run(bool clean)
-{
-    struct damage *d = xcalloc(1, sizeof *d);
-    const char *seed = getenv("LARDER_SEED"), *steps = getenv("LARDER_STEPS");
-    uint64_t flips = FLIPS * (steps ? strtoull(steps, NULL, 10) : 1000000) / 1000000 + 1;
-    char kept[FOLDER_MAX], path[FOLDER_MAX];
     d->seed = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
-    d->clean = clean;
-    d->message = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    d->random = d->seed | 1;
+    d->end = end;
+    d->message =
+        mmap(NULL, MESSAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     printf("# LARDER_SEED=%llu\n", (unsigned long long)d->seed);
     folder_make("damage", d->folder);
     snprintf(path, sizeof path, "%.400s/store", d->folder);
-    snprintf(kept, sizeof kept, "%.400s/kept", d->folder);
+    snprintf(d->kept, sizeof d->kept, "%.400s/kept", d->folder);
     snprintf(d->copy, sizeof d->copy, "%.400s/copy", d->folder);
-    make_store(d, path);
-    folder_copy(d->copy, kept);
-    uint32_t done = STEPS;
-    struct script s;
-    script_at(&s, d->seed, d->copy, 0);
-    while (s.done < STEPS || script_kind(&s, s.done - 1) != STEP_COMMIT)
-        done = ++s.done;
-    script_fini(&s);
-    uint64_t bits = d->all_bytes * 8, step = bits / flips ? bits / flips : 1;
-    for (uint64_t bit = d->seed % step; bit < bits; bit += step) {
-        size_t file = 0;
-        uint64_t at = bit;
-        for (; at >= d->bytes[file] * 8; file++)
-            at -= d->bytes[file] * 8;
-        restore(d, kept);
-        flip(d->files[file], at);
-        try_damage(d, done, "bit", file, at);
-    }
-    /* A log that is cut after a crash may look like one that was not written on. */
-    for (size_t file = 0; clean && file < d->n_files; file++)
-        for (uint64_t at = 0; at < d->bytes[file]; at += 1 + d->bytes[file] / CUTS) {
-            restore(d, kept);
-            ensure(truncate(d->files[file], (off_t)at) == 0);
-            try_damage(d, done, "cut", file, at);
-        }
+    everything_make(&d->now, d->seed, end, path, d->kept);
+    everything_before(&d->before, d->seed, end);
+    if (!everything_is_there(d->kept, end, &lacks))
+        fail_msg("the folder lacks %s", lacks);
+    restore(d);
+    folder_each(d->copy, add_file, d);
+    if (!everything_open(d->copy, &store, &err) ||
+        !read_all_coarse(&d->now, store, d->coarse, &d->n_coarse, &err))
+        fail_msg("%s", err.text);
+    enum outcome whole = compare_all(d, store, &d->now);
+    store_close(&store);
+    if (whole != SAME)
+        fail_msg("without damage: %s", d->message);
+}
+
+static void run(enum everything_end end)
+{
+    struct damage *d = xcalloc(1, sizeof *d);
+    const char *steps = getenv("LARDER_STEPS");
+    uint64_t flips = FLIPS * (steps ? strtoull(steps, NULL, 10) : 1000000) / 1000000 + 1;
+    begin(d, end);
+    for (size_t file = 0; file < d->n_files; file++)
+        flip_file(d, file, flips * d->bytes[file] / d->all_bytes);
+    for (size_t file = 0; end == END_CLEAN && file < d->n_files; file++)
+        cut_file(d, file);
     printf("# %zu files, %llu bytes: %llu errors, %llu same answers, %llu torn transactions\n",
         d->n_files, (unsigned long long)d->all_bytes, (unsigned long long)d->errors,
         (unsigned long long)d->same, (unsigned long long)d->torn);
     assert_true(d->errors > 0);
+    everything_fini(&d->now);
+    everything_fini(&d->before);
     folder_remove(d->folder);
-    munmap(d->message, 4096);
+    munmap(d->message, MESSAGE_BYTES);
     free(d);
 }
 
-static void test_bits_after_a_clean_stop(void **state)
+static void test_after_a_clean_stop(void **state)
 {
     (void)state;
-    run(true);
+    run(END_CLEAN);
 }
 
-static void test_bits_after_a_crash(void **state)
+static void test_after_a_crash(void **state)
 {
     (void)state;
-    run(false);
+    run(END_OPEN);
+}
+
+static void test_after_a_crash_behind_sealing(void **state)
+{
+    (void)state;
+    run(END_SEALED);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits_after_a_clean_stop),
-        cmocka_unit_test(test_bits_after_a_crash),
+        cmocka_unit_test(test_after_a_clean_stop),
+        cmocka_unit_test(test_after_a_crash),
+        cmocka_unit_test(test_after_a_crash_behind_sealing),
     };
     setvbuf(stdout, NULL, _IOLBF, 0);
     log_set_level(LOG_ERROR + 1);

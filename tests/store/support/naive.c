@@ -250,6 +250,13 @@ __attribute__((format(printf, 2, 3))) static bool differs(
     return false;
 }
 
+/* The store's error, with its file; tests tell it from a wrong answer by its first word. */
+static bool fails(struct difference *d, const char *what, const struct err *err)
+{
+    char text[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
+    return differs(d, "error: %s: %s", what, err_format(err, text, sizeof text));
+}
+
 static bool same_doubles(double a, double b)
 {
     return memcmp(&a, &b, sizeof a) == 0;
@@ -374,7 +381,7 @@ static bool same_content(const struct naive *naive, const struct plan *plan, str
         struct labels labels = plan_labels(plan, i);
         arena_reset(arena);
         if (!plan_columns(plan, i, arena, &c, &err)) {
-            ok = differs(d, "plan_columns: %s", err.text);
+            ok = fails(d, "plan_columns", &err);
             break;
         }
         static const struct columns none = {.kind = KIND_SAMPLE};
@@ -420,14 +427,14 @@ static bool same_table(
     uint32_t table, bytes;
     struct err err;
     if (!store_state_table(store, naive_table_name(t), &table, &bytes, &err))
-        return differs(d, "table %zu: %s", t, err.text);
+        return fails(d, "reading a state table", &err);
     for (size_t g = 0; g < NAIVE_GENERATIONS; g++)
         for (size_t k = 0; k < NAIVE_KEYS; k++) {
             uint64_t record = 0;
             bool found = false;
             if (!store_state_get(
                     store, table, (int64_t)g, naive_key(k), t ? &record : NULL, &found, &err))
-                return differs(d, "table %zu: %s", t, err.text);
+                return fails(d, "reading a state table", &err);
             if (found != naive->state.there[t][g][k])
                 return differs(d, "table %zu, generation %zu: key %zu is %s", t, g, k,
                     found ? "there and should not be" : "missing");
@@ -460,7 +467,7 @@ bool naive_compare(const struct naive *naive, struct store *store, int64_t from,
         plan_range(plan, i, from, to);
     ok = ok && snapshot_fetch(snap, NULL, NULL, &err);
     if (!ok)
-        differs(&d, "reading: %s", err.text);
+        fails(&d, "reading", &err);
     ok = ok && same_content(naive, plan, &arena, from, to, &d) &&
          same_positions(naive, store, &d) && same_state(naive, store, &d);
     snapshot_put(&snap);
