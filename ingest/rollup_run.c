@@ -1,7 +1,5 @@
 #include "ingest/rollup_run.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +9,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "ingest/label_values.h"
 #include "store/bounds.h"
 
 #define NONE    UINT32_MAX
@@ -128,45 +127,6 @@ void rollup_runner_free(struct rollup_runner **runner)
 }
 
 /* ---- label sets ---- */
-
-/* The text of a label's value; numbers without trailing zeros behind the point. */
-static struct slice label_text(const struct expr *expr, const struct field_value *v, char tmp[32])
-{
-    int digits = expr_digits(expr);
-    if (expr_type(expr) == EXPR_STRING)
-        return v->str;
-    if (expr_type(expr) == EXPR_BOOL)
-        return v->num ? SLICE("true") : SLICE("false");
-    int64_t scale = pow10_int(digits);
-    int64_t whole = v->num / scale, rest = v->num % scale;
-    int n = snprintf(tmp, 32, "%s%" PRId64, v->num < 0 && whole == 0 ? "-" : "", whole);
-    if (rest) {
-        n += snprintf(tmp + n, 32 - (size_t)n, ".%0*" PRId64, digits, rest < 0 ? -rest : rest);
-        while (tmp[n - 1] == '0')
-            n--;
-    }
-    return slice_of(tmp, (size_t)n);
-}
-
-struct label_values {
-    struct slice values[ROLLUP_LABELS_MAX];
-    char numbers[ROLLUP_LABELS_MAX][32];
-};
-
-/* Label values of the event; an absent or empty one is {.., 0}: the label is left out. */
-static enum expr_result eval_labels(
-    const struct rollup *def, const struct event *event, struct label_values *out)
-{
-    for (size_t i = 0; i < def->n_labels; i++) {
-        struct field_value v;
-        enum expr_result rc = expr_eval(def->labels[i].value, event, &v);
-        if (rc == EXPR_RANGE)
-            return rc;
-        out->values[i] = rc == EXPR_ABSENT ? (struct slice){"", 0}
-                                           : label_text(def->labels[i].value, &v, out->numbers[i]);
-    }
-    return EXPR_OK;
-}
 
 static struct hash128 hash_labels(
     struct rollup_runner *r, const struct rollup *def, const struct label_values *v)
@@ -324,7 +284,7 @@ static enum expr_result evaluate(
     rc = s->def->value ? expr_eval(s->def->value, event, &v) : EXPR_OK;
     if (rc != EXPR_OK)
         return rc;
-    rc = eval_labels(s->def, event, &labels);
+    rc = label_values_eval(s->def, event, &labels);
     if (rc != EXPR_OK)
         return rc;
     *p = (struct pending){rollup, find_slot(r, s, &labels), v.num};

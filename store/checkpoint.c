@@ -1,5 +1,7 @@
 #include "store/checkpoint.h"
 
+#include <inttypes.h>
+
 #include "base/bytes.h"
 #include "base/ensure.h"
 #include "base/mem.h"
@@ -16,6 +18,8 @@
 /* Bytes that are gathered for one frame, and for one write. */
 #define FRAME_BYTES (1u << 20)
 #define WRITE_BYTES (1u << 20)
+/* What stands before a piece: block, series and length. */
+#define PIECE_FRONT_MAX 30
 /* After a failure so many calls of checkpoint_due say no: 1, 2, 4, ... */
 #define WAITS_MAX 64
 
@@ -77,6 +81,11 @@ static bool add_piece(
     void *ctx, int64_t block, uint32_t series, struct slice piece, struct err *err)
 {
     struct out *out = ctx;
+    /* The log keeps it until its block is sealed, and the next checkpoint goes without. */
+    if (piece.len > FRAME_PAYLOAD_MAX - PIECE_FRONT_MAX)
+        return err_set(err, ERR_LIMIT,
+            "series %" PRIu32 " has %zu bytes in one time block, more than a checkpoint can hold",
+            series, piece.len);
     if (out->payload.len + piece.len > FRAME_BYTES && !end_frame(out, err))
         return false;
     buf_svarint(&out->payload, (int64_t)((uint64_t)block - (uint64_t)out->block));

@@ -283,7 +283,7 @@ static void test_label_sets(void **state)
     l[1] = (struct label){SLICE(""), SLICE("a")};
     series_is_refused(f, l, 2, ERR_INVALID, "empty");
     struct label many[LABELS_MAX + 1] = {name};
-    char names[LABELS_MAX + 1][8];
+    char names[LABELS_MAX + 1][16];
     for (int i = 1; i <= LABELS_MAX; i++) {
         snprintf(names[i], sizeof names[i], "a%03d", i);
         many[i] = (struct label){slice_from(names[i]), SLICE("v")};
@@ -403,7 +403,7 @@ static void test_long_label_sets(void **state)
 {
     struct fixture *f = *state;
     struct label l[LABELS_MAX] = {{SLICE("__name__"), SLICE("c")}};
-    char names[LABELS_MAX][8], number[8], *value = xmalloc(LABEL_VALUE_MAX);
+    char names[LABELS_MAX][16], number[16], *value = xmalloc(LABEL_VALUE_MAX);
     struct err err = {0};
     memset(value, 'x', LABEL_VALUE_MAX);
     for (int i = 1; i < LABELS_MAX; i++) {
