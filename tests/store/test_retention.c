@@ -443,6 +443,51 @@ static void test_metric_for_ever(void **state)
     compare(f, 3, 0, 6 * DAY_MS, RESOLUTION_1M);
 }
 
+/* ---- what a reader can have ---- */
+
+static unsigned whole_of(struct fixture *f, int kind, int64_t from, int64_t to)
+{
+    struct matcher m = {MATCH_EQUAL, SLICE("__name__"), defs[kind].name, NULL};
+    struct snapshot *snap = snapshot_get(f->store);
+    struct plan *plan;
+    struct err err = {0};
+    unsigned whole;
+    assert_true(plan_new(snap, NULL, &m, 1, NULL, &plan, &err));
+    assert_int_equal(plan_n(plan), 1);
+    assert_true(plan_whole(plan, 0, from, to, &whole, &err));
+    snapshot_put(&snap);
+    return whole;
+}
+
+static void test_whole(void **state)
+{
+    struct fixture *f = *state;
+    const struct metric_retention own = {.metric = defs[3].name, .raw_ms = RETENTION_FOR_EVER};
+    f->options.retention = (struct retention){.raw_ms = 2 * DAY_MS,
+        .minute_ms = 4 * DAY_MS,
+        .hour_ms = 6 * DAY_MS,
+        .metrics = &own,
+        .n_metrics = 1};
+    reopen(f);
+    for (int d = 0; d < 8; d++)
+        for (int kind = 0; kind < KINDS; kind++)
+            add(f, kind, d * DAY_MS + HOUR, 1);
+    maintain(f, 8 * DAY_MS);
+    const unsigned coarse = WHOLE_1M | WHOLE_1H, all = WHOLE_RAW | coarse;
+    for (int kind = 0; kind < KINDS; kind++) {
+        bool level = defs[kind].kind == KIND_LEVEL, ever = kind == 3;
+        unsigned day = level ? WHOLE_1D : 0;
+        assert_int_equal(whole_of(f, kind, 6 * DAY_MS, 8 * DAY_MS), all | day);
+        assert_int_equal(whole_of(f, kind, 6 * DAY_MS - 1, 8 * DAY_MS), ever ? all : coarse | day);
+        assert_int_equal(
+            whole_of(f, kind, 4 * DAY_MS - 1, 8 * DAY_MS), ever ? all : WHOLE_1H | day);
+        assert_int_equal(
+            whole_of(f, kind, 4 * DAY_MS - 1, 4 * DAY_MS), ever ? all : WHOLE_1H | day);
+        /* Days 0 and 1 are gone altogether, but for the cells of a day. */
+        assert_int_equal(whole_of(f, kind, 0, 2 * DAY_MS), level ? WHOLE_1D : all);
+    }
+}
+
 /* ---- by bytes ---- */
 
 static void add_size(void *ctx, const char *path)
@@ -534,6 +579,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_late_level, setup, teardown),
         cmocka_unit_test_setup_teardown(test_coarse_shorter_than_raw, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metric_for_ever, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random, setup, teardown),
