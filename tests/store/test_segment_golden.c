@@ -460,7 +460,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(kinds_v1), TEST(kinds_v2), TEST(labels_v1),
-        TEST(labels_v2), TEST(samples_v2), TEST(families_v2_1), TEST(coarse_v2_1), TEST(damaged_v1), TEST(damaged_v2),
-        TEST(unknown_section_before), TEST(unknown_section_behind), TEST(unknown_pages)};
+        TEST(labels_v2), TEST(samples_v2), TEST(families_v2_1), TEST(coarse_v2_1), TEST(damaged_v1),
+        TEST(damaged_v2), TEST(unknown_section_before), TEST(unknown_section_behind),
+        TEST(unknown_pages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
