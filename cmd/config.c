@@ -7,12 +7,12 @@
 #include "base/settings.h"
 #include "cmd/config_kafka.h"
 #include "cmd/config_override.h"
+#include "cmd/config_retention.h"
 #include "ingest/streams_config.h"
 
 #define LISTEN_DEFAULT_ADDRESS "127.0.0.1"
 #define LISTEN_DEFAULT_PORT    9595
 #define STORE_DEFAULT_PATH     "data"
-#define RETENTION_MIN_MS       INT64_C(86400000)
 #define HEAD_BYTES_MIN         (UINT64_C(16) << 20)
 
 #define QUERY_TIMEOUT_MAX_MS  INT64_C(86400000)
@@ -88,23 +88,6 @@ static void read_http(
         config->http_address = arena_slice(settings->arena, slice_from(address)).ptr;
 }
 
-static void read_retention(
-    struct settings *settings, const struct yaml_node *node, struct retention *out)
-{
-    static const char *const keys[] = {"raw", "1m", "1h", "max_bytes"};
-    int64_t *const ages[] = {&out->raw_ms, &out->minute_ms, &out->hour_ms};
-    const struct yaml_node *value;
-    if (!settings_mapping(settings, node, "'retention'", keys, 4))
-        return;
-    for (size_t i = 0; i < 3; i++)
-        if ((value = yaml_get(node, keys[i])) &&
-            settings_duration(settings, value, "a retention", ages[i]) &&
-            *ages[i] < RETENTION_MIN_MS)
-            settings_error(settings, value, "a retention must be at least 1d");
-    if ((value = yaml_get(node, "max_bytes")))
-        settings_bytes(settings, value, "'max_bytes'", &out->max_bytes);
-}
-
 static void read_limits(struct settings *settings, const struct yaml_node *node, struct limits *out)
 {
     static const char *const keys[] = {"series", "series_per_metric", "labels_per_series",
@@ -156,7 +139,7 @@ static void read_store(
         config->store_head_bytes < HEAD_BYTES_MIN)
         settings_error(settings, value, "'head_memory' must be at least 16MiB");
     if ((value = yaml_get(node, "retention")))
-        read_retention(settings, value, &config->retention);
+        config_retention_read(settings, value, &config->retention);
     if ((value = yaml_get(node, "limits")))
         read_limits(settings, value, &config->limits);
 }

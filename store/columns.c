@@ -212,11 +212,14 @@ bool columns_exact_sums(const struct columns *columns, int *digits, int128 *sum,
     for (size_t i = 0; i < c->n; i++)
         *digits = c->digits[i] > *digits ? (int)c->digits[i] : *digits;
     for (size_t i = 0; i < c->n; i++) {
+        int128 x, y;
         if (c->digits[i] == DIGITS_INEXACT)
             return false;
         int64_t scale = pow10_int(*digits - (int)c->digits[i]);
-        *sum += c->sum[i] * scale;
-        *reset_sum += (int128)c->reset_sum[i] * scale;
+        if (__builtin_mul_overflow(c->sum[i], scale, &x) || __builtin_add_overflow(*sum, x, sum) ||
+            __builtin_mul_overflow((int128)c->reset_sum[i], scale, &y) ||
+            __builtin_add_overflow(*reset_sum, y, reset_sum))
+            return false; /* not of samples: a file may say anything */
     }
     return true;
 }

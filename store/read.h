@@ -103,8 +103,22 @@ void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms);
 
 /* Wants coarser cells of the series, made by the merge rule: store/resolution.h. The range that is
  * wanted begins and ends at bucket ends, and the resolution fits the metric. They are exact: read
- * from derived segments where those hold, else computed from raw cells. */
+ * from derived segments where those hold, else computed from raw cells. Of float samples the count,
+ * min, max, first, last, and resets are exact always; sums where the cells say so
+ * (columns_exact_sums): who needs others takes raw cells. */
 void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms);
+
+/*
+ * *whole: the resolutions in which all that is left of the series in (from_ms, to_ms] can be had,
+ * of those that it has. As a rule that is all of them. Where retention has taken its raw cells, and
+ * keeps coarser ones, only those give the range; 0: not even one resolution does, and the range is
+ * to be asked for in parts, which are whole days. What is gone in all resolutions is not missed. It
+ * looks the series up in each kept segment of the range, and may read. Before the fetch; ERR_LIMIT:
+ * memory.
+ */
+enum { WHOLE_RAW = 1, WHOLE_1M = 2, WHOLE_1H = 4, WHOLE_1D = 8 };
+bool plan_whole(
+    struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms, unsigned *whole, struct err *err);
 
 /* Wants what the series, a level, stands at: the sum of all its changes with t <= at_ms. It is
  * exact, and cheap: store/opening.h. The series' range has no part in it. ERR_LIMIT: memory. */

@@ -168,6 +168,20 @@ static void test_missing(void **state)
         "store: {retention: {raw: 30d, 1m: 30d, 1h: 1825d, max_bytes: 10GiB}}", NULL, 0, NULL, 0);
     check_text("store: {retention: {raw: 23h}}", NULL, 0,
         (struct want[]){{1, 26, "a retention must be at least 1d"}}, 1);
+    check_text("store: {retention: {raw: 30d, metrics: {a: {raw: forever}, b: {1m: 7d}}}}", NULL, 0,
+        NULL, 0);
+    check_text("store:\n  retention:\n    1h: forever\n    metrics:\n      a: 7d\n"
+               "      b: {raw: 1h, 5m: 7d}\n",
+        NULL, 0,
+        (struct want[]){
+            {3, 9, "a retention must be a duration such as 5s, 30m, 24h or 1h30m, not 'forever'"},
+            {5, 10,
+                "the retention of a metric must be a mapping of keys and values, it is a single "
+                "value"},
+            {6, 16, "a retention must be at least 1d"},
+            {6, 20, "unknown key '5m', did you mean '1m'?"},
+        },
+        4);
     check_text("store: {limits: {series: 10, series_per_metric: 0, labels: 2}}", NULL, 0,
         (struct want[]){
             {1, 49, "'series_per_metric' must be a whole number from 1 to 4294967295, not '0'"},

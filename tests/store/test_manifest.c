@@ -108,11 +108,38 @@ static void test_quarantine_keeps_the_name(void **state)
     assert_false(manifest_names(&f->manifest, "a"));
 }
 
+static void test_nothing_is_remembered(void **state)
+{
+    struct fixture *f = *state;
+    struct nothing said[3] = {{86400000, 60000, 7, 11}, {86400000, 86400000, 7, 11},
+        {-86400000, 86400000, 3, UINT64_MAX}};
+    apply(f, &(struct manifest_edit){.nothing = said, .n_nothing = 3});
+    said[0].inputs = 12; /* replaces */
+    apply(f, &(struct manifest_edit){.nothing = said, .n_nothing = 1});
+    for (int round = 0; round < 3; round++) {
+        const struct nothing_list *list = &f->manifest.nothing;
+        assert_int_equal(list->n, 3);
+        assert_true(nothing_find(list, 86400000, 60000)->inputs == 12);
+        assert_int_equal(nothing_find(list, 86400000, 60000)->lsn, 7);
+        assert_true(nothing_find(list, -86400000, 86400000)->inputs == UINT64_MAX);
+        assert_null(nothing_find(list, 0, 60000));
+        assert_null(nothing_find(list, 86400000, 3600000));
+        reopen(f);
+    }
+    said[1].inputs = 0; /* forgets */
+    apply(f, &(struct manifest_edit){.nothing = &said[1], .n_nothing = 1});
+    apply(f, &(struct manifest_edit){.nothing = &said[1], .n_nothing = 1});
+    reopen(f);
+    assert_int_equal(f->manifest.nothing.n, 2);
+    assert_null(nothing_find(&f->manifest.nothing, 86400000, 86400000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_segments_replace_others_in_one_step, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quarantine_keeps_the_name, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_is_remembered, setup, teardown),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -464,6 +464,47 @@ static void check_first_hour(struct store *store, int64_t amount, int64_t resolu
     snapshot_put(&r.snapshot);
 }
 
+/* Three samples a minute are not worth a stored cell of eleven numbers, 180 an hour are; a start
+ * does not find that out again. */
+static void test_samples_are_stored_where_it_pays(void **state)
+{
+    char dir[64] = "/tmp/larder-resolution-XXXXXX";
+    struct err err = {0};
+    struct store_stats stats;
+    struct arena arena;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    struct store *store = open_store(dir);
+    struct txn *txn = txn_begin(store);
+    for (int64_t t = EVERY; t <= DAY_MS; t += EVERY)
+        put_one(txn, 4, t, 1);
+    commit(txn);
+    assert_true(store_maintain(store, DAY_MS, &err));
+    arena_init(&arena, 0);
+    for (int round = 0; round < 2; round++) {
+        store_stats(store, &stats);
+        assert_int_equal(stats.segments, 2);
+        assert_int_equal(stats.derived_segments, 1);
+        for (int64_t resolution = RESOLUTION_1M; resolution <= RESOLUTION_1H; resolution *= 60) {
+            struct read r = read_all(store, 0, DAY_MS, resolution);
+            struct columns c = columns_of(&r, 0, &arena);
+            assert_int_equal(c.n, DAY_MS / resolution);
+            assert_int_equal(c.count[7], resolution / EVERY);
+            assert_int_equal(snapshot_cells(r.snapshot),
+                resolution == RESOLUTION_1H ? DAY_MS / resolution : DAY_MS / EVERY);
+            snapshot_put(&r.snapshot);
+        }
+        bool more;
+        store_close(&store);
+        store = open_store(dir);
+        assert_true(store_maintain_step(store, DAY_MS, &more, &err));
+        assert_false(more);
+    }
+    arena_fini(&arena);
+    store_close(&store);
+    remove_folder(dir);
+}
+
 /* Raw cells go after two days; coarser ones stay, and late cells find them. */
 static void test_coarser_cells_outlive_raw_ones(void **state)
 {
@@ -566,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_which_metrics_have_which),
         cmocka_unit_test(test_what_cancels_out_is_not_there),
         cmocka_unit_test(test_derived_segments_are_read),
+        cmocka_unit_test(test_samples_are_stored_where_it_pays),
         cmocka_unit_test(test_coarser_cells_outlive_raw_ones),
         cmocka_unit_test(test_coarser_cells_answer_as_raw_ones),
     };

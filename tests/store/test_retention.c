@@ -24,7 +24,7 @@
 #define HOUR   RESOLUTION_1H
 #define DAYS   9
 #define CELLS  ((size_t)(DAYS * DAY_MS / EVERY))
-#define KINDS  4
+#define KINDS  5
 #define SERIES 2
 
 static uint64_t rng;
@@ -37,19 +37,20 @@ static uint32_t below(uint32_t n)
     return (uint32_t)(rng >> 33) % n;
 }
 
-/* The last is a counter with a retention of its own, in the tests that have some. */
+/* The fourth is a counter with a retention of its own, in the tests that have some. */
 static struct metric_def defs[KINDS] = {
     {.name = {"a_total", 7}, .kind = KIND_COUNTER, .every_ms = EVERY},
     {.name = {"b_level", 7}, .kind = KIND_LEVEL, .every_ms = EVERY},
     {.name = {"c_sample", 8}, .kind = KIND_SAMPLE},
     {.name = {"d_total", 7}, .kind = KIND_COUNTER, .every_ms = EVERY},
+    {.name = {"e_gauge", 7}, .kind = KIND_GAUGE, .every_ms = EVERY},
 };
 
 struct fixture {
     char dir[FOLDER_MAX];
     struct store *store;
     struct store_options options;
-    int64_t (*cells)[SERIES][CELLS]; /* by kind; samples: 1 for each */
+    int64_t (*cells)[SERIES][CELLS]; /* by kind; 1 for a sample or a reading */
 };
 
 static void reopen(struct fixture *f)
@@ -103,11 +104,17 @@ static void put(struct fixture *f, struct txn *txn, int kind, int s, int64_t t, 
     assert_true(txn_metric(txn, &defs[kind], &metric, &err));
     assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
     int64_t *cell = &f->cells[kind][s][t / EVERY - 1];
-    if (defs[kind].kind == KIND_SAMPLE)
+    switch (defs[kind].kind) {
+    case KIND_SAMPLE:
         txn_sample(txn, id, t, (double)v);
-    else
-        txn_add(txn, id, t, v);
-    *cell = defs[kind].kind == KIND_SAMPLE ? 1 : *cell + v;
+        *cell = 1;
+        break;
+    case KIND_GAUGE:
+        txn_gauge(txn, id, t, &(struct gauge_cell){v, t, v, v, v, 1});
+        *cell += 1;
+        break;
+    default: txn_add(txn, id, t, v); *cell += v;
+    }
 }
 
 static void add(struct fixture *f, int kind, int64_t t, int64_t v)
@@ -120,7 +127,7 @@ static void add(struct fixture *f, int kind, int64_t t, int64_t v)
 
 /* ---- reading ---- */
 
-/* The sum of a cell's amounts, or how many samples it stands for. */
+/* The amount of a cell, or how many samples or readings it stands for. */
 static int64_t weight(const struct columns *c, size_t i)
 {
     return c->amount ? (int64_t)c->amount[i] : c->count ? c->count[i] : 1;
@@ -359,6 +366,22 @@ static void check_all(struct fixture *f, uint32_t newest)
         }
 }
 
+/* Goes on with what the folder holds in the middle of maintenance. */
+static void crash(struct fixture *f, int64_t passed)
+{
+    char copy[FOLDER_MAX];
+    struct err err = {0};
+    bool more = true;
+    for (uint32_t steps = below(6); more && steps > 0; steps--)
+        assert_true(store_maintain_step(f->store, passed, &more, &err));
+    folder_make("retention", copy);
+    folder_copy(f->dir, copy);
+    store_close(&f->store);
+    folder_remove(f->dir);
+    memcpy(f->dir, copy, sizeof copy);
+    reopen(f);
+}
+
 static void run(struct fixture *f, uint32_t rounds)
 {
     reopen(f);
@@ -371,6 +394,8 @@ static void run(struct fixture *f, uint32_t rounds)
             check_all(f, newest);
         if (below(rounds / 10 + 1) == 0)
             reopen(f);
+        if (below(rounds / 20 + 1) == 0)
+            crash(f, (int64_t)newest * EVERY - 30 * EVERY);
     }
     maintain(f, DAYS * DAY_MS);
     maintain(f, DAYS * DAY_MS + 3 * HOUR); /* late cells of the head are sealed, too */
@@ -380,7 +405,7 @@ static void run(struct fixture *f, uint32_t rounds)
 static uint32_t rounds_of(void)
 {
     const char *text = getenv("LARDER_STEPS");
-    uint32_t n = text ? (uint32_t)atoi(text) / 40 : 3000;
+    uint32_t n = text ? (uint32_t)atoi(text) / 40 : 1500;
     return n < 400 ? 400 : n;
 }
 
@@ -411,7 +436,7 @@ static void test_random_by_metric(void **state)
         .metrics = metrics,
         .n_metrics = 3};
     run(f, rounds_of());
-    const int64_t raw[KINDS] = {2, 2, 4, 1}, minutes[KINDS] = {4, 4, 4, 2};
+    const int64_t raw[KINDS] = {2, 2, 4, 1, 2}, minutes[KINDS] = {4, 4, 4, 2, 4};
     for (int kind = 0; kind < KINDS; kind++) {
         int64_t day = (DAYS - raw[kind]) * DAY_MS;
         assert_int_equal(total(f, kind, 0, day, 0), 0);
@@ -441,6 +466,51 @@ static void test_metric_for_ever(void **state)
     assert_int_equal(total(f, 0, 0, 6 * DAY_MS, 0), 1);
     assert_int_equal(total(f, 3, 0, 6 * DAY_MS, 0), 6);
     compare(f, 3, 0, 6 * DAY_MS, RESOLUTION_1M);
+}
+
+/* ---- what a reader can have ---- */
+
+static unsigned whole_of(struct fixture *f, int kind, int64_t from, int64_t to)
+{
+    struct matcher m = {MATCH_EQUAL, SLICE("__name__"), defs[kind].name, NULL};
+    struct snapshot *snap = snapshot_get(f->store);
+    struct plan *plan;
+    struct err err = {0};
+    unsigned whole;
+    assert_true(plan_new(snap, NULL, &m, 1, NULL, &plan, &err));
+    assert_int_equal(plan_n(plan), 1);
+    assert_true(plan_whole(plan, 0, from, to, &whole, &err));
+    snapshot_put(&snap);
+    return whole;
+}
+
+static void test_whole(void **state)
+{
+    struct fixture *f = *state;
+    const struct metric_retention own = {.metric = defs[3].name, .raw_ms = RETENTION_FOR_EVER};
+    f->options.retention = (struct retention){.raw_ms = 2 * DAY_MS,
+        .minute_ms = 4 * DAY_MS,
+        .hour_ms = 6 * DAY_MS,
+        .metrics = &own,
+        .n_metrics = 1};
+    reopen(f);
+    for (int d = 0; d < 8; d++)
+        for (int kind = 0; kind < KINDS; kind++)
+            add(f, kind, d * DAY_MS + HOUR, 1);
+    maintain(f, 8 * DAY_MS);
+    const unsigned coarse = WHOLE_1M | WHOLE_1H, all = WHOLE_RAW | coarse;
+    for (int kind = 0; kind < KINDS; kind++) {
+        bool level = defs[kind].kind == KIND_LEVEL, ever = kind == 3;
+        unsigned day = level ? WHOLE_1D : 0;
+        assert_int_equal(whole_of(f, kind, 6 * DAY_MS, 8 * DAY_MS), all | day);
+        assert_int_equal(whole_of(f, kind, 6 * DAY_MS - 1, 8 * DAY_MS), ever ? all : coarse | day);
+        assert_int_equal(
+            whole_of(f, kind, 4 * DAY_MS - 1, 8 * DAY_MS), ever ? all : WHOLE_1H | day);
+        assert_int_equal(
+            whole_of(f, kind, 4 * DAY_MS - 1, 4 * DAY_MS), ever ? all : WHOLE_1H | day);
+        /* Days 0 and 1 are gone altogether, but for the cells of a day. */
+        assert_int_equal(whole_of(f, kind, 0, 2 * DAY_MS), level ? WHOLE_1D : all);
+    }
 }
 
 /* ---- by bytes ---- */
@@ -534,6 +604,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_late_level, setup, teardown),
         cmocka_unit_test_setup_teardown(test_coarse_shorter_than_raw, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metric_for_ever, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random, setup, teardown),

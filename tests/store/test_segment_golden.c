@@ -5,7 +5,8 @@
  *     segment-vN-kinds.seg     every kind, wide numbers, shared and uneven times
  *     segment-vN-labels.seg    dictionaries of several blocks, chunks, LZ4; in version 1 postings
  *                              in three shapes
- *     segment-v2-samples.seg   histogram samples, start timestamps, derived cells
+ *     segment-v2-samples.seg   histogram samples, start timestamps, derived cells of form 1
+ *     segment-v2.1-coarse.seg  derived cells of form 4: decimals, and some that are not
  *     segment-v2-section-*.seg kinds, with a section that this version does not know, before and
  *                              behind the index
  *     segment-v2-pages.seg     kinds, with pages and columns of tables that it does not know
@@ -22,6 +23,7 @@
 #include <fcntl.h>
 
 #include "store/segment/postings.h"
+#include "store/segment/scaled.h"
 #include "store/segment/segment_reader.h"
 
 #define T0 INT64_C(1700000000000)
@@ -176,6 +178,32 @@ static void fill_families(struct fixture *f)
     }
 }
 
+/* Two hours of a meter in hundredths; the second one has a cell in the middle that is inexact. */
+static void fill_coarse(struct fixture *f)
+{
+    static const char *const labels[] = {"a=exact", "a=mixed"};
+    for (int s = 0; s < 2; s++) {
+        struct columns *c = fixture_add(f, &sample, labels[s], 120, 0);
+        ensure(columns_alloc_derived(&f->arena, c->n, c));
+        for (size_t i = 0; i < c->n; i++) {
+            int64_t first = 2000 + (int64_t)(i * 37 % 101), last = first - 25 + (int64_t)(i % 50);
+            bool inexact = s == 1 && i == 60;
+            c->t[i] = T0 + 60000 * (int64_t)(i + 1);
+            c->count[i] = 60 - (i % 40 == 7);
+            c->first[i] = (int64_t)scaled_bits(first, 2);
+            c->last[i] = (int64_t)scaled_bits(last, 2);
+            c->min[i] = (int64_t)scaled_bits((first < last ? first : last) - (int64_t)(i % 3), 2);
+            c->max[i] = inexact ? 0x7ff0000000000000 : c->last[i];
+            c->first_ms[i] = c->t[i] - 59000;
+            c->last_ms[i] = c->t[i] - (int64_t)(i % 2);
+            c->digits[i] = inexact ? DIGITS_INEXACT : 2;
+            c->sum[i] = inexact ? 0x7ff0000000000000 : (int128)c->count[i] * (first + last) / 2 + 3;
+            c->reset_sum[i] = inexact ? 0x4034000000000000 : (int64_t)(i % 5) * first;
+            c->resets[i] = (int64_t)(i % 5);
+        }
+    }
+}
+
 static void fill_labels(struct fixture *f)
 {
     for (int i = 0; i < 300; i++) {
@@ -318,6 +346,14 @@ static void families_v2_1(void **state)
     segment_put(&flipped);
 }
 
+static void coarse_v2_1(void **state)
+{
+    struct fixture *f = *state;
+    fill_coarse(f);
+    struct segment *segment = open_golden(f, "segment-v2.1-coarse.seg");
+    segment_put(&segment);
+}
+
 static void expect_lists(const struct segment *segment)
 {
     uint32_t got[300];
@@ -424,7 +460,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(kinds_v1), TEST(kinds_v2), TEST(labels_v1),
-        TEST(labels_v2), TEST(samples_v2), TEST(families_v2_1), TEST(damaged_v1), TEST(damaged_v2),
-        TEST(unknown_section_before), TEST(unknown_section_behind), TEST(unknown_pages)};
+        TEST(labels_v2), TEST(samples_v2), TEST(families_v2_1), TEST(coarse_v2_1), TEST(damaged_v1),
+        TEST(damaged_v2), TEST(unknown_section_before), TEST(unknown_section_behind),
+        TEST(unknown_pages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
