@@ -87,6 +87,15 @@ uint64_t snapshot_cells(const struct snapshot *snapshot);
 bool snapshot_clock(const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms,
     int64_t *watermark_ms);
 
+/* What an answer is complete up to: the position that every source is to be read from next, and the
+ * greatest event time that was read of it, in this snapshot. *n of them, borrowed until
+ * snapshot_put. */
+struct source_position {
+    struct slice name;
+    int64_t next, newest_ms; /* INT64_MIN: none */
+};
+const struct source_position *snapshot_sources(const struct snapshot *snapshot, size_t *n);
+
 /* Series in order of their labels. The plan belongs to the snapshot; the matchers are borrowed
  * until the fetch. */
 bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,

@@ -46,10 +46,7 @@ static void note(struct snapshot *s)
     s->lsn = store->lsn;
     s->point = change_log_point(&store->changes);
     s->deletions = store->n_deletions > 0;
-    s->n_clocks = store->n_clocks;
-    s->clocks = xcalloc(store->n_clocks, sizeof *s->clocks);
-    for (size_t i = 0; i < store->n_clocks; i++)
-        s->clocks[i] = store->clocks[i];
+    s->progress = progress_get(store);
     s->segments = xcalloc(store->n_segments, sizeof *s->segments);
     for (; s->n_segments < store->n_segments; s->n_segments++)
         s->segments[s->n_segments] = attached_get(&store->segments[s->n_segments]);
@@ -91,7 +88,7 @@ void snapshot_put(struct snapshot **snapshot)
         pending_put(&s->pending[i].pending);
     head_fini(&s->overlay);
     catalog_unpin(&s->store->catalog, s->pin);
-    free(s->clocks);
+    progress_put(&s->progress);
     free(s->segments);
     free(s->seen);
     free(s->quarantined);
@@ -132,13 +129,20 @@ uint64_t snapshot_cells(const struct snapshot *snapshot)
 bool snapshot_clock(
     const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms)
 {
-    for (size_t i = 0; i < snapshot->n_clocks; i++)
-        if (slice_eq(snapshot->clocks[i].name, name)) {
-            *frontier_ms = snapshot->clocks[i].frontier_ms;
-            *watermark_ms = snapshot->clocks[i].watermark_ms;
+    const struct progress *p = snapshot->progress;
+    for (size_t i = 0; i < p->n_clocks; i++)
+        if (slice_eq(p->clocks[i].name, name)) {
+            *frontier_ms = p->clocks[i].frontier_ms;
+            *watermark_ms = p->clocks[i].watermark_ms;
             return true;
         }
     return false;
+}
+
+const struct source_position *snapshot_sources(const struct snapshot *snapshot, size_t *n)
+{
+    *n = snapshot->progress->n_sources;
+    return snapshot->progress->sources;
 }
 
 const struct read_warning *snapshot_warnings(const struct snapshot *snapshot, size_t *n)

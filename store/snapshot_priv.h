@@ -68,8 +68,7 @@ struct snapshot {
     /* What it saw when it was made. */
     uint64_t lsn;
     struct change_point point;
-    struct stream_clock *clocks;
-    size_t n_clocks;
+    struct progress *progress; /* counted */
     struct attached *segments; /* counted */
     struct seen_segment *seen;
     size_t n_segments;

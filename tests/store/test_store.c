@@ -615,6 +615,48 @@ static void test_plans_have_a_memory_limit(void **state)
     snapshot_put(&s);
 }
 
+static void move(struct store *store, const char *source, int64_t next)
+{
+    struct txn *txn = txn_begin(store);
+    txn_source(txn, slice_from(source), next, next * 1000, SLICE(""));
+    txn_clock(txn, SLICE("orders"), next * 1000, next * 900);
+    commit(txn);
+}
+
+/* A snapshot knows how far the sources were then, whatever is committed later. */
+static void test_sources_of_a_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    const struct source_position *at;
+    int64_t frontier, watermark;
+    size_t n;
+    struct snapshot *empty = snapshot_get(f->store);
+    snapshot_sources(empty, &n);
+    assert_int_equal(n, 0);
+    move(f->store, "orders/0", 5);
+    move(f->store, "orders/1", 7);
+    struct snapshot *first = snapshot_get(f->store), *same = snapshot_get(f->store);
+    assert_ptr_equal(snapshot_sources(first, &n), snapshot_sources(same, &n)); /* shared */
+    move(f->store, "orders/0", 9);
+    struct snapshot *last = snapshot_get(f->store);
+    at = snapshot_sources(first, &n);
+    assert_int_equal(n, 2);
+    assert_true(slice_is(at[0].name, "orders/0") && slice_is(at[1].name, "orders/1"));
+    assert_int_equal(at[0].next, 5);
+    assert_int_equal(at[0].newest_ms, 5000);
+    assert_int_equal(at[1].next, 7);
+    assert_true(snapshot_clock(first, SLICE("orders"), &frontier, &watermark));
+    assert_int_equal(frontier, 7000);
+    at = snapshot_sources(last, &n);
+    assert_int_equal(at[0].next, 9);
+    assert_true(snapshot_clock(last, SLICE("orders"), &frontier, &watermark));
+    assert_int_equal(frontier, 9000);
+    snapshot_put(&empty);
+    snapshot_put(&first);
+    snapshot_put(&same);
+    snapshot_put(&last);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -634,6 +676,7 @@ int main(void)
         TEST(test_selection),
         TEST(test_budgets),
         TEST(test_a_snapshot_is_one_moment),
+        TEST(test_sources_of_a_snapshot),
         TEST(test_pending_cells_are_seen),
         TEST(test_plans_have_a_memory_limit),
     };
