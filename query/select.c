@@ -10,9 +10,21 @@
 
 /* ---- planning ---- */
 
+/* A selector's plan, and whether it is the first one that has it. */
+struct made_plan {
+    const struct node *node;
+    struct plan *plan;
+    bool first;
+};
+
+/* The tree is walked twice: all series are selected before the snapshot's moment comes, which is
+ * when the first range is planned. */
 struct planner {
     struct eval *eval;
     struct selections *out;
+    bool selecting;
+    struct made_plan *made; /* in the order of the walk */
+    size_t n_made, made_cap, at;
 };
 
 /* Evaluation times of a node, first > last: it is never evaluated. */
@@ -38,12 +50,12 @@ static bool same_matchers(const struct node *a, const struct node *b)
 /* How many earlier selectors are looked at for equal matchers: bounds the cost of huge queries. */
 #define SHARE_LOOK_MAX 64
 
-static struct plan *shared_plan(const struct selections *selections, const struct node *node)
+static struct plan *shared_plan(const struct planner *planner, const struct node *node)
 {
-    size_t look = selections->n < SHARE_LOOK_MAX ? selections->n : SHARE_LOOK_MAX;
+    size_t look = planner->n_made < SHARE_LOOK_MAX ? planner->n_made : SHARE_LOOK_MAX;
     for (size_t i = 0; i < look; i++)
-        if (same_matchers(selections->items[i].node, node))
-            return selections->items[i].plan;
+        if (same_matchers(planner->made[i].node, node))
+            return planner->made[i].plan;
     return NULL;
 }
 
@@ -54,17 +66,34 @@ static bool at_node(const struct eval *eval, const struct node *node, struct err
     return err_at(err, NULL, line, col);
 }
 
-static bool new_plan(
-    struct planner *planner, const struct node *node, struct plan **out, struct err *err)
+static bool make_plan(struct planner *planner, const struct node *node, struct err *err)
 {
     struct eval *eval = planner->eval;
     struct read_budget budget = {.max_series = eval->options->max_series};
+    struct plan *plan = shared_plan(planner, node);
+    struct made_plan made = {node, plan, plan == NULL};
+    struct made_plan *grown =
+        arena_grow(eval->arena, planner->made, planner->n_made, &planner->made_cap, sizeof *grown);
+    if (!grown)
+        return eval_no_memory(eval, err);
+    planner->made = grown;
     if (!eval_check(eval, err))
         return false;
-    if (!plan_new(planner->out->snapshot, &eval->query->scope, node->u.selector.matchers,
-            node->u.selector.n_matchers, &budget, out, err))
+    if (!plan && !plan_new(planner->out->snapshot, &eval->query->scope, node->u.selector.matchers,
+                     node->u.selector.n_matchers, &budget, &made.plan, err))
         return false;
-    size_t n = plan_n(*out);
+    planner->made[planner->n_made++] = made;
+    return true;
+}
+
+/* The plan of the next selector of the walk. */
+static bool next_plan(
+    struct planner *planner, const struct node *node, struct plan **out, struct err *err)
+{
+    const struct made_plan *made = &planner->made[planner->at++];
+    ensure(made->node == node);
+    *out = made->plan;
+    size_t n = made->first ? plan_n(*out) : 0;
     planner->out->series += n;
     for (size_t i = 0; i < n; i++) {
         const struct metric_def *def = plan_metric(*out, i);
@@ -72,7 +101,7 @@ static bool new_plan(
             continue;
         err_set(err, ERR_UNSUPPORTED, "not supported yet: metric %.*s of kind level",
             SLICE_FMT(def->name));
-        return at_node(eval, node, err);
+        return at_node(planner->eval, node, err);
     }
     return true;
 }
@@ -121,8 +150,9 @@ static bool plan_selector(struct planner *planner, const struct node *node, stru
         range_ms && need.extend == EXTEND_NONE && function_sees_windows(around->call);
     if (!when_moment(eval->query, &node->u.selector.when, &item.when, err))
         return false;
-    item.plan = shared_plan(planner->out, node);
-    if (!item.plan && !new_plan(planner, node, &item.plan, err))
+    if (planner->selecting)
+        return make_plan(planner, node, err);
+    if (!next_plan(planner, node, &item.plan, err))
         return false;
     if (!add_item(planner, &item, err))
         return false;
@@ -207,9 +237,13 @@ bool selections_plan(struct eval *eval, struct snapshot *snapshot, const struct 
     struct selections *out, struct err *err)
 {
     *out = (struct selections){.snapshot = snapshot};
-    struct planner planner = {eval, out};
+    struct planner planner = {.eval = eval, .out = out, .selecting = true};
     struct times times = {eval->query->start_ms, eval->query->end_ms};
-    return plan_node(&planner, root, times, &(struct around){.call = FN_NONE}, err);
+    const struct around nothing = {.call = FN_NONE};
+    if (!plan_node(&planner, root, times, &nothing, err))
+        return false;
+    planner.selecting = false;
+    return plan_node(&planner, root, times, &nothing, err);
 }
 
 /* Nodes are evaluated in much the same order as they were planned: the search goes on behind the

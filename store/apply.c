@@ -159,6 +159,8 @@ static void apply_clock(struct store *store, const struct clock_entry *e)
 
 void store_apply_state(struct store *store, const struct transaction *t, uint64_t lsn)
 {
+    if (t->n_sources + t->n_clocks > 0)
+        progress_moved(store);
     for (size_t i = 0; i < t->n_sources; i++)
         apply_source(store, &t->sources[i]);
     for (size_t i = 0; i < t->n_clocks; i++)

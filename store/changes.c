@@ -136,13 +136,14 @@ bool change_log_between(struct change_log *log, struct change_point since,
     return known;
 }
 
-struct change_point snapshot_point(const struct snapshot *snapshot)
+struct change_point snapshot_point(struct snapshot *snapshot)
 {
+    snapshot_settle(snapshot);
     return snapshot->point;
 }
 
 bool snapshot_changes(
-    const struct snapshot *snapshot, struct change_point since, change_f *each, void *ctx)
+    struct snapshot *snapshot, struct change_point since, change_f *each, void *ctx)
 {
     return change_log_between(
         &snapshot->store->changes, since, snapshot_point(snapshot), each, ctx);

@@ -44,12 +44,12 @@ struct change {
     int64_t from_ms, to_ms;
 };
 
-struct change_point snapshot_point(const struct snapshot *snapshot);
+struct change_point snapshot_point(struct snapshot *snapshot);
 /* Calls each with what has changed between the two, by metric and series, ranges apart and
  * ascending. False: that is not known, everything may have changed, and nothing was called. */
 typedef void change_f(void *ctx, const struct change *change);
 bool snapshot_changes(
-    const struct snapshot *snapshot, struct change_point since, change_f *each, void *ctx);
+    struct snapshot *snapshot, struct change_point since, change_f *each, void *ctx);
 /* The name of a metric that a change tells of; it stays. */
 struct slice store_metric_name(struct store *store, uint32_t metric);
 

@@ -9,8 +9,13 @@
 
 /* ---- planning ---- */
 
-/* The catalogue gives the series in order of their labels. Series that were added after the
- * snapshot was made may be among them; it has no cells of theirs. */
+struct planned planned_of(const struct catalog_entry *entry)
+{
+    return (struct planned){.id = entry->id, .labels = entry->labels, .def = entry->def};
+}
+
+/* The catalogue gives the series in order of their labels. Series that are added after the
+ * snapshot's moment may be among them; it has no cells of theirs. */
 static bool describe_series(struct plan *plan, const uint32_t *ids, size_t n_ids, struct err *err)
 {
     struct arena *arena = &plan->snapshot->arena;
@@ -21,8 +26,7 @@ static bool describe_series(struct plan *plan, const uint32_t *ids, size_t n_ids
     if (!plan->series)
         return snapshot_full(err);
     for (size_t i = 0; i < plan->n; i++) {
-        plan->series[i] = (struct planned){
-            .id = entries[i].id, .labels = entries[i].labels, .def = entries[i].def};
+        plan->series[i] = planned_of(&entries[i]);
         plan->series[i].last = &plan->series[i].parts;
     }
     return true;
@@ -54,26 +58,49 @@ const struct matcher **matchers_of(struct arena *arena, const struct scope *scop
     return all;
 }
 
+bool plan_check_series(const struct plan *plan, size_t n, struct err *err)
+{
+    return plan->max_series == 0 || n <= plan->max_series ||
+           err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", n,
+               (unsigned long long)plan->max_series);
+}
+
+/* Every series that matches and has an id below the result is selected, and none from it on. */
+static size_t known_after(size_t n_series, const uint32_t *ids, size_t n_ids)
+{
+    return n_ids > 0 && ids[n_ids - 1] >= n_series ? (size_t)ids[n_ids - 1] + 1 : n_series;
+}
+
 bool plan_new(struct snapshot *snapshot, const struct scope *scope, const struct matcher *matchers,
     size_t n, const struct read_budget *budget, struct plan **out, struct err *err)
 {
     struct arena *arena = &snapshot->arena;
-    size_t n_all, n_ids;
+    struct catalog *catalog = &snapshot->store->catalog;
+    struct plan asked = {.max_series = budget ? budget->max_series : 0};
+    size_t n_ids;
     uint32_t *ids;
-    const struct matcher **all = matchers_of(arena, scope, matchers, n, &n_all);
-    if (!all)
+    asked.matchers = matchers_of(arena, scope, matchers, n, &asked.n_matchers);
+    if (!asked.matchers)
         return snapshot_full(err);
-    if (!catalog_select_until(
-            &snapshot->store->catalog, all, n_all, snapshot->cancel, arena, &ids, &n_ids, err))
+    catalog_lock_read(catalog);
+    asked.known = catalog->n_series;
+    asked.removals = catalog->removals;
+    catalog_unlock(catalog);
+    if (!catalog_select_until(catalog, asked.matchers, asked.n_matchers, snapshot->cancel, arena,
+            &ids, &n_ids, err) ||
+        !plan_check_series(&asked, n_ids, err) || !plan_of(snapshot, ids, n_ids, out, err))
         return false;
-    if (budget && budget->max_series && n_ids > budget->max_series)
-        return err_set(err, ERR_LIMIT, "a selector matches %zu series; %llu are allowed", n_ids,
-            (unsigned long long)budget->max_series);
-    return plan_of(snapshot, ids, n_ids, out, err);
+    (*out)->matchers = snapshot->settled ? NULL : asked.matchers;
+    (*out)->n_matchers = asked.n_matchers;
+    (*out)->known = known_after(asked.known, ids, n_ids);
+    (*out)->removals = asked.removals;
+    (*out)->max_series = asked.max_series;
+    return true;
 }
 
 size_t plan_n(const struct plan *plan)
 {
+    snapshot_settle(plan->snapshot);
     return plan->n;
 }
 
@@ -94,6 +121,7 @@ uint32_t plan_series(const struct plan *plan, size_t i)
 
 void plan_range(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms)
 {
+    snapshot_settle(plan->snapshot);
     struct planned *s = &plan->series[i];
     ensure(!plan->snapshot->fetched);
     if (!s->wanted || from_ms < s->from)
@@ -112,6 +140,7 @@ void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms)
 
 bool plan_opening(struct plan *plan, size_t i, int64_t at_ms, struct err *err)
 {
+    snapshot_settle(plan->snapshot);
     struct planned *s = &plan->series[i];
     ensure(!plan->snapshot->fetched && s->def->kind == KIND_LEVEL);
     if (!s->opening && !(s->opening = arena_alloc(&plan->snapshot->arena, sizeof *s->opening)))
@@ -371,6 +400,11 @@ void snapshot_leave(struct snapshot *s)
 
 bool plans_take_parts(struct snapshot *s, struct err *err)
 {
+    snapshot_settle(s);
+    if (s->failed) {
+        *err = s->failure;
+        return false;
+    }
     bool ok = each_wanted(s, take_head, err);
     if (!s->deletions)
         snapshot_leave(s);

@@ -7,10 +7,12 @@
  *   fetch    snapshot_fetch: takes what is in memory, checks the budget, reads pages of segments.
  *   cursors  plan_columns: decodes and merges; no I/O.
  *
- * A snapshot is one moment: the one when it was made. All its plans see exactly the transactions
- * that had ended then. Until the fetch it keeps the head as it is, and what is committed meanwhile
- * piles up beside it: plan and fetch at once, and nothing else of the store in between; a thread
- * has one snapshot that is not fetched. A snapshot is used by one thread.
+ * A snapshot is one moment, in which all its plans see exactly the transactions that had ended
+ * then. It comes when something is first asked that depends on it: plan_n, plan_range, the fetch,
+ * the LSN, clocks, sources, changes. plan_new does not: selectors are best all made before, since
+ * from that moment until the fetch the snapshot keeps the head as it is, and what is committed
+ * piles up beside it. Ranges and fetch at once, then, and nothing else of the store in between; a
+ * thread has one such snapshot. A snapshot is used by one thread.
  *
  *     struct snapshot *snap = snapshot_get(store);
  *     plan_new(snap, &scope, matchers, n, &plan, &err);
@@ -80,12 +82,21 @@ struct read_warning {
 };
 const struct read_warning *snapshot_warnings(const struct snapshot *snapshot, size_t *n);
 /* The last transaction that is seen. */
-uint64_t snapshot_lsn(const struct snapshot *snapshot);
+uint64_t snapshot_lsn(struct snapshot *snapshot);
 /* About how many cells its plans read; valid after the fetch. */
 uint64_t snapshot_cells(const struct snapshot *snapshot);
 /* The clocks of a stream in this snapshot; false when it has none. */
-bool snapshot_clock(const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms,
-    int64_t *watermark_ms);
+bool snapshot_clock(
+    struct snapshot *snapshot, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms);
+
+/* What an answer is complete up to: the position that every source is to be read from next, and the
+ * greatest event time that was read of it, in this snapshot. *n of them, borrowed until
+ * snapshot_put. */
+struct source_position {
+    struct slice name;
+    int64_t next, newest_ms; /* INT64_MIN: none */
+};
+const struct source_position *snapshot_sources(struct snapshot *snapshot, size_t *n);
 
 /* Series in order of their labels. The plan belongs to the snapshot; the matchers are borrowed
  * until the fetch. */

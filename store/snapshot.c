@@ -1,11 +1,11 @@
 /*
  * Snapshots: what a reader sees. See read.h.
  *
- * snapshot_get goes through the gate and notes everything that is visible at that moment: the LSN,
- * clocks, segments, blocks, and transactions that are pending. Until the fetch has taken the tails
- * that it needs, nothing is applied to the head; the writer goes on meanwhile, and what it commits
- * becomes pending behind what was noted. So there is exactly one moment, and nothing to be done
- * over.
+ * In its moment (moment.c) a snapshot goes through the gate and notes everything that is visible:
+ * the LSN, clocks, segments, blocks, and transactions that are pending. Until the fetch has taken
+ * the tails that it needs, nothing is applied to the head; the writer goes on meanwhile, and what
+ * it commits becomes pending behind what was noted. So there is exactly one moment, and nothing to
+ * be done over.
  */
 #include "store/read.h"
 
@@ -14,52 +14,9 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
-#include "base/thread.h"
 #include "store/snapshot_priv.h"
 
 /* ---- making ---- */
-
-static void note_blocks(struct snapshot *s)
-{
-    const struct store *store = s->store;
-    s->blocks = xcalloc(store->head.n_blocks + 1, sizeof(struct head_block *));
-    if (store->frozen)
-        s->blocks[s->n_blocks++] = head_block_get(store->frozen->block);
-    for (size_t i = 0; i < store->head.n_blocks; i++)
-        s->blocks[s->n_blocks++] = head_block_get(store->head.blocks[i]);
-}
-
-static void note_pending(struct snapshot *s)
-{
-    size_t n = 0;
-    for (struct pending *p = s->store->pending; p; p = p->next)
-        n++;
-    s->pending = xcalloc(n, sizeof *s->pending);
-    for (struct pending *p = s->store->pending; p; p = p->next)
-        s->pending[s->n_pending++] = (struct seen_pending){pending_get(p), p->at};
-}
-
-static void note(struct snapshot *s)
-{
-    struct store *store = s->store;
-    mutex_lock(&store->lock);
-    s->lsn = store->lsn;
-    s->point = change_log_point(&store->changes);
-    s->deletions = store->n_deletions > 0;
-    s->n_clocks = store->n_clocks;
-    s->clocks = xcalloc(store->n_clocks, sizeof *s->clocks);
-    for (size_t i = 0; i < store->n_clocks; i++)
-        s->clocks[i] = store->clocks[i];
-    s->segments = xcalloc(store->n_segments, sizeof *s->segments);
-    for (; s->n_segments < store->n_segments; s->n_segments++)
-        s->segments[s->n_segments] = attached_get(&store->segments[s->n_segments]);
-    s->quarantined = xcalloc(store->n_quarantined, sizeof *s->quarantined);
-    for (; s->n_quarantined < store->n_quarantined; s->n_quarantined++)
-        s->quarantined[s->n_quarantined] = store->quarantined[s->n_quarantined];
-    note_blocks(s);
-    note_pending(s);
-    mutex_unlock(&store->lock);
-}
 
 struct snapshot *snapshot_get(struct store *store)
 {
@@ -69,10 +26,6 @@ struct snapshot *snapshot_get(struct store *store)
     arena_init(&s->arena, 0);
     s->pin = catalog_pin(&store->catalog);
     head_init(&s->overlay, store->options.block_ms, store->head.shape, store->head.shape_ctx);
-    gate_enter(&store->gate);
-    s->inside = true;
-    note(s);
-    s->seen = xcalloc(s->n_segments, sizeof *s->seen);
     return s;
 }
 
@@ -91,7 +44,7 @@ void snapshot_put(struct snapshot **snapshot)
         pending_put(&s->pending[i].pending);
     head_fini(&s->overlay);
     catalog_unpin(&s->store->catalog, s->pin);
-    free(s->clocks);
+    progress_put(&s->progress);
     free(s->segments);
     free(s->seen);
     free(s->quarantined);
@@ -119,8 +72,9 @@ void snapshot_partial(struct snapshot *snapshot)
 
 /* ---- asking ---- */
 
-uint64_t snapshot_lsn(const struct snapshot *snapshot)
+uint64_t snapshot_lsn(struct snapshot *snapshot)
 {
+    snapshot_settle(snapshot);
     return snapshot->lsn;
 }
 
@@ -130,15 +84,24 @@ uint64_t snapshot_cells(const struct snapshot *snapshot)
 }
 
 bool snapshot_clock(
-    const struct snapshot *snapshot, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms)
+    struct snapshot *snapshot, struct slice name, int64_t *frontier_ms, int64_t *watermark_ms)
 {
-    for (size_t i = 0; i < snapshot->n_clocks; i++)
-        if (slice_eq(snapshot->clocks[i].name, name)) {
-            *frontier_ms = snapshot->clocks[i].frontier_ms;
-            *watermark_ms = snapshot->clocks[i].watermark_ms;
+    snapshot_settle(snapshot);
+    const struct progress *p = snapshot->progress;
+    for (size_t i = 0; i < p->n_clocks; i++)
+        if (slice_eq(p->clocks[i].name, name)) {
+            *frontier_ms = p->clocks[i].frontier_ms;
+            *watermark_ms = p->clocks[i].watermark_ms;
             return true;
         }
     return false;
+}
+
+const struct source_position *snapshot_sources(struct snapshot *snapshot, size_t *n)
+{
+    snapshot_settle(snapshot);
+    *n = snapshot->progress->n_sources;
+    return snapshot->progress->sources;
 }
 
 const struct read_warning *snapshot_warnings(const struct snapshot *snapshot, size_t *n)

@@ -1,5 +1,5 @@
-/* Inside reading: shared by snapshot.c (what a snapshot holds), plan.c, pieces.c and fetch.c
- * (series and cursors), presence.c and listing.c (metadata). Nobody else includes it. */
+/* Inside reading: shared by snapshot.c and moment.c (what a snapshot holds), plan.c, pieces.c and
+ * fetch.c (series and cursors), presence.c and listing.c (metadata). Nobody else includes it. */
 #ifndef STORE_SNAPSHOT_PRIV_H
 #define STORE_SNAPSHOT_PRIV_H
 
@@ -47,6 +47,11 @@ struct plan {
     struct snapshot *snapshot;
     struct planned *series;
     size_t n;
+    const struct matcher **matchers; /* borrowed until the moment; NULL: its series were given */
+    size_t n_matchers;
+    size_t known;        /* series with ids below it were selected from */
+    uint64_t removals;   /* of the catalogue then */
+    uint64_t max_series; /* 0: no limit */
     struct plan *next;
 };
 
@@ -65,11 +70,10 @@ struct snapshot {
     struct plan *plans, **last;
     const atomic_bool *cancel;
 
-    /* What it saw when it was made. */
+    /* What it saw in its moment. */
     uint64_t lsn;
     struct change_point point;
-    struct stream_clock *clocks;
-    size_t n_clocks;
+    struct progress *progress; /* counted */
     struct attached *segments; /* counted */
     struct seen_segment *seen;
     size_t n_segments;
@@ -87,8 +91,11 @@ struct snapshot {
     uint64_t cells, bytes;
     struct read_warning *warnings;
     size_t n_warnings, warnings_cap;
-    unsigned pin;   /* label strings stay while it is held */
-    bool inside;    /* the gate, until the fetch */
+    unsigned pin; /* label strings stay while it is held */
+    bool settled; /* its moment has come: what it saw is noted */
+    bool failed;  /* series that came meanwhile could not be added: */
+    struct err failure;
+    bool inside;    /* the gate, from the moment until the fetch */
     bool deletions; /* there are some: segments are planned inside the gate, too */
     bool stays;     /* then until snapshot_leave, for who plans after the tails were taken */
     bool partial, fetched;
@@ -109,6 +116,11 @@ bool plan_of(
 bool plans_take_parts(struct snapshot *snapshot, struct err *err);
 /* Reads the pages that all planned series need. */
 bool plans_fetch(struct snapshot *snapshot, struct err *err);
+/* Its moment is now, unless it was before. */
+void snapshot_settle(struct snapshot *snapshot);
+/* ERR_LIMIT when a plan of so many series is too large. */
+bool plan_check_series(const struct plan *plan, size_t n, struct err *err);
+struct planned planned_of(const struct catalog_entry *entry);
 /* Leaves the gate, if it is inside. */
 void snapshot_leave(struct snapshot *snapshot);
 

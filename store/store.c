@@ -146,6 +146,7 @@ void store_close(struct store **store)
     free(s->segments);
     segment_cache_put(&s->cache);
     free(s->quarantined);
+    progress_put(&s->progress);
     free(s->sources);
     free(s->clocks);
     head_fini(&s->head);

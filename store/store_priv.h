@@ -32,6 +32,7 @@
 #include "store/head.h"
 #include "store/maintain.h"
 #include "store/manifest.h"
+#include "store/progress.h"
 #include "store/publish.h"
 #include "store/quarantine.h"
 #include "store/segment.h"
@@ -77,7 +78,8 @@ struct store {
     size_t n_sources, sources_cap;
     struct stream_clock *clocks;
     size_t n_clocks, clocks_cap;
-    struct state state; /* has its own mutex, below all of these */
+    struct progress *progress; /* of sources and clocks; NULL: nobody has asked since they moved */
+    struct state state;        /* has its own mutex, below all of these */
     uint64_t lsn;
     uint64_t commits, cells, fsyncs, torn_frames;
     uint64_t wal_at_checkpoint; /* WAL bytes ever written when the last checkpoint was made */

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "store/catalog/catalog_priv.h"
 
-#define AT_ONCE 4096 /* series or pairs that are copied under one lock */
+#define AT_ONCE 1024 /* series or pairs that are copied under one lock */
 
 struct described_pair {
     struct label label;
@@ -45,28 +45,40 @@ static void description_fini(struct description *d)
     *d = (struct description){0};
 }
 
-static void copy_rows(
+/* Copies the rows of up to AT_ONCE series; there is room for them. */
+static void copy_some(
     struct catalog *catalog, const uint32_t *ids, size_t n_ids, struct description *d)
 {
-    size_t at = 0;
-    d->series = xcalloc(n_ids, sizeof *d->series);
+    enum { AHEAD = 8 };
     catalog_lock_read(catalog);
-    d->removals = catalog->removals;
     for (size_t i = 0; i < n_ids; i++) {
-        if (i % AT_ONCE == AT_ONCE - 1) {
-            catalog_unlock(catalog);
-            catalog_lock_read(catalog);
-        }
+        if (i + AHEAD < n_ids)
+            __builtin_prefetch(catalog_row_of(catalog, ids[i + AHEAD]).pairs);
         struct catalog_row row = catalog_row_of(catalog, ids[i]);
         if (!row.pairs)
             continue;
         d->series[d->n++] =
             (struct described){.n = row.n, .id = ids[i], .def = catalog->metrics[row.metric]};
-        GROW(d->rows, d->rows_cap, d->n_rows + row.n);
         memcpy(d->rows + d->n_rows, row.pairs, row.n * sizeof *d->rows);
         d->n_rows += row.n;
     }
     catalog_unlock(catalog);
+}
+
+/* Memory is made outside the lock. */
+static void copy_rows(
+    struct catalog *catalog, const uint32_t *ids, size_t n_ids, struct description *d)
+{
+    size_t at = 0;
+    d->series = xreallocarray(NULL, n_ids, sizeof *d->series);
+    catalog_lock_read(catalog);
+    d->removals = catalog->removals;
+    catalog_unlock(catalog);
+    for (size_t i = 0; i < n_ids; i += AT_ONCE) {
+        size_t n = n_ids - i < AT_ONCE ? n_ids - i : AT_ONCE;
+        GROW(d->rows, d->rows_cap, d->n_rows + n * LABELS_MAX);
+        copy_some(catalog, ids + i, n, d);
+    }
     for (size_t i = 0; i < d->n; at += d->series[i++].n)
         d->series[i].row = d->rows + at;
 }

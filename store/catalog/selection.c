@@ -39,20 +39,25 @@ struct choice {
     bool done;       /* it says nothing more */
 };
 
-/* One selection: its scratch memory, and the lock. */
+/* One selection, and the lock. */
 struct selection {
     struct catalog *catalog;
-    struct arena scratch;
     struct choice *choices;
     size_t n_choices, n_series;
     uint64_t removals; /* of the catalogue when it began */
     unsigned work;     /* done since the lock was taken */
+    uint64_t *bits;    /* of a union, by series id */
+    size_t n_bits;
     const atomic_bool *cancel;
     bool canceled, restart;
 };
 
-/* About half a millisecond, at 10 to 50 ns for a unit. */
-#define WORK_MAX 16384
+/* About half a millisecond, at 10 to 50 ns for a unit. What is looked up anywhere in memory is
+ * several. */
+#define WORK_MAX  16384
+#define WORK_PAIR 4
+#define WORK_ROW  6
+#define WORK_SEEK 4
 
 /* It ends as if it had to start again. */
 static bool is_canceled(struct selection *s)
@@ -105,8 +110,6 @@ static bool resolve_words(
         if (pair != MAP_NONE)
             choice_add(out, pair);
     }
-    if (out->n)
-        qsort(out->pairs, out->n, sizeof *out->pairs, by_id);
     return true;
 }
 
@@ -155,9 +158,17 @@ static bool weigh(struct selection *s, struct choice *c)
 {
     for (size_t i = 0; i < c->n; i++) {
         c->series += catalog_pair_at(s->catalog, c->pairs[i])->series.n;
-        if (!breathe(s, 1))
+        if (!breathe(s, WORK_PAIR))
             return false;
     }
+    return true;
+}
+
+/* Outside the lock. */
+static void sort_pairs(struct choice *c)
+{
+    if (c->n)
+        qsort(c->pairs, c->n, sizeof *c->pairs, by_id);
     if (c->n > FEW_PAIRS) {
         size_t words = (c->pairs[c->n - 1] - c->pairs[0]) / 64 + 1;
         c->bits = xcalloc(words, sizeof *c->bits);
@@ -165,7 +176,6 @@ static bool weigh(struct selection *s, struct choice *c)
             c->bits[(c->pairs[i] - c->pairs[0]) / 64] |= 1ull << ((c->pairs[i] - c->pairs[0]) % 64);
     }
     c->done = !c->needs && c->n == 0;
-    return true;
 }
 
 static void resolve(struct selection *s, const struct matcher *m, struct choice *out)
@@ -176,6 +186,7 @@ static void resolve(struct selection *s, const struct matcher *m, struct choice 
     catalog_unlock(s->catalog);
     if (!words)
         resolve_values(s, m, name, out);
+    sort_pairs(out);
 }
 
 /* ---- gather ---- */
@@ -193,7 +204,7 @@ static bool gather_list(struct selection *s, uint32_t pair, struct ids *out)
     out->ids = xreallocarray(NULL, list->n + 1, sizeof *out->ids);
     for (uint32_t id; id_cursor_next(&cursor, &id) && id < s->n_series;) {
         out->ids[out->n++] = id;
-        if (out->n % 1024 == 0 && !breathe(s, 128))
+        if (out->n % 1024 == 0 && !breathe(s, 512))
             return false;
     }
     return true;
@@ -201,26 +212,32 @@ static bool gather_list(struct selection *s, uint32_t pair, struct ids *out)
 
 /* Ids of many lists: a label has one value in a series, so none comes twice, and a bit each puts
  * them in order. */
-static bool gather_union(struct selection *s, const struct choice *c, struct ids *out)
+static bool gather_union(struct selection *s, const struct choice *c)
 {
     uint64_t *bits = xcalloc(s->n_series / 64 + 1, sizeof *bits);
     size_t n = 0;
     for (size_t i = 0; i < c->n && !s->restart; i++) {
         const struct id_list *list = &catalog_pair_at(s->catalog, c->pairs[i])->series;
         struct id_cursor cursor = id_cursor_new(&s->catalog->pool, list);
-        breathe(s, 2);
+        breathe(s, WORK_PAIR + WORK_SEEK);
         for (uint32_t id; !s->restart && id_cursor_next(&cursor, &id) && id < s->n_series;) {
             bits[id / 64] |= 1ull << (id % 64);
-            if (++n % 1024 == 0)
-                breathe(s, 512);
+            if (++n % 256 == 0)
+                breathe(s, 256);
         }
     }
-    out->ids = xreallocarray(NULL, n + 1, sizeof *out->ids);
-    for (size_t w = 0; !s->restart && w <= s->n_series / 64; w++)
-        for (uint64_t word = bits[w]; word; word &= word - 1)
-            out->ids[out->n++] = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(word));
-    free(bits);
+    s->bits = bits;
+    s->n_bits = n;
     return !s->restart;
+}
+
+/* What gather_union has left, outside the lock. */
+static void list_bits(struct selection *s, struct ids *out)
+{
+    out->ids = xreallocarray(NULL, s->n_bits + 1, sizeof *out->ids);
+    for (size_t w = 0; w <= s->n_series / 64; w++)
+        for (uint64_t word = s->bits[w]; word; word &= word - 1)
+            out->ids[out->n++] = (uint32_t)(w * 64 + (size_t)__builtin_ctzll(word));
 }
 
 static bool gather_all(struct selection *s, struct ids *out)
@@ -249,7 +266,7 @@ static bool filter_by_list(struct selection *s, uint32_t pair, bool needs, struc
             more = id_cursor_seek(&cursor, ids->ids[i], &at);
         if ((more && at == ids->ids[i]) == needs)
             ids->ids[kept++] = ids->ids[i];
-        if (i % 256 == 255 && !breathe(s, 512))
+        if (i % 256 == 255 && !breathe(s, 256 * WORK_SEEK))
             return false;
     }
     ids->n = kept;
@@ -291,7 +308,7 @@ static bool filter_by_rows(struct selection *s, struct ids *ids)
             __builtin_prefetch(catalog_row_of(s->catalog, ids->ids[i + AHEAD]).pairs);
         if (row_accepted(s, catalog_row_of(s->catalog, ids->ids[i])))
             ids->ids[kept++] = ids->ids[i];
-        if (i % 256 == 255 && !breathe(s, 512))
+        if (i % 256 == 255 && !breathe(s, 256 * WORK_ROW))
             return false;
     }
     ids->n = kept;
@@ -321,25 +338,45 @@ static bool filter(struct selection *s, struct ids *ids)
 
 /* ---- all of it ---- */
 
-/* The lock is held. False: it has to start again. */
-static bool run(struct selection *s, struct ids *out)
+/* The smallest set of those that a series must have a pair of; NULL when there is none. The lock is
+ * held, here and below; false: it has to start again. */
+static bool find_smallest(struct selection *s, struct choice **out)
 {
-    struct choice *best = NULL;
+    *out = NULL;
     for (size_t i = 0; i < s->n_choices; i++) {
         struct choice *c = &s->choices[i];
         if (!weigh(s, c))
             return false;
-        if (c->needs && (!best || c->series < best->series))
-            best = c;
+        if (c->needs && (!*out || c->series < (*out)->series))
+            *out = c;
     }
-    if (best && best->series == 0)
+    return true;
+}
+
+static bool gather(struct selection *s, struct choice *from, struct ids *out)
+{
+    if (!from)
+        return gather_all(s, out);
+    from->done = true;
+    if (from->n == 1)
+        return gather_list(s, from->pairs[0], out);
+    if (!gather_union(s, from))
+        return false;
+    catalog_unlock(s->catalog);
+    list_bits(s, out);
+    catalog_lock_read(s->catalog);
+    s->work = 0;
+    return s->catalog->removals == s->removals;
+}
+
+static bool run(struct selection *s, struct ids *out)
+{
+    struct choice *smallest;
+    if (!find_smallest(s, &smallest))
+        return false;
+    if (smallest && smallest->series == 0)
         return true;
-    if (best)
-        best->done = true;
-    bool ok = !best          ? gather_all(s, out)
-              : best->n == 1 ? gather_list(s, best->pairs[0], out)
-                             : gather_union(s, best, out);
-    return ok && filter(s, out);
+    return gather(s, smallest, out) && filter(s, out);
 }
 
 /* False: it has to start again, or was canceled. */
@@ -362,6 +399,7 @@ static bool try_select(struct catalog *catalog, const struct matcher *const *mat
         free(s.choices[i].bits);
     }
     free(s.choices);
+    free(s.bits);
     return ok;
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-#define STRIDE 4096 /* rows or pairs under one lock */
+#define STRIDE 1024 /* rows or pairs under one lock */
 
 bool catalog_values_next(
     struct catalog *catalog, struct slice name, int64_t last, struct catalog_values *out)

@@ -236,8 +236,9 @@ static void test_a_passed_day_is_one_segment(void **state)
     store_stats(store, &stats);
     assert_true(stats.segments >= 11);
     assert_int_equal(stats.compactions, 0);
-    step(store, DAY_MS, 1);                      /* the last block is sealed */
-    struct snapshot *held = snapshot_get(store); /* made before the compaction, read after */
+    step(store, DAY_MS, 1); /* the last block is sealed */
+    struct snapshot *held = snapshot_get(store);
+    snapshot_lsn(held); /* its moment is before the compaction, and it is read after */
     step(store, DAY_MS, UINT32_MAX);
     store_stats(store, &stats);
     assert_int_equal(stats.segments - stats.derived_segments, 1);
