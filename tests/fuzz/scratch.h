@@ -6,6 +6,7 @@
 #define TESTS_FUZZ_SCRATCH_H
 
 #include <ftw.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
