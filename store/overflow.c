@@ -45,7 +45,8 @@ static void add_known(struct pairs *p, const struct catalog *c, struct slice met
     while (id_cursor_next(&cursor, &id)) {
         struct catalog_row row = catalog_row_of(c, id);
         GROW(p->known, p->known_cap, p->n_known + row.n);
-        memcpy(p->known + p->n_known, row.pairs, row.n * sizeof *row.pairs);
+        if (row.n)
+            memcpy(p->known + p->n_known, row.pairs, row.n * sizeof *row.pairs);
         p->n_known += row.n;
     }
     if (p->n_known)

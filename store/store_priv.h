@@ -91,20 +91,20 @@ struct store {
     uint64_t removals_written;                 /* catalog.removals that it has; seal */
     uint64_t catalog_frames;                   /* of the catalogue's file; seal, as is the next */
     bool catalog_broken;
-    unsigned checkpoint_failures, checkpoint_waits; /* seal */
     bool open;                                      /* store_open has come to its end */
-    struct limit_state limits;                      /* has its own mutex, below all of these */
     bool unsettled;                                 /* seal; see store_settle */
+    unsigned checkpoint_failures, checkpoint_waits; /* seal */
+    struct limit_state limits;                      /* has its own mutex, below all of these */
     struct deletion *deletions;                     /* changed under `seal` and `lock` */
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
-    bool failed;
-    struct change_log changes; /* has its own mutex, below all of these */
+    struct change_log changes;               /* has its own mutex, below all of these */
     struct change_set changed; /* of the transaction that is being published; its leader */
-    bool tail_held;            /* the log holds a frame: it takes nothing; lock */
-    struct err held;           /* why; lock */
-    struct touched replayed;   /* the time blocks with cells that the log held at the start */
-    struct txn *txn;           /* the one that has the turn, and changes only with it */
+    bool failed;
+    bool tail_held;          /* the log holds a frame: it takes nothing; lock */
+    struct err held;         /* why; lock */
+    struct touched replayed; /* the time blocks with cells that the log held at the start */
+    struct txn *txn;         /* the one that has the turn, and changes only with it */
 };
 
 enum txn_phase { TXN_OPEN, TXN_READY, TXN_DONE, TXN_FAILED };
