@@ -93,6 +93,16 @@ def million_rows(cpu, scratch):
     return runs
 
 
+def reader_rows(cpu, scratch):
+    """What readers hold commits up for: the longest that one has a lock that commits take. The longest
+    commit itself, less its fdatasync, hangs on who else has the core."""
+    beside = measure(["store_append", "FOLDER", "1000000", "4"], cpu, scratch)
+    row("a commit waits for readers, at most", beside["longest_hold_by_a_reader_ms"], "CPU ms", 1,
+        commit_ms_alone=beside["commit_ms_alone"], commit_ms=beside["commit_ms_beside_readers"],
+        reads=beside["reads"])
+    row("commits that waited at the gate", beside["pending_waits"], "", 0)
+
+
 def state_rows(cpu, scratch):
     state = measure(["store_state", "FOLDER"], cpu, scratch)
     most = max(state["rss_most_while_loading_mb"], state["rss_after_gets_mb"])
@@ -114,6 +124,7 @@ def main():
         mix_rows(args.cpu, scratch)
         codec_rows(args.cpu)
         runs = million_rows(args.cpu, scratch)
+        reader_rows(args.cpu, scratch)
         if args.state:
             state_rows(args.cpu, scratch)
     finally:

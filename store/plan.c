@@ -205,6 +205,48 @@ static bool take_head(struct snapshot *s, struct planned *series, struct err *er
     return true;
 }
 
+/* Slots, records and tails lie anywhere in memory: what comes next is asked for ahead, in the steps
+ * in which one leads to the other. */
+#define SLOTS_AHEAD   24
+#define RECORDS_AHEAD 16
+#define TAILS_AHEAD   8
+
+static uint32_t id_ahead(const struct plan *plan, size_t i)
+{
+    return plan->series[i < plan->n ? i : plan->n - 1].id;
+}
+
+static void ask_ahead(const struct snapshot *s, const struct plan *plan, size_t i)
+{
+    for (size_t k = 0; k < s->n_blocks; k++) {
+        const struct head_block *block = s->blocks[k];
+        const uint32_t *slot = head_block_slot(block, id_ahead(plan, i + SLOTS_AHEAD));
+        if (slot)
+            __builtin_prefetch(slot);
+        const struct head_record *record = head_block_find(block, id_ahead(plan, i + RECORDS_AHEAD));
+        if (record)
+            __builtin_prefetch(record);
+        record = head_block_find(block, id_ahead(plan, i + TAILS_AHEAD));
+        if (record)
+            __builtin_prefetch(record->tail);
+    }
+}
+
+/* Inside the gate: as short as can be. */
+static bool take_heads(struct snapshot *s, struct err *err)
+{
+    for (struct plan *plan = s->plans; plan; plan = plan->next)
+        for (size_t i = 0; i < plan->n; i++) {
+            if (i % 256 == 0 && !snapshot_go_on(s, err))
+                return false;
+            ask_ahead(s, plan, i);
+            for (struct planned *x = &plan->series[i]; x; x = x->opening)
+                if (x->wanted && !take_head(s, x, err))
+                    return false;
+        }
+    return true;
+}
+
 static bool take_overlay(struct snapshot *s, struct planned *series, struct err *err)
 {
     for (size_t i = 0; i < s->overlay.n_blocks; i++)
@@ -405,7 +447,7 @@ bool plans_take_parts(struct snapshot *s, struct err *err)
         *err = s->failure;
         return false;
     }
-    bool ok = each_wanted(s, take_head, err);
+    bool ok = take_heads(s, err);
     if (!s->deletions)
         snapshot_leave(s);
     ok = ok && make_overlay(s, err) && each_wanted(s, count_head, err) &&
