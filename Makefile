@@ -153,6 +153,7 @@ campaign: deps ## the real-input test on 20 seeds; the store's proofs five times
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
 	@for t in store_model store_threads corruption crash crash_meta; do \
 	  LARDER_STEPS=5000000 $(BUILD)/tests/store/test_$$t || exit 1; done
+	@LARDER_SITES=1 $(BUILD)/tests/store/test_crash_meta
 	@LARDER_SEEDS=20 python3 tests/run_suites.py --jobs $(JOBS) e2e
 
 lint: deps ## include order, headers alone, names, formatting, static analysis

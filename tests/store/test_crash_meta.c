@@ -4,9 +4,11 @@
  * worked and does nothing. Each time the crashes must find that something is missing.
  *
  * LARDER_SEED repeats a run. LARDER_SITES=1 takes every single place in the program away that
- * syncs, told apart by the calls that lead to it; a place is not missed when another one syncs the
- * same soon after, so this says which syncs are not needed, and fails as long as there are some.
+ * syncs (LARDER_SITES=N: from the Nth on), told apart by the calls that lead to it. A place is not
+ * missed when another one syncs the same before it counts: those that may be so are listed with
+ * their reason, and any other fails.
  */
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,6 +26,55 @@
 
 static const struct disk_control *disk;
 static uint64_t seed;
+
+/* Single places that need not be missed. */
+static const struct {
+    const char *what, *via; /* begin of the site's name; part of the calls that lead there */
+    const char *why;
+} allowed[] = {
+    {"fsync", "dir_sync < dir_make <",
+        "whatever is put into the new folder counts only after another sync of its parent"},
+    {"fsync store", "file_replace < rewrite < store_recover",
+        "the folder is empty: wal/ and seg/ are made, and their parent synced, before a commit"},
+    {"fsync store/wal", "dir_sync < clean_up",
+        "a log file that comes back is known by its LSNs, and removed again"},
+    {"fsync backup-#.tmp/wal", "take_folder",
+        "a checkpoint has just been written: in one thread the log holds nothing"},
+};
+
+/* The functions that lead to a site, the innermost first. */
+static void calls_of(const struct disk_site *site, char *out, size_t size)
+{
+    char line[400];
+    size_t used = 0;
+    out[0] = 0;
+    unsetenv("LD_PRELOAD"); /* for what is run here */
+    for (int i = 0; i < DISK_CALLERS && site->callers[i]; i++) {
+        Dl_info info;
+        if (!dladdr(site->callers[i], &info))
+            continue;
+        snprintf(line, sizeof line, "addr2line -f -i -e %s 0x%zx 2>/dev/null", info.dli_fname,
+            (size_t)((char *)site->callers[i] - (char *)info.dli_fbase) - 1);
+        FILE *names = popen(line, "r");
+        for (int n = 0; names && fgets(line, sizeof line, names); n++) {
+            line[strcspn(line, "\n")] = 0;
+            if (n % 2 == 0 && used < size) /* function, file, function, ... */
+                used += (size_t)snprintf(out + used, size - used, "%s%s", used ? " < " : "", line);
+        }
+        if (names)
+            pclose(names);
+    }
+}
+
+/* Why the site need not be missed; NULL: it must be. */
+static const char *allowed_why(const struct disk_site *site, const char *calls)
+{
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+        if (strncmp(site->what, allowed[i].what, strlen(allowed[i].what)) == 0 &&
+            strstr(calls, allowed[i].via))
+            return allowed[i].why;
+    return NULL;
+}
 
 /* One of each kind, or all. */
 static size_t find_sites(struct disk_site out[SITES_MAX], bool all)
@@ -49,11 +100,11 @@ static size_t find_sites(struct disk_site out[SITES_MAX], bool all)
 static void test_every_sync_is_missed(void **state)
 {
     (void)state;
-    bool all = getenv("LARDER_SITES") != NULL;
+    size_t all = getenv("LARDER_SITES") ? strtoull(getenv("LARDER_SITES"), NULL, 10) : 0;
     struct disk_site sites[SITES_MAX];
     size_t n = find_sites(sites, all), missed = 0;
     uint64_t tried = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = all ? all - 1 : 0; i < n; i++) {
         struct crash_plan plan = {.seed = seed,
             .steps = STEPS,
             .kills = 1,
@@ -63,16 +114,22 @@ static void test_every_sync_is_missed(void **state)
         struct crash_result result;
         crash_run(&plan, &result);
         tried += result.kills + result.power_losses;
-        missed += result.failed > 0;
-        printf("# %s: %s after %llu crashes%s%.160s\n", sites[i].what,
-            result.failed ? "missed" : "NOT MISSED",
-            (unsigned long long)(result.kills + result.power_losses), result.failed ? ": " : "",
-            result.first);
+        char calls[600] = "";
+        if (all)
+            calls_of(&sites[i], calls, sizeof calls);
+        const char *why = all && !result.failed ? allowed_why(&sites[i], calls) : NULL;
+        missed += result.failed > 0 || why;
+        printf("# %s%s%s: %s after %llu crashes%s%.160s\n", sites[i].what, all ? " by " : "", calls,
+            result.failed ? "missed"
+            : why         ? "not missed"
+                          : "NOT MISSED",
+            (unsigned long long)(result.kills + result.power_losses),
+            result.failed || why ? ": " : "", why ? why : result.first);
     }
-    printf("# %zu syncs taken away, %zu of them missed, %llu crashes tried\n", n, missed,
-        (unsigned long long)tried);
+    printf("# %zu syncs taken away, %zu of them missed or needless, %llu crashes tried\n", n,
+        missed, (unsigned long long)tried);
     assert_true(n >= 8);
-    assert_int_equal(missed, n);
+    assert_int_equal(missed, n - (all ? all - 1 : 0));
 }
 
 int main(int argc, char **argv)

@@ -43,11 +43,13 @@ struct disk_point {
 /* What is to become of the call. Calls that are made by the hook are no points. */
 typedef enum disk_fault disk_hook_f(void *ctx, const struct disk_point *point);
 
-/* A place that syncs: the path of calls that leads there. `kind` is that of all places that make
- * the same call on the same kind of file. */
+/* A place that syncs: the path of calls that leads there, the innermost caller first. `kind` is
+ * that of all places that make the same call on the same kind of file. */
+#define DISK_CALLERS 5
 struct disk_site {
     uint64_t id, kind;
-    char what[96]; /* the call and the kind of file */
+    void *callers[DISK_CALLERS]; /* where they return to; NULL behind the last */
+    char what[96];               /* the call and the kind of file */
     uint64_t calls;
     bool ignored;
 };

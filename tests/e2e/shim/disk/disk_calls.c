@@ -20,7 +20,6 @@
 #define NEXT(name, type) ((type)dlsym(RTLD_NEXT, name))
 #define FDS              4096
 #define SITES            128
-#define SITE_CALLERS     5
 
 struct open_file {
     struct disk_node *node; /* NULL: not watched */
@@ -330,8 +329,10 @@ static void site_name(const char *call, const char *path, char out[96])
 static struct disk_site *site_of(const char *call, const char *path, void **frame)
 {
     uint64_t id = 1469598103934665603u;
-    for (int i = 0; i < SITE_CALLERS && frame; i++) {
+    void *callers[DISK_CALLERS] = {NULL};
+    for (int i = 0; i < DISK_CALLERS && frame; i++) {
         void **up = frame[0];
+        callers[i] = frame[1];
         id = (id ^ (uint64_t)(uintptr_t)frame[1]) * 1099511628211u;
         if (up <= frame || (char *)up > (char *)frame + (1 << 20))
             break;
@@ -344,6 +345,7 @@ static struct disk_site *site_of(const char *call, const char *path, void **fram
         disk_die("too many places that sync", path);
     struct disk_site *site = &disk.sites[disk.n_sites++];
     *site = (struct disk_site){.id = id, .kind = 1469598103934665603u};
+    memcpy(site->callers, callers, sizeof callers);
     site_name(call, path, site->what);
     for (const char *p = site->what; *p; p++)
         site->kind = (site->kind ^ (uint8_t)*p) * 1099511628211u;
