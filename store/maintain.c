@@ -144,6 +144,14 @@ static bool derive(struct store *store, int64_t passed_ms, bool *did, struct err
     return !*did || derive_run(store, &derivation, err);
 }
 
+static bool end_purge(struct store *store, struct err *err)
+{
+    if (!checkpoint_write(store, err))
+        return false;
+    store->purging = false;
+    return true;
+}
+
 /* ---- steps ---- */
 
 /* `seal` is held. *did: there was something to do. */
@@ -165,6 +173,10 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
         return true;
     if (!state_step(&store->state, &store->manifest, did, err))
         return false;
+    if (!*did && store->purging) { /* no generation waits: now the log */
+        *did = true;
+        return end_purge(store, err);
+    }
     if (!*did && !deletions_step(store, did, err))
         return false;
     bool ok = *did || compact(store, passed_ms, did, err);

@@ -6,7 +6,7 @@
  *     2  blocks that all sources have passed
  *     3  a checkpoint, when the log has grown
  *     4  late cells that have gathered for sealed blocks
- *     5  state tables: writing and merging their files
+ *     5  state tables: writing, purging and merging their files
  *     6  deletions: segments are rewritten (store/delete.h)
  *     7  compaction
  *     8  coarser cells (store/derive.h), where compaction has nothing left to do
