@@ -18,6 +18,9 @@
  * same segments, however often the store is closed or killed between them. Memory is the exception:
  * how much a head takes, and so LATE_BYTES and the head's bound, is another after a restart.
  *
+ * A damaged input is set aside (store/quarantine.h), and a window that cannot be read now waits
+ * (store/skip.h): neither stops the rest.
+ *
  * Debt is what compaction has not done yet. When more waits than the options allow,
  * store_throttle_ms asks the writer to slow down, and never to stop.
  */
@@ -28,6 +31,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "store/skip.h"
 
 /* When derivations were looked for and none was due: another look would find the same. */
 struct derive_look {
@@ -40,8 +45,10 @@ struct derive_look {
 /* Guarded by `seal`; the atomics may be read without it. */
 struct maintenance {
     struct derive_look looked;
+    struct skips skips;
     bool series_left; /* retention took segments: some series may have no cell any more */
     atomic_uint_fast64_t debt_bytes, debt_segments;
+    atomic_uint_fast64_t unreadable; /* windows that wait, of skips */
     atomic_uint_fast64_t compactions, compacted_bytes;
 };
 
