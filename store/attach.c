@@ -193,8 +193,8 @@ bool attached_has_metric(
 {
     uint32_t ordinal;
     size_t n = 1;
-    bool ok = segment_postings(
-        attached->segment, SLICE(LABEL_METRIC_NAME), metric, &ordinal, &n, err);
+    bool ok =
+        segment_postings(attached->segment, SLICE(LABEL_METRIC_NAME), metric, &ordinal, &n, err);
     *has = ok && n > 0;
     return ok;
 }
@@ -275,8 +275,8 @@ static void publish(
 {
     struct attached_list next, gone;
     size_t n_quarantined;
-    struct quarantined *quarantined = quarantine_list(
-        &store->manifest, store->quarantined, store->n_quarantined, &n_quarantined);
+    struct quarantined *quarantined =
+        quarantine_list(&store->manifest, store->quarantined, store->n_quarantined, &n_quarantined);
     struct frozen *done = NULL;
     make_list(store, edit, adds, &next, &gone);
     derive_refresh(next.items, next.n, &store->manifest);
@@ -331,8 +331,8 @@ static bool change(struct store *store, const struct manifest_edit *edit, struct
 {
     struct attached *adds = xcalloc(edit->n_adds, sizeof *adds);
     size_t n = 0;
-    while (n < edit->n_adds && (is_set_aside(edit, n) ||
-                                   attach(store, &edit->adds[n], false, &adds[n], err)))
+    while (n < edit->n_adds &&
+           (is_set_aside(edit, n) || attach(store, &edit->adds[n], false, &adds[n], err)))
         n++;
     bool ok = n == edit->n_adds && manifest_apply(&store->manifest, edit, err);
     if (ok)

@@ -54,9 +54,9 @@ struct compact_debt {
 bool compact_due(
     struct store *store, int64_t passed_ms, struct compaction *out, struct compact_debt *debt);
 void compaction_fini(struct compaction *compaction);
-/* Does it; an input that is damaged is set aside instead, and the rest is due again; one that cannot
- * be read now keeps its window waiting. *compacted: the bytes of the inputs when it was done, else
- * 0. The caller holds `seal`. */
+/* Does it; an input that is damaged is set aside instead, and the rest is due again; one that
+ * cannot be read now keeps its window waiting. *compacted: the bytes of the inputs when it was
+ * done, else 0. The caller holds `seal`. */
 bool compact_run(
     struct store *store, const struct compaction *compaction, uint64_t *compacted, struct err *err);
 

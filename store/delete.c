@@ -145,7 +145,8 @@ static bool add(struct store *store, struct deletion *take, struct err *err)
     store->deletions[store->n_deletions++].number = ++store->deletions_made;
     store_unlock(store);
     bool ok = deletions_save(store, store->n_deletions, err);
-    changes_note(store, take->ids, take->n_ids, take->from, take->to); /* for a moment, if it failed */
+    changes_note(
+        store, take->ids, take->n_ids, take->from, take->to); /* for a moment, if it failed */
     if (ok || deletions_may_be_saved(store, store->n_deletions)) {
         *take = (struct deletion){0};
         return ok || err_wrap(err, "it is deleted, and may be back after a loss of power");
@@ -157,8 +158,7 @@ static bool add(struct store *store, struct deletion *take, struct err *err)
 }
 
 /* `seal` is held, and the writer is stopped. */
-static bool delete_now(
-    struct store *store, struct deletion *d, uint64_t *series, struct err *err)
+static bool delete_now(struct store *store, struct deletion *d, uint64_t *series, struct err *err)
 {
     if (!deletion_select(store, d, err))
         return false;

@@ -15,8 +15,8 @@
  * anew from what finer ones are left. What is readable of quarantined segments is kept without the
  * cells (store/salvage.h).
  *
- * A series that is in quarantined segments alone is not counted among those that match, and goes all
- * the same.
+ * A series that is in quarantined segments alone is not counted among those that match, and goes
+ * all the same.
  */
 #ifndef STORE_DELETE_H
 #define STORE_DELETE_H

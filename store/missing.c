@@ -14,8 +14,8 @@ static bool finds(const struct missing_reader *reader, uint32_t i, bool *has, st
            attached_has_metric(a, reader->def->name, has, err);
 }
 
-static bool has_cells(const struct missing_reader *reader, const struct quarantined *raw, bool *has,
-    struct err *err)
+static bool has_cells(
+    const struct missing_reader *reader, const struct quarantined *raw, bool *has, struct err *err)
 {
     *has = false;
     for (uint32_t i = 0; i < reader->n_segments && !*has; i++) {
@@ -30,8 +30,8 @@ static bool has_cells(const struct missing_reader *reader, const struct quaranti
 
 /* *has: whether another kept segment serves the reader as well as the one that is set aside: of the
  * resolution that it wants; or, of a level, any that has the metric. */
-static bool has_like(const struct missing_reader *reader, const struct quarantined *kept, bool *has,
-    struct err *err)
+static bool has_like(
+    const struct missing_reader *reader, const struct quarantined *kept, bool *has, struct err *err)
 {
     *has = false;
     for (size_t i = 0; i < reader->n_segments && !*has; i++) {
@@ -47,8 +47,8 @@ static bool has_like(const struct missing_reader *reader, const struct quarantin
     return true;
 }
 
-static bool lacks(const struct missing_reader *reader, const struct quarantined *q, bool *lacks,
-    struct err *err)
+static bool lacks(
+    const struct missing_reader *reader, const struct quarantined *q, bool *lacks, struct err *err)
 {
     bool has = false, coarse = reader->opening || reader->resolution_ms;
     *lacks = !q->derived || (coarse && q->kept);
@@ -60,8 +60,7 @@ static bool lacks(const struct missing_reader *reader, const struct quarantined 
     return true;
 }
 
-bool missing_check(
-    const struct missing_reader *reader, int64_t from, int64_t to, struct err *err)
+bool missing_check(const struct missing_reader *reader, int64_t from, int64_t to, struct err *err)
 {
     for (size_t i = 0; i < reader->n; i++) {
         const struct quarantined *q = &reader->all[i];

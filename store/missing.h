@@ -1,7 +1,7 @@
 /*
  * What a reader lacks: cells in segments that are set aside (store/quarantine.h). An answer without
- * them would be wrong, so it is an error, or a warning where a partial answer is asked for; but only
- * for who would have read them:
+ * them would be wrong, so it is an error, or a warning where a partial answer is asked for; but
+ * only for who would have read them:
  *
  *   a raw segment       not when a derived one that was made from it serves the reader: it has the
  *                       cells
@@ -33,7 +33,6 @@ struct missing_reader {
 };
 
 /* ERR_CORRUPT, naming it, when cells in (from, to] are in a segment that is set aside. */
-bool missing_check(
-    const struct missing_reader *reader, int64_t from, int64_t to, struct err *err);
+bool missing_check(const struct missing_reader *reader, int64_t from, int64_t to, struct err *err);
 
 #endif

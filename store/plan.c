@@ -323,8 +323,7 @@ static bool lacks_nothing(struct snapshot *s, const struct planned *series, stru
 bool planned_take_segments(struct snapshot *s, struct planned *series, struct err *err)
 {
     struct part *first = NULL, **last = &first;
-    if (!lacks_nothing(s, series, err) &&
-        !snapshot_lacks(s, series->from, series->to, err))
+    if (!lacks_nothing(s, series, err) && !snapshot_lacks(s, series->from, series->to, err))
         return false;
     for (uint32_t i = 0; i < s->n_segments; i++)
         if (!s->seen[i].failed &&

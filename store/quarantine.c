@@ -28,11 +28,10 @@ static struct quarantined describe(const struct manifest_segment *s)
     return q;
 }
 
-struct quarantined *quarantine_list(const struct manifest *manifest,
-    const struct quarantined *before, size_t n_before, size_t *n)
+struct quarantined *quarantine_list(
+    const struct manifest *manifest, const struct quarantined *before, size_t n_before, size_t *n)
 {
-    struct quarantined *all =
-        xcalloc(manifest->n_quarantined + manifest->n_segments, sizeof *all);
+    struct quarantined *all = xcalloc(manifest->n_quarantined + manifest->n_segments, sizeof *all);
     *n = 0;
     for (size_t i = 0; i < manifest->n_quarantined; i++)
         all[(*n)++] = describe(&manifest->quarantined[i]);
@@ -64,8 +63,7 @@ bool quarantine_segment(
 bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t t1,
     const struct err *why, struct err *err)
 {
-    bool may_pass =
-        why->code == ERR_IO || why->code == ERR_UNAVAILABLE || why->code == ERR_TIMEOUT;
+    bool may_pass = why->code == ERR_IO || why->code == ERR_UNAVAILABLE || why->code == ERR_TIMEOUT;
     if (why->code == ERR_CORRUPT)
         return quarantine_segment(store, name, why, err);
     if (may_pass)

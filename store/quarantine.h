@@ -1,15 +1,15 @@
 /*
  * Quarantine: a damaged segment is set aside, and the rest goes on.
  *
- * One that is not there or not whole when the store is opened, or that maintenance finds damaged, is
- * named in the manifest as quarantined: its file stays where it is, nobody reads it, and nothing
- * else changes. It is reported in the log, in the statistics and to readers who would need its cells
- * (store/missing.h). It goes with its age (store/retention.h), and when something is deleted in it.
- * Damage that a query meets is an error of that query alone: the pages that are whole stay readable
- * until maintenance comes by.
+ * One that is not there or not whole when the store is opened, or that maintenance finds damaged,
+ * is named in the manifest as quarantined: its file stays where it is, nobody reads it, and nothing
+ * else changes. It is reported in the log, in the statistics and to readers who would need its
+ * cells (store/missing.h). It goes with its age (store/retention.h), and when something is deleted
+ * in it. Damage that a query meets is an error of that query alone: the pages that are whole stay
+ * readable until maintenance comes by.
  *
- * One that the disk or a peer does not give at the start is set aside in memory alone: the next start
- * finds it again. Until then maintenance leaves its window alone.
+ * One that the disk or a peer does not give at the start is set aside in memory alone: the next
+ * start finds it again. Until then maintenance leaves its window alone.
  */
 #ifndef STORE_QUARANTINE_H
 #define STORE_QUARANTINE_H
@@ -29,8 +29,8 @@ struct quarantined {
     int64_t t0, t1;
     uint64_t lsn;
     bool derived;
-    bool unread; /* in memory alone */
-    bool kept;   /* derived, and the raw cells that it was made from are gone */
+    bool unread;    /* in memory alone */
+    bool kept;      /* derived, and the raw cells that it was made from are gone */
     uint64_t clean; /* the deletions with a number up to this are carried out in it */
 };
 
@@ -38,8 +38,8 @@ struct quarantined {
 bool segment_name_times(const char *name, int64_t *t0, int64_t *t1);
 
 /* What is set aside, as a heap array of *n; marks are as in the list before. */
-struct quarantined *quarantine_list(const struct manifest *manifest,
-    const struct quarantined *before, size_t n_before, size_t *n);
+struct quarantined *quarantine_list(
+    const struct manifest *manifest, const struct quarantined *before, size_t n_before, size_t *n);
 
 /* Sets a segment aside for the reason given. The caller holds `seal`. */
 bool quarantine_segment(
@@ -51,8 +51,8 @@ bool quarantine_segment(
 bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t t1,
     const struct err *why, struct err *err);
 
-/* Whether derived segments have all cells of a raw one that is set aside, and nothing else is in its
- * window: then they outlive it, as if its raw cells went for their age. */
+/* Whether derived segments have all cells of a raw one that is set aside, and nothing else is in
+ * its window: then they outlive it, as if its raw cells went for their age. */
 bool quarantine_has_heirs(const struct store *store, const struct quarantined *quarantined);
 /* Removes it for its age, the file too; its heirs are kept (store/keep.h). The caller holds
  * `seal`. */

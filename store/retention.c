@@ -98,7 +98,7 @@ struct leaving {
     bool any;
     int64_t t0, t1; /* the window */
     int64_t resolution_ms;
-    size_t at;           /* of the segment */
+    size_t at;                         /* of the segment */
     const struct quarantined *damaged; /* NULL, or one that was set aside */
 };
 #define DAMAGED INT64_MAX /* in the place of a resolution */

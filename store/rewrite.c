@@ -53,8 +53,8 @@ static bool replace(
     snprintf(add.name, sizeof add.name, "%s", out->name);
     struct manifest_edit edit = {
         .drops = &drop, .n_drops = 1, .adds = &add, .n_adds = out->series ? 1 : 0};
-    log_info("rewriting %s: %" PRIu64 " of %" PRIu64 " cells are left", drop, out->cells,
-        info->cells);
+    log_info(
+        "rewriting %s: %" PRIu64 " of %" PRIu64 " cells are left", drop, out->cells, info->cells);
     return segments_change(store, &edit, err);
 }
 
@@ -94,7 +94,7 @@ bool segment_rewrite(struct store *store, size_t at, const struct merge_options 
 struct cleaning {
     struct store *store;
     uint64_t lsn;
-    int64_t resolution_ms; /* 0: raw */
+    int64_t resolution_ms;        /* 0: raw */
     const struct attached *finer; /* the second input; NULL: there is none */
     struct slice metric;          /* that was asked for last, in the finer segment */
     bool has_metric;
@@ -103,8 +103,8 @@ struct cleaning {
     struct merge_range ranges[DELETIONS_MAX];
 };
 
-/* Whether cells of the metric are made from those of the finer segment: it has all of its series, or
- * none, since ages are those of metrics. */
+/* Whether cells of the metric are made from those of the finer segment: it has all of its series,
+ * or none, since ages are those of metrics. */
 static bool from_finer(struct cleaning *c, const struct metric_def *def)
 {
     if (!c->finer || def->kind == KIND_SAMPLE ||

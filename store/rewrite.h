@@ -11,8 +11,8 @@
  * only coarser ones are left, and of samples, the whole coarse cell goes: nobody can say any more
  * what part of it was deleted.
  *
- * A segment that is damaged is set aside (store/quarantine.h); one that cannot be read now keeps its
- * window, and the deletion, waiting.
+ * A segment that is damaged is set aside (store/quarantine.h); one that cannot be read now keeps
+ * its window, and the deletion, waiting.
  */
 #ifndef STORE_REWRITE_H
 #define STORE_REWRITE_H
@@ -28,8 +28,8 @@ struct attached;
 struct deletion;
 
 /* What the options leave of segments of one window and, as the first, of its resolution, as a file.
- * out->series 0: nothing is left, and there is no file. *bad: after a failure, the name of the input
- * that could not be read; NULL: it was something else. */
+ * out->series 0: nothing is left, and there is no file. *bad: after a failure, the name of the
+ * input that could not be read; NULL: it was something else. */
 bool segment_write_kept(struct store *store, struct segment *const *inputs, size_t n,
     const struct merge_options *options, struct segment_info *out, const char **bad,
     struct err *err);

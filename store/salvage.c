@@ -30,7 +30,8 @@ struct salvage {
 static bool may_cover(const struct deletion *d, const struct quarantined *q)
 {
     int64_t more = q->derived ? RESOLUTION_1D : 0;
-    return q->lsn <= d->lsn && d->from < q->t1 && (d->to > INT64_MAX - more || q->t0 < d->to + more);
+    return q->lsn <= d->lsn && d->from < q->t1 &&
+           (d->to > INT64_MAX - more || q->t0 < d->to + more);
 }
 
 static bool matches(const struct deletion *d, struct labels labels)

@@ -30,8 +30,8 @@ void skips_add(struct skips *skips, int64_t t0, int64_t t1, const struct err *wh
         GROW(skips->all, skips->cap, skips->n + 1);
         s = &skips->all[skips->n++];
         *s = (struct skipped){.t0 = t0, .t1 = t1};
-        log_error("maintenance leaves (%" PRId64 ", %" PRId64 "] alone for now: %s", t0, t1,
-            why->text);
+        log_error(
+            "maintenance leaves (%" PRId64 ", %" PRId64 "] alone for now: %s", t0, t1, why->text);
     }
     s->until = skips->rounds +
                ((uint64_t)ROUNDS_MIN << (s->failures < DOUBLINGS ? s->failures : DOUBLINGS));

@@ -4,8 +4,8 @@
  * everything else to wait.
  *
  * A window is tried again after so many *rounds*, twice as many after each failure. A round ends
- * when maintenance has found nothing to do, so without a clock the pauses are those of whoever calls
- * it: with a call every half second, two seconds at first, and about eight minutes at last.
+ * when maintenance has found nothing to do, so without a clock the pauses are those of whoever
+ * calls it: with a call every half second, two seconds at first, and about eight minutes at last.
  */
 #ifndef STORE_SKIP_H
 #define STORE_SKIP_H

@@ -98,7 +98,7 @@ struct store {
     struct deletion *deletions;                     /* changed under `seal` and `lock` */
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
-    bool purging; /* state tables, see state.h; seal */
+    bool purging;                            /* state tables, see state.h; seal */
     bool failed;
     struct change_log changes; /* has its own mutex, below all of these */
     struct change_set changed; /* of the transaction that is being published; its leader */

@@ -42,8 +42,8 @@ struct generation {
     uint64_t changed_lsn; /* of the last change in mem */
     uint64_t frozen_lsn;  /* of the last change in view->frozen */
     enum purge purge;
-    uint64_t quiet;       /* rounds of flushing since it was part of one */
-    bool damaged;         /* merging its runs met a damaged page */
+    uint64_t quiet; /* rounds of flushing since it was part of one */
+    bool damaged;   /* merging its runs met a damaged page */
 };
 
 #endif

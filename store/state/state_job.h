@@ -31,8 +31,8 @@ void state_job_merges(struct state_job *job, size_t n);
 /* Does it. The caller holds store.seal, here and below. */
 bool state_job_run(
     struct state *state, struct manifest *manifest, const struct state_job *job, struct err *err);
-/* After ERR_CORRUPT: a run of the generation is damaged, so its runs are not merged any more, and the
- * rest goes on. Lookups of keys in the damaged page fail; `larder verify --repair` drops it. */
+/* After ERR_CORRUPT: a run of the generation is damaged, so its runs are not merged any more, and
+ * the rest goes on. Lookups of keys in the damaged page fail; `larder verify --repair` drops it. */
 void state_job_leave(struct state *state, const struct state_job *job, const struct err *why);
 /* Generations that transactions have dropped go from the manifest. */
 bool state_write_drops(struct state *state, struct manifest *manifest, struct err *err);

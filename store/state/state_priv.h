@@ -105,7 +105,8 @@ bool state_carry(
 
 /* Flushes the largest memtables until at most `keep` bytes of them are left. store.seal is held. */
 bool state_flush(struct state *state, struct manifest *manifest, size_t keep, struct err *err);
-/* One step of what is due: drops, flushes, purges, then one merge. *did: something was. store.seal is held.
+/* One step of what is due: drops, flushes, purges, then one merge. *did: something was. store.seal
+ * is held.
  */
 bool state_step(struct state *state, struct manifest *manifest, bool *did, struct err *err);
 /* One flush or merge of a generation that is to be purged; *did: there was one. store.seal is held.

@@ -378,7 +378,8 @@ static void test_debt_slows_the_writer(void **state)
     assert_true(store_open(&options, &store, &err));
     fill_day(store, m);
     assert_int_equal(store_throttle_ms(store), 0);
-    for (int64_t passed = 0; passed <= DAY_MS; passed += 7200000) { /* blocks; no window is passed */
+    for (int64_t passed = 0; passed <= DAY_MS;
+         passed += 7200000) { /* blocks; no window is passed */
         step(store, passed < DAY_MS ? passed : DAY_MS - 1, UINT32_MAX);
         store_stats(store, &stats);
         assert_int_equal(stats.debt_bytes, 0);

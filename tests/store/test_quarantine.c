@@ -160,11 +160,10 @@ struct question {
 };
 
 /* The answer, or -1 and the error. *missing says what a partial answer lacks. */
-static int64_t ask(
-    struct fixture *f, const struct question *q, char missing[512], struct err *err)
+static int64_t ask(struct fixture *f, const struct question *q, char missing[512], struct err *err)
 {
-    struct matcher all = {MATCH_EQUAL, SLICE("__name__"), q->opening ? level.name : counter.name,
-        NULL};
+    struct matcher all = {
+        MATCH_EQUAL, SLICE("__name__"), q->opening ? level.name : counter.name, NULL};
     struct snapshot *s = snapshot_get(f->store);
     struct plan *plan;
     struct arena arena;

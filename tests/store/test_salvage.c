@@ -321,8 +321,8 @@ static void test_derived_cells_stay(void **state)
     damage(f, raw, -20, path);
     delete_who(f, ADA, 0, 5 * RESOLUTION_1H);
     for (int round = 0; round < 3; round++) {
-        assert_int_equal(sum(f, ADA, DAY_MS, RESOLUTION_1H, false, &err),
-            filled(5 * RESOLUTION_1H, DAY_MS));
+        assert_int_equal(
+            sum(f, ADA, DAY_MS, RESOLUTION_1H, false, &err), filled(5 * RESOLUTION_1H, DAY_MS));
         assert_int_equal(sum(f, BOB, DAY_MS, RESOLUTION_1H, false, &err), filled(0, DAY_MS));
         assert_int_equal(sum(f, BOB, DAY_MS, 0, false, &err), -1);
         assert_int_equal(access(path, F_OK) == 0, round == 0);

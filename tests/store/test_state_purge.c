@@ -74,7 +74,7 @@ static void put(struct fixture *f, int first, const char *record)
     maintain(f);
 }
 
-static void delete(struct fixture *f, int key)
+static void delete (struct fixture *f, int key)
 {
     struct err err = {0};
     struct txn *txn = txn_begin(f->store);
@@ -141,7 +141,7 @@ static void test_what_is_deleted_goes(void **state)
     put(f, 0, SECRET);
     put(f, 1000, "other");
     put(f, 2000, "other");
-    delete(f, 0);
+    delete (f, 0);
     maintain(f);
     reopen(f); /* a checkpoint is written */
     maintain(f);
@@ -177,7 +177,7 @@ static void test_what_is_put_over_goes(void **state)
     put(f, 0, SECRET);
     put(f, 1000, SECRET "-2");
     put(f, 0, "after");
-    delete(f, 1000);
+    delete (f, 1000);
     assert_true(files_with(f->dir, SECRET) > 0);
     purge(f, &steps);
     assert_int_equal(files_with(f->dir, SECRET), 0);
