@@ -124,8 +124,7 @@ static bool know_series(struct store *store, struct attached *a, bool new, struc
     return try_ids(store, a->segment, &agree, err) && (agree || look_up(store, a, new, err));
 }
 
-static bool open_segment(
-    struct store *store, const char *name, struct segment **out, struct err *err)
+bool attach_open(struct store *store, const char *name, struct segment **out, struct err *err)
 {
     const struct segment_remote *remote = &store->options.remote;
     struct segment_file file;
@@ -145,7 +144,7 @@ static bool attach(struct store *store, const struct manifest_segment *entry, bo
     struct attached *out, struct err *err)
 {
     *out = (struct attached){.lsn = entry->lsn, .inputs = entry->inputs, .derived = entry->derived};
-    if (open_segment(store, entry->name, &out->segment, err) && know_series(store, out, new, err))
+    if (attach_open(store, entry->name, &out->segment, err) && know_series(store, out, new, err))
         return true;
     attached_fini(out);
     return false;
@@ -187,6 +186,17 @@ bool attached_find(
     bool is_there = lo < attached->n && attached->series[lo].series == series;
     *ordinal = is_there ? attached->series[lo].ordinal : SEGMENT_NO_ID;
     return true;
+}
+
+bool attached_has_metric(
+    const struct attached *attached, struct slice metric, bool *has, struct err *err)
+{
+    uint32_t ordinal;
+    size_t n = 1;
+    bool ok =
+        segment_postings(attached->segment, SLICE(LABEL_METRIC_NAME), metric, &ordinal, &n, err);
+    *has = ok && n > 0;
+    return ok;
 }
 
 bool attach_recover(struct store *store, const struct manifest_segment *entry, struct err *err)
@@ -256,14 +266,17 @@ static void make_list(const struct store *store, const struct manifest_edit *edi
         to->items[to->n++] = *a;
     }
     for (size_t i = 0; i < edit->n_adds; i++)
-        insert(next, &adds[i]);
+        if (adds[i].segment)
+            insert(next, &adds[i]);
 }
 
 static void publish(
     struct store *store, const struct manifest_edit *edit, const struct attached *adds)
 {
     struct attached_list next, gone;
-    struct quarantined *quarantined = quarantine_list(&store->manifest);
+    size_t n_quarantined;
+    struct quarantined *quarantined =
+        quarantine_list(&store->manifest, store->quarantined, store->n_quarantined, &n_quarantined);
     struct frozen *done = NULL;
     make_list(store, edit, adds, &next, &gone);
     derive_refresh(next.items, next.n, &store->manifest);
@@ -274,7 +287,7 @@ static void publish(
     store->n_segments = next.n;
     store->segments_cap = next.cap;
     store->quarantined = quarantined;
-    store->n_quarantined = store->manifest.n_quarantined;
+    store->n_quarantined = n_quarantined;
     if (edit->seal) {
         done = store->frozen;
         store->frozen = NULL;
@@ -290,11 +303,36 @@ static void publish(
     free(quarantined_before);
 }
 
-bool segments_change(struct store *store, const struct manifest_edit *edit, struct err *err)
+/* The edit, but what is added takes the place of a quarantined segment of its name: derived anew
+ * from the same cells, it is the same file again, and whole. *drops is for the caller to free. */
+static struct manifest_edit with_replaced(
+    const struct store *store, const struct manifest_edit *edit, const char ***drops)
+{
+    const struct manifest *m = &store->manifest;
+    struct manifest_edit more = *edit;
+    *drops = xcalloc(edit->n_drops + edit->n_adds, sizeof **drops);
+    for (size_t i = 0; i < edit->n_drops; i++)
+        (*drops)[i] = edit->drops[i];
+    for (size_t i = 0; i < edit->n_adds; i++)
+        for (size_t k = 0; k < m->n_quarantined; k++)
+            if (strcmp(edit->adds[i].name, m->quarantined[k].name) == 0)
+                (*drops)[more.n_drops++] = edit->adds[i].name;
+    more.drops = *drops;
+    return more;
+}
+
+/* It has a name and no file: it says what is lost (store/salvage.h). */
+static bool is_set_aside(const struct manifest_edit *edit, size_t add)
+{
+    return edit->quarantine && strcmp(edit->quarantine, edit->adds[add].name) == 0;
+}
+
+static bool change(struct store *store, const struct manifest_edit *edit, struct err *err)
 {
     struct attached *adds = xcalloc(edit->n_adds, sizeof *adds);
     size_t n = 0;
-    while (n < edit->n_adds && attach(store, &edit->adds[n], false, &adds[n], err))
+    while (n < edit->n_adds &&
+           (is_set_aside(edit, n) || attach(store, &edit->adds[n], false, &adds[n], err)))
         n++;
     bool ok = n == edit->n_adds && manifest_apply(&store->manifest, edit, err);
     if (ok)
@@ -304,5 +342,14 @@ bool segments_change(struct store *store, const struct manifest_edit *edit, stru
     for (size_t i = 0; !ok && i < edit->n_adds; i++)
         remove_file(store, edit->adds[i].name);
     free(adds);
+    return ok;
+}
+
+bool segments_change(struct store *store, const struct manifest_edit *edit, struct err *err)
+{
+    const char **drops;
+    struct manifest_edit more = with_replaced(store, edit, &drops);
+    bool ok = change(store, &more, err);
+    free(drops);
     return ok;
 }

@@ -33,11 +33,12 @@ struct attached {
     uint64_t inputs;
     bool derived;
     /* What follows from the others (store/derive.h). Derived: whether it holds, whether raw
-     * segments of its time came later, and whether what it was made from is gone; and the
-     * resolutions that hold in its window, a bit for each, of those that are kept as it is. Raw:
-     * the place of the segment that holds its cells in each resolution, NOT_COVERED when there is
-     * none. */
-    bool holds, later, kept;
+     * segments of its time came later, and whether what it was made from is gone; whether it has
+     * the cells of those, too, that were set aside since; whether all that it was made from is
+     * attached; and the resolutions that hold in its window, a bit for each, of those that are
+     * kept as it is. Raw: the place of the segment that holds its cells in each resolution,
+     * NOT_COVERED when there is none. */
+    bool holds, later, kept, whole, backed;
     unsigned siblings;
     uint32_t cover[RESOLUTIONS];
     uint64_t clean;    /* the deletions with a number up to this are carried out in it */
@@ -45,6 +46,8 @@ struct attached {
 };
 #define NOT_COVERED UINT32_MAX
 
+/* Opens a segment's file, here or where it lies far away, and no more. */
+bool attach_open(struct store *store, const char *name, struct segment **out, struct err *err);
 /* Opens a segment while the store is opened; series and metrics that the catalogue does not know
  * enter it. */
 bool attach_recover(struct store *store, const struct manifest_segment *entry, struct err *err);
@@ -54,6 +57,9 @@ void attached_fini(struct attached *attached);
 /* The ordinal of a series in the segment; SEGMENT_NO_ID when it is not there. It may read. */
 bool attached_find(
     const struct attached *attached, uint32_t series, uint32_t *ordinal, struct err *err);
+/* Whether it has series of the metric. It may read. */
+bool attached_has_metric(
+    const struct attached *attached, struct slice metric, bool *has, struct err *err);
 /* The catalogue's ids of all series of the segment, an array of *n on the heap, in no order. It may
  * read. */
 bool attached_ids(const struct attached *attached, uint32_t **out, size_t *n, struct err *err);

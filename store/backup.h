@@ -6,6 +6,10 @@
  * to (manifest, catalogue, log) is copied while the writer waits for a moment: the backup holds
  * exactly what was committed then. It is made under a name of its own and renamed when everything
  * is on disk, so that a folder of the given name is complete.
+ *
+ * A link keeps what it is of: a later deletion (store/delete.h) writes new files for the store, and
+ * does not reach the backup's. Who deletes personal data removes the older backups, too, or makes
+ * them anew.
  */
 #ifndef STORE_BACKUP_H
 #define STORE_BACKUP_H

@@ -159,7 +159,7 @@ bool compact_due(
     for (size_t i = 0, end; i < n; i = end) {
         end = group_end(all, n, i);
         size_t from = due_from(store, &all[i], end - i);
-        if (from == end - i)
+        if (from == end - i || skips_find(&store->maintenance.skips, all[i].start, all[i].end))
             continue;
         debt->segments += end - i - from;
         debt->bytes += bytes_of(store, &all[i + from], end - i - from);
@@ -202,16 +202,18 @@ static bool write_output(struct store *store, const struct compaction *c, struct
     return ok;
 }
 
-bool compact_run(struct store *store, const struct compaction *compaction, struct err *err)
+bool compact_run(
+    struct store *store, const struct compaction *compaction, uint64_t *compacted, struct err *err)
 {
     const struct compaction *c = compaction;
     struct segment_info info;
     const char *bad;
     struct err why = {0};
+    *compacted = 0;
     if (!write_output(store, c, &info, &bad, &why)) {
-        if (bad && why.code == ERR_CORRUPT)
-            return quarantine_segment(store, bad, &why, err);
-        err_set(err, why.code, "%s", why.text);
+        if (bad)
+            return input_set_aside(store, bad, c->t0, c->t1, &why, err);
+        *err = why;
         return false;
     }
     struct manifest_segment output = {0};
@@ -226,6 +228,7 @@ bool compact_run(struct store *store, const struct compaction *compaction, struc
         .drops = drops, .n_drops = c->n, .adds = &output, .n_adds = info.series ? 1 : 0};
     bool ok = segments_change(store, &edit, err);
     free(drops);
+    *compacted = ok ? c->bytes : 0;
     if (ok)
         log_info("compacted %zu segments of %" PRIu64 " bytes to %s: %" PRIu64 " cells, %" PRIu64
                  " bytes",

@@ -15,6 +15,9 @@
  * The output depends on the inputs alone, and takes their place in one edit: it has the greatest
  * LSN of theirs, and all segments of the same time between their LSNs are among them, so that what
  * came later stays later.
+ *
+ * A window that cannot be read now (store/skip.h) waits, and is no debt: slowing the writer down
+ * would not help it.
  */
 #ifndef STORE_COMPACT_H
 #define STORE_COMPACT_H
@@ -51,8 +54,10 @@ struct compact_debt {
 bool compact_due(
     struct store *store, int64_t passed_ms, struct compaction *out, struct compact_debt *debt);
 void compaction_fini(struct compaction *compaction);
-/* Does it; an input that cannot be read is set aside instead, and the rest is due again. The caller
- * holds `seal`. */
-bool compact_run(struct store *store, const struct compaction *compaction, struct err *err);
+/* Does it; an input that is damaged is set aside instead, and the rest is due again; one that
+ * cannot be read now keeps its window waiting. *compacted: the bytes of the inputs when it was
+ * done, else 0. The caller holds `seal`. */
+bool compact_run(
+    struct store *store, const struct compaction *compaction, uint64_t *compacted, struct err *err);
 
 #endif

@@ -18,8 +18,10 @@ static void refresh(struct attached *all, size_t d, const struct timeline *timel
     const struct timeline_entry *e = timeline_window(timeline, info->t0, info->t1, &n);
     a->later = false;
     a->kept = a->inputs == 0;
-    a->holds =
-        r >= 0 && (a->kept || a->inputs == timeline_digest(timeline, info->t0, info->t1, a->lsn));
+    uint64_t attached = timeline_digest(timeline, info->t0, info->t1, a->lsn, false);
+    a->whole = !a->kept && a->inputs == timeline_digest(timeline, info->t0, info->t1, a->lsn, true);
+    a->backed = r >= 0 && !a->kept && a->inputs == attached;
+    a->holds = r >= 0 && (a->kept || a->whole || a->backed);
     for (size_t i = 0; a->holds && !a->kept && i < n; i++) {
         if (e[i].at == NOT_ATTACHED)
             continue;
@@ -112,7 +114,7 @@ static bool is_used(const struct derive_reader *reader, const struct attached *d
 {
     uint32_t ordinal;
     bool later = false;
-    *used = !reader->store || !deletion_touches(reader->store, series, d);
+    *used = !reader->store || !d->backed || !deletion_touches(reader->store, series, d);
     if (d->kept || !*used)
         return true;
     if (!attached_find(d, series, &ordinal, err))

@@ -6,17 +6,17 @@
  *                      own, and what is committed later is not
  *                   2  the file `deletions` says so, synced: from here on it happens
  *                   3  readers leave the cells out
- *   maintenance     4  rewrites the segments that hold such cells, one at a time
+ *   maintenance     4  rewrites the segments that hold such cells, one at a time (store/rewrite.h)
  *                   5  removes series that have no cell left from the catalogue, writes a
  *                      checkpoint, which forgets the log, and takes the deletion from the file
  *
  * A crash repeats what was not done: every step does nothing the second time. A later cell of the
- * same series and time counts. Derived cells go when their window touches the range; what raw cells
- * are left make them anew. Quarantined segments are kept as they are.
+ * same series and time counts. Coarser cells go when their window touches the range, and are made
+ * anew from what finer ones are left. What is readable of quarantined segments is kept without the
+ * cells (store/salvage.h).
  *
- *     deletions := "LDEL" | version u32 | crc32c u32 of what follows | count varint | deletion*
- *     deletion  := lsn u64 | from u64 | to u64 | matchers varint | (op u8 | name lstr | value
- * lstr)*
+ * A series that is in quarantined segments alone is not counted among those that match, and goes
+ * all the same.
  */
 #ifndef STORE_DELETE_H
 #define STORE_DELETE_H
@@ -36,9 +36,9 @@
 
 /* Deletes the cells with t in (from_ms, to_ms] of the series that all matchers match. When it
  * returns true it is durable, and readers do not see them any more; *series says how many match, 0
- * for a range in which nothing lies. No
- * transaction is open in this thread. ERR_LIMIT: DELETIONS_MAX wait already. ERR_UNSUPPORTED: a
- * store in memory only. */
+ * for a range in which nothing lies. When it returns false nothing is deleted, unless the text says
+ * that it is, and not durable: then it may be asked for again. No transaction is open in this
+ * thread. ERR_LIMIT: DELETIONS_MAX wait already. ERR_UNSUPPORTED: a store in memory only. */
 bool store_delete(struct store *store, const struct matcher *matchers, size_t n, int64_t from_ms,
     int64_t to_ms, uint64_t *series, struct err *err);
 /* Does what maintenance would do with all that wait. */
@@ -60,25 +60,22 @@ struct deletion {
 /* Reads the file, once segments are attached. ERR_CORRUPT names file and cause. */
 bool deletions_load(struct store *store, struct err *err);
 void deletions_fini(struct store *store);
-/* One bounded step of maintenance; the caller holds `seal`, and no block is frozen. */
-bool deletions_step(struct store *store, bool *did, struct err *err);
-/* What readers leave out of a series in a segment of that LSN: ranges ascending and apart, how many
- * is returned. The lock is held. */
-size_t deleted_ranges(
-    const struct store *store, uint32_t series, uint64_t lsn, struct merge_range *out);
+/* What readers leave out of a series in a segment of that LSN and resolution (0: raw; coarser cells
+ * go when their windows touch a deletion): ranges ascending and apart, how many is returned. The
+ * lock is held, or the gate, here and below. */
+size_t deleted_ranges(const struct store *store, uint32_t series, uint64_t lsn,
+    int64_t resolution_ms, struct merge_range *out);
 struct attached;
-/* Whether a deletion may cover cells of the series in it:
- * coarser cells are then not read. The lock is held. */
+/* Whether a deletion may cover cells of the series in it: coarser cells are then read only where
+ * there are no raw ones. */
 bool deletion_touches(const struct store *store, uint32_t series, const struct attached *segment);
+/* The same of any segment in (t0, t1]. */
+bool deletion_in_window(const struct store *store, uint32_t series, int64_t t0, int64_t t1);
+/* Adds up ranges that overlap; they are ascending and apart afterwards. How many are left. */
+size_t deletion_join(struct merge_range *ranges, size_t n);
+bool deletion_covers(const struct deletion *deletion, uint32_t series);
 /* Takes the ranges out; false at the arena's limit. */
 bool columns_without(
     struct arena *arena, const struct merge_range *ranges, size_t n, struct columns *columns);
-/* Writes segment number `at` of the store anew, as the options leave it; name[0] 0: nothing is left
- * of it. The caller holds `seal`. */
-bool segment_rewrite(struct store *store, size_t at, const struct merge_options *options,
-    char name[SEGMENT_NAME_MAX], struct err *err);
-/* Removes series without any cell from the catalogue, and writes a checkpoint when there were some
- * or when `checkpoint`. The caller holds `seal`. */
-bool forget_series(struct store *store, bool checkpoint, struct err *err);
 
 #endif

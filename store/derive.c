@@ -66,7 +66,7 @@ static bool comes_to_nothing(
     const struct store *store, const struct timeline *timeline, const struct derivation *d)
 {
     const struct nothing *last = nothing_find(&store->manifest.nothing, d->t0, d->resolution_ms);
-    return last && last->inputs == timeline_digest(timeline, d->t0, d->t1, last->lsn);
+    return last && last->inputs == timeline_digest(timeline, d->t0, d->t1, last->lsn, false);
 }
 
 /* The coarsest first: what a level stands at is taken from those. */
@@ -93,7 +93,8 @@ static bool look(struct store *store, int64_t passed_ms, struct derivation *out)
     timeline_init(&timeline, store->segments, store->n_segments, &store->manifest);
     for (size_t i = 0; i < n && !due; i++) {
         int64_t t0 = all[i].t0;
-        if (!all[i].raw || t0 > INT64_MAX - window || passed_ms < t0 + window)
+        if (!all[i].raw || t0 > INT64_MAX - window || passed_ms < t0 + window ||
+            skips_find(&store->maintenance.skips, t0, t0 + window))
             continue;
         out->t0 = t0;
         out->t1 = t0 + window;
@@ -118,7 +119,7 @@ bool derive_due(struct store *store, int64_t passed_ms, struct derivation *out)
     *out = (struct derivation){.newest_ms = now.newest_ms};
     bool due = look(store, passed_ms, out);
     *last = now;
-    last->nothing_due = !due;
+    last->nothing_due = !due && store->maintenance.skips.n == 0;
     return due;
 }
 
@@ -253,7 +254,7 @@ static bool write_derived(struct store *store, const struct derivation *d,
     *out = (struct manifest_segment){.derived = true};
     timeline_init(&timeline, store->segments, store->n_segments, &store->manifest);
     size_t n = inputs_of(store, d, &timeline, list, &out->lsn);
-    out->inputs = timeline_digest(&timeline, d->t0, d->t1, out->lsn);
+    out->inputs = timeline_digest(&timeline, d->t0, d->t1, out->lsn, false);
     timeline_fini(&timeline);
     bool ok = derive_write(store, d, list, n, &choice, info, bad, err);
     snprintf(out->name, sizeof out->name, "%s", info->name);
@@ -269,9 +270,10 @@ bool derive_run(struct store *store, const struct derivation *derivation, struct
     const char *bad;
     struct err why = {0};
     if (!write_derived(store, d, &add, &info, &bad, &why)) {
-        if (bad && why.code == ERR_CORRUPT)
-            return quarantine_segment(store, bad, &why, err);
-        return err_set(err, why.code, "%s", why.text);
+        if (bad)
+            return input_set_aside(store, bad, d->t0, d->t1, &why, err);
+        *err = why;
+        return false;
     }
     bool ok = change(store, d, &add, err);
     if (ok && info.series)

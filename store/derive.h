@@ -80,7 +80,8 @@ struct derive_choice {
 };
 
 /* Writes the coarser cells of the inputs as one segment. out->series 0: nothing came of it, and
- * there is no file. *bad: after ERR_CORRUPT, the name of the input that is damaged, NULL: none. */
+ * there is no file. *bad: after a failure, the name of the input that cannot be read, NULL: none.
+ */
 bool derive_write(struct store *store, const struct derivation *derivation,
     struct segment *const *inputs, size_t n, const struct derive_choice *choice,
     struct segment_info *out, const char **bad, struct err *err);

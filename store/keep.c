@@ -226,16 +226,17 @@ static bool leave_raw(struct keep *k, size_t i, struct err *err)
     return true;
 }
 
-/* The digest of what is raw after the edit, of a derived segment with that LSN. */
-static uint64_t inputs_after(const struct keep *k, uint64_t lsn)
+/* The digest of what is raw after the edit, for a derived segment. */
+static uint64_t inputs_after(const struct keep *k, const struct attached *a)
 {
+    uint64_t lsn = a->lsn;
     const struct manifest *m = &k->store->manifest;
     const char **names = xcalloc(k->n_raw + m->n_quarantined, sizeof *names);
     size_t n = 0;
     for (size_t i = 0; i < k->n_raw; i++)
         if (k->raw[i].lsn <= lsn)
             names[n++] = k->raw[i].name;
-    for (size_t i = 0; i < m->n_quarantined; i++) {
+    for (size_t i = 0; a->whole && i < m->n_quarantined; i++) {
         const struct manifest_segment *q = &m->quarantined[i];
         int64_t t0, t1;
         if (!q->derived && q->lsn <= lsn && segment_name_times(q->name, &t0, &t1) &&
@@ -260,7 +261,7 @@ static bool leave_derived(struct keep *k, size_t i, struct err *err)
         return true;
     struct manifest_segment *s = add(k, out.name, a->lsn);
     s->derived = true;
-    s->inputs = inputs_after(k, a->lsn);
+    s->inputs = inputs_after(k, a);
     return true;
 }
 
@@ -296,10 +297,10 @@ bool keep_window(struct store *store, const struct keeping *keeping, struct err 
         log_info("retention: raw cells of (%" PRId64 ", %" PRId64 "] are gone, %zu of %zu segments "
                  "are left",
             keeping->t0, keeping->t1, k.n_raw, k.n);
-    else if (k.bad && why.code == ERR_CORRUPT)
-        ok = quarantine_segment(store, k.bad, &why, err);
+    else if (k.bad)
+        ok = input_set_aside(store, k.bad, keeping->t0, keeping->t1, &why, err);
     else
-        err_set(err, why.code, "%s", why.text);
+        *err = why;
     keep_fini(&k);
     return ok;
 }

@@ -117,23 +117,36 @@ static bool due_block(struct store *store, enum urgency urgency, int64_t passed_
 
 /* ---- compaction ---- */
 
+/* What is due, and the debt. */
+static bool find_compaction(struct store *store, int64_t passed_ms, struct compaction *out)
+{
+    struct compact_debt debt;
+    bool due = compact_due(store, passed_ms, out, &debt);
+    store->maintenance.debt_bytes = debt.bytes;
+    store->maintenance.debt_segments = debt.segments;
+    return due;
+}
+
+/* After every step, whatever came of it. */
+static void count_debt(struct store *store, int64_t passed_ms)
+{
+    struct compaction next;
+    if (find_compaction(store, passed_ms, &next))
+        compaction_fini(&next);
+}
+
 static bool compact(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
     struct maintenance *m = &store->maintenance;
     struct compaction compaction;
-    struct compact_debt debt;
-    *did = compact_due(store, passed_ms, &compaction, &debt);
-    bool ok = !*did || compact_run(store, &compaction, err);
-    if (*did && ok) {
-        debt.bytes -= compaction.bytes;
-        debt.segments -= compaction.n;
-        m->compactions++;
-        m->compacted_bytes += compaction.bytes;
-    }
-    m->debt_bytes = debt.bytes;
-    m->debt_segments = debt.segments;
-    if (*did)
-        compaction_fini(&compaction);
+    uint64_t compacted;
+    *did = find_compaction(store, passed_ms, &compaction);
+    if (!*did)
+        return true;
+    bool ok = compact_run(store, &compaction, &compacted, err);
+    m->compactions += compacted > 0;
+    m->compacted_bytes += compacted;
+    compaction_fini(&compaction);
     return ok;
 }
 
@@ -142,6 +155,14 @@ static bool derive(struct store *store, int64_t passed_ms, bool *did, struct err
     struct derivation derivation;
     *did = derive_due(store, passed_ms, &derivation);
     return !*did || derive_run(store, &derivation, err);
+}
+
+static bool end_purge(struct store *store, struct err *err)
+{
+    if (!checkpoint_write(store, err))
+        return false;
+    store->purging = false;
+    return true;
 }
 
 /* ---- steps ---- */
@@ -165,6 +186,10 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
         return true;
     if (!state_step(&store->state, &store->manifest, did, err))
         return false;
+    if (!*did && store->purging) { /* no generation waits: now the log */
+        *did = true;
+        return end_purge(store, err);
+    }
     if (!*did && !deletions_step(store, did, err))
         return false;
     bool ok = *did || compact(store, passed_ms, did, err);
@@ -181,6 +206,10 @@ bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, str
     bool ok = !manifest_failed(&store->manifest);
     if (ok) {
         ok = store_settle(store, err) && step(store, passed_ms, more, err);
+        count_debt(store, passed_ms);
+        if (ok && !*more)
+            skips_end_round(&store->maintenance.skips);
+        store->maintenance.unreadable = store->maintenance.skips.n;
     } else {
         store_lock_write(store);
         store->failed = true;

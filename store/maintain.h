@@ -6,7 +6,7 @@
  *     2  blocks that all sources have passed
  *     3  a checkpoint, when the log has grown
  *     4  late cells that have gathered for sealed blocks
- *     5  state tables: writing and merging their files
+ *     5  state tables: writing, purging and merging their files
  *     6  deletions: segments are rewritten (store/delete.h)
  *     7  compaction
  *     8  coarser cells (store/derive.h), where compaction has nothing left to do
@@ -17,6 +17,9 @@
  * sources stood then is in the manifest, so that the same transactions and the same calls give the
  * same segments, however often the store is closed or killed between them. Memory is the exception:
  * how much a head takes, and so LATE_BYTES and the head's bound, is another after a restart.
+ *
+ * A damaged input is set aside (store/quarantine.h), and a window that cannot be read now waits
+ * (store/skip.h): neither stops the rest.
  *
  * Debt is what compaction has not done yet. When more waits than the options allow,
  * store_throttle_ms asks the writer to slow down, and never to stop.
@@ -29,6 +32,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/skip.h"
+
 /* When derivations were looked for and none was due: another look would find the same. */
 struct derive_look {
     bool nothing_due;
@@ -40,8 +45,10 @@ struct derive_look {
 /* Guarded by `seal`; the atomics may be read without it. */
 struct maintenance {
     struct derive_look looked;
+    struct skips skips;
     bool series_left; /* retention took segments: some series may have no cell any more */
     atomic_uint_fast64_t debt_bytes, debt_segments;
+    atomic_uint_fast64_t unreadable; /* windows that wait, of skips */
     atomic_uint_fast64_t compactions, compacted_bytes;
 };
 

@@ -32,6 +32,7 @@ struct manifest_segment {
     uint64_t lsn; /* the last transaction whose cells may be in it */
     bool derived;
     uint64_t inputs;
+    bool unread; /* in memory only: it counts, and could not be read when the store was opened */
 };
 
 /* Cells of the block that came with a transaction up to lsn are in segments. */
@@ -75,7 +76,7 @@ struct manifest_edit {
     size_t n_adds;
     const struct nothing *nothing;
     size_t n_nothing;
-    const char *quarantine; /* name of a segment that is set aside */
+    const char *quarantine; /* name of a segment that is set aside, perhaps one of the adds */
     const struct manifest_run_edit *runs;
     bool seal;
     struct manifest_sealed sealed;

@@ -1,5 +1,7 @@
 #include "store/opening.h"
 
+#include "store/delete.h"
+
 static bool fits(const struct opening *o, int r)
 {
     return resolution_fits(o->def, resolutions[r]);
@@ -14,16 +16,24 @@ static int coarsest(const struct opening *o, unsigned mask)
     return -1;
 }
 
+/* Whether the coarsest cells of the window count: it has ended, and nothing was deleted in it. */
+static bool counts_whole(const struct opening *o, const struct segment_info *window)
+{
+    return window->t1 <= o->at_ms &&
+           (!o->store || !deletion_in_window(o->store, o->series, window->t0, window->t1));
+}
+
 static bool takes_raw(const struct opening *o, const struct attached *a)
 {
     unsigned mask = 0;
     for (int r = 0; r < RESOLUTIONS; r++)
         mask |= (unsigned)(a->cover[r] != NOT_COVERED) << r;
     int r = coarsest(o, mask); /* none: nothing is derived, or it came later */
-    return r < 0 || segment_info(o->all[a->cover[r]].segment)->t1 > o->at_ms;
+    return r < 0 || !counts_whole(o, segment_info(o->all[a->cover[r]].segment));
 }
 
-/* Whether a finer segment that is kept for the same window has the series. */
+/* Whether a finer segment of the same window, which stands as this one does for raw cells that are
+ * not attached, has the series. */
 static bool has_finer(const struct opening *o, const struct attached *a, bool *has, struct err *err)
 {
     const struct segment_info *info = segment_info(a->segment);
@@ -32,7 +42,7 @@ static bool has_finer(const struct opening *o, const struct attached *a, bool *h
     for (size_t i = 0; i < o->n && !*has; i++) {
         const struct attached *b = &o->all[i];
         const struct segment_info *other = segment_info(b->segment);
-        if (!b->holds || !b->kept || other->t0 != info->t0 ||
+        if (!b->holds || b->backed || b->kept != a->kept || other->t0 != info->t0 ||
             other->resolution_ms >= info->resolution_ms)
             continue;
         if (!attached_find(b, o->series, &ordinal, err))
@@ -52,10 +62,10 @@ bool opening_takes(const struct opening *opening, size_t i, bool *takes, struct 
         return true;
     }
     int r = resolution_index(info->resolution_ms);
-    *takes = a->holds && (info->t1 <= o->at_ms ? r == coarsest(o, a->siblings) : a->kept);
-    if (!*takes || info->t1 <= o->at_ms)
+    bool whole = counts_whole(o, info), finer;
+    *takes = a->holds && (whole ? r == coarsest(o, a->siblings) : !a->backed);
+    if (!*takes || whole)
         return true;
-    bool finer;
     if (!has_finer(o, a, &finer, err))
         return false;
     *takes = !finer;

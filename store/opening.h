@@ -12,6 +12,9 @@
  * summed with the rest, until the day is derived anew. Where retention has taken raw cells, what is
  * kept of them stays, so the sum stays right; inside such a window it is that of the last bucket
  * that ended by then, of the finest cells that are left.
+ *
+ * A window in which a deletion of the series waits for maintenance is summed from raw cells, less
+ * what is deleted, and from the finest of those that are kept.
  */
 #ifndef STORE_OPENING_H
 #define STORE_OPENING_H
@@ -25,6 +28,7 @@
 
 /* A level up to a time, over a list of segments. */
 struct opening {
+    const struct store *store; /* whose deletions do not change meanwhile; NULL: it has none */
     const struct attached *all;
     size_t n;
     uint32_t series;

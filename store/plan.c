@@ -3,6 +3,7 @@
 
 #include "base/ensure.h"
 #include "store/derive.h"
+#include "store/missing.h"
 #include "store/opening.h"
 #include "store/resolution.h"
 #include "store/snapshot_priv.h"
@@ -278,13 +279,13 @@ static bool in_head(const void *ctx, int64_t t0, int64_t t1)
     return false;
 }
 
-/* What was deleted of a series, and is still in segments up to the LSN. False at the arena's limit.
- */
-static bool ranges_without(struct snapshot *s, const struct planned *series, uint64_t lsn,
-    const struct merge_range **out, size_t *n)
+/* What was deleted of a series, and is still in the segment. False at the arena's limit. */
+static bool ranges_without(struct snapshot *s, const struct planned *series,
+    const struct attached *a, const struct merge_range **out, size_t *n)
 {
     struct merge_range ranges[DELETIONS_MAX], *kept;
-    *n = s->deletions ? deleted_ranges(s->store, series->id, lsn, ranges) : 0;
+    int64_t resolution = segment_info(a->segment)->resolution_ms;
+    *n = s->deletions ? deleted_ranges(s->store, series->id, a->lsn, resolution, ranges) : 0;
     *out = kept = arena_array(&s->arena, *n, sizeof *kept);
     if (kept && *n)
         memcpy(kept, ranges, *n * sizeof *kept);
@@ -317,7 +318,7 @@ static bool is_served(
         return derive_serves(
             &reader, at, series->id, series->def->kind, series->resolution_ms, serves, err);
     const struct opening opening = {
-        s->segments, s->n_segments, series->id, series->def, series->to};
+        reader.store, s->segments, s->n_segments, series->id, series->def, series->to};
     return opening_takes(&opening, at, serves, err);
 }
 
@@ -340,7 +341,7 @@ static bool take_segment(
         return false;
     const struct merge_range *without;
     size_t n_without;
-    if (n > 0 && !ranges_without(s, series, a->lsn, &without, &n_without))
+    if (n > 0 && !ranges_without(s, series, a, &without, &n_without))
         return snapshot_full(err);
     for (size_t i = 0; i < n; i++) {
         bool whole = false;
@@ -363,11 +364,37 @@ static bool take_segment(
     return true;
 }
 
+struct asking {
+    struct snapshot *s;
+    const struct planned *series;
+};
+
+static bool asks(void *ctx, uint32_t at, bool *serves, struct err *err)
+{
+    const struct asking *a = ctx;
+    return is_served(a->s, a->series, at, serves, err);
+}
+
+/* Whether nothing that the series would take is set aside. */
+static bool lacks_nothing(struct snapshot *s, const struct planned *series, struct err *err)
+{
+    struct asking asking = {s, series};
+    const struct missing_reader reader = {.all = s->quarantined,
+        .n = s->n_quarantined,
+        .segments = s->segments,
+        .n_segments = s->n_segments,
+        .def = series->def,
+        .resolution_ms = series->resolution_ms,
+        .opening = series->is_opening,
+        .serves = asks,
+        .ctx = &asking};
+    return missing_check(&reader, series->from, series->to, err);
+}
+
 bool planned_take_segments(struct snapshot *s, struct planned *series, struct err *err)
 {
     struct part *first = NULL, **last = &first;
-    if (!quarantine_check(s->quarantined, s->n_quarantined, series->from, series->to, err) &&
-        !snapshot_lacks(s, series->from, series->to, err))
+    if (!lacks_nothing(s, series, err) && !snapshot_lacks(s, series->from, series->to, err))
         return false;
     for (uint32_t i = 0; i < s->n_segments; i++)
         if (!s->seen[i].failed &&

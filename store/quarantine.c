@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -15,18 +16,32 @@ bool segment_name_times(const char *name, int64_t *t0, int64_t *t1)
     return sscanf(name, "%" SCNd64 "-%" SCNd64 "%c", t0, t1, &dot) == 3 && dot == '.' && *t0 < *t1;
 }
 
-struct quarantined *quarantine_list(const struct manifest *manifest)
+static struct quarantined describe(const struct manifest_segment *s)
 {
-    struct quarantined *all = xcalloc(manifest->n_quarantined, sizeof *all);
-    for (size_t i = 0; i < manifest->n_quarantined; i++) {
-        struct quarantined *q = &all[i];
-        q->derived = manifest->quarantined[i].derived;
-        memcpy(q->name, manifest->quarantined[i].name, sizeof q->name);
-        if (!segment_name_times(q->name, &q->t0, &q->t1)) { /* it may hold anything */
-            q->t0 = INT64_MIN;
-            q->t1 = INT64_MAX;
-        }
+    struct quarantined q = {.lsn = s->lsn, .derived = s->derived, .unread = s->unread};
+    memcpy(q.name, s->name, sizeof q.name);
+    if (!segment_name_times(q.name, &q.t0, &q.t1)) { /* it may hold anything */
+        q.t0 = INT64_MIN;
+        q.t1 = INT64_MAX;
     }
+    q.kept = s->derived && s->inputs == 0;
+    return q;
+}
+
+struct quarantined *quarantine_list(
+    const struct manifest *manifest, const struct quarantined *before, size_t n_before, size_t *n)
+{
+    struct quarantined *all = xcalloc(manifest->n_quarantined + manifest->n_segments, sizeof *all);
+    *n = 0;
+    for (size_t i = 0; i < manifest->n_quarantined; i++)
+        all[(*n)++] = describe(&manifest->quarantined[i]);
+    for (size_t i = 0; i < manifest->n_segments; i++)
+        if (manifest->segments[i].unread)
+            all[(*n)++] = describe(&manifest->segments[i]);
+    for (size_t i = 0; i < *n; i++)
+        for (size_t k = 0; k < n_before; k++)
+            if (strcmp(all[i].name, before[k].name) == 0)
+                all[i].clean = before[k].clean;
     return all;
 }
 
@@ -45,16 +60,71 @@ bool quarantine_segment(
     return true;
 }
 
-bool quarantine_check(
-    const struct quarantined *all, size_t n, int64_t from, int64_t to, struct err *err)
+bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t t1,
+    const struct err *why, struct err *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        const struct quarantined *q = &all[i];
-        if (!q->derived && q->t0 < to && from < q->t1)
-            return err_set(err, ERR_CORRUPT,
-                "segment %s is damaged and was set aside: cells from %" PRId64 " to %" PRId64
-                " ms are missing",
-                q->name, q->t0, q->t1);
+    bool may_pass = why->code == ERR_IO || why->code == ERR_UNAVAILABLE || why->code == ERR_TIMEOUT;
+    if (why->code == ERR_CORRUPT)
+        return quarantine_segment(store, name, why, err);
+    if (may_pass)
+        skips_add(&store->maintenance.skips, t0, t1, why);
+    else
+        *err = *why;
+    return may_pass;
+}
+
+/* ---- its age ---- */
+
+static bool overlaps(const struct quarantined *q, int64_t t0, int64_t t1)
+{
+    return q->t0 < t1 && t0 < q->t1;
+}
+
+static bool is_heir(const struct quarantined *q, const struct attached *a)
+{
+    const struct segment_info *info = segment_info(a->segment);
+    return a->derived && a->holds && a->whole && q->lsn <= a->lsn && info->t0 <= q->t0 &&
+           q->t1 <= info->t1;
+}
+
+bool quarantine_has_heirs(const struct store *store, const struct quarantined *quarantined)
+{
+    const struct quarantined *q = quarantined;
+    bool heirs = false;
+    for (size_t i = 0; i < store->n_segments && !q->derived && !q->unread; i++) {
+        const struct attached *a = &store->segments[i];
+        const struct segment_info *info = segment_info(a->segment);
+        if (overlaps(q, info->t0, info->t1) && (!a->derived || a->kept))
+            return false;
+        heirs = heirs || is_heir(q, a);
     }
-    return true;
+    for (size_t i = 0; i < store->n_quarantined; i++)
+        if (&store->quarantined[i] != q &&
+            overlaps(q, store->quarantined[i].t0, store->quarantined[i].t1))
+            return false;
+    return heirs;
+}
+
+bool quarantine_expire(struct store *store, const struct quarantined *quarantined, struct err *err)
+{
+    const struct quarantined *q = quarantined;
+    const char **drops = xcalloc(store->n_segments + 1, sizeof *drops);
+    struct manifest_segment *adds = xcalloc(store->n_segments, sizeof *adds);
+    struct manifest_edit edit = {.drops = drops, .n_drops = 1, .adds = adds};
+    bool heirs = quarantine_has_heirs(store, q);
+    drops[0] = q->name;
+    for (size_t i = 0; heirs && i < store->n_segments; i++) {
+        const struct attached *a = &store->segments[i];
+        if (!is_heir(q, a))
+            continue;
+        struct manifest_segment *keep = &adds[edit.n_adds++];
+        *keep = (struct manifest_segment){.lsn = a->lsn, .derived = true};
+        snprintf(keep->name, sizeof keep->name, "%s", segment_info(a->segment)->name);
+        drops[edit.n_drops++] = segment_info(a->segment)->name;
+    }
+    log_info("retention: %s, which was set aside, goes", q->name);
+    bool ok = segments_change(store, &edit, err);
+    free(drops);
+    free(adds);
+    return ok;
 }

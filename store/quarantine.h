@@ -1,11 +1,15 @@
 /*
  * Quarantine: a damaged segment is set aside, and the rest goes on.
  *
- * One that does not open when the store does, or that compaction cannot read, is named in the
- * manifest as quarantined: its file stays where it is, nobody reads it, and nothing else changes.
- * It is reported in the log, in the statistics and to every reader whose range it overlaps: an
- * answer without its cells would be wrong. Damage that a query meets is an error of that query
- * alone: the pages that are whole stay readable until compaction comes by.
+ * One that is not there or not whole when the store is opened, or that maintenance finds damaged,
+ * is named in the manifest as quarantined: its file stays where it is, nobody reads it, and nothing
+ * else changes. It is reported in the log, in the statistics and to readers who would need its
+ * cells (store/missing.h). It goes with its age (store/retention.h), and when something is deleted
+ * in it. Damage that a query meets is an error of that query alone: the pages that are whole stay
+ * readable until maintenance comes by.
+ *
+ * One that the disk or a peer does not give at the start is set aside in memory alone: the next
+ * start finds it again. Until then maintenance leaves its window alone.
  */
 #ifndef STORE_QUARANTINE_H
 #define STORE_QUARANTINE_H
@@ -23,21 +27,35 @@ struct manifest;
 struct quarantined {
     char name[SEGMENT_NAME_MAX];
     int64_t t0, t1;
+    uint64_t lsn;
     bool derived;
+    bool unread;    /* in memory alone */
+    bool kept;      /* derived, and the raw cells that it was made from are gone */
+    uint64_t clean; /* the deletions with a number up to this are carried out in it */
 };
 
 /* The time block of a segment, from its name; false when that is none. */
 bool segment_name_times(const char *name, int64_t *t0, int64_t *t1);
 
-/* What is quarantined, for readers: a heap array of manifest->n_quarantined. */
-struct quarantined *quarantine_list(const struct manifest *manifest);
+/* What is set aside, as a heap array of *n; marks are as in the list before. */
+struct quarantined *quarantine_list(
+    const struct manifest *manifest, const struct quarantined *before, size_t n_before, size_t *n);
 
 /* Sets a segment aside for the reason given. The caller holds `seal`. */
 bool quarantine_segment(
     struct store *store, const char *name, const struct err *why, struct err *err);
 
-/* ERR_CORRUPT, naming it, when a raw segment of the list overlaps (from, to]. */
-bool quarantine_check(
-    const struct quarantined *all, size_t n, int64_t from, int64_t to, struct err *err);
+/* What maintenance does with an input that it could not read: a damaged one is set aside, another
+ * keeps its window (t0, t1] waiting (store/skip.h). False for errors that are not the input's. The
+ * caller holds `seal`. */
+bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t t1,
+    const struct err *why, struct err *err);
+
+/* Whether derived segments have all cells of a raw one that is set aside, and nothing else is in
+ * its window: then they outlive it, as if its raw cells went for their age. */
+bool quarantine_has_heirs(const struct store *store, const struct quarantined *quarantined);
+/* Removes it for its age, the file too; its heirs are kept (store/keep.h). The caller holds
+ * `seal`. */
+bool quarantine_expire(struct store *store, const struct quarantined *quarantined, struct err *err);
 
 #endif

@@ -3,6 +3,7 @@
  * and nothing is changed before everything was found whole: a start that stops leaves the folder as
  * it was, but for a torn last frame.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ static bool sweep_file(void *ctx, const char *name, struct err *err)
     catalog_file_name(store->manifest.catalog.number, catalog);
     bool ours = begins(name, "checkpoint-") || begins(name, "catalog-") ||
                 begins(name, OUTFILE_PREFIX) || strcmp(name, "CURRENT.tmp") == 0 ||
-                begins(name, "manifest-");
+                strcmp(name, "deletions.tmp") == 0 || begins(name, "manifest-");
     bool counts = strcmp(name, checkpoint) == 0 || strcmp(name, catalog) == 0 ||
                   manifest_is(&store->manifest, name);
     if (!ours || counts)
@@ -55,6 +56,30 @@ static bool sweep(struct store *store, struct err *err)
            dir_each(store->path, sweep_file, store, err);
 }
 
+/* Damaged, or not there. */
+static bool is_lost(const struct err *why)
+{
+    return why->code == ERR_CORRUPT || (why->code == ERR_IO && why->sys == ENOENT);
+}
+
+/* The disk, or a peer, does not give it now. */
+static bool may_pass(const struct err *why)
+{
+    return why->code == ERR_UNAVAILABLE || why->code == ERR_TIMEOUT ||
+           (why->code == ERR_IO && why->sys == EIO);
+}
+
+/* It counts, and its window waits for the next start. */
+static void leave_unread(struct store *store, struct manifest_segment *s, const struct err *why)
+{
+    int64_t t0 = INT64_MIN, t1 = INT64_MAX;
+    segment_name_times(s->name, &t0, &t1);
+    s->unread = true;
+    log_error("segment %s is set aside until the next start: %s", s->name, why->text);
+    skips_keep(&store->maintenance.skips, t0, t1, why);
+    store->maintenance.unreadable++;
+}
+
 static bool open_segments(struct store *store, struct err *err)
 {
     char dir[PATH_BYTES];
@@ -65,15 +90,18 @@ static bool open_segments(struct store *store, struct err *err)
             i++;
             continue;
         }
-        if (err->code != ERR_CORRUPT)
+        if (is_lost(err)) {
+            log_error("segment %s is set aside, its file is kept: %s",
+                store->manifest.segments[i].name, err->text);
+            manifest_set_aside(&store->manifest, i);
+        } else if (may_pass(err)) {
+            leave_unread(store, &store->manifest.segments[i++], err);
+        } else {
             return false;
-        log_error("segment %s is set aside, its file is kept: %s", store->manifest.segments[i].name,
-            err->text);
-        manifest_set_aside(&store->manifest, i);
+        }
     }
     derive_refresh(store->segments, store->n_segments, &store->manifest);
-    store->quarantined = quarantine_list(&store->manifest);
-    store->n_quarantined = store->manifest.n_quarantined;
+    store->quarantined = quarantine_list(&store->manifest, NULL, 0, &store->n_quarantined);
     return true;
 }
 

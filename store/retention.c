@@ -98,8 +98,8 @@ struct leaving {
     bool any;
     int64_t t0, t1; /* the window */
     int64_t resolution_ms;
-    size_t at;           /* of the segment */
-    const char *damaged; /* NULL, or the name of one that was set aside */
+    size_t at;                         /* of the segment */
+    const struct quarantined *damaged; /* NULL, or one that was set aside */
 };
 #define DAMAGED INT64_MAX /* in the place of a resolution */
 
@@ -162,7 +162,8 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
         struct attached *a = &store->segments[i];
         const struct segment_info *info = segment_info(a->segment);
         struct leaving x = {.resolution_ms = info->resolution_ms, .at = i};
-        if (info->resolution_ms == RESOLUTION_1D || !window_of(store, info->t1, &x))
+        if (info->resolution_ms == RESOLUTION_1D || !window_of(store, info->t1, &x) ||
+            skips_find(&store->maintenance.skips, x.t0, x.t1))
             continue;
         if (!any && !first_leaves(store, a, x.t1, err)) {
             *bad = info->name;
@@ -174,22 +175,23 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
     return true;
 }
 
-/* Of what is set aside: it goes when nothing else of its window may stay. */
+/* Of what is set aside: it goes when nothing else of its window may stay; raw cells that were
+ * derived, at their own age. */
 static void find_damaged(
     const struct store *store, int64_t newest_ms, bool any, struct leaving *out)
 {
     const struct retention *r = &store->options.retention;
-    int64_t age = longest_age(r, 0);
+    int64_t raw = longest_age(r, 0), all = raw;
     for (int64_t resolution = RESOLUTION_1M; resolution <= RESOLUTION_1H; resolution *= 60) {
         int64_t coarse = longest_age(r, resolution);
-        age = coarse > age ? coarse : age;
+        all = coarse > all ? coarse : all;
     }
-    for (size_t i = 0; i < store->manifest.n_quarantined; i++) {
-        struct leaving x = {
-            .resolution_ms = DAMAGED, .damaged = store->manifest.quarantined[i].name};
-        int64_t t0, t1;
-        if (segment_name_times(x.damaged, &t0, &t1) && window_of(store, t1, &x) &&
-            (any || has_left(x.t1, age, newest_ms)))
+    for (size_t i = 0; i < store->n_quarantined; i++) {
+        const struct quarantined *q = &store->quarantined[i];
+        struct leaving x = {.resolution_ms = DAMAGED, .damaged = q};
+        if (!q->unread && q->t0 != INT64_MIN && window_of(store, q->t1, &x) &&
+            (any || has_left(x.t1, all, newest_ms) ||
+                (has_left(x.t1, raw, newest_ms) && quarantine_has_heirs(store, q))))
             offer(out, &x);
     }
 }
@@ -226,7 +228,7 @@ static bool take_cells(struct store *store, const struct leaving *l, int64_t new
     char name[SEGMENT_NAME_MAX];
     store->maintenance.series_left = true;
     if (l->damaged)
-        return drop_file(store, l->damaged, err);
+        return quarantine_expire(store, l->damaged, err);
     if (l->resolution_ms == 0) {
         const struct keeping keeping = {l->t0, l->t1, newest_ms, whole};
         return keep_window(store, &keeping, err);
@@ -313,7 +315,7 @@ static bool by_bytes(struct store *store, int64_t newest_ms, int64_t passed_ms, 
 static bool forget(struct store *store, bool *did, struct err *err)
 {
     *did = store->maintenance.series_left;
-    if (*did && !forget_series(store, false, err))
+    if (*did && !forget_series(store, err))
         return false;
     store->maintenance.series_left = false;
     return true;
@@ -331,7 +333,11 @@ bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct er
         (*did || by_bytes(store, newest, passed_ms, did, &bad, &why)))
         return *did || forget(store, did, err);
     *did = true;
-    if (bad && why.code == ERR_CORRUPT)
-        return quarantine_segment(store, bad, &why, err);
-    return err_set(err, why.code, "%s", why.text);
+    if (bad) {
+        int64_t t0 = INT64_MIN, t1 = INT64_MAX;
+        segment_name_times(bad, &t0, &t1);
+        return input_set_aside(store, bad, t0, t1, &why, err);
+    }
+    *err = why;
+    return false;
 }

@@ -143,6 +143,7 @@ void store_close(struct store **store)
         attached_fini(&s->segments[i]);
     for (size_t i = 0; i < s->n_sources; i++)
         free(s->sources[i].state);
+    skips_fini(&s->maintenance.skips);
     free(s->segments);
     segment_cache_put(&s->cache);
     free(s->quarantined);
@@ -219,6 +220,7 @@ void store_stats(struct store *store, struct store_stats *out)
         .cells = store->cells,
         .torn_frames = store->torn_frames,
         .quarantined = store->n_quarantined,
+        .unreadable_windows = store->maintenance.unreadable,
         .debt_bytes = store->maintenance.debt_bytes,
         .debt_segments = store->maintenance.debt_segments,
         .compactions = store->maintenance.compactions,

@@ -171,6 +171,7 @@ struct store_stats {
     uint64_t derived_segments; /* of the segments */
     uint64_t commits, cells, fsyncs, torn_frames;
     uint64_t quarantined;                  /* damaged segments that were set aside */
+    uint64_t unreadable_windows;           /* maintenance cannot read them now, and tries again */
     uint64_t debt_bytes, debt_segments;    /* waiting for compaction */
     uint64_t compactions, compacted_bytes; /* since the start; bytes of the inputs */
     /* State tables. Keys: a key that was put twice counts twice until it is merged. Memory: also

@@ -28,6 +28,7 @@
 #include "store/commit.h"
 #include "store/delete.h"
 #include "store/files.h"
+#include "store/forget.h"
 #include "store/gate.h"
 #include "store/head.h"
 #include "store/maintain.h"
@@ -35,6 +36,7 @@
 #include "store/progress.h"
 #include "store/publish.h"
 #include "store/quarantine.h"
+#include "store/rewrite.h"
 #include "store/segment.h"
 #include "store/state/state_priv.h"
 #include "store/store.h"
@@ -98,6 +100,7 @@ struct store {
     struct deletion *deletions;                     /* changed under `seal` and `lock` */
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
+    bool purging;                            /* state tables, see state.h; seal */
     struct change_log changes;               /* has its own mutex, below all of these */
     struct change_set changed; /* of the transaction that is being published; its leader */
     bool failed;

@@ -11,23 +11,31 @@ static int by_time(const void *a, const void *b)
     return (x->t0 > y->t0) - (x->t0 < y->t0);
 }
 
+static void add_entry(struct timeline *timeline, const struct manifest_segment *s, bool quarantined)
+{
+    struct timeline_entry e = {
+        .lsn = s->lsn, .name = s->name, .at = NOT_ATTACHED, .quarantined = quarantined};
+    if (!s->derived && segment_name_times(s->name, &e.t0, &e.t1))
+        timeline->entries[timeline->n++] = e;
+}
+
 void timeline_init(struct timeline *timeline, const struct attached *all, size_t n,
     const struct manifest *manifest)
 {
-    timeline->entries = xcalloc(n + manifest->n_quarantined, sizeof *timeline->entries);
+    size_t room = n + manifest->n_quarantined + manifest->n_segments;
+    timeline->entries = xcalloc(room, sizeof *timeline->entries);
     timeline->n = 0;
     for (size_t i = 0; i < n; i++) {
         const struct segment_info *info = segment_info(all[i].segment);
         if (!all[i].derived)
             timeline->entries[timeline->n++] =
-                (struct timeline_entry){info->t0, info->t1, all[i].lsn, info->name, i};
+                (struct timeline_entry){info->t0, info->t1, all[i].lsn, info->name, i, false};
     }
-    for (size_t i = 0; i < manifest->n_quarantined; i++) {
-        const struct manifest_segment *q = &manifest->quarantined[i];
-        struct timeline_entry e = {.lsn = q->lsn, .name = q->name, .at = NOT_ATTACHED};
-        if (!q->derived && segment_name_times(q->name, &e.t0, &e.t1))
-            timeline->entries[timeline->n++] = e;
-    }
+    for (size_t i = 0; i < manifest->n_quarantined; i++)
+        add_entry(timeline, &manifest->quarantined[i], true);
+    for (size_t i = 0; i < manifest->n_segments; i++)
+        if (manifest->segments[i].unread)
+            add_entry(timeline, &manifest->segments[i], false);
     if (timeline->n)
         qsort(timeline->entries, timeline->n, sizeof *timeline->entries, by_time);
 }
@@ -60,13 +68,14 @@ const struct timeline_entry *timeline_window(
     return timeline->entries + first;
 }
 
-uint64_t timeline_digest(const struct timeline *timeline, int64_t t0, int64_t t1, uint64_t lsn)
+uint64_t timeline_digest(
+    const struct timeline *timeline, int64_t t0, int64_t t1, uint64_t lsn, bool all)
 {
     size_t n, n_names = 0;
     const struct timeline_entry *e = timeline_window(timeline, t0, t1, &n);
     const char **names = xcalloc(n, sizeof *names);
     for (size_t i = 0; i < n; i++)
-        if (e[i].lsn <= lsn)
+        if (e[i].lsn <= lsn && (all || !e[i].quarantined))
             names[n_names++] = e[i].name;
     uint64_t digest = resolution_digest(names, n_names);
     free(names);

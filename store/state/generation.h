@@ -33,13 +33,17 @@ struct state_view *state_view_ref(struct state_view *view);
 /* NULL is fine. */
 void state_view_unref(struct state_view **view);
 
+/* What a purge (store/state/state_purge.c) has still to do. */
+enum purge { PURGE_NONE, PURGE_FLUSH, PURGE_MERGE };
+
 struct generation {
     int64_t number;
     struct state_view *view;
     uint64_t changed_lsn; /* of the last change in mem */
     uint64_t frozen_lsn;  /* of the last change in view->frozen */
-    uint64_t quiet;       /* rounds of flushing since it was part of one */
-    bool damaged;         /* merging its runs met a damaged page */
+    enum purge purge;
+    uint64_t quiet; /* rounds of flushing since it was part of one */
+    bool damaged;   /* merging its runs met a damaged page */
 };
 
 #endif

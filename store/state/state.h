@@ -86,6 +86,18 @@ bool txn_state_list(struct txn *txn, uint32_t table, int64_t generation, struct 
  * first max of them in out (may be NULL when max is 0). */
 size_t txn_state_generations(struct txn *txn, uint32_t table, int64_t *out, size_t max);
 
+/*
+ * A record that was deleted, or put over, stays in the table's files until they happen to be
+ * merged. Where it must go, as personal data must, a purge says that this is to happen now:
+ * maintenance flushes each generation of the table and merges its files into one, a generation a
+ * step, and ends with a checkpoint, which forgets the log. What was deleted before the call is in
+ * no file after it, but for generations with a damaged run, which stay as they are; the log and the
+ * statistics say so. A restart forgets a purge that has not ended. ERR_NOT_FOUND: no such table.
+ */
+bool store_state_purge(struct store *store, uint32_t table, struct err *err);
+/* Whether one has not ended. */
+bool store_state_purging(struct store *store);
+
 /* What is committed. False with ERR_NOT_FOUND: no such table. */
 bool store_state_table(struct store *store, struct slice name, uint32_t *table,
     uint32_t *record_bytes, struct err *err);

@@ -105,9 +105,13 @@ bool state_carry(
 
 /* Flushes the largest memtables until at most `keep` bytes of them are left. store.seal is held. */
 bool state_flush(struct state *state, struct manifest *manifest, size_t keep, struct err *err);
-/* One step of what is due: drops, flushes, then one merge. *did: something was. store.seal is held.
+/* One step of what is due: drops, flushes, purges, then one merge. *did: something was. store.seal
+ * is held.
  */
 bool state_step(struct state *state, struct manifest *manifest, bool *did, struct err *err);
+/* One flush or merge of a generation that is to be purged; *did: there was one. store.seal is held.
+ */
+bool state_purge_step(struct state *state, struct manifest *manifest, bool *did, struct err *err);
 /* Whether maintenance is so far behind that the writer has to help. */
 bool state_behind(struct state *state);
 void state_stats(struct state *state, struct state_stats *out);
@@ -119,6 +123,9 @@ struct generation *state_generation(const struct state *state, uint32_t table, i
 /* A new table; mutex held. */
 struct state_table *state_add_table(struct state *state, uint32_t id);
 struct generation *state_add_generation(struct state_table *table, int64_t number);
+/* The memtable of the generation, which has one and no frozen one, takes no more changes; mutex
+ * held. */
+void state_freeze(const struct state *state, struct generation *generation);
 /* Puts a new view in the place of the generation's; mutex held. */
 void state_set_view(struct generation *generation, struct state_view *view_take);
 /* Looks into frozen and runs, and into mem when with_mem. */

@@ -359,6 +359,55 @@ static void test_passed_goes_back(void **state)
     remove_folder(dir);
 }
 
+/* ---- debt ---- */
+
+/* More waits than the bound allows: the writer is asked to wait, is never refused, and is let go
+ * when the debt is paid. */
+static void test_debt_slows_the_writer(void **state)
+{
+    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    struct model *m = calloc(1, sizeof *m);
+    struct store_options options = {.path = dir, .debt_bytes = 1000};
+    struct store_stats stats;
+    struct err err = {0};
+    int longest = 0, asked = 0;
+    bool more = true;
+    (void)state;
+    rng = 9;
+    assert_non_null(mkdtemp(dir));
+    struct store *store;
+    assert_true(store_open(&options, &store, &err));
+    fill_day(store, m);
+    assert_int_equal(store_throttle_ms(store), 0);
+    for (int64_t passed = 0; passed <= DAY_MS;
+         passed += 7200000) { /* blocks; no window is passed */
+        step(store, passed < DAY_MS ? passed : DAY_MS - 1, UINT32_MAX);
+        store_stats(store, &stats);
+        assert_int_equal(stats.debt_bytes, 0);
+        assert_int_equal(store_throttle_ms(store), 0);
+    }
+    for (int steps = 0; more; steps++) {
+        assert_true(store_maintain_step(store, DAY_MS, &more, &err));
+        store_stats(store, &stats);
+        int wait = store_throttle_ms(store);
+        assert_true(wait >= 0 && wait <= 1000);
+        assert_int_equal(wait > 0, stats.debt_bytes > options.debt_bytes);
+        longest = wait > longest ? wait : longest;
+        asked += wait > 0;
+        if (steps == 0) /* the last block is sealed: the day is due */
+            assert_true(stats.debt_segments == 12 && stats.debt_bytes > 2 * options.debt_bytes);
+        append(store, m, 143, steps); /* it is not refused, whatever the debt */
+    }
+    assert_true(asked > 0 && longest == 1000);
+    assert_int_equal(stats.debt_bytes, 0);
+    assert_int_equal(stats.debt_segments, 0);
+    assert_int_equal(store_throttle_ms(store), 0);
+    compare_now(store, m);
+    store_close(&store);
+    remove_folder(dir);
+    free(m);
+}
+
 /* ---- determinism ---- */
 
 static void run(const char *dir, struct model *m, bool reopen)
@@ -422,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_a_passed_day_is_one_segment),
         cmocka_unit_test(test_a_snapshot_outlives_its_segments),
         cmocka_unit_test(test_passed_goes_back),
+        cmocka_unit_test(test_debt_slows_the_writer),
         cmocka_unit_test(test_same_transactions_same_files),
         cmocka_unit_test(test_random_days),
     };

@@ -1,5 +1,6 @@
 /* Deletion: what was deleted is not seen, not counted, and in no file; what came later is. */
 #include <dirent.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,16 +9,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "store/compact.h"
 #include "store/delete.h"
 #include "store/read.h"
 #include "store/store.h"
+#include "tests/store/store_folder.h"
 
 #define BLOCK 7200000
+
+/* The sync that fails, counted from 1; 0: none. It stands in front of the C library's. */
+static int failing_sync;
+
+int fsync(int fd)
+{
+    if (failing_sync > 0 && --failing_sync == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
 
 struct fixture {
     char dir[64];
@@ -58,15 +74,21 @@ static int teardown(void **state)
     return 0;
 }
 
+static uint32_t series_of(struct txn *txn, const struct metric_def *def, const char *who)
+{
+    struct label l[2] = {{SLICE("__name__"), def->name}, {SLICE("who"), slice_from(who)}};
+    uint32_t metric, id;
+    struct err err = {0};
+    assert_true(txn_metric(txn, def, &metric, &err));
+    assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
+    return id;
+}
+
 static void add(struct fixture *f, const char *who, int64_t end, int amount)
 {
     struct txn *txn = txn_begin(f->store);
-    struct label l[2] = {{SLICE("__name__"), visits.name}, {SLICE("who"), slice_from(who)}};
-    uint32_t metric, id;
     struct err err = {0};
-    assert_true(txn_metric(txn, &visits, &metric, &err));
-    assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
-    txn_add(txn, id, end, amount);
+    txn_add(txn, series_of(txn, &visits, who), end, amount);
     assert_true(txn_commit(&txn, NULL, &err));
 }
 
@@ -271,6 +293,213 @@ static void test_damaged_file(void **state)
     assert_int_equal(total(f, "ada"), 0);
 }
 
+/* Whichever sync fails: what readers see now is what they see after a restart. */
+static void test_a_sync_fails(void **state)
+{
+    struct fixture *f = *state;
+    char copy[80];
+    int deleted = 0, kept = 0;
+    bool ok = false;
+    snprintf(copy, sizeof copy, "%s-copy", f->dir);
+    for (int at = 1; !ok; at++) {
+        char who[24];
+        struct err err = {0};
+        uint64_t n;
+        snprintf(who, sizeof who, "who-%d", at);
+        add(f, who, 5000, at);
+        struct matcher m = is(who);
+        failing_sync = at;
+        ok = store_delete(f->store, &m, 1, INT64_MIN, INT64_MAX, &n, &err);
+        failing_sync = 0;
+        int64_t now = total(f, who);
+        folder_copy(f->dir, copy);
+        struct fixture after = {.options = {.path = copy}};
+        assert_true(store_open(&after.options, &after.store, &err));
+        assert_int_equal(total(&after, who), now);
+        store_close(&after.store);
+        deleted += !ok && now == 0;
+        kept += now == at;
+        assert_true(!ok || now == 0);
+        if (!ok && now == 0)
+            assert_non_null(strstr(err.text, "it is deleted"));
+        maintain(f, INT64_MIN);
+    }
+    assert_true(deleted == 1 && kept > 0);
+    folder_remove(copy);
+}
+
+/* ---- coarser cells, and what levels stand at ---- */
+
+static struct metric_def open_now = {.name = {"open", 4}, .kind = KIND_LEVEL, .every_ms = 5000};
+
+#define HOUR   INT64_C(3600000)
+#define MINUTE INT64_C(60000)
+
+/* One change of +1 a minute, at its end, and as many visits, in (from, to]. */
+static void fill(struct fixture *f, const char *who, int64_t from, int64_t to)
+{
+    struct txn *txn = txn_begin(f->store);
+    struct err err = {0};
+    uint32_t visit = series_of(txn, &visits, who), open = series_of(txn, &open_now, who);
+    for (int64_t t = from + MINUTE; t <= to; t += MINUTE) {
+        txn_add(txn, visit, t, 1);
+        txn_add(txn, open, t, 1);
+    }
+    assert_true(txn_commit(&txn, NULL, &err));
+}
+
+/* The sum of the cells of a metric in the first day, in a resolution; or, opening, of all up to
+ * `to`. */
+static int64_t sum(struct fixture *f, const struct metric_def *def, const char *who, int64_t to,
+    int64_t resolution, bool opening)
+{
+    struct matcher m[2] = {{MATCH_EQUAL, SLICE("__name__"), def->name, NULL}, is(who)};
+    struct snapshot *s = snapshot_get(f->store);
+    struct plan *plan;
+    struct columns c;
+    struct arena arena;
+    struct err err = {0};
+    int128 stands = 0;
+    int64_t sum = 0;
+    arena_init(&arena, 0);
+    assert_true(plan_new(s, NULL, m, 2, NULL, &plan, &err));
+    assert_int_equal(plan_n(plan), 1);
+    if (opening)
+        assert_true(plan_opening(plan, 0, to, &err));
+    else
+        plan_range(plan, 0, 0, to);
+    if (resolution)
+        plan_resolution(plan, 0, resolution);
+    if (!snapshot_fetch(s, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    if (opening) {
+        assert_true(plan_opening_sum(plan, 0, &arena, &stands, &err));
+        sum = (int64_t)stands;
+    } else {
+        assert_true(plan_columns(plan, 0, &arena, &c, &err));
+        for (size_t i = 0; i < c.n; i++)
+            sum += (int64_t)c.amount[i];
+    }
+    snapshot_put(&s);
+    arena_fini(&arena);
+    return sum;
+}
+
+/* All that can be asked of the first day says `expected`; coarse: in 1h and coarser, where a part
+ * of a cell cannot be taken. raw < 0: there are no raw cells. */
+static void check_day(
+    struct fixture *f, const char *who, int64_t raw, int64_t minute, int64_t hour, int64_t level)
+{
+    const struct metric_def *both[] = {&visits, &open_now};
+    for (int i = 0; i < 2; i++) {
+        if (raw >= 0)
+            assert_int_equal(sum(f, both[i], who, DAY_MS, 0, false), raw);
+        assert_int_equal(sum(f, both[i], who, DAY_MS, MINUTE, false), minute);
+        assert_int_equal(sum(f, both[i], who, DAY_MS, HOUR, false), hour);
+    }
+    assert_int_equal(sum(f, &open_now, who, DAY_MS, 0, true), level);
+    assert_int_equal(sum(f, &open_now, who, 2 * DAY_MS, 0, true), level);
+}
+
+/* A range that is deleted again, and one without cells, take nothing more, in no resolution. */
+static void test_deleting_twice(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, "ada", 0, DAY_MS);
+    fill(f, "bob", 0, DAY_MS);
+    maintain(f, DAY_MS);
+    for (int round = 0; round < 3; round++) {
+        delete_who(f, "ada", 5 * HOUR, 5 * HOUR + 30 * MINUTE);
+        delete_who(f, "ada", 7 * HOUR + 1000, 7 * HOUR + 2000);
+        check_day(f, "ada", 1410, 1410, 1410, 1410);
+        maintain(f, DAY_MS);
+        check_day(f, "ada", 1410, 1410, 1410, 1410);
+        reopen(f);
+        maintain(f, DAY_MS);
+        check_day(f, "ada", 1410, 1410, 1410, 1410);
+        check_day(f, "bob", 1440, 1440, 1440, 1440);
+    }
+}
+
+/* What a level stands at while a deletion waits, at the end of a day too. */
+static void test_levels_while_a_deletion_waits(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, "ada", 0, DAY_MS);
+    maintain(f, DAY_MS);
+    delete_who(f, "ada", 5 * HOUR, 6 * HOUR);
+    check_day(f, "ada", 1380, 1380, 1380, 1380);
+    reopen(f);
+    check_day(f, "ada", 1380, 1380, 1380, 1380);
+    delete_who(f, "ada", 23 * HOUR, DAY_MS);
+    check_day(f, "ada", 1320, 1320, 1320, 1320);
+    maintain(f, DAY_MS);
+    check_day(f, "ada", 1320, 1320, 1320, 1320);
+}
+
+/* The raw cells of the day are gone: a minute goes from all coarser cells, since those are made
+ * anew from the finer ones. */
+static void expire_first_day(struct fixture *f)
+{
+    for (int day = 1; day < 4; day++) {
+        fill(f, "ada", day * DAY_MS + HOUR - MINUTE, day * DAY_MS + HOUR);
+        fill(f, "ada", day * DAY_MS + HOUR, day * DAY_MS + HOUR);
+        maintain(f, (day + 1) * DAY_MS);
+    }
+    assert_int_equal(sum(f, &visits, "ada", DAY_MS, 0, false), 0);
+}
+
+static void check_expired(struct fixture *f, int64_t minute, int64_t hour, int64_t level)
+{
+    const struct metric_def *both[] = {&visits, &open_now};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sum(f, both[i], "ada", DAY_MS, MINUTE, false), minute);
+        assert_int_equal(sum(f, both[i], "ada", DAY_MS, HOUR, false), hour);
+    }
+    assert_int_equal(sum(f, &open_now, "ada", DAY_MS, 0, true), level);
+}
+
+static void test_deleting_where_raw_cells_are_gone(void **state)
+{
+    struct fixture *f = *state;
+    f->options.retention.raw_ms = DAY_MS;
+    reopen(f);
+    fill(f, "ada", 0, DAY_MS);
+    fill(f, "bob", 0, DAY_MS);
+    expire_first_day(f);
+    check_expired(f, 1440, 1440, 1440);
+    delete_who(f, "ada", 5 * HOUR, 5 * HOUR + MINUTE);
+    check_expired(f, 1439, 1380, 1439); /* an hour's cell is left out until it is made anew */
+    for (int round = 0; round < 2; round++) {
+        maintain(f, 4 * DAY_MS);
+        check_expired(f, 1439, 1439, 1439);
+        check_day(f, "bob", -1, 1440, 1440, 1440);
+        reopen(f);
+    }
+    delete_who(f, "ada", 0, DAY_MS);
+    check_expired(f, 0, 0, 0);
+    maintain(f, 4 * DAY_MS);
+    check_expired(f, 0, 0, 0);
+    check_day(f, "bob", -1, 1440, 1440, 1440);
+}
+
+/* With cells of 1h and 1d alone an hour goes, and no more. */
+static void test_deleting_where_only_hours_are_left(void **state)
+{
+    struct fixture *f = *state;
+    f->options.retention = (struct retention){.raw_ms = DAY_MS, .minute_ms = DAY_MS};
+    reopen(f);
+    fill(f, "ada", 0, DAY_MS);
+    expire_first_day(f);
+    check_expired(f, 0, 1440, 1440);
+    delete_who(f, "ada", 5 * HOUR, 5 * HOUR + MINUTE);
+    check_expired(f, 0, 1380, 1380);
+    maintain(f, 4 * DAY_MS);
+    check_expired(f, 0, 1380, 1380);
+    reopen(f);
+    check_expired(f, 0, 1380, 1380);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +507,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_later_cells_count, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_sync_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deleting_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_levels_while_a_deletion_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deleting_where_raw_cells_are_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deleting_where_only_hours_are_left, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
