@@ -20,7 +20,7 @@ struct quarantined *quarantine_list(const struct manifest *manifest)
     struct quarantined *all = xcalloc(manifest->n_quarantined, sizeof *all);
     for (size_t i = 0; i < manifest->n_quarantined; i++) {
         struct quarantined *q = &all[i];
-        q->derived = manifest->quarantined[i].derived;
+        q->made_anew = manifest->quarantined[i].derived && manifest->quarantined[i].inputs != 0;
         memcpy(q->name, manifest->quarantined[i].name, sizeof q->name);
         if (!segment_name_times(q->name, &q->t0, &q->t1)) { /* it may hold anything */
             q->t0 = INT64_MIN;
@@ -50,7 +50,7 @@ bool quarantine_check(
 {
     for (size_t i = 0; i < n; i++) {
         const struct quarantined *q = &all[i];
-        if (!q->derived && q->t0 < to && from < q->t1)
+        if (!q->made_anew && q->t0 < to && from < q->t1)
             return err_set(err, ERR_CORRUPT,
                 "segment %s is damaged and was set aside: cells from %" PRId64 " to %" PRId64
                 " ms are missing",

@@ -23,7 +23,7 @@ struct manifest;
 struct quarantined {
     char name[SEGMENT_NAME_MAX];
     int64_t t0, t1;
-    bool derived;
+    bool made_anew; /* from raw segments, so nobody lacks it */
 };
 
 /* The time block of a segment, from its name; false when that is none. */
@@ -36,7 +36,8 @@ struct quarantined *quarantine_list(const struct manifest *manifest);
 bool quarantine_segment(
     struct store *store, const char *name, const struct err *why, struct err *err);
 
-/* ERR_CORRUPT, naming it, when a raw segment of the list overlaps (from, to]. */
+/* ERR_CORRUPT, naming it, when a segment of the list overlaps (from, to] that is not made anew: a
+ * raw one, or one of coarser cells whose raw ones are gone (store/keep.h). */
 bool quarantine_check(
     const struct quarantined *all, size_t n, int64_t from, int64_t to, struct err *err);
 
