@@ -14,7 +14,8 @@
  * same series and time counts. Derived cells go when their window touches the range; what raw cells
  * are left make them anew. Quarantined segments are kept as they are.
  *
- *     deletions := "LDEL" | version u32 | crc32c u32 of what follows | count varint | deletion*
+ *     deletions := "LDEL" | version u32 | crc32c u32 of what follows | manifest number u32 |
+ *                  edits u64 | count varint | deletion*
  *     deletion  := lsn u64 | from u64 | to u64 | matchers varint | (op u8 | name lstr | value
  * lstr)*
  */
