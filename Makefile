@@ -59,6 +59,7 @@ THREADS   = $(if $(filter thread,$(SANITIZE)),$(BUILD)/tests/sanitize/c11_thread
 TESTS     = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/*/test_*.c)))
 FUZZED    = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZERS   = $(FUZZED:%=$(BUILD)/tests/fuzz/fuzz_%)
+SEEDS     = $(BUILD)/tests/fuzz/seeds
 HELPERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/e2e/*.c bench/*.c)))
 # What several tests of a folder share.
 SUPPORT   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/*/support/*.c)))
@@ -69,7 +70,7 @@ SHIMS     = $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard tests/e2e/shim/*.c)))
 
 all: $(BUILD)/larder ## build build/larder (the default)
 
-tests: $(TESTS) $(FUZZERS) $(HELPERS) $(SHIMS) ## build the unit tests, fuzz targets and test helpers
+tests: $(TESTS) $(FUZZERS) $(SEEDS) $(HELPERS) $(SHIMS) ## build the unit tests, fuzz targets and test helpers
 
 $(BUILD)/larder: $(MAIN) $(THREADS) $(LIBRARY)
 	@echo "  LINK   $@"
@@ -113,7 +114,7 @@ $(FUZZERS): %: %.o $(if $(FUZZ),,$(BUILD)/tests/fuzz/replay.o) $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) $(if $(FUZZ),-fsanitize=fuzzer) -pthread -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/fuzz/seeds: %: %.o $(BUILD)/libsupport.a $(LIBRARY)
+$(SEEDS): %: %.o $(BUILD)/libsupport.a $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS) -lcmocka
 
@@ -151,7 +152,7 @@ check: deps ## build and run all tests: SUITES="unit e2e" for some
 campaign: deps ## the real-input test on 20 seeds; the store's proofs five times as long
 	@deploy/install-deps.sh check
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
-	@for t in store_model store_threads corruption crash crash_meta; do \
+	@for t in store_model store_threads corruption repair crash crash_meta; do \
 	  LARDER_STEPS=5000000 $(BUILD)/tests/store/test_$$t || exit 1; done
 	@LARDER_SITES=1 $(BUILD)/tests/store/test_crash_meta
 	@LARDER_SEEDS=20 python3 tests/run_suites.py --jobs $(JOBS) e2e
@@ -168,8 +169,8 @@ fuzz: deps ## run fuzz targets for FUZZ_SECONDS (20) each: FUZZ_TARGETS="codec s
 fuzz-run: $(FUZZERS)
 	@tests/fuzz/run.sh $(BUILD)/tests/fuzz $(or $(FUZZ_SECONDS),20) $(JOBS) $(FUZZED)
 
-fuzz-seeds: $(BUILD)/tests/fuzz/seeds ## write the seeds that come out of stores into tests/fuzz/corpus
-	@$(BUILD)/tests/fuzz/seeds tests/fuzz/corpus
+fuzz-seeds: $(SEEDS) ## write the seeds that come out of stores into tests/fuzz/corpus
+	@$(SEEDS) tests/fuzz/corpus
 
 bench: deps ## the store's figures; events/s from a broker to a query: BENCH="--events 2000000"
 	@deploy/install-deps.sh bench
@@ -187,6 +188,6 @@ clean: ## remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
--include $(OBJ:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(FUZZERS:=.d) $(HELPERS:=.d)
+-include $(OBJ:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(FUZZERS:=.d) $(SEEDS:=.d) $(HELPERS:=.d)
 .PHONY: all tests deps demo check campaign lint fuzz fuzz-run fuzz-seeds bench clean-room clean help
 .SECONDARY:

@@ -12,7 +12,7 @@
 
 #define DELETIONS_FILE    "deletions"
 #define DELETIONS_MAGIC   "LDEL"
-#define DELETIONS_VERSION 1
+#define DELETIONS_VERSION 2           /* written; 1 is read too */
 #define DELETIONS_BYTES   (64u << 20) /* more is not read */
 
 void deletion_fini(struct deletion *d)
@@ -30,6 +30,8 @@ static void encode(const struct store *store, size_t n, struct buf *file)
 {
     struct buf body;
     buf_init(&body, 0);
+    buf_le32(&body, store->manifest.number);
+    buf_le64(&body, store->manifest.edits);
     buf_varint(&body, n);
     for (size_t i = 0; i < n; i++) {
         const struct deletion *d = &store->deletions[i];
@@ -133,6 +135,21 @@ static bool read_deletion(struct reader *r, struct deletion *d, struct err *err)
     return true;
 }
 
+/* What a deletion covers was sealed before it. Without that edit of the manifest, whose damage may
+ * look as if it had never ended, the log would show the cells again. */
+static bool check_manifest(const struct store *store, struct reader *r, struct err *err)
+{
+    const struct manifest *m = &store->manifest;
+    uint32_t number = read_le32(r);
+    uint64_t edits = read_le64(r);
+    if (m->number > number || (m->number == number && m->edits >= edits))
+        return true;
+    return err_set(err, ERR_CORRUPT,
+        "%s/manifest-%06" PRIu32 " is damaged at byte %" PRIu64 ", behind edit %" PRIu64
+        ": edit %" PRIu64 " of manifest-%06" PRIu32 " came before the last deletion",
+        m->dir, m->number, m->bytes, m->edits, edits, number);
+}
+
 static bool read_all(struct store *store, struct slice file, struct err *err)
 {
     struct reader r = reader_of(file);
@@ -140,10 +157,12 @@ static bool read_all(struct store *store, struct slice file, struct err *err)
     uint32_t version = read_le32(&r), crc = read_le32(&r);
     if (r.failed || !slice_eq(magic, SLICE(DELETIONS_MAGIC)))
         return err_set(err, ERR_CORRUPT, "no file of deletions begins at byte 0");
-    if (version != DELETIONS_VERSION)
+    if (version == 0 || version > DELETIONS_VERSION)
         return err_set(err, ERR_UNSUPPORTED, "version %u at byte 4", version);
     if (crc32c(0, r.at, reader_left(&r)) != crc)
         return err_set(err, ERR_CORRUPT, "the checksum at byte 8 does not hold");
+    if (version > 1 && !check_manifest(store, &r, err))
+        return false;
     uint64_t n = read_varint(&r);
     if (n > DELETIONS_MAX)
         return err_set(err, ERR_CORRUPT, "%" PRIu64 " deletions", n);

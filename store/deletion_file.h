@@ -2,7 +2,8 @@
  * The file of the deletions that wait: `deletions`, beside the manifest; absent when there are
  * none. It is written as a whole and renamed, so it is the one before a change or the one after it.
  *
- *     deletions := "LDEL" | version u32 | crc32c u32 of what follows | count varint | deletion*
+ *     deletions := "LDEL" | version u32 | crc32c u32 of what follows | manifest number u32 |
+ *                  edits u64 | count varint | deletion*
  *     deletion  := lsn u64 | from u64 | to u64 | matchers varint | (op u8 | name lstr | value
  * lstr)*
  *

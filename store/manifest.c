@@ -361,6 +361,7 @@ static bool read_current(struct manifest *m, bool *found, struct err *err)
         .each = apply_frame,
         .ctx = m};
     ok = ok && frames_scan(buf_view(&content), &scan, &end, err);
+    m->bytes = end;
     if (ok && end < content.len)
         log_warn("%s: a torn edit at byte %zu was dropped", path, end);
     if (ok && m->edits == 0)

@@ -101,8 +101,8 @@ static bool load_header(
         !run_header_get(bytes, run->path, header, err))
         return false;
     if (strcmp(header->info.name, name) != 0)
-        return err_set(
-            err, ERR_CORRUPT, "%s: the header says that it is %s", run->path, header->info.name);
+        return err_set(err, ERR_CORRUPT, "%s: the header at byte 0 says that it is %s", run->path,
+            header->info.name);
     if (header->info.bytes != (uint64_t)st.st_size)
         return err_set(err, ERR_CORRUPT, "%s ends at byte %llu, and the header says %" PRIu64,
             run->path, (unsigned long long)st.st_size, header->info.bytes);

@@ -99,12 +99,13 @@ bool run_header_get(
 {
     *out = (struct run_header){0};
     if (memcmp(in + AT_MAGIC, RUN_MAGIC, 4) != 0)
-        return err_set(err, ERR_CORRUPT, "%s: not a run of a state table", file);
+        return err_set(err, ERR_CORRUPT, "%s: no run of a state table begins at byte 0", file);
     if (crc32c(0, in, AT_CRC) != le32_get(in + AT_CRC))
         return err_set(err, ERR_CORRUPT, "%s: header at byte 0: checksum does not match", file);
     if (le16_get(in + AT_VERSION) != RUN_VERSION)
-        return err_set(err, ERR_UNSUPPORTED, "%s: version %u of state runs is not supported yet",
-            file, le16_get(in + AT_VERSION));
+        return err_set(err, ERR_UNSUPPORTED,
+            "%s: version %u of state runs, at byte 4, is not supported yet", file,
+            le16_get(in + AT_VERSION));
     struct run_info *i = &out->info;
     i->record_bytes = le32_get(in + AT_RECORD);
     i->level = le32_get(in + AT_LEVEL);

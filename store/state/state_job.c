@@ -1,6 +1,7 @@
 #include "store/state/state_job.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,7 +132,7 @@ static bool edit_manifest(
 {
     const char **drops = xcalloc(job->n_runs + 1, sizeof *drops);
     struct manifest_run add = {.table = job->table, .generation = job->generation, .lsn = job->lsn};
-    memcpy(add.name, name, RUN_NAME_MAX);
+    snprintf(add.name, sizeof add.name, "%s", name);
     for (size_t i = 0; i < job->n_runs; i++)
         drops[i] = run_info(job->view->runs[i])->name;
     struct manifest_run_edit runs = {

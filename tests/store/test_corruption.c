@@ -9,8 +9,9 @@
  * Answers are raw cells of every series, positions, state tables, coarser cells, and what levels
  * stand at. The folder has a segment that is set aside: what it covers must be an error.
  *
- * LARDER_STEPS says how many flips are tried (a million times 1,000 for each way to stop), of every
- * file at least FLIPS_OF_FILE; each takes a random bit of a byte. LARDER_SEED repeats a run.
+ * LARDER_STEPS says how much is tried: a million for 1,000 flips for each way to stop, of every
+ * file at least FLIPS_OF_FILE, and CUTS of every file. A flip takes a random bit of a byte.
+ * LARDER_SEED repeats a run.
  */
 #include <setjmp.h>
 #include <fcntl.h>
@@ -288,8 +289,8 @@ static void flip(const char *path, uint64_t byte_at, unsigned bit)
 /* Bytes that lie apart as evenly as their number asks for, from a random one on. */
 static void flip_file(struct damage *d, size_t file, uint64_t flips)
 {
-    uint64_t bytes = d->bytes[file], n = flips < FLIPS_OF_FILE ? FLIPS_OF_FILE : flips;
-    uint64_t step = bytes > n ? bytes / n : 1;
+    uint64_t bytes = d->bytes[file];
+    uint64_t step = bytes > flips ? bytes / flips : 1;
     for (uint64_t at = random_bits(d) % step; at < bytes; at += step) {
         unsigned bit = (unsigned)(random_bits(d) % 8);
         restore(d);
@@ -299,9 +300,10 @@ static void flip_file(struct damage *d, size_t file, uint64_t flips)
 }
 
 /* A log that is cut after a crash may look like one that was not written on. */
-static void cut_file(struct damage *d, size_t file)
+static void cut_file(struct damage *d, size_t file, uint64_t cuts)
 {
-    for (uint64_t at = 0; at < d->bytes[file]; at += 1 + d->bytes[file] / CUTS) {
+    uint64_t step = 1 + d->bytes[file] / cuts;
+    for (uint64_t at = random_bits(d) % step; at < d->bytes[file]; at += step) {
         restore(d);
         ensure(truncate(d->files[file], (off_t)at) == 0);
         try_damage(d, "a cut", file, at);
@@ -351,16 +353,24 @@ static void begin(struct damage *d, enum everything_end end)
         fail_msg("without damage: %s", d->message);
 }
 
+/* So many for a million steps; at least one. */
+static uint64_t scaled(uint64_t n)
+{
+    const char *steps = getenv("LARDER_STEPS");
+    uint64_t some = n * (steps ? strtoull(steps, NULL, 10) : 1000000) / 1000000;
+    return some ? some : 1;
+}
+
 static void run(enum everything_end end)
 {
     struct damage *d = xcalloc(1, sizeof *d);
-    const char *steps = getenv("LARDER_STEPS");
-    uint64_t flips = FLIPS * (steps ? strtoull(steps, NULL, 10) : 1000000) / 1000000 + 1;
     begin(d, end);
-    for (size_t file = 0; file < d->n_files; file++)
-        flip_file(d, file, flips * d->bytes[file] / d->all_bytes);
-    for (size_t file = 0; end == END_CLEAN && file < d->n_files; file++)
-        cut_file(d, file);
+    for (size_t file = 0; file < d->n_files; file++) {
+        uint64_t share = scaled(FLIPS) * d->bytes[file] / d->all_bytes;
+        flip_file(d, file, share > scaled(FLIPS_OF_FILE) ? share : scaled(FLIPS_OF_FILE));
+        if (end == END_CLEAN)
+            cut_file(d, file, scaled(CUTS));
+    }
     printf("# %zu files, %llu bytes: %llu errors, %llu same answers, %llu torn transactions\n",
         d->n_files, (unsigned long long)d->all_bytes, (unsigned long long)d->errors,
         (unsigned long long)d->same, (unsigned long long)d->torn);

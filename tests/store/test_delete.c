@@ -14,9 +14,12 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
+#include "base/checksum.h"
 #include "base/log.h"
 #include "store/compact.h"
 #include "store/delete.h"
+#include "store/files.h"
 #include "store/read.h"
 #include "store/store.h"
 #include "tests/store/store_folder.h"
@@ -500,6 +503,80 @@ static void test_deleting_where_only_hours_are_left(void **state)
     check_expired(f, 0, 1380, 1380);
 }
 
+static struct buf read_file(const char *path)
+{
+    struct buf content;
+    struct err err;
+    buf_init(&content, 0);
+    assert_true(file_read(path, SIZE_MAX / 2, &content, &err));
+    return content;
+}
+
+static void write_file(const char *path, struct slice bytes)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes.ptr, 1, bytes.len, file), bytes.len);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* What a deletion covers was sealed before it. Were that edit of the manifest taken for a torn one,
+ * the log would show the cells again. */
+static void test_manifest_that_lost_its_last_edit(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture crashed = {.options = f->options};
+    struct err err = {0};
+    char path[96], command[200];
+    add(f, "ada", 5000, 1);
+    delete_who(f, "ada", INT64_MIN, INT64_MAX);
+    snprintf(crashed.dir, sizeof crashed.dir, "%.40s-crashed", f->dir);
+    crashed.options.path = crashed.dir;
+    snprintf(command, sizeof command, "cp -a %s %s", f->dir, crashed.dir);
+    assert_int_equal(system(command), 0);
+    snprintf(path, sizeof path, "%s/CURRENT", crashed.dir);
+    struct buf name = read_file(path);
+    snprintf(path, sizeof path, "%s/%.*s", crashed.dir, (int)name.len - 1, name.ptr);
+    struct buf manifest = read_file(path);
+    manifest.ptr[manifest.len - 1] ^= 4;
+    write_file(path, buf_view(&manifest));
+    assert_false(store_open(&crashed.options, &crashed.store, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_non_null(strstr(err.text, path));
+    manifest.ptr[manifest.len - 1] ^= 4;
+    write_file(path, buf_view(&manifest));
+    reopen(&crashed);
+    assert_int_equal(total(&crashed, "ada"), 0);
+    store_close(&crashed.store);
+    snprintf(command, sizeof command, "rm -rf %s", crashed.dir);
+    assert_int_equal(system(command), 0);
+    buf_fini(&name);
+    buf_fini(&manifest);
+}
+
+/* Version 1 did not say what the manifest held. */
+static void test_version_1(void **state)
+{
+    struct fixture *f = *state;
+    char path[96];
+    struct buf old;
+    add(f, "ada", 5000, 1);
+    delete_who(f, "ada", INT64_MIN, INT64_MAX);
+    store_close(&f->store);
+    snprintf(path, sizeof path, "%s/deletions", f->dir);
+    struct buf now = read_file(path);
+    buf_init(&old, 0);
+    buf_add(&old, "LDEL", 4);
+    buf_le32(&old, 1);
+    buf_le32(&old, crc32c(0, now.ptr + 24, now.len - 24));
+    buf_add(&old, now.ptr + 24, now.len - 24);
+    write_file(path, buf_view(&old));
+    reopen(f);
+    assert_int_equal(total(f, "ada"), 0);
+    buf_fini(&old);
+    buf_fini(&now);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +589,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_levels_while_a_deletion_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deleting_where_raw_cells_are_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deleting_where_only_hours_are_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_manifest_that_lost_its_last_edit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_version_1, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

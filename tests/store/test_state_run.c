@@ -408,6 +408,31 @@ static void remove_wal(void *ctx, const char *path)
         assert_int_equal(truncate(path, 20), 0); /* the header alone */
 }
 
+/* Deletions with nothing beneath them leave no run, and no name of one in the manifest. */
+static void test_nothing_is_left_of_deletions(void **state)
+{
+    char dir[FOLDER_MAX];
+    struct store_stats stats;
+    uint32_t table;
+    struct err err;
+    bool found;
+    (void)state;
+    folder_make("nothing", dir);
+    struct store *store = open_small(dir, &err);
+    struct txn *txn = txn_begin(store);
+    assert_true(txn_state_table(txn, SLICE("ids"), 0, &table, &err));
+    txn_state_delete(txn, table, 3, hashed(1));
+    assert_true(txn_commit(&txn, NULL, &err) && store_maintain(store, 0, &err));
+    store_stats(store, &stats);
+    assert_int_equal(stats.state_runs, 0);
+    flush_keys(store, 0, 10);
+    store_stats(store, &stats);
+    assert_int_equal(stats.state_runs, 1);
+    assert_true(store_state_get(store, table, 3, hashed(1), NULL, &found, &err) && found);
+    store_close(&store);
+    folder_remove(dir);
+}
+
 /* A log that ends before the runs do has lost transactions that were acknowledged. The folder is
  * taken as a crash leaves it, for a clean stop writes a checkpoint. */
 static void test_a_run_newer_than_the_log(void **state)
@@ -529,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_every_length),
         cmocka_unit_test(test_lies),
         cmocka_unit_test(test_a_damaged_page_is_an_error_of_who_asks),
+        cmocka_unit_test(test_nothing_is_left_of_deletions),
         cmocka_unit_test(test_a_run_newer_than_the_log),
         cmocka_unit_test(test_leftovers_are_swept),
         cmocka_unit_test(test_a_drop_is_carried),

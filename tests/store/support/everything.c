@@ -219,7 +219,7 @@ bool everything_is_there(const char *path, enum everything_end end, const char *
     folder_each(path, count_file, c);
     *lacks = c->raw < 3                            ? "raw segments"
              : c->derived < 2                      ? "derived segments"
-             : c->late < 1                         ? "late segments"
+             : c->late < (end != END_SEALED)       ? "late segments"
              : c->damaged != 1                     ? "a damaged segment"
              : c->runs < 1                         ? "runs"
              : (c->logs < 3) == (end != END_CLEAN) ? "a log"

@@ -28,7 +28,8 @@ void everything_before(struct everything *e, uint64_t seed, enum everything_end 
 void everything_fini(struct everything *e);
 
 bool everything_open(const char *path, struct store **store, struct err *err);
-/* Whether the folder has one of each, but for the log, which a clean stop takes away; *lacks names
+/* Whether the folder has one of each, but for the log, which a clean stop takes away, and late
+ * segments, which sealing everything may compact; *lacks names
  * what it lacks. */
 bool everything_is_there(const char *path, enum everything_end end, const char **lacks);
 

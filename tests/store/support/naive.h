@@ -90,8 +90,8 @@ void naive_source(struct naive *naive, size_t i, const char *name, int64_t next,
 void naive_clock(
     struct naive *naive, size_t i, const char *name, int64_t frontier, int64_t watermark);
 
-/* The cells with t in (from, to] of every series, sources and clocks, and state tables. False: `why`
- * says the first difference, or "error: " and the store's error. */
+/* The cells with t in (from, to] of every series, sources and clocks, and state tables. False:
+ * `why` says the first difference, or "error: " and the store's error. */
 bool naive_compare(const struct naive *naive, struct store *store, int64_t from, int64_t to,
     char *why, size_t why_size);
 
