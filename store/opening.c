@@ -16,11 +16,13 @@ static int coarsest(const struct opening *o, unsigned mask)
 
 static bool takes_raw(const struct opening *o, const struct attached *a)
 {
-    unsigned mask = 0;
+    unsigned mask = 0; /* what there is of the window, and not only what covers this segment */
     for (int r = 0; r < RESOLUTIONS; r++)
-        mask |= (unsigned)(a->cover[r] != NOT_COVERED) << r;
-    int r = coarsest(o, mask); /* none: nothing is derived, or it came later */
-    return r < 0 || segment_info(o->all[a->cover[r]].segment)->t1 > o->at_ms;
+        if (a->cover[r] != NOT_COVERED)
+            mask = o->all[a->cover[r]].siblings;
+    int r = coarsest(o, mask);
+    return r < 0 || a->cover[r] == NOT_COVERED || /* nothing is derived, or it came later */
+           segment_info(o->all[a->cover[r]].segment)->t1 > o->at_ms;
 }
 
 /* Whether a finer segment that is kept for the same window has the series. */
