@@ -85,7 +85,6 @@ static const struct {
     const char *name;
     uint64_t least;
 } classes[WROTE_CLASSES] = {
-    {"cells", 700000},
     {"late", 20000},
     {"duplicate", 100000},
     {"inverse", 10000},
@@ -376,7 +375,7 @@ static void operate(struct model *m)
 
 static uint64_t operations(const struct model *m)
 {
-    uint64_t n = m->w.wrote[WROTE_CELL] + m->w.wrote[WROTE_STATE];
+    uint64_t n = m->w.ops + m->w.wrote[WROTE_STATE];
     for (int i = 0; i <= DID_COMPARE_ALL; i++)
         n += m->did[i];
     return n;
@@ -395,8 +394,9 @@ static void run(struct model *m)
     maintain(m, UINT32_MAX);
     compare_all(m);
     crash(m);
-    printf("# seed %llu: %llu operations, %zu cells left\n", (unsigned long long)m->seed,
-        (unsigned long long)operations(m), naive_cells(m->w.naive));
+    printf("# seed %llu: %llu operations, %llu of them cells, %zu cells left\n",
+        (unsigned long long)m->seed, (unsigned long long)operations(m),
+        (unsigned long long)m->w.ops, naive_cells(m->w.naive));
     store_close(&m->store);
     folder_remove(m->dir);
     folder_remove(m->copy);

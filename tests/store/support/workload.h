@@ -22,7 +22,6 @@
 
 /* What a run has written. */
 enum workload_class {
-    WROTE_CELL,
     WROTE_LATE,      /* a block or more behind the present */
     WROTE_DUPLICATE, /* where there was a cell */
     WROTE_INVERSE,   /* so that the cell vanishes */
@@ -38,6 +37,7 @@ struct workload {
     int64_t newest;  /* window that the present is in, counted from WORKLOAD_T0 */
     int64_t history; /* late cells reach that many windows back */
     int64_t commits;
+    uint64_t ops;    /* cells written so far */
     bool histograms; /* some samples are histograms */
     bool wide;       /* now and then large histograms, and cells as old as can be */
     uint64_t wrote[WROTE_CLASSES];

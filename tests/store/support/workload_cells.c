@@ -324,7 +324,7 @@ void workload_put_cell(struct workload *w, struct txn *txn)
     p.t = random_time(w, &workload_defs[p.metric], window);
     p.old = naive_find(w->naive, p.slot, p.t);
     p.id = define(w, txn, p.metric, p.number);
-    w->wrote[WROTE_CELL]++;
+    w->ops++;
     w->wrote[WROTE_LATE] += window < w->newest - WORKLOAD_BLOCK / WORKLOAD_EVERY;
     w->wrote[WROTE_DUPLICATE] += p.old != NULL;
     switch (workload_defs[p.metric].kind) {
