@@ -25,11 +25,13 @@ static bool counts_whole(const struct opening *o, const struct segment_info *win
 
 static bool takes_raw(const struct opening *o, const struct attached *a)
 {
-    unsigned mask = 0;
+    unsigned mask = 0; /* what there is of the window, and not only what covers this segment */
     for (int r = 0; r < RESOLUTIONS; r++)
-        mask |= (unsigned)(a->cover[r] != NOT_COVERED) << r;
-    int r = coarsest(o, mask); /* none: nothing is derived, or it came later */
-    return r < 0 || !counts_whole(o, segment_info(o->all[a->cover[r]].segment));
+        if (a->cover[r] != NOT_COVERED)
+            mask = o->all[a->cover[r]].siblings;
+    int r = coarsest(o, mask);
+    return r < 0 || a->cover[r] == NOT_COVERED || /* nothing is derived, or it came later */
+           !counts_whole(o, segment_info(o->all[a->cover[r]].segment));
 }
 
 /* Whether a finer segment of the same window, which stands as this one does for raw cells that are

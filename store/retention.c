@@ -9,6 +9,7 @@
 #include "base/thread.h"
 #include "store/compact.h"
 #include "store/keep.h"
+#include "store/seal.h"
 #include "store/store_priv.h"
 
 /* ---- ages ---- */
@@ -240,10 +241,28 @@ static bool take_cells(struct store *store, const struct leaving *l, int64_t new
     return segment_rewrite(store, l->at, &options, name, err);
 }
 
-/* whole: the segment goes with all its metrics. Whoever keeps answers hears of it. */
+/* A block of the window with late cells that are in no segment yet. */
+static bool late_block(struct store *store, const struct leaving *l, int64_t *block)
+{
+    bool found = false;
+    store_lock_read(store);
+    for (size_t i = 0; i < store->head.n_blocks && !found; i++) {
+        const struct head_block *b = store->head.blocks[i];
+        found = b->start >= l->t0 && b->start + b->ms <= l->t1;
+        *block = b->number;
+    }
+    store_unlock(store);
+    return found;
+}
+
+/* whole: the segment goes with all its metrics. Late cells are sealed first, one block per call:
+ * they came while the others were there. Whoever keeps answers hears of it. */
 static bool take(struct store *store, const struct leaving *l, int64_t newest_ms, bool whole,
     const char **bad, struct err *err)
 {
+    int64_t block;
+    if (l->resolution_ms == 0 && late_block(store, l, &block))
+        return seal_block(store, block, err);
     if (!take_cells(store, l, newest_ms, whole, bad, err))
         return false;
     changes_note(store, NULL, 0, l->t0, l->t1);

@@ -1,9 +1,13 @@
 /*
  * A naive model of the store's content, to compare with: per series one sorted array of cells,
  * merged one by one as the kinds' rules say, in code that shares nothing with the store. Slow and
- * plain on purpose.
+ * plain on purpose. naive.c keeps it; naive_read.c, naive_coarse.c and naive_select.c compare.
  *
- * Series are numbered by the test ("slots"): slot -> definition and labels never change.
+ * Series are numbered by the test ("slots"): slot -> labels never changes.
+ *
+ * Nothing that retention takes is taken from the model: it only remembers how far each resolution
+ * may be gone, and compares what lies behind. Coarser cells are those of all raw cells that ever
+ * were, whatever has become of them.
  */
 #ifndef TESTS_STORE_SUPPORT_NAIVE_H
 #define TESTS_STORE_SUPPORT_NAIVE_H
@@ -16,6 +20,7 @@
 #include "store/cell.h"
 #include "store/histogram.h"
 #include "store/labels.h"
+#include "store/read.h"
 #include "store/store.h"
 
 struct naive_cell {
@@ -27,7 +32,11 @@ struct naive_cell {
     uint64_t bits;
     struct hist *hist; /* a sample that is a histogram */
     int64_t start;     /* of the counter that a sample belongs to; 0: unknown */
+    bool vague; /* a sample that came where older ones may be gone: they do not add up any more */
 };
+
+/* What retention knows apart. */
+enum naive_age { NAIVE_RAW, NAIVE_MINUTE, NAIVE_HOUR, NAIVE_AGES };
 
 struct naive_series {
     struct metric_def def;
@@ -35,12 +44,16 @@ struct naive_series {
     size_t n_labels; /* 0: the slot was never used */
     struct naive_cell *cells;
     size_t n, cap;
+    bool histograms; /* some samples were histograms: they have no coarser cells */
+    int64_t gone[NAIVE_AGES]; /* cells with t up to it may be gone */
 };
 
 struct naive_position {
     char name[24];
     bool known;
     int64_t a, b; /* next and newest of a source; frontier and watermark of a clock */
+    uint8_t state[256];
+    size_t state_len;
 };
 
 #define NAIVE_POSITIONS 4
@@ -71,6 +84,8 @@ void naive_define(
     struct naive *naive, size_t slot, const struct metric_def *def, struct labels labels);
 /* NULL: there is none. */
 const struct naive_cell *naive_find(const struct naive *naive, size_t slot, int64_t t);
+/* First cell of the series with a time of t or later. */
+size_t naive_place(const struct naive_series *series, int64_t t);
 size_t naive_cells(const struct naive *naive);
 
 void naive_add(struct naive *naive, size_t slot, int64_t t, int128 amount);
@@ -83,16 +98,68 @@ void naive_sample_histogram(
 void naive_start(struct naive *naive, size_t slot, int64_t t, int64_t start);
 /* Cells with t in (from, to]. */
 void naive_delete(struct naive *naive, size_t slot, int64_t from, int64_t to);
+/* Retention may have taken cells of the age with t up to it. */
+void naive_retain(struct naive *naive, size_t slot, enum naive_age age, int64_t to);
+/* Up to when cells of the age may be lacking: coarser ones are made of raw ones while those are. */
+int64_t naive_gone(const struct naive_series *series, enum naive_age age);
+/* Adds the bucket to a cell's, which stay in order and never count nothing. */
+void naive_add_bucket(struct naive_cell *cell, struct hist_bucket bucket);
+
 /* Table 0 is a set, table 1 has records of 8 bytes; their names and keys. */
 struct slice naive_table_name(size_t table);
 struct hash128 naive_key(size_t key);
-void naive_source(struct naive *naive, size_t i, const char *name, int64_t next, int64_t newest);
+void naive_source(struct naive *naive, size_t i, const char *name, int64_t next, int64_t newest,
+    struct slice state);
 void naive_clock(
     struct naive *naive, size_t i, const char *name, int64_t frontier, int64_t watermark);
 
-/* The cells with t in (from, to] of every series, sources and clocks, and state tables. False:
- * `why` says the first difference, or "error: " and the store's error. */
+/* ---- comparing; false: `why` says the first difference, or "error: " and the store's ---- */
+
+struct difference {
+    char *why;
+    size_t size;
+};
+__attribute__((format(printf, 2, 3))) bool naive_differs(
+    struct difference *difference, const char *fmt, ...);
+/* The store's error, with its file; tests tell it from a wrong answer by its first word. */
+bool naive_fails(struct difference *difference, const char *what, const struct err *err);
+
+/* Some series: those that all matchers match, of which the first ones are a scope. */
+#define NAIVE_MATCHERS 4
+struct naive_selection {
+    struct matcher matchers[NAIVE_MATCHERS];
+    size_t n, n_scope;
+};
+bool naive_selects(
+    const struct naive_selection *selection, const struct label *labels, size_t n_labels);
+/* The series with cells or without that are selected, in order of labels; the caller frees. */
+const struct naive_series **naive_select(
+    const struct naive *naive, const struct naive_selection *selection, size_t *n);
+/* A plan of the selection; false: the store's error is in *difference. */
+bool naive_plan(struct snapshot *snapshot, const struct naive_selection *selection,
+    struct scope *scope, struct plan **plan, struct difference *difference);
+/* The series with the labels among the n; NULL: there is none. */
+const struct naive_series *naive_among(
+    const struct naive_series *const *all, size_t n, struct labels labels);
+void naive_name(const struct naive_series *series, char *out, size_t size);
+
+/* Everything: the cells with t in (from, to] of every series, sources, clocks and state tables. */
 bool naive_compare(const struct naive *naive, struct store *store, int64_t from, int64_t to,
     char *why, size_t why_size);
+/* Sources, clocks and state tables. */
+bool naive_compare_positions(const struct naive *naive, struct store *store, struct difference *d);
+/* The cells as they were written. */
+bool naive_compare_raw(const struct naive *naive, struct store *store,
+    const struct naive_selection *selection, int64_t from, int64_t to, struct difference *d);
+/* Coarser cells; from and to are ends of days. */
+bool naive_compare_coarse(const struct naive *naive, struct store *store,
+    const struct naive_selection *selection, int64_t resolution_ms, int64_t from, int64_t to,
+    struct difference *d);
+/* What levels stand at; where raw cells may be gone, at the hour or the day that ended before. */
+bool naive_compare_openings(const struct naive *naive, struct store *store,
+    const struct naive_selection *selection, int64_t at_ms, struct difference *d);
+/* The series that have a cell in (from, to]. */
+bool naive_compare_listing(const struct naive *naive, struct store *store,
+    const struct naive_selection *selection, int64_t from, int64_t to, struct difference *d);
 
 #endif
