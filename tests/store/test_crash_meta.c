@@ -38,6 +38,10 @@ static const struct {
         "the folder is empty: wal/ and seg/ are made, and their parent synced, before a commit"},
     {"fsync store/wal", "dir_sync < clean_up",
         "a log file that comes back is known by its LSNs, and removed again"},
+    {"fsync store", "checkpoint_write < forget_series",
+        "where nothing was committed since the last checkpoint, that one has the same name"},
+    {"fsync store", "dir_sync < save <",
+        "a deletion that comes back after its end is done once more, up to the same transaction"},
     {"fsync backup-#.tmp/wal", "take_folder",
         "a checkpoint has just been written: in one thread the log holds nothing"},
 };
