@@ -42,6 +42,10 @@ static const struct {
         "where nothing was committed since the last checkpoint, that one has the same name"},
     {"fsync store", "dir_sync < save <",
         "a deletion that comes back after its end is done once more, up to the same transaction"},
+    {"fsync store/seg/tmp", "derive_write <",
+        "derived cells that are damaged are set aside, and made of the raw ones again"},
+    {"fdatasync store/manifest", "change < derive_run",
+        "a derivation that the manifest has lost is made again, byte for byte"},
     {"fsync backup-#.tmp/wal", "take_folder",
         "a checkpoint has just been written: in one thread the log holds nothing"},
 };
