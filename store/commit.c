@@ -164,6 +164,7 @@ static struct group take_group(struct commit_queue *queue)
 {
     struct group g = {.first = queue->ready};
     size_t bytes = 0;
+    ensure(g.first != NULL); /* who leads is ready himself */
     struct txn *t = g.first, *last = t;
     for (; t && g.n < WAL_GROUP_MAX; t = t->next_ready) {
         if (g.n > 0 && bytes + t->payload.len > GROUP_BYTES)
