@@ -224,7 +224,8 @@ static void ask_ahead(const struct snapshot *s, const struct plan *plan, size_t 
         const uint32_t *slot = head_block_slot(block, id_ahead(plan, i + SLOTS_AHEAD));
         if (slot)
             __builtin_prefetch(slot);
-        const struct head_record *record = head_block_find(block, id_ahead(plan, i + RECORDS_AHEAD));
+        const struct head_record *record =
+            head_block_find(block, id_ahead(plan, i + RECORDS_AHEAD));
         if (record)
             __builtin_prefetch(record);
         record = head_block_find(block, id_ahead(plan, i + TAILS_AHEAD));

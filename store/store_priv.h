@@ -1,7 +1,7 @@
 /*
  * Inside the store: shared by store.c (open, close), recover.c, txn.c, txn_cells.c, commit.c,
- * apply.c and publish.c (commits), attach.c, seal.c, compact.c and maintain.c (segments),
- * checkpoint.c, snapshot.c, plan.c and listing.c (reading). Nobody else includes it.
+ * apply.c, publish.c and changes.c (commits), attach.c, seal.c, compact.c and maintain.c
+ * (segments), checkpoint.c, progress.c, and by snapshot_priv.h (reading). Nobody else includes it.
  *
  * Locks, in this order:
  *   seal    held by store_maintain; guards manifest, and which blocks are frozen

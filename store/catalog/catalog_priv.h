@@ -36,6 +36,14 @@ static inline struct catalog_row catalog_row_of(const struct catalog *catalog, u
         s->metric & ((1u << CATALOG_ROW_BITS) - 1), s->metric >> CATALOG_ROW_BITS};
 }
 
+/* Asks for the record of a series, before its row. */
+static inline void catalog_prefetch(const struct catalog *catalog, uint32_t series)
+{
+    const struct catalog_series *chunk = catalog->series[series / CATALOG_CHUNK];
+    if (chunk)
+        __builtin_prefetch(&chunk[series % CATALOG_CHUNK]);
+}
+
 /* MAP_NONE: unknown. */
 uint32_t catalog_find_name(const struct catalog *catalog, struct slice name);
 uint32_t catalog_find_pair(const struct catalog *catalog, uint32_t name, struct slice value);

@@ -52,6 +52,8 @@ static void copy_some(
     enum { AHEAD = 8 };
     catalog_lock_read(catalog);
     for (size_t i = 0; i < n_ids; i++) {
+        if (i + 2 * AHEAD < n_ids)
+            catalog_prefetch(catalog, ids[i + 2 * AHEAD]);
         if (i + AHEAD < n_ids)
             __builtin_prefetch(catalog_row_of(catalog, ids[i + AHEAD]).pairs);
         struct catalog_row row = catalog_row_of(catalog, ids[i]);
@@ -125,24 +127,29 @@ static void find_pairs(struct description *d)
     }
 }
 
+static struct label label_of(const struct catalog *catalog, uint32_t pair)
+{
+    return (struct label){
+        catalog->names[catalog_pair_at(catalog, pair)->name].name, catalog_value(catalog, pair)};
+}
+
 /* False: series were removed since the rows were copied, so that pairs may be gone. */
 static bool copy_strings(struct catalog *catalog, struct description *d)
 {
-    catalog_lock_read(catalog);
-    bool ok = catalog->removals == d->removals;
-    for (size_t i = 0; ok && i < d->n_pairs; i++) {
-        if (i % AT_ONCE == AT_ONCE - 1) {
-            catalog_unlock(catalog);
-            catalog_lock_read(catalog);
-            ok = catalog->removals == d->removals;
+    enum { AHEAD = 8 };
+    bool ok = true;
+    for (size_t i = 0; ok && i < d->n_pairs;) {
+        size_t end = d->n_pairs - i < AT_ONCE ? d->n_pairs : i + AT_ONCE;
+        catalog_lock_read(catalog);
+        ok = catalog->removals == d->removals;
+        for (; ok && i < end; i++) {
+            if (i + AHEAD < end)
+                __builtin_prefetch(catalog_pair_at(catalog, d->pairs[i + AHEAD].id));
+            d->pairs[i].label = label_of(catalog, d->pairs[i].id);
+            __builtin_prefetch(d->pairs[i].label.value.ptr); /* they are sorted next */
         }
-        uint32_t id = d->pairs[i].id;
-        if (ok)
-            d->pairs[i].label =
-                (struct label){catalog->names[catalog_pair_at(catalog, id)->name].name,
-                    catalog_value(catalog, id)};
+        catalog_unlock(catalog);
     }
-    catalog_unlock(catalog);
     return ok;
 }
 

@@ -95,6 +95,16 @@ static const struct block *enter_block(struct id_cursor *cursor, uint32_t ref)
     return pool_at(cursor->pool, ref);
 }
 
+/* One difference; most take a byte. */
+static inline const uint8_t *read_difference(const uint8_t *p, uint32_t *out)
+{
+    uint32_t v = *p & 0x7f;
+    for (int shift = 7; *p++ & 0x80; shift += 7)
+        v |= (uint32_t)(*p & 0x7f) << shift;
+    *out = v;
+    return p;
+}
+
 bool id_cursor_next(struct id_cursor *cursor, uint32_t *id)
 {
     if (cursor->left == 0)
@@ -110,15 +120,63 @@ bool id_cursor_next(struct id_cursor *cursor, uint32_t *id)
     if (cursor->given++ == 0) {
         cursor->id = b->first;
     } else {
-        const uint8_t *p = b->data + cursor->at;
-        uint32_t v = *p & 0x7f;
-        for (int shift = 7; *p++ & 0x80; shift += 7)
-            v |= (uint32_t)(*p & 0x7f) << shift;
-        cursor->id += v;
+        uint32_t difference;
+        const uint8_t *p = read_difference(b->data + cursor->at, &difference);
+        cursor->id += difference;
         cursor->at = (uint32_t)(p - b->data);
     }
     *id = cursor->id;
     return true;
+}
+
+size_t id_cursor_take(struct id_cursor *cursor, uint32_t *ids, size_t max)
+{
+    size_t n = 0;
+    while (n < max && id_cursor_next(cursor, &ids[n])) {
+        n++;
+        if (cursor->block == POOL_NONE)
+            continue;
+        const struct block *b = pool_at(cursor->pool, cursor->block); /* the rest of it */
+        size_t rest = b->n - cursor->given;
+        rest = rest < cursor->left ? rest : cursor->left;
+        rest = rest < max - n ? rest : max - n;
+        const uint8_t *p = b->data + cursor->at;
+        uint32_t id = cursor->id;
+        for (size_t end = n + rest; n < end; n++) {
+            uint32_t difference;
+            p = read_difference(p, &difference);
+            ids[n] = id += difference;
+        }
+        cursor->id = id;
+        cursor->at = (uint32_t)(p - b->data);
+        cursor->given += (uint32_t)rest;
+        cursor->left -= (uint32_t)rest;
+    }
+    return n;
+}
+
+/* Goes on in the block, of which an id was given, to the last id before one that is `least` or
+ * more. */
+static void skip_below(struct id_cursor *cursor, uint32_t least)
+{
+    if (cursor->block == POOL_NONE)
+        return;
+    const struct block *b = pool_at(cursor->pool, cursor->block);
+    uint32_t rest = b->n - cursor->given, id = cursor->id, n = 0;
+    rest = rest < cursor->left ? rest : cursor->left;
+    const uint8_t *p = b->data + cursor->at;
+    for (; n < rest; n++) {
+        uint32_t difference;
+        const uint8_t *next = read_difference(p, &difference);
+        if (id + difference >= least)
+            break;
+        id += difference;
+        p = next;
+    }
+    cursor->id = id;
+    cursor->at = (uint32_t)(p - b->data);
+    cursor->given += n;
+    cursor->left -= n;
 }
 
 bool id_cursor_seek(struct id_cursor *cursor, uint32_t least, uint32_t *id)
@@ -134,8 +192,10 @@ bool id_cursor_seek(struct id_cursor *cursor, uint32_t least, uint32_t *id)
         cursor->left -= rest;
         enter_block(cursor, b->next);
     }
-    while (id_cursor_next(cursor, id))
+    while (id_cursor_next(cursor, id)) {
         if (*id >= least)
             return true;
+        skip_below(cursor, least);
+    }
     return false;
 }

@@ -38,6 +38,8 @@ struct id_cursor {
 struct id_cursor id_cursor_new(const struct pool *pool, const struct id_list *list);
 /* False at the end. */
 bool id_cursor_next(struct id_cursor *cursor, uint32_t *id);
+/* The next ids, at most max of them; how many is returned, 0 at the end. */
+size_t id_cursor_take(struct id_cursor *cursor, uint32_t *ids, size_t max);
 /* The next id that is at least `least`; false when there is none. */
 bool id_cursor_seek(struct id_cursor *cursor, uint32_t least, uint32_t *id);
 

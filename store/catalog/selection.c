@@ -202,11 +202,15 @@ static bool gather_list(struct selection *s, uint32_t pair, struct ids *out)
     const struct id_list *list = &catalog_pair_at(s->catalog, pair)->series;
     struct id_cursor cursor = id_cursor_new(&s->catalog->pool, list);
     out->ids = xreallocarray(NULL, list->n + 1, sizeof *out->ids);
-    for (uint32_t id; id_cursor_next(&cursor, &id) && id < s->n_series;) {
-        out->ids[out->n++] = id;
-        if (out->n % 1024 == 0 && !breathe(s, 512))
+    for (size_t n; (n = id_cursor_take(&cursor, out->ids + out->n, 1024)) > 0;) {
+        out->n += n;
+        if (out->ids[out->n - 1] >= s->n_series)
+            break;
+        if (!breathe(s, 512))
             return false;
     }
+    while (out->n > 0 && out->ids[out->n - 1] >= s->n_series)
+        out->n--;
     return true;
 }
 

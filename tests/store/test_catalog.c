@@ -72,6 +72,24 @@ static void test_id_list(void **state)
             i = to + 1;
         }
         assert_false(id_cursor_seek(&c, ids[n - 1] + 1, &id));
+        c = id_cursor_new(&pool, &list);
+        for (size_t i = 0; i < n;) { /* the three of them in turn */
+            uint32_t some[300];
+            size_t got = id_cursor_take(&c, some, 1 + below(300));
+            assert_true(got > 0);
+            assert_memory_equal(some, ids + i, got * sizeof *some);
+            i += got;
+            if (i < n && below(2)) {
+                assert_true(id_cursor_next(&c, &id) && id == ids[i]);
+                i++;
+            }
+            size_t to = i + below(600);
+            if (to < n && below(2)) {
+                assert_true(id_cursor_seek(&c, ids[to], &id) && id == ids[to]);
+                i = to + 1;
+            }
+        }
+        assert_int_equal(id_cursor_take(&c, &id, 1), 0);
         id_list_fini(&pool, &list);
         pool_fini(&pool);
     }
