@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/ensure.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/compact.h"
 #include "store/keep.h"
 #include "store/store_priv.h"
@@ -123,8 +123,7 @@ static bool window_of(const struct store *store, int64_t t1, struct leaving *out
 }
 
 /* When the first of a segment's metrics goes: found once. */
-static bool first_leaves(
-    const struct store *store, struct attached *a, int64_t end_ms, struct err *err)
+static bool first_leaves(struct store *store, struct attached *a, int64_t end_ms, struct err *err)
 {
     const struct retention *r = &store->options.retention;
     const struct segment *s = a->segment;
@@ -146,9 +145,11 @@ static bool first_leaves(
         }
     }
     arena_fini(&arena);
-    a->leaves_ms = leaves(end_ms, r->n_metrics ? shortest : general_age(r, resolution));
-    if (!ok)
-        a->leaves_ms = 0;
+    if (ok) {
+        mutex_lock(&store->lock); /* snapshots copy the list */
+        a->leaves_ms = leaves(end_ms, r->n_metrics ? shortest : general_age(r, resolution));
+        mutex_unlock(&store->lock);
+    }
     return ok;
 }
 
