@@ -110,16 +110,17 @@ static bool look(struct store *store, int64_t passed_ms, struct derivation *out)
 bool derive_due(struct store *store, int64_t passed_ms, struct derivation *out)
 {
     struct derive_look *last = &store->maintenance.looked;
-    const struct derive_look now = {true, store->manifest.number, store->manifest.edits,
-        window_start(passed_ms, window_ms(store->options.block_ms)),
-        retention_newest(store, passed_ms)};
+    struct derive_look now = {.edits = store->manifest.edits,
+        .window = window_start(passed_ms, window_ms(store->options.block_ms)),
+        .newest_ms = retention_newest(store, passed_ms),
+        .number = store->manifest.number};
     if (last->nothing_due && last->number == now.number && last->edits == now.edits &&
         last->window == now.window && last->newest_ms == now.newest_ms)
         return false;
     *out = (struct derivation){.newest_ms = now.newest_ms};
     bool due = look(store, passed_ms, out);
+    now.nothing_due = !due && store->maintenance.skips.n == 0;
     *last = now;
-    last->nothing_due = !due && store->maintenance.skips.n == 0;
     return due;
 }
 

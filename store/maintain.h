@@ -36,20 +36,20 @@
 
 /* When derivations were looked for and none was due: another look would find the same. */
 struct derive_look {
-    bool nothing_due;
-    uint32_t number; /* of the manifest, and the edits in it */
-    uint64_t edits;
+    uint64_t edits;            /* of the manifest with that number */
     int64_t window, newest_ms; /* the one that is not passed; from which ages count */
+    uint32_t number;
+    bool nothing_due;
 };
 
 /* Guarded by `seal`; the atomics may be read without it. */
 struct maintenance {
     struct derive_look looked;
     struct skips skips;
-    bool series_left; /* retention took segments: some series may have no cell any more */
     atomic_uint_fast64_t debt_bytes, debt_segments;
     atomic_uint_fast64_t unreadable; /* windows that wait, of skips */
     atomic_uint_fast64_t compactions, compacted_bytes;
+    bool series_left; /* retention took segments: some series may have no cell any more */
 };
 
 #endif
