@@ -575,6 +575,31 @@ static void damage(void *ctx, const char *path)
     assert_int_equal(fclose(file), 0);
 }
 
+/* What is kept cannot be made anew: without it an answer would be wrong, and readers are told. */
+static void test_damage_of_what_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct matcher m = {MATCH_EQUAL, SLICE("__name__"), defs[0].name, NULL};
+    struct plan *plan;
+    struct err err = {0};
+    int first = 1;
+    f->options.retention = (struct retention){.raw_ms = DAY_MS, .minute_ms = DAY_MS};
+    reopen(f);
+    add(f, 0, HOUR, 1);
+    add(f, 0, 3 * DAY_MS, 1);
+    maintain(f, 3 * DAY_MS);
+    store_close(&f->store);
+    folder_each(f->dir, damage, &first); /* the first by name is that of the first day */
+    reopen(f);
+    struct snapshot *snap = snapshot_get(f->store);
+    assert_true(plan_new(snap, NULL, &m, 1, NULL, &plan, &err));
+    plan_range(plan, 0, 0, DAY_MS);
+    plan_resolution(plan, 0, HOUR);
+    assert_false(snapshot_fetch(snap, NULL, NULL, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    snapshot_put(&snap);
+}
+
 /* A bound that nothing fits under: what is passed goes with what was set aside, the rest stays. */
 static void test_by_bytes_all(void **state)
 {
@@ -606,6 +631,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_metric_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damage_of_what_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_by_metric, setup, teardown),
