@@ -411,6 +411,28 @@ static void test_shipped(void **state)
     config_free(&config);
 }
 
+static void test_retention_of_metrics(void **state)
+{
+    static const char *const set[] = {"store.retention={raw: 30d, metrics: {"
+                                      "orders_total: {raw: 2d, 1h: forever}, up: {1m: 1d}}}"};
+    struct config config;
+    struct config_errors errors;
+    (void)state;
+    config_load("larder.yml", set, 1, &config, &errors);
+    assert_errors(&errors, NULL, 0);
+    const struct retention *r = &config.retention;
+    assert_int_equal(r->raw_ms, 30 * INT64_C(86400000));
+    assert_int_equal(r->n_metrics, 2);
+    assert_true(slice_is(r->metrics[0].metric, "orders_total"));
+    assert_int_equal(r->metrics[0].raw_ms, 2 * INT64_C(86400000));
+    assert_int_equal(r->metrics[0].minute_ms, 0);
+    assert_true(r->metrics[0].hour_ms == RETENTION_FOR_EVER);
+    assert_true(slice_is(r->metrics[1].metric, "up"));
+    assert_int_equal(r->metrics[1].minute_ms, INT64_C(86400000));
+    config_errors_free(&errors);
+    config_free(&config);
+}
+
 static void test_overrides(void **state)
 {
     static const char *const good[] = {"kafka.brokers=h:1", "kafka.security.protocol=ssl",
@@ -519,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_retention_of_metrics),
         cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_check),
     };
