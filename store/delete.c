@@ -168,7 +168,9 @@ static bool delete_now(struct store *store, struct deletion *d, uint64_t *series
         return false;
     d->lsn = store->lsn;
     *series = d->n_ids;
-    return add(store, d, err);
+    /* A start that doubts the last transaction must not bring it back behind the deletion. */
+    struct manifest_edit edit = {.committed_lsn = d->lsn};
+    return manifest_apply(&store->manifest, &edit, err) && add(store, d, err);
 }
 
 bool store_delete(struct store *store, const struct matcher *matchers, size_t n, int64_t from_ms,
