@@ -237,6 +237,27 @@ static void test_away_and_back(void **state)
     }
 }
 
+/* It is away when the store is opened: no reason not to start. */
+static void test_away_at_the_start(void **state)
+{
+    struct fixture *f = *state;
+    struct answer answer;
+    struct err err;
+    f->far.fails = ERR_UNAVAILABLE;
+    open_it(f);
+    assert_false(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
+    assert_true(read_all(f, 0, 4 * HOUR, 1, true, NULL, &answer, &err));
+    assert_int_equal(answer.cells, 0);
+    assert_true(answer.warnings > 0);
+    f->far.fails = ERR_OK;
+    if (!store_maintain(f->store, 100 * HOUR, &err)) /* leaves its windows alone */
+        fail_msg("%s", err.text);
+    store_close(&f->store);
+    open_it(f);
+    assert_true(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
+    assert_int_equal(answer.cells, 2 * SERIES * CELLS);
+}
+
 /* Somebody gives up while a slow read is under way: no other one is begun. */
 static void test_canceled_between_reads(void **state)
 {
@@ -271,6 +292,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reads_from_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reads_are_few, setup, teardown),
         cmocka_unit_test_setup_teardown(test_away_and_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_away_at_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canceled_between_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canceled_while_planning, setup, teardown),
     };
