@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ensure.h"
 #include "base/mem.h"
 #include "store/catalog/catalog_priv.h"
 #include "store/change_ranges.h"
@@ -29,6 +30,13 @@ struct ranges {
     uint32_t *next; /* by item: the next one of its key */
     size_t next_cap, keys;
 };
+
+static struct ranges ranges_of(struct change_set *set)
+{
+    struct ranges r = {.set = set};
+    GROW(r.next, r.next_cap, 1);
+    return r;
+}
 
 static uint64_t distance(const struct change *c, int64_t t)
 {
@@ -55,6 +63,7 @@ static uint32_t add(struct ranges *r, uint32_t *first, uint32_t metric, uint32_t
     struct change_set *set = r->set;
     uint32_t nearest = NONE, n = 0;
     uint64_t best = UINT64_MAX;
+    ensure(r->next);
     for (uint32_t i = *first; i != NONE; i = r->next[i], n++) {
         uint64_t d = distance(&set->items[i], t);
         if (d < best)
@@ -124,7 +133,7 @@ static uint32_t *slot_of(struct slots *slots, const struct change_set *set, uint
 static bool by_series(struct change_set *set, const struct catalog *catalog,
     const struct cells *cells, size_t n_kinds, size_t total)
 {
-    struct ranges r = {.set = set};
+    struct ranges r = ranges_of(set);
     struct slots slots = {.mask = 15};
     while (slots.mask < 2 * total && slots.mask < 4 * CHANGE_SERIES_MAX)
         slots.mask = slots.mask * 2 + 1;
@@ -164,7 +173,7 @@ static void one_kind(
 static void by_metric(struct change_set *set, const struct catalog *catalog,
     const struct cells *cells, size_t n_kinds)
 {
-    struct ranges r = {.set = set};
+    struct ranges r = ranges_of(set);
     uint32_t *chains = xmalloc((catalog->n_metrics + 1) * sizeof *chains);
     memset(chains, 0xff, (catalog->n_metrics + 1) * sizeof *chains);
     for (size_t k = 0; k < n_kinds; k++)

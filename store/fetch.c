@@ -55,21 +55,20 @@ static bool want(struct snapshot *s, const struct planned *series, struct err *e
 
 /* ---- reading them ---- */
 
-/* Reads the first of these pages that come in one read; *n in, out: how many. */
-static bool read_run(struct snapshot *s, uint32_t at, const uint32_t *pages, size_t *n,
+/* Reads n pages that come in one read. */
+static bool read_run(struct snapshot *s, uint32_t at, const uint32_t *pages, size_t n,
     struct arena *arena, struct err *err)
 {
-    struct slice raw[RUN_PAGES];
-    const struct segment *segment = s->segments[at].segment;
+    struct slice raw[RUN_PAGES] = {{NULL, 0}};
     struct seen_segment *seen = &s->seen[at];
-    *n = segment_run(segment, pages, *n);
-    if (!snapshot_go_on(s, err) || !segment_fetch_run(segment, pages, *n, arena, raw, err))
+    if (!snapshot_go_on(s, err) ||
+        !segment_fetch_run(s->segments[at].segment, pages, n, arena, raw, err))
         return false;
-    for (size_t i = 0; i < *n; i++) {
+    for (size_t i = 0; i < n; i++) {
         seen->pages[pages[i]] = raw[i];
         seen->wanted[pages[i]] = false;
     }
-    seen->n_wanted -= (uint32_t)*n;
+    seen->n_wanted -= (uint32_t)n;
     return true;
 }
 
@@ -77,16 +76,18 @@ static bool read_run(struct snapshot *s, uint32_t at, const uint32_t *pages, siz
 static bool read_segment(struct snapshot *s, uint32_t at, struct arena *arena, struct err *err)
 {
     struct seen_segment *seen = &s->seen[at];
-    uint32_t pages[RUN_PAGES];
+    uint32_t pages[RUN_PAGES] = {0};
     for (uint32_t page = seen->first; seen->n_wanted > 0;) {
         size_t n = 0;
         for (uint32_t i = page; n < RUN_PAGES && i <= seen->last; i++)
             if (seen->wanted[i])
                 pages[n++] = i;
         ensure(n > 0);
-        if (!read_run(s, at, pages, &n, arena, err))
+        size_t run = segment_run(s->segments[at].segment, pages, n);
+        ensure(run > 0 && run <= n);
+        if (!read_run(s, at, pages, run, arena, err))
             return snapshot_without(s, at, err);
-        page = pages[n - 1] + 1;
+        page = pages[run - 1] + 1;
     }
     return true;
 }

@@ -27,8 +27,8 @@ bool store_list_series(
     struct arena arena;
     struct presence presence;
     struct present *found;
-    uint32_t *ids;
-    size_t n, n_found;
+    uint32_t *ids = NULL;
+    size_t n = 0, n_found;
     bool more = true;
     arena_init(&arena, 0);
     presence_begin(&presence, store, listing);
@@ -65,8 +65,8 @@ static bool in_scope(
 {
     struct catalog *c = &store->catalog;
     struct arena arena;
-    uint32_t *ids;
-    size_t n_all, n_ids;
+    uint32_t *ids = NULL;
+    size_t n_all, n_ids = 0;
     arena_init(&arena, 0);
     const struct matcher **all = matchers_of(&arena, scope, NULL, 0, &n_all);
     bool ok = all ? catalog_select(c, all, n_all, &arena, &ids, &n_ids, err) : snapshot_full(err);

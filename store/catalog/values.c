@@ -58,7 +58,7 @@ size_t catalog_uses(struct catalog *catalog, struct slice name, const uint32_t *
         }
         struct catalog_row row = catalog_row_of(catalog, ids[i]);
         uint32_t at = place_of(catalog, row, id);
-        if (at == row.n)
+        if (!row.pairs || at == row.n)
             continue;
         out[found++] =
             (struct catalog_use){row.pairs[at], ids[i], catalog_value(catalog, row.pairs[at])};
