@@ -30,8 +30,10 @@ const struct nothing *nothing_find(
     const struct nothing_list *list, int64_t t0, int64_t resolution_ms)
 {
     size_t i = place_of(list, t0, resolution_ms);
+    if (i == list->n) /* an empty list has no items at all */
+        return NULL;
     const struct nothing *x = &list->items[i];
-    return i < list->n && x->t0 == t0 && x->resolution_ms == resolution_ms ? x : NULL;
+    return x->t0 == t0 && x->resolution_ms == resolution_ms ? x : NULL;
 }
 
 void nothing_set(struct nothing_list *list, const struct nothing *nothing)

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "store/segment/directory.h"
 #include "store/segment/layout.h"
 #include "store/segment/section.h"
 #include "store/segment/table.h"
@@ -106,9 +107,9 @@ static inline int64_t value_mutate(struct segment_parts *parts, int64_t v)
 static inline size_t table_columns(uint8_t type)
 {
     switch (type) {
-    case PAGE_VECTORS: return 7;
-    case PAGE_CHUNKS: return 10;
-    case PAGE_AGGREGATES: return 12;
+    case PAGE_VECTORS: return VECTOR_COLUMNS;
+    case PAGE_CHUNKS: return CHUNK_COLUMNS;
+    case PAGE_AGGREGATES: return AGGREGATE_COLUMNS;
     case PAGE_IDS: return 2;
     case PAGE_INDEX: return INDEX_COLUMNS;
     default: return 0;

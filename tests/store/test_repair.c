@@ -30,7 +30,7 @@
 #include "tests/store/support/folder.h"
 
 #define FILES_MAX       300
-#define FLIPS           600
+#define FLIPS           250
 #define LOSSES_MAX      200
 #define LOSS_LABELS_MAX 8
 #define MESSAGE_BYTES   4096
