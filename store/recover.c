@@ -139,6 +139,10 @@ static bool first_frame(void *ctx, const struct frame *frame, struct err *err)
         return err_set(err, ERR_CORRUPT, "the front makes no sense");
     touched_merge(&r->store->replayed, &touched);
     r->store->wal_written += frame->front.len + frame->body.len;
+    /* What a file began with before the checkpoint is in it, and in the catalogue's file, perhaps
+     * described anew since: a kill may leave such a file behind. */
+    if (frame->type == FRAME_DEFINITIONS && frame->lsn < r->store->manifest.checkpoint_lsn)
+        return true;
     if (!touched.definitions)
         return true;
     return frame->type == FRAME_GROUP ? wal_group_each(frame, &r->group, define_frame, r, err)
