@@ -17,6 +17,7 @@
 #define CELLS     14
 #define DAYS      90 /* commits of 25 minutes each: a day and a half, so that one is compacted */
 #define LATER     30 /* in the log, behind the checkpoint */
+#define DELETIONS 12
 #define STATE     1500
 #define FILES_MAX 300
 
@@ -134,7 +135,8 @@ static void make(struct maker *m, uint64_t seed, enum everything_end end, bool l
     reopen(m);
     for (int i = 0; i < LATER; i++)
         commit(m);
-    if (end != END_SEALED)
+    /* Each seals the open blocks that it touches: late cells become segments of their own. */
+    for (int i = 0; end != END_SEALED && i < DELETIONS; i++)
         delete_some(m);
     if (last)
         commit(m);
