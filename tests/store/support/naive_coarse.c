@@ -218,12 +218,14 @@ static bool same_bucket(const struct bucket *b, const struct columns *c, size_t 
 
 struct range {
     int64_t resolution_ms, from, to;
+    bool deletes; /* deletions wait for maintenance */
 };
 
-/* What of the range can be compared. */
+/* What of the range can be compared. Deletions are of whole hours where raw cells may be gone: a
+ * day that they touch in part is left out until maintenance has made it anew from its hours. */
 static int64_t range_start(const struct naive_series *s, const struct range *r)
 {
-    int64_t gone = INT64_MIN;
+    int64_t gone = r->deletes ? s->gone[NAIVE_RAW] : INT64_MIN;
     if (r->resolution_ms != RESOLUTION_1D)
         gone = naive_gone(s, r->resolution_ms == RESOLUTION_1M ? NAIVE_MINUTE : NAIVE_HOUR);
     return r->from > gone ? r->from : gone;
@@ -298,7 +300,9 @@ bool naive_compare_coarse(const struct naive *naive, struct store *store,
     struct plan *plan;
     struct err err;
     size_t n;
-    struct range r = {resolution_ms, from, to};
+    struct store_stats stats;
+    store_stats(store, &stats);
+    struct range r = {resolution_ms, from, to, stats.deletions_pending > 0};
     const struct naive_series **all = naive_select(naive, selection, &n);
     bool *found = calloc(n + 1, sizeof *found);
     bool ok = naive_plan(snap, selection, &scope, &plan, d);
