@@ -14,7 +14,7 @@
 
 #define SERIES    3
 #define HISTORY   120
-#define CELLS     14
+#define CELLS     90
 #define DAYS      90 /* commits of 25 minutes each: a day and a half, so that one is compacted */
 #define LATER     30 /* in the log, behind the checkpoint */
 #define STATE     1500
