@@ -251,11 +251,10 @@ static void retain(struct model *m, int64_t passed_ms)
     int64_t newest = passed_ms / WORKLOAD_BLOCK * WORKLOAD_BLOCK;
     for (size_t slot = 0; slot < m->w.naive->n_series; slot++)
         for (int age = 0; age < NAIVE_AGES; age++) {
-            int64_t kept = kept_ms(
-                &m->retention, workload_defs[slot / SERIES].name, (enum naive_age)age);
+            int64_t kept =
+                kept_ms(&m->retention, workload_defs[slot / SERIES].name, (enum naive_age)age);
             if (kept)
-                naive_retain(
-                    m->w.naive, slot, (enum naive_age)age, (newest - kept) / DAY * DAY);
+                naive_retain(m->w.naive, slot, (enum naive_age)age, (newest - kept) / DAY * DAY);
         }
 }
 

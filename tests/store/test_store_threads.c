@@ -27,7 +27,7 @@
 
 #define SLOW_TRANSACTIONS 10000
 
-#define DAY          (24 * RESOLUTION_1H)
+#define DAY (24 * RESOLUTION_1H)
 
 struct shared {
     struct store *store;
@@ -104,7 +104,8 @@ static int64_t sum_of(struct plan *plan, struct arena *arena)
 }
 
 /* The sums of the metrics, from raw cells or from coarser ones. */
-static void read_snapshot(struct shared *s, int64_t resolution_ms, struct arena *arena, int64_t sums[3])
+static void read_snapshot(
+    struct shared *s, int64_t resolution_ms, struct arena *arena, int64_t sums[3])
 {
     struct snapshot *snap = snapshot_get(s->store);
     struct matcher m[3];
@@ -200,8 +201,9 @@ static void test_readers_see_whole_transactions(void **state)
     for (int i = 0; i < READERS; i++)
         thread_join(readers[i]);
     thread_join(keeper);
-    printf("# %lld transactions, %lld reads, %llu segments, %llu of them derived, %llu compactions, "
-           "%lld deletions, %llu carried out\n",
+    printf(
+        "# %lld transactions, %lld reads, %llu segments, %llu of them derived, %llu compactions, "
+        "%lld deletions, %llu carried out\n",
         (long long)atomic_load(&s.acked), (long long)atomic_load(&s.reads),
         (unsigned long long)stats.segments, (unsigned long long)stats.derived_segments,
         (unsigned long long)stats.compactions, (long long)atomic_load(&s.deletions),

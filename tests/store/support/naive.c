@@ -165,7 +165,8 @@ void naive_sample(struct naive *naive, size_t slot, int64_t t, uint64_t bits)
     bool is_new;
     struct naive_cell *c = cell_at(naive, slot, t, &is_new);
     cell_fini(c);
-    *c = (struct naive_cell){.t = t, .bits = bits, .vague = t <= naive->series[slot].gone[NAIVE_RAW]};
+    *c = (struct naive_cell){
+        .t = t, .bits = bits, .vague = t <= naive->series[slot].gone[NAIVE_RAW]};
 }
 
 static void *copy_array(const void *items, size_t n, size_t size)

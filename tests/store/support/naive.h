@@ -44,7 +44,7 @@ struct naive_series {
     size_t n_labels; /* 0: the slot was never used */
     struct naive_cell *cells;
     size_t n, cap;
-    bool histograms; /* some samples were histograms: they have no coarser cells */
+    bool histograms;          /* some samples were histograms: they have no coarser cells */
     int64_t gone[NAIVE_AGES]; /* cells with t up to it may be gone */
 };
 

@@ -239,7 +239,8 @@ static bool same_coarse(const struct naive_series *s, const struct columns *c,
     size_t k = 0, n = c ? c->n : 0;
     bool ok = true;
     naive_name(s, name, sizeof name);
-    for (size_t i = naive_place(s, range_start(s, r) + 1); ok && i < s->n && s->cells[i].t <= r->to;) {
+    for (size_t i = naive_place(s, range_start(s, r) + 1);
+         ok && i < s->n && s->cells[i].t <= r->to;) {
         struct bucket b = {.cells = &s->cells[i]};
         int64_t end = ceil_to(s->cells[i].t, r->resolution_ms);
         for (; i < s->n && s->cells[i].t <= end; i++, b.n++)
@@ -249,8 +250,9 @@ static bool same_coarse(const struct naive_series *s, const struct columns *c,
             ok = naive_differs(d, "{%s}: the cell of %" PRId64 " s at %" PRId64 " is %s", name,
                 r->resolution_ms / 1000, end, there ? "there and should not be" : "missing");
         else if (!b.vague && there && !same_bucket(&b, c, k))
-            ok = naive_differs(d, "{%s}: the cell of %" PRId64 " s at %" PRId64 " has another value",
-                name, r->resolution_ms / 1000, end);
+            ok =
+                naive_differs(d, "{%s}: the cell of %" PRId64 " s at %" PRId64 " has another value",
+                    name, r->resolution_ms / 1000, end);
         k += there;
         free(b.cell.buckets);
         if (ok && k < n && c->t[k] <= end)
@@ -332,8 +334,7 @@ static int64_t opening_time(const struct naive_series *s, int64_t at_ms)
 {
     if (at_ms >= s->gone[NAIVE_RAW])
         return at_ms;
-    return floor_to(
-        at_ms, at_ms < naive_gone(s, NAIVE_HOUR) ? RESOLUTION_1D : RESOLUTION_1H);
+    return floor_to(at_ms, at_ms < naive_gone(s, NAIVE_HOUR) ? RESOLUTION_1D : RESOLUTION_1H);
 }
 
 static bool same_opening(const struct naive_series *s, const struct plan *plan, size_t i,

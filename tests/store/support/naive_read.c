@@ -117,8 +117,7 @@ static bool same_series(const struct naive_series *s, const struct metric_def *d
         k++;
     }
     if (k < c->n)
-        return naive_differs(
-            d, "{%s}: a cell at %" PRId64 " should not be there", name, c->t[k]);
+        return naive_differs(d, "{%s}: a cell at %" PRId64 " should not be there", name, c->t[k]);
     return true;
 }
 
@@ -196,8 +195,8 @@ static bool same_positions(const struct naive *naive, struct store *store, struc
                             state.newest_ms != s->b))
             return naive_differs(
                 d, "source %s stands at %" PRId64 ", not at %" PRId64, s->name, state.next, s->a);
-        if (s->known && (state.state_len != s->state_len ||
-                            memcmp(state.state, s->state, s->state_len) != 0))
+        if (s->known &&
+            (state.state_len != s->state_len || memcmp(state.state, s->state, s->state_len) != 0))
             return naive_differs(d, "source %s has another state", s->name);
         if (c->known && (!store_clock(store, slice_from(c->name), &frontier, &watermark) ||
                             frontier != c->a || watermark != c->b))
@@ -225,7 +224,8 @@ static bool same_table(
                 return naive_differs(d, "table %zu, generation %zu: key %zu is %s", t, g, k,
                     found ? "there and should not be" : "missing");
             if (found && t && record != naive->state.record[t][g][k])
-                return naive_differs(d, "table %zu, generation %zu: key %zu has another record", t, g, k);
+                return naive_differs(
+                    d, "table %zu, generation %zu: key %zu has another record", t, g, k);
         }
     return true;
 }

@@ -144,8 +144,8 @@ static bool check_listed(void *ctx, struct labels labels, const struct metric_de
     struct listing *l = ctx;
     size_t at = l->at;
     char name[200];
-    while (at < l->n && labels_cmp((struct labels){l->all[at]->labels, l->all[at]->n_labels},
-                            labels) != 0)
+    while (at < l->n &&
+           labels_cmp((struct labels){l->all[at]->labels, l->all[at]->n_labels}, labels) != 0)
         at++;
     if (at == l->n)
         l->ok = naive_differs(l->d,

@@ -93,8 +93,7 @@ static uint32_t define(struct workload *w, struct txn *txn, size_t metric, uint3
         def.help = SLICE("Described anew.");
     naive_define(w->naive, metric * w->series + i, &def, labels);
     if (txn)
-        ensure(
-            txn_metric(txn, &def, &id, &err) && txn_series(txn, id, labels, &series, &err));
+        ensure(txn_metric(txn, &def, &id, &err) && txn_series(txn, id, labels, &series, &err));
     return series;
 }
 
@@ -149,8 +148,8 @@ static void put_histogram(struct workload *w, struct txn *txn, const struct plac
     if (p->old && p->old->n_buckets <= WINDOW_BUCKETS && workload_below(w, 6) == 0) {
         cell.sum = -p->old->amount;
         for (; cell.n < p->old->n_buckets; cell.n++)
-            buckets[cell.n] = (struct hist_bucket){
-                p->old->buckets[cell.n].key, -p->old->buckets[cell.n].count};
+            buckets[cell.n] =
+                (struct hist_bucket){p->old->buckets[cell.n].key, -p->old->buckets[cell.n].count};
         w->wrote[WROTE_INVERSE]++;
     } else {
         random_window(w, &cell, buckets);
@@ -192,8 +191,8 @@ static double odd_double(struct workload *w)
         0x7ff0000000000001, 0xffffffffffffffff, 0xfff8000000abcdef, 0x8000000000000000, 0,
         0x7ff0000000000000, 0xfff0000000000000, 1, 0x7fefffffffffffff, 0x433fffffffffffff,
         0xc340000000000000};
-    uint64_t bits = workload_below(w, 3) ? odd[workload_below(w, sizeof odd / sizeof *odd)]
-                                         : workload_bits(w);
+    uint64_t bits =
+        workload_below(w, 3) ? odd[workload_below(w, sizeof odd / sizeof *odd)] : workload_bits(w);
     double v;
     memcpy(&v, &bits, sizeof v);
     return v;

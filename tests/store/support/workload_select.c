@@ -71,12 +71,12 @@ static void select_victims(struct workload *w, struct naive_selection *out)
     }
     const struct metric_def *def = &workload_defs[workload_below(w, WORKLOAD_METRICS)];
     *out = (struct naive_selection){
-        .matchers = {{MATCH_EQUAL, SLICE("__name__"), def->name, NULL},
-            pool[workload_below(w, 4)]},
+        .matchers = {{MATCH_EQUAL, SLICE("__name__"), def->name, NULL}, pool[workload_below(w, 4)]},
         .n = 1 + workload_below(w, 2)};
 }
 
-/* Where raw cells may be gone, an hour (or a day) that is touched in part could not be made anew. */
+/* Where raw cells may be gone, an hour (or a day) that is touched in part could not be made anew.
+ */
 static int64_t whole_hours(const struct naive *naive, int64_t t)
 {
     int64_t ms = 1;
