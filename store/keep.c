@@ -11,6 +11,12 @@
 #include "store/resolution.h"
 #include "store/store_priv.h"
 
+/* Ascending. */
+struct metric_names {
+    struct slice *names;
+    size_t n;
+};
+
 struct keep {
     struct store *store;
     const struct keeping *what;
@@ -26,8 +32,9 @@ struct keep {
     const char *bad; /* a segment that is damaged */
     /* Of the resolution that is being made: */
     int64_t resolution_ms;
-    struct slice *kept; /* metrics of the kept segment, ascending */
-    size_t n_kept;
+    struct metric_names kept;                 /* metrics of the kept segment */
+    struct metric_names coarser[RESOLUTIONS]; /* of those of coarser resolutions */
+    size_t n_coarser;
 };
 
 static const struct segment_info *info_of(const struct store *store, size_t i)
@@ -88,12 +95,12 @@ static struct manifest_segment *add(struct keep *k, const char *name, uint64_t l
 
 /* ---- what is kept ---- */
 
-static bool is_kept(const struct keep *k, struct slice metric)
+static bool has_name(const struct metric_names *metrics, struct slice metric)
 {
-    size_t lo = 0, hi = k->n_kept;
+    size_t lo = 0, hi = metrics->n;
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        int c = slice_cmp(k->kept[mid], metric);
+        int c = slice_cmp(metrics->names[mid], metric);
         if (c == 0)
             return true;
         *(c < 0 ? &lo : &hi) = c < 0 ? mid + 1 : mid;
@@ -101,12 +108,29 @@ static bool is_kept(const struct keep *k, struct slice metric)
     return false;
 }
 
+static bool is_kept(const struct keep *k, struct slice metric)
+{
+    return has_name(&k->kept, metric);
+}
+
+/* Whether finer cells of the metric went before, when their age was shorter, and coarser ones were
+ * kept: what comes now would be a part of them that looks like all. */
+static bool went_before(const struct keep *k, struct slice metric)
+{
+    for (size_t i = 0; i < k->n_coarser; i++)
+        if (has_name(&k->coarser[i], metric))
+            return true;
+    return false;
+}
+
 static bool wants(void *ctx, const struct metric_def *def)
 {
     const struct keep *k = ctx;
-    return is_kept(k, def->name) ||
-           (goes(k, def->name) && !retention_takes(&k->store->options.retention, def->name,
-                                      k->resolution_ms, k->what->t1, k->what->newest_ms));
+    if (is_kept(k, def->name))
+        return true;
+    return goes(k, def->name) && !went_before(k, def->name) &&
+           !retention_takes(&k->store->options.retention, def->name, k->resolution_ms, k->what->t1,
+               k->what->newest_ms);
 }
 
 /* Behind the raw inputs is what was kept before. */
@@ -118,16 +142,16 @@ static bool takes(void *ctx, size_t input, const struct metric_def *def)
     return goes(k, def->name) && !(def->kind == KIND_SAMPLE && is_kept(k, def->name));
 }
 
-static bool load_kept(
-    struct keep *k, const struct segment *kept, struct arena *arena, struct err *err)
+static bool load_names(struct keep *k, const struct segment *kept, struct arena *arena,
+    struct metric_names *out, struct err *err)
 {
     for (size_t name = 0; name < segment_label_names(kept); name++) {
         if (!slice_is(segment_label_name(kept, name), LABEL_METRIC_NAME))
             continue;
         size_t n = segment_label_values(kept, name);
-        k->kept = arena_array(arena, n, sizeof *k->kept);
-        for (k->n_kept = 0; k->n_kept < n; k->n_kept++)
-            if (!segment_label_value(kept, name, k->n_kept, arena, &k->kept[k->n_kept], err)) {
+        out->names = arena_array(arena, n, sizeof *out->names);
+        for (out->n = 0; out->n < n; out->n++)
+            if (!segment_label_value(kept, name, out->n, arena, &out->names[out->n], err)) {
                 k->bad = segment_info(kept)->name;
                 return false;
             }
@@ -163,14 +187,30 @@ static bool keep_cells(struct keep *k, const struct attached *before, struct err
     return true;
 }
 
+static bool load_coarser(struct keep *k, struct arena *arena, struct err *err)
+{
+    k->n_coarser = 0;
+    for (int r = resolution_index(k->resolution_ms) + 1; r < RESOLUTIONS; r++) {
+        const struct attached *a = find_kept(k, resolutions[r]);
+        if (!a)
+            continue;
+        struct metric_names *out = &k->coarser[k->n_coarser++];
+        *out = (struct metric_names){0};
+        if (!load_names(k, a->segment, arena, out, err))
+            return false;
+    }
+    return true;
+}
+
 static bool keep_resolution(struct keep *k, int64_t resolution_ms, struct err *err)
 {
     struct arena arena;
     const struct attached *before = find_kept(k, resolution_ms);
     arena_init(&arena, 0);
     k->resolution_ms = resolution_ms;
-    k->n_kept = 0;
-    bool ok = (!before || load_kept(k, before->segment, &arena, err)) && keep_cells(k, before, err);
+    k->kept = (struct metric_names){0};
+    bool ok = (!before || load_names(k, before->segment, &arena, &k->kept, err)) &&
+              load_coarser(k, &arena, err) && keep_cells(k, before, err);
     arena_fini(&arena);
     return ok;
 }

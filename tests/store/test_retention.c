@@ -321,6 +321,35 @@ static void test_coarse_shorter_than_raw(void **state)
     compare(f, 0, 0, 6 * DAY_MS, RESOLUTION_1M); /* from raw ones */
 }
 
+/* 1m cells went while their age was short. What comes later is merged into the coarser ones, and is
+ * not kept as 1m cells, which would look like all there are. */
+static void test_ages_that_grow(void **state)
+{
+    struct fixture *f = *state;
+    f->options.retention = (struct retention){.raw_ms = DAY_MS, .minute_ms = 2 * DAY_MS};
+    reopen(f);
+    for (int kind = 0; kind < 2; kind++) {
+        add(f, kind, EVERY, 3);
+        add(f, kind, 5 * HOUR, 4);
+    }
+    for (int d = 1; d < 6; d++)
+        add(f, 0, d * DAY_MS + HOUR, 1);
+    maintain(f, 5 * DAY_MS + 4 * HOUR);
+    assert_int_equal(total(f, 0, 0, DAY_MS, RESOLUTION_1M), 0);
+    f->options.retention.minute_ms = 30 * DAY_MS;
+    reopen(f);
+    for (int kind = 0; kind < 2; kind++)
+        add(f, kind, 3 * HOUR - EVERY, 10);
+    maintain(f, 5 * DAY_MS + 8 * HOUR);
+    maintain(f, 5 * DAY_MS + 12 * HOUR);
+    assert_int_equal(total(f, 0, 0, DAY_MS, 0), 0);
+    assert_int_equal(total(f, 0, 0, DAY_MS, RESOLUTION_1M), 0);
+    compare(f, 0, 0, DAY_MS, RESOLUTION_1H);
+    assert_int_equal(level_at(f, 3 * HOUR), 13);
+    assert_int_equal(level_at(f, 6 * HOUR), 17);
+    assert_int_equal(level_at(f, DAY_MS), 17);
+}
+
 static int64_t random_time(uint32_t newest, bool late)
 {
     uint32_t back = late && below(25) == 0 ? below(newest + 1) : below(20);
@@ -628,6 +657,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_late_cells_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_late_level, setup, teardown),
         cmocka_unit_test_setup_teardown(test_coarse_shorter_than_raw, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ages_that_grow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metric_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes, setup, teardown),
