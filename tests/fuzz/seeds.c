@@ -101,7 +101,7 @@ static void flatten(
     ensure(file_read(path, SIZE_MAX / 2, &content, &err));
     buf_add(out, content.ptr, FRAMES_HEADER);
     if (!frames_scan(buf_view(&content), &scan, &end, &err))
-        ensure(!"a file of a store that was closed is whole");
+        unreachable("a file of a store that was closed is whole");
     frames_repair((uint8_t *)out->ptr + start, out->len - start);
     buf_fini(&content);
 }

@@ -55,7 +55,7 @@ static int teardown(void **state)
 static uint32_t define(struct txn *txn, const struct metric_def *def)
 {
     struct label l[] = {{SLICE("__name__"), def->name}};
-    uint32_t metric, id;
+    uint32_t metric, id = 0;
     struct err err = {0};
     if (!txn_metric(txn, def, &metric, &err) ||
         !txn_series(txn, metric, (struct labels){l, 1}, &id, &err))

@@ -24,7 +24,7 @@ struct fixture {
 
 static uint32_t series(struct txn *txn, struct metric_def *def, const char *shop, const char *extra)
 {
-    uint32_t metric, id;
+    uint32_t metric, id = 0;
     struct err err;
     struct label l[3] = {{SLICE("__name__"), def->name}, {SLICE("shop"), slice_from(shop)},
         {SLICE("zone"), slice_from(extra ? extra : "")}};

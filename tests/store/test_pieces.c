@@ -32,7 +32,7 @@ static void compare(
     struct columns all, cut;
     struct arena arena;
     struct err err;
-    size_t n, cells = 0;
+    size_t n = 0, cells = 0;
     arena_init(&arena, 0);
     if (!plan_columns(plan, i, &arena, &all, &err) ||
         !plan_pieces(pieced, i, &arena, &pieces, &n, &err))
