@@ -240,6 +240,8 @@ static bool read_add(struct manifest *m, struct reader *r, bool derived)
         memchr(name.ptr, '/', name.len) || memchr(name.ptr, 0, name.len))
         return false;
     memcpy(s.name, name.ptr, name.len);
+    if (manifest_names(m, s.name)) /* two of one name could not be told apart */
+        return false;
     state_add(m, &s);
     return true;
 }

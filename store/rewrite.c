@@ -176,11 +176,19 @@ static const struct attached *finer_of(const struct store *store, const struct a
     return finer;
 }
 
+/* Snapshots copy the list meanwhile. */
+static void set_clean(struct store *store, struct attached *a)
+{
+    mutex_lock(&store->lock);
+    a->clean = store->deletions_made;
+    mutex_unlock(&store->lock);
+}
+
 static void mark_clean(struct store *store, const char *name)
 {
     for (size_t i = 0; i < store->n_segments; i++)
         if (strcmp(segment_info(store->segments[i].segment)->name, name) == 0)
-            store->segments[i].clean = store->deletions_made;
+            set_clean(store, &store->segments[i]);
 }
 
 static bool drop(struct store *store, const struct attached *a, struct err *err)
@@ -269,7 +277,7 @@ static bool look_at(struct store *store, size_t i, bool *did, bool *waits, struc
     *did = dirty;
     if (dirty)
         return clean(store, i, err);
-    a->clean = store->deletions_made;
+    set_clean(store, a);
     return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "store/store_priv.h"
 
 /* In the name of a mark, where others have their digest. */
@@ -309,7 +310,9 @@ static bool salvage(struct store *store, struct quarantined *q, struct err *err)
         s.all_lost = true;
         ok = leave(&s, &why, err);
     } else if (!has) {
+        mutex_lock(&store->lock); /* snapshots copy the list meanwhile */
         q->clean = store->deletions_made;
+        mutex_unlock(&store->lock);
         ok = true;
     } else if (is_in_derived(&s)) {
         s.all_lost = true;
