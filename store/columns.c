@@ -125,14 +125,6 @@ static bool alloc_like(
            (!in->start || columns_alloc_start(arena, out));
 }
 
-bool columns_copy(struct arena *arena, const struct columns *in, struct columns *out)
-{
-    if (!alloc_like(arena, in, in->n, columns_buckets(in), out))
-        return false;
-    put_cells(out, 0, in, 0, in->n);
-    return true;
-}
-
 uint32_t buckets_add(const struct hist_bucket *a, uint32_t n_a, const struct hist_bucket *b,
     uint32_t n_b, struct hist_bucket *out)
 {

@@ -64,8 +64,6 @@ bool columns_exact_sums(const struct columns *columns, int *digits, int128 *sum,
 
 /* A view of the cells with t in (from, to]: shares all arrays. */
 struct columns columns_slice(const struct columns *columns, int64_t from, int64_t to);
-/* A copy in the arena; false at its limit. */
-bool columns_copy(struct arena *arena, const struct columns *in, struct columns *out);
 
 /*
  * Merges k columns of one series, oldest commit first, into *out by the kind's rule, keeping cells

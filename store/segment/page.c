@@ -12,27 +12,6 @@
 
 #define FLAG_LZ4 1u
 
-const char *page_type_name(uint8_t type)
-{
-    switch (type) {
-    case PAGE_TIMES: return "times";
-    case PAGE_VALUES: return "values";
-    case PAGE_HIST: return "hist";
-    case PAGE_PAGES: return "pages";
-    case PAGE_VECTORS: return "vectors";
-    case PAGE_CHUNKS: return "chunks";
-    case PAGE_METRICS: return "metrics";
-    case PAGE_COLUMN: return "column";
-    case PAGE_DICT: return "dict";
-    case PAGE_POSTINGS: return "postings";
-    case PAGE_SOURCES: return "sources";
-    case PAGE_AGGREGATES: return "aggregates";
-    case PAGE_IDS: return "ids";
-    case PAGE_INDEX: return "index";
-    default: return "unknown";
-    }
-}
-
 void place_error(
     const struct place *place, struct err *err, enum err_code code, const char *fmt, ...)
 {

@@ -45,9 +45,6 @@ enum page_type {
     PAGE_TYPE_END,
 };
 
-/* "times", ...; "unknown" for others. */
-const char *page_type_name(uint8_t type);
-
 /* Where a page lies and what it holds: page_index.h says what key, first and rows mean. */
 struct page_ref {
     uint64_t offset;
