@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/codec/codec.h"
@@ -61,13 +62,6 @@ static int64_t poisson(double lambda)
     return k;
 }
 
-static int64_t bits_of(double v)
-{
-    int64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 /* ---- classes ---- */
 
 typedef void make_f(int64_t *values);
@@ -76,41 +70,41 @@ static void counters(int64_t *values)
 {
     double v = (double)below(1000000);
     for (size_t i = 0; i < N; i++, v += below(4) ? (double)below(20) : 0)
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void gauges(int64_t *values)
 {
     int64_t k = 2000;
     for (size_t i = 0; i < N; i++, k += (int64_t)below(101) - 50)
-        values[i] = bits_of((double)k / 100);
+        values[i] = (int64_t)double_bits((double)k / 100);
 }
 
 static void constants(int64_t *values)
 {
     double v = (double)below(1000);
     for (size_t i = 0; i < N; i++)
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void buckets(int64_t *values)
 {
     double v = (double)below(100000);
     for (size_t i = 0; i < N; i++, v += (double)below(3))
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void floats(int64_t *values)
 {
     for (size_t i = 0; i < N; i++)
-        values[i] = bits_of(100 + normal());
+        values[i] = (int64_t)double_bits(100 + normal());
 }
 
 static void poisson_of(int64_t *values, double lambda)
 {
     double v = 0;
     for (size_t i = 0; i < N; i++, v += (double)poisson(lambda))
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void poisson_1(int64_t *values)
@@ -132,7 +126,7 @@ static void resets(int64_t *values)
 {
     double v = 1e6;
     for (size_t i = 0; i < N; i++, v = below(200) ? v + (double)below(50) : 0)
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void stale(int64_t *values)
@@ -140,7 +134,7 @@ static void stale(int64_t *values)
     gauges(values);
     for (size_t i = 0; i < N; i++)
         if (below(50) == 0)
-            values[i] = 0x7ff0000000000002;
+            values[i] = (int64_t)STALE_BITS;
 }
 
 /* Counts of one bucket of a histogram with 10 lognormal observations a window: integers. The

@@ -14,10 +14,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/files.h"
@@ -114,7 +114,7 @@ static bool next_series(void *ctx, struct segment_series *out)
     for (uint32_t i = 0; i < w->n_samples; i++) {
         double v = counts[i];
         out->columns.t[i] = T0 + (int64_t)(i + 1) * STEP_MS;
-        memcpy(&out->columns.bits[i], &v, sizeof v);
+        out->columns.bits[i] = double_bits(v);
     }
     return true;
 }

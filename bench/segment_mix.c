@@ -14,10 +14,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/files.h"
@@ -109,7 +109,7 @@ static bool next_series(void *ctx, struct segment_series *out)
     for (uint32_t k = 0; k < m->n_samples; k++) {
         double v = step_of(m, i, &hundredths) / 100;
         out->columns.t[k] = T0 + (int64_t)(k + 1) * STEP_MS;
-        memcpy(&out->columns.bits[k], &v, sizeof v);
+        out->columns.bits[k] = double_bits(v);
     }
     return true;
 }

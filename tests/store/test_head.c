@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/double_bits.h"
 #include "base/mem.h"
 #include "store/head.h"
 #include "store/head/head_view.h"
@@ -126,14 +127,12 @@ static void add_histogram(struct head *head, struct naive *m, uint32_t s, int64_
 
 static uint64_t random_bits(void)
 {
-    static const uint64_t odd[] = {0x7ff0000000000002, 0x7ff8000000000001, 0x8000000000000000, 0,
+    static const uint64_t odd[] = {STALE_BITS, 0x7ff8000000000001, 0x8000000000000000, 0,
         0x7ff0000000000000, 0xfff0000000000000, 1, 0x433fffffffffffff, 0x4340000000000000};
     double v = below(3) ? (double)below(100000) / 100 : (double)below(1000000);
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
     if (below(12) == 0)
         return odd[below(9)];
-    return below(12) == 0 ? (uint64_t)below(UINT32_MAX) << 32 | below(UINT32_MAX) : bits;
+    return below(12) == 0 ? (uint64_t)below(UINT32_MAX) << 32 | below(UINT32_MAX) : double_bits(v);
 }
 
 static struct hist *random_hist(struct arena *arena)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <sys/stat.h>
 
+#include "base/double_bits.h"
 #include "store/segment/aggregate.h"
 #include "store/segment/chunk.h"
 #include "store/segment/page.h"
@@ -283,13 +284,6 @@ static void extreme_times(void **state)
 
 /* ---- aggregates ---- */
 
-static uint64_t bits_of(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 static void aggregates(void **state)
 {
     struct fixture *f = *state;
@@ -303,7 +297,7 @@ static void aggregates(void **state)
     static const double v[40] = {1e100, 1, NAN, 5, 2, -1e100, 3, 0};
     for (size_t i = 0; i < 40; i++) {
         c->t[i] = T0 + 1 + (int64_t)i;
-        c->bits[i] = bits_of(v[i]);
+        c->bits[i] = double_bits(v[i]);
     }
     c->bits[2] = STALE_BITS;
     struct segment *s = fixture_round_trip(f, &info);
@@ -321,17 +315,14 @@ static void aggregates(void **state)
     a = fixture_aggregate(f, s, 2);
     assert_int_equal(a.has, 15);
     assert_int_equal(a.count, 39);
-    assert_int_equal(a.min, bits_of(-1e100));
-    assert_int_equal(a.max, bits_of(1e100));
-    assert_int_equal(a.first, bits_of(1e100));
-    assert_int_equal(a.last, bits_of(0));
+    assert_int_equal(a.min, double_bits(-1e100));
+    assert_int_equal(a.max, double_bits(1e100));
+    assert_int_equal(a.first, double_bits(1e100));
+    assert_int_equal(a.last, double_bits(0));
     assert_int_equal(a.resets, 4);
-    assert_int_equal(a.reset_sum, bits_of(1e100 + 5 + 2 + 3));
+    assert_int_equal(a.reset_sum, double_bits(1e100 + 5 + 2 + 3));
     uint64_t lo = (uint64_t)a.sum, hi = (uint64_t)(a.sum >> 64);
-    double sum, compensation;
-    memcpy(&sum, &lo, sizeof sum);
-    memcpy(&compensation, &hi, sizeof compensation);
-    assert_true(sum + compensation == 11); /* nothing is lost beside 1e100 */
+    assert_true(bits_double(lo) + bits_double(hi) == 11); /* nothing is lost beside 1e100 */
     segment_put(&s);
 }
 
@@ -342,7 +333,7 @@ static struct segment_aggregate aggregate_of_samples(struct fixture *f, const do
     struct columns *c = fixture_add(f, &sample, "", n, 0);
     for (size_t i = 0; i < n; i++) {
         c->t[i] = T0 + 1 + (int64_t)i;
-        c->bits[i] = bits_of(v[i]);
+        c->bits[i] = double_bits(v[i]);
     }
     struct segment *s = fixture_round_trip(f, &info);
     struct segment_aggregate a = fixture_aggregate(f, s, 0);
@@ -373,7 +364,7 @@ static void decimal_aggregates(void **state)
     assert_int_equal(a.has & SEGMENT_DECIMAL, 0);
     a = aggregate_of_samples(*state, (double[]){1, 1.0 / 3}, 2);
     assert_int_equal(a.has & SEGMENT_DECIMAL, 0);
-    assert_int_equal((uint64_t)a.sum, bits_of(1 + 1.0 / 3));
+    assert_int_equal((uint64_t)a.sum, double_bits(1 + 1.0 / 3));
 }
 
 /* ---- ids ---- */
