@@ -22,7 +22,6 @@ struct service;
  * text says which. */
 bool service_start(const struct config *config, struct service **out, struct err *err);
 int service_port(const struct service *service);
-struct store *service_store(struct service *service);
 /* Borrowed; NULL when the config has no streams. */
 struct ingest *service_ingest(struct service *service);
 void service_stop(struct service **service);

@@ -61,14 +61,6 @@ bool decimal_guess(const uint64_t *bits, size_t n, unsigned *e)
     return m > 0 && sample(bits, n, m, e) <= m / 4;
 }
 
-bool decimal_choose(const uint64_t *bits, size_t n, unsigned *e)
-{
-    if (!decimal_guess(bits, n, e))
-        return false;
-    decimal_raise(bits, n, e);
-    return true;
-}
-
 size_t decimal_integers(const uint64_t *bits, size_t n, unsigned e, int64_t *out, uint32_t *others)
 {
     ensure(e <= DECIMAL_MAX);
