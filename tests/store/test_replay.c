@@ -862,9 +862,8 @@ static void test_a_front_that_lies(void **state)
     front.definitions = true;
     touched_add(&front.touched, log);
     rewrite(f, 3, &front, SLICE(""));
-    open_store(f); /* all blocks are named, if by others */
     f->hold_at = 0;
-    atomic_store(&f->go, true);
+    open_store(f); /* all blocks are named, if by others */
     struct question q = over(f, LOG, LOG);
     ask(&q);
     assert_true(q.ok && q.sum == 14);
