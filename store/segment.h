@@ -168,7 +168,9 @@ struct segment_chunk {
 /* The chunks of a series that overlap (from, to], in time order, in an array from the arena. */
 bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t from, int64_t to,
     struct arena *arena, const struct segment_chunk **out, size_t *n, struct err *err);
-/* Decodes one chunk into arrays from the arena. ERR_CORRUPT names file, page and place. */
+/* Decodes one chunk into arrays from the arena. The pages that were fetched last are kept, a
+ * bounded number of them, so that all chunks in their order cost one fetch of every page; threads
+ * that call it for one segment wait for each other. ERR_CORRUPT names file, page and place. */
 bool segment_read(const struct segment *segment, const struct segment_chunk *chunk,
     struct arena *arena, struct columns *out, struct err *err);
 

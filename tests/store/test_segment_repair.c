@@ -230,6 +230,40 @@ static void unreachable_bytes(void **state)
     segment_put(&s);
 }
 
+/* Counts reads of DATA. */
+struct counted {
+    const struct segment *of;
+    size_t reads;
+};
+
+static bool count_read(void *ctx, uint64_t offset, void *to, size_t n, struct err *err)
+{
+    struct counted *c = ctx;
+    c->reads += offset >= c->of->index.pages[0].offset &&
+                offset <= c->of->index.pages[c->of->index.n_data - 1].offset;
+    return c->of->file.read(c->of->file.ctx, offset, to, n, err);
+}
+
+/* Chunks share pages; who reads one after the other fetches each page once. */
+static void pages_are_fetched_once(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct segment *s = fixture_round_trip(f, &info), *other = NULL;
+    struct counted counted = {s, 0};
+    struct segment_file file = {&counted, s->file.size, count_read, stay};
+    struct segment_repaired out;
+    struct losses losses = {.f = f};
+    struct err err = {0};
+    expect_ok(segment_open_file("counted", &file, NULL, &other, &err), &err);
+    counted.reads = 0;
+    expect_ok(segment_repair(other, f->dir, add_loss, &losses, &out, &err), &err);
+    assert_true(info.chunks > s->index.n_data);
+    assert_in_range(counted.reads, s->index.n_data, s->index.n_data + 1);
+    segment_put(&other);
+    segment_put(&s);
+}
+
 static int setup(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof *f);
@@ -250,6 +284,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(every_page), TEST(base_lost), TEST(unreachable_bytes)};
+    const struct CMUnitTest tests[] = {
+        TEST(every_page), TEST(base_lost), TEST(unreachable_bytes), TEST(pages_are_fetched_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
