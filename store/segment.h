@@ -259,10 +259,17 @@ struct segment_repaired {
     bool lost_ids, lost_sources;
 };
 
-/* Writes a segment to dir from what can be read of this one, and calls lost for everything that
- * cannot. A whole segment gives itself, or a newer version of itself. Fails when the table of
- * metrics is damaged, when bytes cannot be reached, or when writing fails. */
-bool segment_repair(const struct segment *segment, const char *dir, segment_loss_f *lost, void *ctx,
-    struct segment_repaired *out, struct err *err);
+struct segment_repair_how {
+    segment_loss_f *lost; /* called for everything that cannot be read */
+    void *ctx;
+    bool without_ids; /* of the store's: they may be others' by now */
+    bool disk_errors; /* what the disk does not give is lost; else the repair fails */
+};
+
+/* Writes a segment to dir from what can be read of this one. A whole segment gives itself, or a
+ * newer version of itself. Fails when the table of metrics is damaged, when bytes cannot be
+ * reached, or when writing fails. */
+bool segment_repair(const struct segment *segment, const char *dir,
+    const struct segment_repair_how *how, struct segment_repaired *out, struct err *err);
 
 #endif

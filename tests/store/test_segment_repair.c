@@ -74,6 +74,8 @@ static void add_loss(void *ctx, const struct segment_loss *loss)
         assert_int_equal(labels_cmp(loss->labels, l->f->series[loss->ordinal].labels), 0);
 }
 
+#define how_of(losses) ((struct segment_repair_how){.lost = add_loss, .ctx = (losses)})
+
 /* Every cell of the repaired segment is one of the original's. */
 static uint64_t count_right_cells(struct fixture *f, const struct segment *s)
 {
@@ -108,7 +110,7 @@ static void repair_one(struct fixture *f, const char *path, uint64_t *repaired, 
     char made[PATH_BYTES];
     uint64_t cells = 0;
     if (!segment_open(path, NULL, &s, &err) ||
-        !segment_repair(s, f->dir, add_loss, &losses, &out, &err)) {
+        !segment_repair(s, f->dir, &how_of(&losses), &out, &err)) {
         assert_int_equal(err.code, ERR_CORRUPT);
         ++*hopeless;
         segment_put(&s);
@@ -192,7 +194,7 @@ static void base_lost(void **state)
     assert_true(file_write_at(fd, path, at, "damaged", 7, NULL));
     close(fd);
     expect_ok(segment_open(path, NULL, &s, &err), &err);
-    expect_ok(segment_repair(s, f->dir, add_loss, &losses, &out, &err), &err);
+    expect_ok(segment_repair(s, f->dir, &how_of(&losses), &out, &err), &err);
     assert_int_equal(losses.cells, lost);
     segment_put(&s);
 }
@@ -222,7 +224,7 @@ static void unreachable_bytes(void **state)
     struct err err = {0};
     size_t files = fixture_files(f);
     assert_true(segment_open_file("far", &file, NULL, &far, &err));
-    assert_false(segment_repair(far, f->dir, add_loss, &losses, &out, &err));
+    assert_false(segment_repair(far, f->dir, &how_of(&losses), &out, &err));
     assert_int_equal(err.code, ERR_UNAVAILABLE);
     assert_int_equal(losses.cells, 0);
     assert_int_equal(fixture_files(f), files);
@@ -257,7 +259,7 @@ static void pages_are_fetched_once(void **state)
     struct err err = {0};
     expect_ok(segment_open_file("counted", &file, NULL, &other, &err), &err);
     counted.reads = 0;
-    expect_ok(segment_repair(other, f->dir, add_loss, &losses, &out, &err), &err);
+    expect_ok(segment_repair(other, f->dir, &how_of(&losses), &out, &err), &err);
     assert_true(info.chunks > s->index.n_data);
     assert_in_range(counted.reads, s->index.n_data, s->index.n_data + 1);
     segment_put(&other);
