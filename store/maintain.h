@@ -32,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "store/retention.h"
 #include "store/skip.h"
 
 /* When derivations were looked for and none was due: another look would find the same. */
@@ -46,6 +47,7 @@ struct derive_look {
 struct maintenance {
     struct derive_look looked;
     struct skips skips;
+    struct retention_weight weight;
     atomic_uint_fast64_t debt_bytes, debt_segments;
     atomic_uint_fast64_t unreadable; /* windows that wait, of skips */
     atomic_uint_fast64_t compactions, compacted_bytes;

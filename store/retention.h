@@ -50,6 +50,14 @@ struct retention {
     size_t n_metrics;
 };
 
+/* What the files weighed when the folder was last walked through. Guarded by `seal`. */
+struct retention_weight {
+    uint64_t bytes, log; /* log: by how much it had grown */
+    uint64_t edits;      /* of the manifest with that number */
+    uint32_t number;
+    unsigned rounds; /* for which it is good */
+};
+
 /* The end of the newest segment that all sources have passed; INT64_MIN when there is none. The
  * caller holds `seal`. */
 int64_t retention_newest(const struct store *store, int64_t passed_ms);
