@@ -11,6 +11,7 @@
 #include "store/keep.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
+#include "store/unread.h"
 
 /* So many steps that find nothing to do share one weight of the folder. */
 #define WEIGHED_FOR 256
@@ -366,8 +367,10 @@ static bool by_bytes(struct store *store, int64_t newest_ms, int64_t passed_ms, 
 
 static bool forget(struct store *store, bool *did, struct err *err)
 {
-    *did = store->maintenance.series_left;
-    if (*did && !forget_series(store, err))
+    *did = store->maintenance.series_left && !unread_any(store);
+    if (!*did)
+        return true;
+    if (!forget_series(store, err))
         return false;
     store->maintenance.series_left = false;
     return true;
