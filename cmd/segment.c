@@ -306,8 +306,9 @@ static int repair(const char *file, const char *folder)
     struct segment_repaired out;
     struct err err = {0};
     int code = EXIT_FINE;
-    if (!segment_open(file, NULL, &segment, &err) ||
-        !segment_repair(segment, folder, print_loss, segment, &out, &err)) {
+    bool open = segment_open(file, NULL, &segment, &err);
+    const struct segment_repair_how how = {.lost = print_loss, .ctx = segment, .disk_errors = true};
+    if (!open || !segment_repair(segment, folder, &how, &out, &err)) {
         code = report(&err);
     } else {
         bool lost = out.lost_series || out.lost_chunks || out.lost_ids || out.lost_sources;

@@ -11,6 +11,10 @@
 #include "store/keep.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
+#include "store/unread.h"
+
+/* So many steps that find nothing to do share one weight of the folder. */
+#define WEIGHED_FOR 256
 
 /* ---- ages ---- */
 
@@ -316,26 +320,57 @@ static bool weigh(const struct store *store, uint64_t *bytes, struct err *err)
     return ok;
 }
 
+/* Whether the folder takes more than the bound. Files come and go by edits of the manifest, and the
+ * log grows: while neither has happened, what was weighed before is what there is, but for files
+ * that are none of the store's doing, so it is weighed again after a while. Nothing goes because of
+ * anything but a fresh weight. */
+static bool is_over(struct store *store, bool *over, struct err *err)
+{
+    struct retention_weight *w = &store->maintenance.weight;
+    const struct manifest *m = &store->manifest;
+    uint64_t max = store->options.retention.max_bytes, log = wal_taken(store->wal);
+    *over = false;
+    if (w->rounds > 0 && w->number == m->number && w->edits == m->edits &&
+        w->bytes + (log - w->log) <= max) {
+        w->rounds--;
+        return true;
+    }
+    *w = (struct retention_weight){.number = m->number, .edits = m->edits, .log = log};
+    if (!weigh(store, &w->bytes, err))
+        return false;
+    w->rounds = WEIGHED_FOR;
+    *over = w->bytes > max;
+    return true;
+}
+
 static bool by_bytes(struct store *store, int64_t newest_ms, int64_t passed_ms, bool *did,
     const char **bad, struct err *err)
 {
-    uint64_t max = store->options.retention.max_bytes, bytes = 0;
+    uint64_t max = store->options.retention.max_bytes;
     struct leaving next;
+    bool over;
     if (max == 0)
         return true;
-    if (!weigh(store, &bytes, err) || !find_next(store, newest_ms, true, &next, bad, err))
+    if (!find_next(store, newest_ms, true, &next, bad, err))
         return false;
     find_damaged(store, newest_ms, true, &next);
-    *did = bytes > max && next.any && next.t1 <= passed_ms;
-    if (*did)
-        log_info("retention: %" PRIu64 " bytes of %" PRIu64 " are taken", bytes, max);
-    return !*did || take(store, &next, newest_ms, true, bad, err);
+    if (!next.any || next.t1 > passed_ms)
+        return true;
+    if (!is_over(store, &over, err))
+        return false;
+    *did = over;
+    if (over)
+        log_info("retention: %" PRIu64 " bytes of %" PRIu64 " are taken",
+            store->maintenance.weight.bytes, max);
+    return !over || take(store, &next, newest_ms, true, bad, err);
 }
 
 static bool forget(struct store *store, bool *did, struct err *err)
 {
-    *did = store->maintenance.series_left;
-    if (*did && !forget_series(store, err))
+    *did = store->maintenance.series_left && !unread_any(store);
+    if (!*did)
+        return true;
+    if (!forget_series(store, err))
         return false;
     store->maintenance.series_left = false;
     return true;

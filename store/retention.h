@@ -2,11 +2,13 @@
  * Retention: how long cells are kept, by resolution and by metric, and how many bytes all of them
  * may take.
  *
- * Age is counted from the newest sealed data, never from a clock: a store that nobody writes to
- * loses nothing. Windows (days) go as a whole, when their end is that old. When raw cells go, their
- * coarser ones are made first, of all that ever came, and stay (keep.h); cells that come for such a
- * window later are merged into those. Cells of a day, which levels have, stay for ever: they are
- * what a level starts from.
+ * Age is counted from the newest sealed data that time has passed, as the caller of maintenance
+ * says (passed_ms): a store that nobody writes to loses nothing. Cells that lie behind passed_ms
+ * make nothing old, sealed or not; so whoever calls never says more than his own clock does,
+ * whatever the data claim (cmd/service.h). Windows (days) go as a whole, when their end is that
+ * old. When raw cells go, their coarser ones are made first, of all that ever came, and stay
+ * (keep.h); cells that come for such a window later are merged into those. Cells of a day, which
+ * levels have, stay for ever: they are what a level starts from.
  *
  * A metric may have ages of its own, longer or shorter than those of the others: then its cells
  * alone go, or stay, and the segments are written anew. What a window has of each resolution is
@@ -48,6 +50,14 @@ struct retention {
     uint64_t max_bytes;
     const struct metric_retention *metrics;
     size_t n_metrics;
+};
+
+/* What the files weighed when the folder was last walked through. Guarded by `seal`. */
+struct retention_weight {
+    uint64_t bytes, log; /* log: by how much it had grown */
+    uint64_t edits;      /* of the manifest with that number */
+    uint32_t number;
+    unsigned rounds; /* for which it is good */
 };
 
 /* The end of the newest segment that all sources have passed; INT64_MIN when there is none. The

@@ -160,10 +160,11 @@ static bool keep(struct salvage *s, const char *repaired, struct err *err)
 
 static bool repair(struct salvage *s, struct err *err)
 {
+    const struct segment_repair_how how = {.lost = lose, .ctx = s};
     struct segment_repaired repaired;
     char dir[PATH_BYTES];
     return path_join(dir, s->store->path, "seg", err) &&
-           segment_repair(s->segment, dir, lose, s, &repaired, err) &&
+           segment_repair(s->segment, dir, &how, &repaired, err) &&
            (repaired.info.series == 0 || keep(s, repaired.info.name, err));
 }
 
@@ -193,9 +194,9 @@ static void mark_name(const struct quarantined *q, char out[SEGMENT_NAME_MAX])
         DIGEST_KEPT, digest ? digest + 1 : q->name);
 }
 
-static bool is_mark(const struct quarantined *q)
+bool salvage_is_mark(const char *name)
 {
-    const char *dot = strchr(q->name, '.');
+    const char *dot = strchr(name, '.');
     return dot && strncmp(dot + 1, LOST, strlen(LOST)) == 0;
 }
 
@@ -333,7 +334,7 @@ static bool is_due(const struct store *store, const struct quarantined *q)
 {
     for (size_t i = 0; q->clean < store->deletions_made && i < store->n_deletions; i++)
         if (q->clean < store->deletions[i].number && may_cover(&store->deletions[i], q))
-            return !is_mark(q);
+            return !salvage_is_mark(q->name);
     return false;
 }
 

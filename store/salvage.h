@@ -6,8 +6,9 @@
  *
  * Only when the segment has something of a deletion, or may have it, since its labels cannot be
  * read. What cannot be read is gone with the file, and how much that was is in the log. Readers are
- * told as before that cells of its time are missing, until those would have gone for their age;
- * when nothing was lost, there is no mark.
+ * told as before that cells of its time are missing, until those would have gone for their age, or
+ * until somebody says that he knows, by `larder verify --repair`; when nothing was lost, there is
+ * no mark.
  *
  * A derived segment that can be made anew goes as a whole. So does a raw one whose cells are all in
  * derived segments: those stay, less what is deleted.
@@ -24,5 +25,8 @@ struct store;
 /* Sees to the next segment that is set aside. *did: it changed something; *waits: one cannot be
  * read now. The caller holds `seal`. */
 bool salvage_step(struct store *store, bool *did, bool *waits, struct err *err);
+
+/* Whether this is the name of a mark: there is no file of that name. */
+bool salvage_is_mark(const char *name);
 
 #endif

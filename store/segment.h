@@ -168,7 +168,9 @@ struct segment_chunk {
 /* The chunks of a series that overlap (from, to], in time order, in an array from the arena. */
 bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t from, int64_t to,
     struct arena *arena, const struct segment_chunk **out, size_t *n, struct err *err);
-/* Decodes one chunk into arrays from the arena. ERR_CORRUPT names file, page and place. */
+/* Decodes one chunk into arrays from the arena. The pages that were fetched last are kept, a
+ * bounded number of them, so that all chunks in their order cost one fetch of every page; threads
+ * that call it for one segment wait for each other. ERR_CORRUPT names file, page and place. */
 bool segment_read(const struct segment *segment, const struct segment_chunk *chunk,
     struct arena *arena, struct columns *out, struct err *err);
 
@@ -257,10 +259,17 @@ struct segment_repaired {
     bool lost_ids, lost_sources;
 };
 
-/* Writes a segment to dir from what can be read of this one, and calls lost for everything that
- * cannot. A whole segment gives itself, or a newer version of itself. Fails when the table of
- * metrics is damaged, when bytes cannot be reached, or when writing fails. */
-bool segment_repair(const struct segment *segment, const char *dir, segment_loss_f *lost, void *ctx,
-    struct segment_repaired *out, struct err *err);
+struct segment_repair_how {
+    segment_loss_f *lost; /* called for everything that cannot be read */
+    void *ctx;
+    bool without_ids; /* of the store's: they may be others' by now */
+    bool disk_errors; /* what the disk does not give is lost; else the repair fails */
+};
+
+/* Writes a segment to dir from what can be read of this one. A whole segment gives itself, or a
+ * newer version of itself. Fails when the table of metrics is damaged, when bytes cannot be
+ * reached, or when writing fails. */
+bool segment_repair(const struct segment *segment, const char *dir,
+    const struct segment_repair_how *how, struct segment_repaired *out, struct err *err);
 
 #endif

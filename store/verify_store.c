@@ -1,6 +1,7 @@
 #include "store/verify_store.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,10 @@
 #include "base/mem.h"
 #include "store/files.h"
 #include "store/folder_lock.h"
+#include "store/heirs.h"
 #include "store/manifest.h"
+#include "store/quarantine.h"
+#include "store/salvage.h"
 #include "store/state/run_repair.h"
 #include "store/store.h"
 
@@ -102,25 +106,53 @@ static void lose(void *ctx, const struct segment_loss *loss)
     (w->lost_cells ? w->lost_cells : no_loss)(w->ctx, l->segment, loss);
 }
 
-/* segment NULL: it does not open, so nothing of it can be read. */
+/* What can be read becomes a segment of its own. segment NULL: it does not open, so nothing can. */
+static bool write_rest(struct verification *v, const struct segment *segment, bool set_aside,
+    struct segment_repaired *made, struct err *err)
+{
+    struct losing losing = {v, segment};
+    const struct segment_repair_how how = {
+        .lost = lose, .ctx = &losing, .without_ids = set_aside, .disk_errors = true};
+    *made = (struct segment_repaired){0};
+    if (!segment || segment_repair(segment, v->segments, &how, made, err))
+        return true;
+    *made = (struct segment_repaired){0};
+    return err->code == ERR_CORRUPT || err->code == ERR_UNSUPPORTED;
+}
+
+/* add NULL: nothing takes its place but, of a raw segment, its heirs. */
+static bool replace_segment(struct verification *v, const struct manifest_segment *old,
+    const struct manifest_segment *add, struct err *err)
+{
+    size_t room = v->manifest.n_segments + 1;
+    struct manifest_segment *adds = xcalloc(room, sizeof *adds);
+    const char **drops = xcalloc(room, sizeof *drops);
+    size_t n = add ? 1 : heirs_of(&v->manifest, old, adds), n_drops = 0;
+    for (size_t i = 0; !add && i < n; i++)
+        drops[n_drops++] = adds[i].name;
+    if (add)
+        adds[0] = *add;
+    drops[n_drops++] = old->name;
+    bool ok = edit(v,
+        &(struct manifest_edit){.drops = drops, .n_drops = n_drops, .adds = adds, .n_adds = n},
+        err);
+    free(adds);
+    free(drops);
+    return ok;
+}
+
 static bool repair_segment(struct verification *v, const struct segment *segment,
-    const struct manifest_segment *old, struct err *err)
+    const struct manifest_segment *old, bool set_aside, struct err *err)
 {
     struct manifest_segment add = *old;
     struct segment_repaired made = {0};
-    struct losing losing = {v, segment};
-    const char *drops[1] = {old->name};
-    bool anew = old->derived && old->inputs != 0;
-    if (segment && !anew && !segment_repair(segment, v->segments, lose, &losing, &made, err) &&
-        !is_finding(err))
+    bool anew = heirs_can_be_made(&v->manifest, old);
+    if (!anew && !write_rest(v, segment, set_aside, &made, err))
         return false;
     bool kept = made.info.series > 0;
     if (kept)
         snprintf(add.name, sizeof add.name, "%s", made.info.name);
-    if (!edit(v,
-            &(struct manifest_edit){
-                .drops = drops, .n_drops = 1, .adds = &add, .n_adds = kept ? 1 : 0},
-            err))
+    if (!replace_segment(v, old, kept ? &add : NULL, err))
         return false;
     bool same = kept && strcmp(add.name, old->name) == 0;
     if (!same && !put_away(v, v->segments, old->name, err))
@@ -153,6 +185,21 @@ static bool repair_run(struct verification *v, const struct manifest_run *old, s
 
 /* ---- looking ---- */
 
+/* There is no file: what it stood for was lost when something of it was deleted. */
+static bool check_mark(
+    struct verification *v, const struct manifest_segment *named, struct err *err)
+{
+    int64_t t0 = INT64_MIN, t1 = INT64_MAX;
+    struct err why = {0};
+    segment_name_times(named->name, &t0, &t1);
+    err_set(&why, ERR_CORRUPT,
+        "%s is a mark: cells from %" PRId64 " to %" PRId64
+        " ms were in a damaged file that is gone, since something of it was deleted",
+        named->name, t0, t1);
+    report(v, &why);
+    return !v->repair || repair_segment(v, NULL, named, true, err);
+}
+
 static bool check_segment(
     struct verification *v, const struct manifest_segment *named, bool set_aside, struct err *err)
 {
@@ -162,6 +209,8 @@ static bool check_segment(
     bool ok = path_join(path, v->segments, named->name, err);
     if (!ok)
         return false;
+    if (set_aside && salvage_is_mark(named->name))
+        return check_mark(v, named, err);
     bool whole = segment_open(path, NULL, &segment, &why) && segment_verify(segment, &why);
     if (whole && !set_aside) {
         v->out->segments++;
@@ -174,7 +223,7 @@ static bool check_segment(
         if (whole)
             err_set(&why, ERR_CORRUPT, "%s is whole, and was set aside when it was not", path);
         report(v, &why);
-        ok = !v->repair || repair_segment(v, segment, named, err);
+        ok = !v->repair || repair_segment(v, segment, named, set_aside, err);
     }
     segment_put(&segment);
     return ok;
@@ -201,7 +250,22 @@ static bool check_run(struct verification *v, const struct manifest_run *named, 
     return ok;
 }
 
-/* Repairs change the manifest's lists, so they are walked through as they were. */
+/* A repair before may have changed it: it is kept, say. */
+static bool check_named(struct verification *v, const char *name, bool set_aside, struct err *err)
+{
+    const struct manifest *m = &v->manifest;
+    const struct manifest_segment *all = set_aside ? m->quarantined : m->segments;
+    struct manifest_segment named;
+    for (size_t i = 0; i < (set_aside ? m->n_quarantined : m->n_segments); i++) {
+        if (strcmp(all[i].name, name) != 0)
+            continue;
+        named = all[i];
+        return check_segment(v, &named, set_aside, err);
+    }
+    return true;
+}
+
+/* Repairs change the manifest's lists, so the names are walked through as they were. */
 static bool check_files(struct verification *v, struct err *err)
 {
     const struct manifest *m = &v->manifest;
@@ -216,7 +280,7 @@ static bool check_files(struct verification *v, struct err *err)
     for (size_t i = 0; ok && i < n + n_aside + n_runs; i++) {
         if (v->watch->progress)
             v->watch->progress(v->watch->ctx, done++, n + n_aside + n_runs);
-        ok = i < n + n_aside ? check_segment(v, &segments[i], i >= n, err)
+        ok = i < n + n_aside ? check_named(v, segments[i].name, i >= n, err)
                              : check_run(v, &runs[i - n - n_aside], err);
     }
     free(segments);

@@ -7,7 +7,9 @@
  *   segments               each page, chunk, aggregate and list. Repair: a segment of what can be
  *                          read takes the place of the damaged one, in one edit of the manifest; a
  *                          derived one that can be made anew is dropped. What was set aside
- *                          (quarantine.h) is repaired too.
+ *                          (quarantine.h) is repaired too. Where nothing of a raw segment can be
+ *                          read, nor any other is of its time, the derived ones stay (heirs.h).
+ *   marks (salvage.h)      count as damage, since cells are lost; a repair ends them.
  *   runs of state tables   each page. Repair: a run of the pages that can be read.
  *
  * A damaged file is kept: repair moves it to FOLDER/damaged, where nothing reads it. It may hold

@@ -44,14 +44,17 @@ static bool allocate(struct wal *wal, size_t n, struct err *err)
             rc = EINTR;
         }
     } while (rc == EINTR);
-    if (rc == EINVAL || rc == EOPNOTSUPP)
-        return true; /* the file system cannot: writes will tell */
+    if (rc == EINVAL || rc == EOPNOTSUPP) { /* the file system cannot: writes will tell */
+        atomic_fetch_add(&wal->taken, n);
+        return true;
+    }
     if (rc != 0) {
         errno = rc;
         return err_sys(err, "cannot get %llu bytes for the write-ahead log in %s",
             (unsigned long long)more, wal->dir);
     }
     wal->allocated += more;
+    atomic_fetch_add(&wal->taken, more);
     return true;
 }
 
@@ -120,6 +123,7 @@ static bool write_header(struct wal *wal, const char *path, uint64_t lsn, struct
         wal->failed = err->code != ERR_NO_SPACE;
     }
     wal->at = wal->allocated = header.len;
+    atomic_fetch_add(&wal->taken, header.len);
     wal->unclean = false;
     buf_fini(&header);
     return ok;

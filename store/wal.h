@@ -57,6 +57,9 @@ bool wal_open(const struct wal_options *options, struct wal **out, struct err *e
 bool wal_replay(struct wal *wal, frame_f *each, void *ctx, struct err *err);
 /* How many frames were torn (0 or 1), and are not part of the log. */
 unsigned wal_torn(const struct wal *wal);
+/* By how many bytes the log's files have grown since the start, those that are gone too; what is
+ * allocated ahead counts. From any thread. */
+uint64_t wal_taken(const struct wal *wal);
 bool wal_holds(const struct wal *wal);
 /* Makes the log fit for appending, with the frame that was held, whose transactions each gets. May
  * be tried again when it fails; then each was not called. */

@@ -216,6 +216,11 @@ bool wal_open(const struct wal_options *options, struct wal **out, struct err *e
     return ok;
 }
 
+uint64_t wal_taken(const struct wal *wal)
+{
+    return atomic_load(&wal->taken);
+}
+
 unsigned wal_torn(const struct wal *wal)
 {
     return wal->torn;

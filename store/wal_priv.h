@@ -6,6 +6,8 @@
 #ifndef STORE_WAL_PRIV_H
 #define STORE_WAL_PRIV_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "store/files.h"
 #include "store/wal.h"
@@ -30,7 +32,8 @@ struct wal {
     char dir[PATH_BYTES];
     int fd; /* of the last file; -1: the next append begins one */
     uint64_t at, allocated;
-    uint64_t begun_at; /* where the file's first transaction stands */
+    atomic_uint_fast64_t taken; /* by which the log's files grew since the start */
+    uint64_t begun_at;          /* where the file's first transaction stands */
     uint64_t last_lsn;
     struct wal_file *files; /* ascending */
     size_t n_files, files_cap;

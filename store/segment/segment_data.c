@@ -10,6 +10,7 @@
 #include "store/codec/codec.h"
 #include "store/segment/chunk.h"
 #include "store/segment/chunk_differences.h"
+#include "store/segment/page_window.h"
 #include "store/segment/segment_reader.h"
 
 /* ---- the directory ---- */
@@ -261,26 +262,33 @@ bool segment_decode(const struct segment *segment, const struct segment_chunk *c
     return true;
 }
 
-/* The pages live as long as the call: they are bounded, and the caller's arena keeps cells only. */
+/* ---- one chunk after the other ---- */
+
+static struct page_window *window_of(const struct segment *segment)
+{
+    struct segment_last *last = segment->last;
+    if (!last->window) {
+        last->window = xmalloc(sizeof *last->window);
+        page_window_init(last->window, segment);
+    }
+    return last->window;
+}
+
+void segment_last_fini(struct segment_last *last)
+{
+    if (last->window)
+        page_window_fini(last->window);
+    free(last->window);
+    pthread_mutex_destroy(&last->lock);
+}
+
 bool segment_read(const struct segment *segment, const struct segment_chunk *chunk,
     struct arena *arena, struct columns *out, struct err *err)
 {
-    struct arena pages;
-    uint32_t page[CHUNK_PAGES_MAX];
     struct slice raw[CHUNK_PAGES_MAX] = {{NULL, 0}};
-    size_t n = segment_chunk_pages(chunk, page);
-    bool ok = true;
-    arena_init(&pages, 0);
-    for (size_t i = 0; ok && i < n; i++) {
-        size_t same = 0;
-        while (page[same] != page[i])
-            same++;
-        if (same < i)
-            raw[i] = raw[same];
-        else
-            ok = segment_fetch(segment, page[i], &pages, &raw[i], err);
-    }
-    ok = ok && segment_decode(segment, chunk, raw, arena, out, err);
-    arena_fini(&pages);
+    pthread_mutex_lock(&segment->last->lock);
+    bool ok = page_window_get(window_of(segment), chunk, raw, err) &&
+              segment_decode(segment, chunk, raw, arena, out, err);
+    pthread_mutex_unlock(&segment->last->lock);
     return ok;
 }

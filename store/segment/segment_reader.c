@@ -242,6 +242,8 @@ bool segment_open_file(const char *name, const struct segment_file *file_take,
     s->owner = cache_owner(s->cache);
     s->once = xcalloc(1, sizeof *s->once);
     pthread_mutex_init(&s->once->lock, NULL);
+    s->last = xcalloc(1, sizeof *s->last);
+    pthread_mutex_init(&s->last->lock, NULL);
     arena_init(&s->arena, NAMES_BYTES);
     arena_init(&s->once->metrics_arena, NAMES_BYTES);
     arena_init(&s->once->sources_arena, NAMES_BYTES);
@@ -275,6 +277,8 @@ static void free_segment(struct segment *s)
     arena_fini(&s->once->sources_arena);
     pthread_mutex_destroy(&s->once->lock);
     free(s->once);
+    segment_last_fini(s->last);
+    free(s->last);
     arena_fini(&s->arena);
     s->file.close(s->file.ctx);
     free(s->path);

@@ -32,6 +32,7 @@
 #include "store/segment/metric_table.h"
 #include "store/segment/page_cache.h"
 #include "store/segment/page_index.h"
+#include "store/segment/page_window.h"
 #include "store/segment/provenance.h"
 
 /* Read once, under the lock, and then only read. */
@@ -42,6 +43,14 @@ struct segment_once {
     struct metric_table metrics;
     struct provenance provenance;
 };
+
+/* What segment_read fetched last, made when it is first called; it reads under the lock, one thread
+ * after the other. */
+struct segment_last {
+    pthread_mutex_t lock;
+    struct page_window *window;
+};
+void segment_last_fini(struct segment_last *last);
 
 struct segment {
     atomic_uint references;
@@ -57,6 +66,7 @@ struct segment {
     struct dict names;
     uint32_t metric_name; /* rank of __name__ */
     struct segment_once *once;
+    struct segment_last *last;
 };
 
 /* ---- bytes ---- */

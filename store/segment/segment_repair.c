@@ -16,8 +16,7 @@
 struct repair {
     const struct segment *segment;
     struct segment_repaired *out;
-    segment_loss_f *lost;
-    void *ctx;
+    const struct segment_repair_how *how;
     uint32_t at, n;
     uint32_t *ids;
     struct arena arena;
@@ -28,7 +27,8 @@ struct repair {
 /* True when the error is damage, which is a loss; any other ends the repair. */
 static bool is_damage(struct repair *r, const struct err *why)
 {
-    if (why->code == ERR_CORRUPT || why->code == ERR_UNSUPPORTED)
+    if (why->code == ERR_CORRUPT || why->code == ERR_UNSUPPORTED ||
+        (why->code == ERR_IO && r->how->disk_errors))
         return true;
     r->failed = true;
     r->err = *why;
@@ -46,7 +46,7 @@ static void lose(struct repair *r, struct segment_loss *loss, const struct err *
     } else {
         r->out->lost_series++;
     }
-    r->lost(r->ctx, loss);
+    r->how->lost(r->how->ctx, loss);
 }
 
 /* The chunks that can be read, as columns. */
@@ -124,13 +124,15 @@ static bool failed(void *ctx, struct err *err)
 static bool read_extras(struct repair *r, struct segment_input *input, struct err *err)
 {
     struct err why = {0};
-    if (!segment_ids(r->segment, r->ids, &why)) {
+    bool ids = !r->how->without_ids;
+    if (ids && !segment_ids(r->segment, r->ids, &why)) {
         if (!is_damage(r, &why))
             return failed(r, err) && false;
-        for (uint32_t i = 0; i < r->n; i++)
-            r->ids[i] = SEGMENT_NO_ID;
+        ids = false;
         r->out->lost_ids = true;
     }
+    for (uint32_t i = 0; !ids && i < r->n; i++)
+        r->ids[i] = SEGMENT_NO_ID;
     if (!segment_sources(r->segment, &input->sources, &input->n_sources, &why)) {
         if (!is_damage(r, &why))
             return failed(r, err) && false;
@@ -141,12 +143,11 @@ static bool read_extras(struct repair *r, struct segment_input *input, struct er
     return true;
 }
 
-bool segment_repair(const struct segment *segment, const char *dir, segment_loss_f *lost, void *ctx,
-    struct segment_repaired *out, struct err *err)
+bool segment_repair(const struct segment *segment, const char *dir,
+    const struct segment_repair_how *how, struct segment_repaired *out, struct err *err)
 {
     const struct segment_info *info = segment_info(segment);
-    struct repair r = {
-        .segment = segment, .out = out, .lost = lost, .ctx = ctx, .n = (uint32_t)info->series};
+    struct repair r = {.segment = segment, .out = out, .how = how, .n = (uint32_t)info->series};
     struct segment_input input = {.t0 = info->t0,
         .t1 = info->t1,
         .resolution_ms = info->resolution_ms,

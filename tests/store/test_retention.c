@@ -4,6 +4,8 @@
  */
 #include "store/retention.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -573,6 +575,26 @@ static void fill(struct fixture *f)
     store_close(&f->store); /* a checkpoint empties the log */
 }
 
+/* A cell far ahead makes nothing old, in the head or sealed, until time has passed it. */
+static void test_a_cell_far_ahead(void **state)
+{
+    struct fixture *f = *state;
+    f->options.retention = (struct retention){.raw_ms = DAY_MS, .minute_ms = DAY_MS};
+    reopen(f);
+    for (int64_t t = EVERY; t <= DAY_MS; t += 100 * EVERY)
+        add(f, 0, t, 1 + below(1000));
+    add(f, 0, DAYS * DAY_MS, 7);
+    f->options.head_bytes = 1; /* everything is sealed */
+    reopen(f);
+    for (int64_t day = 1; day < 3; day++) {
+        maintain(f, day * DAY_MS);
+        assert_int_equal(total(f, 0, 0, DAYS * DAY_MS, 0), expected(f, 0, 0, 0, DAYS * DAY_MS));
+    }
+    maintain(f, DAYS * DAY_MS);
+    assert_int_equal(total(f, 0, 0, DAY_MS, 0), 0);
+    compare(f, 0, 0, DAYS * DAY_MS, HOUR);
+}
+
 static void test_by_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -590,6 +612,60 @@ static void test_by_bytes(void **state)
             assert_true(total(f, 0, d * DAY_MS, (d + 1) * DAY_MS, 0) != 0);
         compare(f, 0, d * DAY_MS, (d + 1) * DAY_MS, HOUR);
     }
+}
+
+/* How often a folder was walked through; it stands in front of the C library's. */
+static unsigned walks;
+
+DIR *opendir(const char *path)
+{
+    static DIR *(*next)(const char *);
+    if (!next)
+        next = (DIR * (*)(const char *)) dlsym(RTLD_NEXT, "opendir");
+    walks++;
+    return next(path);
+}
+
+/* Maintenance that finds nothing to do does not walk through the folder, and misses nothing. */
+static void test_bytes_are_counted_cheaply(void **state)
+{
+    struct fixture *f = *state;
+    const int64_t passed = 3 * DAY_MS + 4 * HOUR;
+    char path[FOLDER_MAX + 16];
+    reopen(f);
+    fill(f);
+    reopen(f);
+    maintain(f, passed);
+    f->options.retention.max_bytes = weigh(f) + 50000;
+    f->options.wal_file_bytes = 4096; /* and so it is allocated in pieces of this size */
+    reopen(f);
+    maintain(f, passed);
+    walks = 0;
+    for (int i = 0; i < 50; i++)
+        maintain(f, passed);
+    assert_int_equal(walks, 0);
+    assert_true(total(f, 0, 0, DAY_MS, 0) != 0);
+    /* The log grows, and no edit says so. */
+    for (int i = 0; weigh(f) <= f->options.retention.max_bytes; i++)
+        for (int k = 0; k < 5; k++)
+            add(f, 0, 3 * DAY_MS + HOUR + (k + i * 5) % 500 * EVERY, 1 + below(1000000));
+    maintain(f, passed);
+    assert_int_equal(total(f, 0, 0, DAY_MS, 0), 0);
+    assert_true(total(f, 0, DAY_MS, 2 * DAY_MS, 0) != 0);
+    /* A file that comes from elsewhere is found after a while. */
+    f->options.retention.max_bytes = weigh(f) + 50000;
+    reopen(f);
+    maintain(f, passed);
+    snprintf(path, sizeof path, "%s/stray", f->dir);
+    FILE *stray = fopen(path, "w");
+    assert_non_null(stray);
+    assert_int_equal(fseek(stray, 300000, SEEK_SET), 0);
+    assert_int_equal(fputc('x', stray), 'x');
+    assert_int_equal(fclose(stray), 0);
+    for (int i = 0; i < 300; i++)
+        maintain(f, passed);
+    assert_int_equal(total(f, 0, DAY_MS, 2 * DAY_MS, 0), 0);
+    compare(f, 0, 3 * DAY_MS, 4 * DAY_MS, HOUR);
 }
 
 static void damage(void *ctx, const char *path)
@@ -660,7 +736,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ages_that_grow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metric_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_cell_far_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bytes_are_counted_cheaply, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_of_what_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random, setup, teardown),

@@ -13,6 +13,7 @@
 #include "store/compact.h"
 #include "store/read.h"
 #include "store/store_priv.h"
+#include "store/verify_store.h"
 #include "tests/store/store_folder.h"
 
 #define BLOCK INT64_C(7200000)
@@ -332,6 +333,183 @@ static void test_derived_cells_stay(void **state)
     }
 }
 
+/* ---- marks, verified and repaired ---- */
+
+struct told {
+    char damage[ERR_TEXT_MAX];
+    unsigned damaged, repaired, anew;
+};
+
+static void hear_damage(void *ctx, const struct err *why)
+{
+    struct told *t = ctx;
+    t->damaged++;
+    snprintf(t->damage, sizeof t->damage, "%s", why->text);
+}
+
+static void hear_repair(void *ctx, const char *name, const char *by, bool anew)
+{
+    struct told *t = ctx;
+    (void)name, (void)by;
+    t->repaired++;
+    t->anew += anew;
+}
+
+static struct told verify(struct fixture *f, bool repair)
+{
+    struct told told = {.damaged = 0};
+    const struct verify_watch watch = {
+        .damaged = hear_damage, .repaired = hear_repair, .ctx = &told};
+    struct verify_result result;
+    struct err err = {0};
+    store_close(&f->store);
+    if (!store_verify(f->dir, repair, &watch, &result, &err))
+        fail_msg("%s", err.text);
+    assert_true(result.starts);
+    assert_int_equal(result.damaged, told.damaged);
+    assert_int_equal(result.repaired, told.repaired);
+    reopen(f);
+    return told;
+}
+
+/* A mark says what is lost: verifying says it too, and a repair ends it. */
+static void test_a_mark_is_verified(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES];
+    struct err err = {0};
+    fill(f, ADA, 0, 2 * BLOCK);
+    fill(f, BOB, 0, 2 * BLOCK);
+    maintain(f, 2 * BLOCK);
+    assert_int_equal(verify(f, false).damaged, 0);
+    damage(f, "0-", 64 + 16, path);
+    assert_int_equal(verify(f, false).damaged, 1);
+    delete_who(f, ADA, INT64_MIN, INT64_MAX);
+    maintain(f, 2 * BLOCK);
+    assert_int_equal(stats_of(f).quarantined, 1);
+    int64_t rest = sum(f, BOB, 2 * BLOCK, 0, true, &err);
+    for (int round = 0; round < 2; round++) { /* verifying alone changes nothing */
+        struct told told = verify(f, false);
+        assert_int_equal(told.damaged, 1);
+        assert_int_equal(told.repaired, 0);
+        assert_non_null(strstr(told.damage, "0-7200000.lost-"));
+        assert_non_null(strstr(told.damage, "is a mark"));
+        assert_non_null(strstr(told.damage, "0 to 7200000"));
+        assert_int_equal(sum(f, BOB, 2 * BLOCK, 0, false, &err), -1);
+    }
+    struct told told = verify(f, true);
+    assert_int_equal(told.damaged, 1);
+    assert_int_equal(told.repaired, 1);
+    assert_int_equal(told.anew, 0);
+    assert_int_equal(verify(f, false).damaged, 0);
+    assert_int_equal(stats_of(f).quarantined, 0);
+    assert_int_equal(sum(f, BOB, 2 * BLOCK, 0, false, &err), rest);
+    assert_int_equal(files_with(f->dir, ADA), 0);
+}
+
+/* Derived cells that outlived the raw ones outlive the mark, too. */
+static void test_derived_cells_outlive_the_mark(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES], raw[PATH_BYTES];
+    struct err err = {0};
+    fill(f, ADA, 0, DAY_MS);
+    fill(f, BOB, 0, DAY_MS);
+    maintain(f, DAY_MS);
+    for (size_t i = 0; i < f->store->n_segments; i++)
+        if (!f->store->segments[i].derived)
+            snprintf(raw, sizeof raw, "%s", segment_info(f->store->segments[i].segment)->name);
+    damage(f, raw, -20, path);
+    delete_who(f, ADA, 0, 5 * RESOLUTION_1H);
+    maintain(f, DAY_MS);
+    assert_int_equal(verify(f, false).damaged, 1);
+    assert_int_equal(verify(f, true).repaired, 1);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(sum(f, BOB, DAY_MS, RESOLUTION_1H, false, &err), filled(0, DAY_MS));
+        assert_int_equal(
+            sum(f, ADA, DAY_MS, RESOLUTION_1H, false, &err), filled(5 * RESOLUTION_1H, DAY_MS));
+        assert_int_equal(sum(f, BOB, DAY_MS, 0, false, &err), 0);
+        maintain(f, DAY_MS);
+        reopen(f);
+    }
+    assert_int_equal(verify(f, false).damaged, 0);
+}
+
+/* Of no codec's liking, so that there are several pages. */
+static int64_t scattered(int who, int64_t t)
+{
+    uint64_t v = (uint64_t)(who * 1000003 + t / EVERY) * UINT64_C(0x9e3779b97f4a7c15);
+    return (int64_t)((v ^ v >> 29) >> 4) + 1;
+}
+
+/* Every minute of the block before `to`. */
+static void scatter(struct fixture *f, int who, int64_t to)
+{
+    struct txn *txn = txn_begin(f->store);
+    char name[16];
+    snprintf(name, sizeof name, "w%03d", who);
+    struct label l[2] = {{SLICE("__name__"), visits.name}, {SLICE("who"), slice_from(name)}};
+    uint32_t metric, id;
+    struct err err = {0};
+    assert_true(txn_metric(txn, &visits, &metric, &err));
+    assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
+    for (int64_t t = to - BLOCK + EVERY; t <= to; t += EVERY)
+        txn_add(txn, id, t, scattered(who, t));
+    assert_true(txn_commit(&txn, NULL, &err));
+}
+
+/* The sum of its cells in (from, to] is all of them, or 0. */
+static bool has_cells(struct fixture *f, int who, int64_t from, int64_t to)
+{
+    struct err err = {0};
+    char name[16];
+    int64_t want = 0;
+    snprintf(name, sizeof name, "w%03d", who);
+    for (int64_t t = from + EVERY; t <= to; t += EVERY)
+        want = (int64_t)((uint64_t)want + (uint64_t)scattered(who, t));
+    int64_t is = (int64_t)((uint64_t)sum(f, name, to, 0, false, &err) -
+                           (uint64_t)(from ? sum(f, name, from, 0, false, &err) : 0));
+    assert_true(is == 0 || is == want);
+    return is != 0;
+}
+
+#define MANY 150
+
+/* What was set aside has ids of its time: a series may be forgotten since, and another have its id.
+ */
+static void test_ids_of_what_was_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES];
+    int left = 0;
+    for (int i = 0; i < MANY; i++)
+        scatter(f, i, BLOCK);
+    for (int i = 0; i < MANY; i++)
+        if (i != 13)
+            scatter(f, i, 2 * BLOCK);
+    maintain(f, 2 * BLOCK);
+    damage(f, "0-", 100000, path); /* noticed when it is read */
+    maintain(f, DAY_MS);
+    assert_int_equal(stats_of(f).quarantined, 1);
+    fill(f, BOB, 2 * DAY_MS, 2 * DAY_MS + BLOCK);
+    delete_who(f, BOB, INT64_MIN, INT64_MAX); /* and number 13, without other cells, is forgotten */
+    maintain(f, DAY_MS);
+    assert_int_equal(stats_of(f).quarantined, 1);
+    for (int i = MANY; i < MANY + 2; i++)
+        scatter(f, i, 2 * BLOCK);
+    assert_int_equal(verify(f, true).repaired, 1);
+    for (int i = 0; i < MANY; i++) {
+        left += has_cells(f, i, 0, BLOCK);
+        assert_int_equal(has_cells(f, i, BLOCK, 2 * BLOCK), i != 13);
+    }
+    assert_in_range(left, MANY / 3, MANY - 1);
+    assert_true(has_cells(f, 13, 0, BLOCK));
+    for (int i = MANY; i < MANY + 2; i++) {
+        assert_false(has_cells(f, i, 0, BLOCK));
+        assert_true(has_cells(f, i, BLOCK, 2 * BLOCK));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +518,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_not_touched_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_disk_does_not_give_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_derived_cells_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_mark_is_verified, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_derived_cells_outlive_the_mark, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ids_of_what_was_set_aside, setup, teardown),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

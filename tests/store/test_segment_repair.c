@@ -74,6 +74,8 @@ static void add_loss(void *ctx, const struct segment_loss *loss)
         assert_int_equal(labels_cmp(loss->labels, l->f->series[loss->ordinal].labels), 0);
 }
 
+#define how_of(losses) ((struct segment_repair_how){.lost = add_loss, .ctx = (losses)})
+
 /* Every cell of the repaired segment is one of the original's. */
 static uint64_t count_right_cells(struct fixture *f, const struct segment *s)
 {
@@ -108,7 +110,7 @@ static void repair_one(struct fixture *f, const char *path, uint64_t *repaired, 
     char made[PATH_BYTES];
     uint64_t cells = 0;
     if (!segment_open(path, NULL, &s, &err) ||
-        !segment_repair(s, f->dir, add_loss, &losses, &out, &err)) {
+        !segment_repair(s, f->dir, &how_of(&losses), &out, &err)) {
         assert_int_equal(err.code, ERR_CORRUPT);
         ++*hopeless;
         segment_put(&s);
@@ -192,7 +194,7 @@ static void base_lost(void **state)
     assert_true(file_write_at(fd, path, at, "damaged", 7, NULL));
     close(fd);
     expect_ok(segment_open(path, NULL, &s, &err), &err);
-    expect_ok(segment_repair(s, f->dir, add_loss, &losses, &out, &err), &err);
+    expect_ok(segment_repair(s, f->dir, &how_of(&losses), &out, &err), &err);
     assert_int_equal(losses.cells, lost);
     segment_put(&s);
 }
@@ -222,11 +224,45 @@ static void unreachable_bytes(void **state)
     struct err err = {0};
     size_t files = fixture_files(f);
     assert_true(segment_open_file("far", &file, NULL, &far, &err));
-    assert_false(segment_repair(far, f->dir, add_loss, &losses, &out, &err));
+    assert_false(segment_repair(far, f->dir, &how_of(&losses), &out, &err));
     assert_int_equal(err.code, ERR_UNAVAILABLE);
     assert_int_equal(losses.cells, 0);
     assert_int_equal(fixture_files(f), files);
     segment_put(&far);
+    segment_put(&s);
+}
+
+/* Counts reads of DATA. */
+struct counted {
+    const struct segment *of;
+    size_t reads;
+};
+
+static bool count_read(void *ctx, uint64_t offset, void *to, size_t n, struct err *err)
+{
+    struct counted *c = ctx;
+    c->reads += offset >= c->of->index.pages[0].offset &&
+                offset <= c->of->index.pages[c->of->index.n_data - 1].offset;
+    return c->of->file.read(c->of->file.ctx, offset, to, n, err);
+}
+
+/* Chunks share pages; who reads one after the other fetches each page once. */
+static void pages_are_fetched_once(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct segment *s = fixture_round_trip(f, &info), *other = NULL;
+    struct counted counted = {s, 0};
+    struct segment_file file = {&counted, s->file.size, count_read, stay};
+    struct segment_repaired out;
+    struct losses losses = {.f = f};
+    struct err err = {0};
+    expect_ok(segment_open_file("counted", &file, NULL, &other, &err), &err);
+    counted.reads = 0;
+    expect_ok(segment_repair(other, f->dir, &how_of(&losses), &out, &err), &err);
+    assert_true(info.chunks > s->index.n_data);
+    assert_in_range(counted.reads, s->index.n_data, s->index.n_data + 1);
+    segment_put(&other);
     segment_put(&s);
 }
 
@@ -250,6 +286,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(every_page), TEST(base_lost), TEST(unreachable_bytes)};
+    const struct CMUnitTest tests[] = {
+        TEST(every_page), TEST(base_lost), TEST(unreachable_bytes), TEST(pages_are_fetched_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
