@@ -33,7 +33,8 @@ struct segment;
 #define SEGMENT_NO_ID UINT32_MAX
 
 /* Series come in order of their labels' metric name, then labels_cmp; the def says kind and digits.
- * columns are canonical, n > 0, all t inside (t0, t1]. */
+ * columns are canonical, n > 0, all t inside (t0, t1]; samples are derived cells when the segment
+ * has a resolution, and only then. */
 struct segment_series {
     const struct metric_def *def;
     struct labels labels;

@@ -96,6 +96,8 @@ static bool check_columns(
     const struct columns *c = &series->columns;
     if (c->kind != series->def->kind)
         return bad_series(series, "its cells are of another kind", err);
+    if (c->kind == KIND_SAMPLE && (c->first != NULL) != (w->input->resolution_ms > 0))
+        return bad_series(series, "samples that are derived, or not, as the segment is not", err);
     if (c->n == 0)
         return bad_series(series, "no cells", err);
     for (size_t i = 1; i < c->n; i++)
