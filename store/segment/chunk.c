@@ -375,6 +375,9 @@ bool chunk_decode(enum kind kind, struct slice bytes, size_t n,
 {
     ensure(n > 0 && n <= CHUNK_CELLS_MAX);
     struct decoder d = {reader_of(bytes), n, codecs, place, err};
+    if (kind != KIND_SAMPLE && codecs[CHUNK_FORM] != CODEC_NONE)
+        return place_unsupported(place, err, "not supported yet: form %d of a chunk of a %s",
+            codecs[CHUNK_FORM], kind_name(kind));
     if (!get_cells(&d, kind, arena, out))
         return false;
     if (reader_left(&d.in) > 0)

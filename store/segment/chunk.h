@@ -15,7 +15,9 @@
  * A 128-bit number is two words; its hi stream is left out when every value is the sign extension
  * of its lo word. The codec of each stream stands in the directory. The keys are those of all
  * buckets that occur in the chunk, ascending; a bucket that a cell does not have counts 0 there. A
- * histogram chunk holds at most HIST_CHUNK_COUNTS counts, which bounds what a reader allocates.
+ * histogram chunk holds at most HIST_CHUNK_COUNTS counts, which bounds what a reader allocates. A
+ * chunk lies in one page, so it is at most PAGE_RAW_MAX bytes: one cell always fits, several that
+ * do not are cut in halves.
  */
 #ifndef STORE_SEGMENT_CHUNK_H
 #define STORE_SEGMENT_CHUNK_H
@@ -43,7 +45,8 @@
 /* Streams of a chunk of samples without a form. */
 enum { SAMPLE_BITS = 0, SAMPLE_START = 1 };
 
-/* How many cells from `from` on, at most max, fit into one chunk; 0 when not even one does. */
+/* How many cells from `from` on, at most max, fit into one chunk by the number of their counts; 0
+ * when not even one does. */
 size_t chunk_cells(const struct columns *columns, size_t from, size_t max);
 /* The type of page that holds the cells [from, from + n). */
 enum page_type chunk_page_type(const struct columns *columns, size_t from, size_t n);

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "store/codec/codec.h"
 #include "store/segment/chunk.h"
+#include "store/segment/scaled.h"
 
 /* ---- shared by the versions ---- */
 
@@ -225,12 +226,22 @@ const struct chunk_group *directory_chunks(const struct directory_page *page, st
     return group;
 }
 
-static void get_aggregate(const struct row *row, struct segment_aggregate *a)
+#define HAS_KNOWN                                                                                  \
+    (SEGMENT_HAS_SUM | SEGMENT_HAS_MIN_MAX | SEGMENT_HAS_FIRST_LAST | SEGMENT_HAS_RESETS |         \
+        SEGMENT_DECIMAL)
+
+static bool aggregate_fits(const struct segment_aggregate *a)
+{
+    return (a->has & ~(uint32_t)HAS_KNOWN) == 0 && a->digits <= DECIMAL_DIGITS &&
+           (!(a->has & SEGMENT_DECIMAL) || a->has & SEGMENT_HAS_SUM);
+}
+
+static bool get_aggregate(struct row *row, struct segment_aggregate *a)
 {
     uint64_t lo = (uint64_t)row_take(row, AGGREGATE_SUM_LO);
     uint64_t hi = (uint64_t)plus(row_take(row, AGGREGATE_SUM_HI), (int64_t)lo >> 63);
-    *a = (struct segment_aggregate){.has = (uint32_t)row_take(row, AGGREGATE_HAS),
-        .digits = (uint8_t)row_take(row, AGGREGATE_DIGITS),
+    *a = (struct segment_aggregate){.has = row_upto(row, AGGREGATE_HAS, UINT32_MAX),
+        .digits = (int)row_upto(row, AGGREGATE_DIGITS, UINT8_MAX),
         .count = row_take(row, AGGREGATE_COUNT),
         .sum = (int128)((uint128)hi << 64 | lo),
         .first = row_take(row, AGGREGATE_FIRST),
@@ -240,6 +251,7 @@ static void get_aggregate(const struct row *row, struct segment_aggregate *a)
     int64_t less = row_take(row, AGGREGATE_LESS);
     a->min = plus(row_take(row, AGGREGATE_MIN), less & MIN_LESS_FIRST ? a->first : 0);
     a->max = plus(row_take(row, AGGREGATE_MAX), less & MAX_LESS_LAST ? a->last : 0);
+    return !row->failed && aggregate_fits(a);
 }
 
 const struct aggregate_group *directory_aggregates(
@@ -251,8 +263,12 @@ const struct aggregate_group *directory_aggregates(
     if (get_table(page, &table, CHUNK_GROUP_MAX, err))
         group = group_alloc(page, table.n_rows, sizeof *group->rows, err);
     for (size_t i = 0; group && i < table.n_rows; i++) {
-        const struct row row = {.table = &table, .at = i};
-        get_aggregate(&row, &group->rows[i]);
+        struct row row = {.table = &table, .at = i};
+        if (!get_aggregate(&row, &group->rows[i])) {
+            place_error(&page->place, err, ERR_CORRUPT, "aggregate %zu is out of bounds",
+                page->ref->first + i);
+            group = NULL;
+        }
     }
     table_fini(&table);
     return group;

@@ -12,11 +12,16 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "store/histogram.h"
+#include "store/segment/page.h"
 
 #define LAYOUTS_MAX       64
 #define LAYOUT_BOUNDS_MAX 32768u     /* of all layouts of a chunk */
 #define LAYOUT_KEYS_MAX   65535u     /* of one layout, both signs */
 #define LAYOUT_COUNTS_MAX (1u << 17) /* keys times histograms, over all layouts */
+
+/* One histogram is less than a page, whatever is in it: a stream of one count is at most 13 bytes,
+ * a key 5, a bit says that the bucket is there. */
+_Static_assert(LAYOUT_KEYS_MAX * 19 + LAYOUT_BOUNDS_MAX * 8 + 4096 <= PAGE_RAW_MAX, "one fits");
 
 struct key_set {
     int32_t *key; /* ascending */

@@ -91,6 +91,19 @@ static void sort_by_series(struct label_walk *w)
     w->at[GROUP] = (uint32_t)w->n_has;
 }
 
+/* A small file can claim a lot: no more is kept than its series may have. */
+static bool add_names(struct label_walk *w, uint32_t n, struct err *err)
+{
+    const struct segment *s = w->segment;
+    for (uint32_t name = 0; name < s->names.n; name++) {
+        if (name != s->metric_name && !add_name(w, name, w->first + n, err))
+            return false;
+        if (w->n_has > (size_t)n * LABELS_MAX)
+            return segment_missing(s, "an end to the labels of a series", err);
+    }
+    return true;
+}
+
 static bool load(struct label_walk *w, uint32_t ordinal, struct err *err)
 {
     const struct segment *s = w->segment;
@@ -99,9 +112,8 @@ static bool load(struct label_walk *w, uint32_t ordinal, struct err *err)
     w->n = 0;
     w->n_has = 0;
     uint32_t n = left < GROUP ? left : GROUP;
-    for (uint32_t name = 0; name < s->names.n; name++)
-        if (name != s->metric_name && !add_name(w, name, w->first + n, err))
-            return false;
+    if (!add_names(w, n, err))
+        return false;
     sort_by_series(w);
     w->n = n;
     return true;

@@ -248,12 +248,25 @@ static bool decode_cells(const struct segment *s, const struct segment_chunk *c,
     return chunk_differences_decode(links, c->n_bases + 1, c->n, arena, out, err);
 }
 
+/* Who reads a resolution gets derived cells, who reads raw ones samples as they came: nobody looks
+ * again. */
+static bool fits_resolution(
+    const struct segment *s, const struct segment_chunk *c, const struct columns *out)
+{
+    return c->kind != KIND_SAMPLE || (out->first != NULL) == (s->header.resolution_ms > 0);
+}
+
 bool segment_decode(const struct segment *segment, const struct segment_chunk *chunk,
     const struct slice *raw, struct arena *arena, struct columns *out, struct err *err)
 {
     const struct slice *bases = raw + (chunk->times.codec == CODEC_NONE ? 1 : 2);
     if (!decode_cells(segment, chunk, raw[0], bases, arena, out, err))
         return false;
+    if (!fits_resolution(segment, chunk, out)) {
+        struct place place = {segment->path, "page", segment->index.pages[chunk->page].offset};
+        return place_corrupt(&place, err, "%s in a segment of resolution %" PRId64 " ms",
+            out->first ? "derived cells" : "samples as they came", segment->header.resolution_ms);
+    }
     if (chunk->times.codec == CODEC_NONE)
         times_fill(&chunk->times, chunk->n, out->t);
     else if (!decode_times(segment, chunk, raw[1], out->t, err))

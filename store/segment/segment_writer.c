@@ -96,6 +96,8 @@ static bool check_columns(
     const struct columns *c = &series->columns;
     if (c->kind != series->def->kind)
         return bad_series(series, "its cells are of another kind", err);
+    if (c->kind == KIND_SAMPLE && (c->first != NULL) != (w->input->resolution_ms > 0))
+        return bad_series(series, "samples that are derived, or not, as the segment is not", err);
     if (c->n == 0)
         return bad_series(series, "no cells", err);
     for (size_t i = 1; i < c->n; i++)
@@ -187,15 +189,29 @@ static bool add_vector(
     return true;
 }
 
+/* The cells of the chunk, or fewer: when every count is as large as can be, those that fit by their
+ * number may pass a page. One cell never does. */
+static void encode_cells(
+    struct writer *w, const struct columns *c, size_t from, struct segment_chunk *at)
+{
+    for (;; at->n = (at->n + 1) / 2) {
+        buf_clear(&w->scratch);
+        chunk_encode(c, from, at->n, &w->scratch, at->codecs);
+        if (w->scratch.len <= PAGE_RAW_MAX)
+            return;
+        ensure(at->n > 1);
+    }
+}
+
+/* Of the chunk's cells, as many as fit: at.n says how many those are. */
 static bool add_chunk(
     struct writer *w, const struct columns *c, size_t from, struct chunk *chunk, struct err *err)
 {
-    enum page_type type = chunk_page_type(c, from, chunk->at.n);
     struct segment_chunk *at = &chunk->at;
+    encode_cells(w, c, from, at);
+    enum page_type type = chunk_page_type(c, from, at->n);
     at->min_t = c->t[from];
     at->max_t = c->t[from + at->n - 1];
-    buf_clear(&w->scratch);
-    chunk_encode(c, from, at->n, &w->scratch, at->codecs);
     at->back = families_encode(&w->families, c, from,
         &(struct family_key){.vector = chunk->vector, .start = at->times.start, .n = at->n},
         (uint32_t)w->directory.n_chunks, &w->scratch, at->codecs);
@@ -229,7 +245,7 @@ static bool add_piece(struct writer *w, const struct segment_series *series, siz
         chunk.at.n = (uint32_t)m;
         if (!add_chunk(w, c, from + start, &chunk, err))
             return false;
-        start += m;
+        start += chunk.at.n;
     }
     return true;
 }

@@ -41,6 +41,8 @@ static void read_chunk(const struct segment *segment, const struct segment_chunk
         expect_place(&err);
     } else {
         ensure(columns.n == chunk->n && columns.t[0] == chunk->min_t);
+        bool derived = segment_info(segment)->resolution_ms > 0;
+        ensure(columns.kind != KIND_SAMPLE || (columns.first != NULL) == derived);
         for (size_t i = 1; i < columns.n; i++)
             ensure(columns.t[i] > columns.t[i - 1]);
     }

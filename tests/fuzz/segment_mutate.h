@@ -1,8 +1,8 @@
 /*
- * Changes a segment (docs/format/segment.md, version 2) where bytes alone rarely come to anything:
- * it is taken apart into its unpacked pages; a value of a table, a total, or the bytes of one page
- * become others; and it is put together again with the index of its pages, checksums, lengths and
- * the content id put right, so that nothing but the change is wrong with it.
+ * Changes a segment (docs/format/segment.md, but version 1) where bytes alone rarely come to
+ * anything: it is taken apart into its unpacked pages; a value of a table, a total, or the bytes of
+ * one page become others; and it is put together again with the index of its pages, checksums,
+ * lengths and the content id put right, so that nothing but the change is wrong with it.
  */
 #ifndef TESTS_FUZZ_SEGMENT_MUTATE_H
 #define TESTS_FUZZ_SEGMENT_MUTATE_H
@@ -21,7 +21,9 @@
 /* libFuzzer's; absent where a corpus is replayed, and not called there. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max) __attribute__((weak));
 
-#define PARTS_MAX     128
+#ifndef PARTS_MAX
+#define PARTS_MAX 128
+#endif
 #define INDEX_COLUMNS 6 /* type, key, first, rows, bytes, raw bytes */
 
 struct segment_parts {
@@ -78,7 +80,7 @@ static inline bool parts_take(struct segment_parts *parts, uint8_t *bytes, size_
     uint32_t footer;
     segment_checksums(bytes, size);
     if (size < HEADER_BYTES + FOOTER_FIXED + FOOTER_TAIL_BYTES ||
-        !header_get(bytes, "fuzz", &parts->header, &err) || parts->header.major != SEGMENT_MAJOR ||
+        !header_get(bytes, "fuzz", &parts->header, &err) || parts->header.major == 1 ||
         !footer_length(bytes + size - FOOTER_TAIL_BYTES, "fuzz", size, &footer, &err) ||
         !footer_get(slice_of(bytes + size - footer, footer), "fuzz", parts->header.major, size,
             &parts->footer, &err))

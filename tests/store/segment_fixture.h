@@ -26,7 +26,7 @@ struct fixture {
     struct arena arena;
     struct segment_series *series;
     size_t n, cap, at;
-    int64_t t0, t1;
+    int64_t t0, t1, resolution_ms;
     struct segment_source sources[4];
     size_t n_sources;
 };
@@ -119,6 +119,7 @@ static inline bool fixture_write_unsorted(
 {
     struct segment_input input = {.t0 = f->t0,
         .t1 = f->t1,
+        .resolution_ms = f->resolution_ms,
         .next = fixture_next,
         .ctx = f,
         .sources = f->sources,

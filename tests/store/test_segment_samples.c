@@ -220,6 +220,7 @@ static void derived(void **state)
     struct fixture *f = *state;
     struct segment_info info;
     struct columns *c = fixture_add(f, &sample, "", 1440, 0);
+    f->resolution_ms = 60000;
     assert_true(columns_alloc_derived(&f->arena, 1440, c));
     for (size_t i = 0; i < c->n; i++) {
         double v = (double)i * 1.5, w = v + (double)below(9);

@@ -1,0 +1,139 @@
+/*
+ * Segments at their bounds: what a transaction may commit is written, whatever it is, and reads
+ * back to the bit.
+ */
+#include "tests/store/segment_fixture.h"
+
+#include <time.h>
+
+#include "store/bounds.h"
+#include "store/segment/chunk.h"
+#include "store/segment/hist_layout.h"
+
+#define T0 INT64_C(1700000000000)
+#define T1 (T0 + 86400000)
+
+static const struct metric_def sample = {.name = {"request_seconds", 15}, .kind = KIND_SAMPLE};
+static const struct metric_def histogram = {
+    .name = {"window_seconds", 14}, .kind = KIND_HISTOGRAM, .schema = 3, .every_ms = 1000};
+
+static uint64_t seed;
+
+static uint64_t next_random(void)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    fixture_init(f, T0, T1);
+    seed = 4711;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_fini(*state);
+    free(*state);
+    return 0;
+}
+
+static struct columns *add_samples(struct fixture *f, size_t n)
+{
+    struct columns *c = fixture_add(f, &sample, "", n, 0);
+    c->hist = arena_zalloc(&f->arena, n * sizeof *c->hist);
+    for (size_t i = 0; i < n; i++) {
+        c->t[i] = T0 + (int64_t)i + 1;
+        c->bits[i] = 0;
+    }
+    return c;
+}
+
+/* Counts of which no bit repeats, in buckets as far apart as can be. */
+static const struct hist *wide_hist(
+    struct fixture *f, uint32_t n_positive, uint32_t n_negative, double threshold)
+{
+    struct hist *h = arena_zalloc(&f->arena, sizeof *h);
+    uint32_t n = n_positive + n_negative, most = n_positive > n_negative ? n_positive : n_negative;
+    struct hist_fbucket *b = arena_array(&f->arena, n, sizeof *b);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t bits = UINT64_C(0x4000000000000000) | next_random() >> 3;
+        int64_t place = i < n_positive ? i : i - n_positive;
+        b[i].index = (int32_t)(INT32_MIN + place * (INT64_C(4294967295) / most));
+        memcpy(&b[i].count, &bits, sizeof bits);
+    }
+    *h = (struct hist){.schema = 3,
+        .zero_threshold = threshold,
+        .zero_count = 1.25,
+        .count = 3.3,
+        .sum = 4.4,
+        .positive = b,
+        .n_positive = n_positive,
+        .negative = b + n_positive,
+        .n_negative = n_negative};
+    return h;
+}
+
+/* As many counts as a chunk may have, each in a stream of its own: 17 bytes for 8. */
+static void counts_in_streams_of_one(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct columns *c = add_samples(f, LAYOUTS_MAX);
+    for (size_t i = 0; i < c->n; i++)
+        c->hist[i] = wide_hist(f, LAYOUT_COUNTS_MAX / LAYOUTS_MAX, 0, (double)i * 1e-6);
+    struct segment *s = fixture_round_trip(f, &info);
+    assert_true(info.chunks > 1);
+    segment_put(&s);
+}
+
+/* The widest histogram that may enter is less than a page. */
+static void the_widest_histogram(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct err err = {0};
+    struct columns *c = add_samples(f, 3);
+    c->hist[0] = wide_hist(f, LAYOUT_KEYS_MAX / 2, LAYOUT_KEYS_MAX - LAYOUT_KEYS_MAX / 2, 0);
+    c->hist[1] = wide_hist(f, LAYOUT_KEYS_MAX, 0, 0);
+    c->hist[2] = wide_hist(f, 0, LAYOUT_KEYS_MAX, 1);
+    for (size_t i = 0; i < c->n; i++)
+        assert_true(hist_check(c->hist[i], &err));
+    struct segment *s = fixture_round_trip(f, &info);
+    segment_put(&s);
+}
+
+/* Windows: as many counts, of 64 bits each, in streams of one, two and three. */
+static void the_widest_windows(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    enum { KEYS = HIST_KEYS_MAX, CELLS = 6 };
+    struct columns *c = fixture_add(f, &histogram, "", CELLS, (size_t)KEYS * CELLS);
+    uint32_t at = 0;
+    for (size_t i = 0; i < CELLS; i++) {
+        c->t[i] = T0 + 1000 * ((int64_t)i + 1);
+        c->sum[i] = (int128)((uint128)next_random() << 64 | next_random());
+        c->bucket_at[i] = at;
+        for (int32_t k = 0; k < (i < 3 ? KEYS : KEYS / 2); k++)
+            c->bucket[at++] = (struct hist_bucket){
+                INT32_MIN + k * 32768 + (int32_t)(next_random() % 32768), (int64_t)next_random()};
+    }
+    c->bucket_at[CELLS] = at;
+    struct segment *s = fixture_round_trip(f, &info);
+    segment_put(&s);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(counts_in_streams_of_one), TEST(the_widest_histogram), TEST(the_widest_windows)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,256 @@
+/*
+ * Segments that somebody made to do harm: all checksums are right, and one thing is what no writer
+ * would write. Verifying and reading them ends in an error that names the file, in bounded memory.
+ */
+#define PARTS_MAX 8192
+#include "tests/store/segment_fixture.h"
+
+#include <sys/resource.h>
+
+#include "store/resolution.h"
+#include "store/segment/chunk.h"
+#include "store/segment/label_walk.h"
+#include "tests/fuzz/segment_mutate.h"
+#include "tests/store/store_folder.h"
+
+#define T0 INT64_C(1700000000000)
+#define T1 (T0 + 7200000)
+
+static const struct metric_def counter = {.name = {"c_total", 7},
+                                   .kind = KIND_COUNTER,
+                                   .every_ms = 1000},
+                               sample = {.name = {"s", 1}, .kind = KIND_SAMPLE};
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    fixture_init(f, T0, T1);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_fini(*state);
+    free(*state);
+    return 0;
+}
+
+/* ---- making them ---- */
+
+struct change {
+    enum page_type type; /* of the table's first page */
+    size_t column, row;
+    int64_t value;
+    int64_t resolution_ms; /* of the header */
+    void (*all)(struct segment_parts *parts);
+};
+
+static size_t page_of(const struct segment_parts *parts, enum page_type type)
+{
+    size_t i = 0;
+    while (parts->pages[i].type != type)
+        ensure(++i < parts->n_pages);
+    return i;
+}
+
+static void put_value(struct segment_parts *parts, size_t page, const struct change *change)
+{
+    struct buf *raw = &parts->pages[page].raw;
+    struct table table;
+    ensure(table_take(&table, (uint8_t)change->type, raw) && change->row < table.n_rows);
+    table.values[change->column][change->row] = change->value;
+    buf_clear(raw);
+    table_put(&table, raw);
+    table_fini(&table);
+}
+
+/* The fixture's segment with that change, opened. */
+static struct segment *open_changed(struct fixture *f, const struct change *change)
+{
+    enum { ROOM = 1 << 22 };
+    struct segment_parts *parts = xcalloc(1, sizeof *parts);
+    struct segment_info info;
+    struct segment *segment = NULL;
+    struct err err = {0};
+    char path[PATH_BYTES];
+    expect_ok(fixture_write(f, &info, &err), &err);
+    fixture_path(f, &info, path);
+    struct content content = content_of(path);
+    ensure(parts_take(parts, (uint8_t *)content.ptr, content.len));
+    parts->header.resolution_ms = change->resolution_ms;
+    if (change->all)
+        change->all(parts);
+    if (change->type)
+        put_value(parts, page_of(parts, change->type), change);
+    uint8_t *out = xmalloc(ROOM);
+    size_t size = parts_put(parts, SIZE_MAX, out, ROOM);
+    ensure(size > 0);
+    content_put(path, (char *)out, size);
+    expect_ok(segment_open(path, NULL, &segment, &err), &err);
+    free(out);
+    free(content.ptr);
+    parts_fini(parts);
+    free(parts);
+    return segment;
+}
+
+/* Verifying refuses it, and names the file. */
+static void expect_refused(struct fixture *f, const struct change *change, enum err_code code)
+{
+    struct err err = {0};
+    struct segment *segment = open_changed(f, change);
+    assert_false(segment_verify(segment, &err));
+    assert_int_equal(err.code, code);
+    assert_non_null(strstr(err.file, f->dir));
+    segment_put(&segment);
+}
+
+/* ---- chunks ---- */
+
+static int64_t codecs_with_form(uint8_t form)
+{
+    uint8_t codecs[CHUNK_STREAMS_MAX];
+    memset(codecs, 255, sizeof codecs);
+    codecs[0] = 1;
+    codecs[CHUNK_FORM] = form;
+    return (int64_t)le64_get(codecs);
+}
+
+static void forms_of_counters(void **state)
+{
+    static const uint8_t forms[] = {
+        FORM_DERIVED, FORM_HISTOGRAMS, FORM_COARSE, FORM_COARSE + 1, 0, 254};
+    struct fixture *f = *state;
+    fixture_counter(f, &counter, "a=b", 100, T0 + 1000, 1000, 1);
+    for (size_t i = 0; i < sizeof forms; i++)
+        expect_refused(f,
+            &(struct change){PAGE_CHUNKS, CHUNK_CODECS, 0, codecs_with_form(forms[i]), 0, NULL},
+            ERR_UNSUPPORTED);
+    expect_refused(f,
+        &(struct change){PAGE_CHUNKS, CHUNK_CODECS, 0, codecs_with_form(FORM_DIFFERENCES), 0, NULL},
+        ERR_CORRUPT);
+}
+
+static void add_samples(struct fixture *f, bool derived)
+{
+    struct columns *c = fixture_add(f, &sample, "a=b", 10, 0);
+    struct columns raw = *c;
+    for (size_t i = 0; i < raw.n; i++) {
+        double v = (double)i;
+        raw.t[i] = T0 + 1000 * (int64_t)(i + 1);
+        memcpy(&raw.bits[i], &v, sizeof v);
+    }
+    if (derived)
+        assert_true(resolution_derive(&f->arena, &raw, RESOLUTION_1M, c));
+    f->resolution_ms = derived ? RESOLUTION_1M : 0;
+}
+
+/* Who derives coarser cells counts on it that raw segments hold none. */
+static void derived_cells_in_a_raw_segment(void **state)
+{
+    struct fixture *f = *state;
+    add_samples(f, true);
+    expect_refused(f, &(struct change){.resolution_ms = 0}, ERR_CORRUPT);
+}
+
+static void samples_in_a_coarse_segment(void **state)
+{
+    struct fixture *f = *state;
+    add_samples(f, false);
+    expect_refused(f, &(struct change){.resolution_ms = RESOLUTION_1M}, ERR_CORRUPT);
+}
+
+/* And no writer gives them. */
+static void writers_refuse_both(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct err err = {0};
+    for (int derived = 0; derived < 2; derived++) {
+        f->n = 0;
+        add_samples(f, derived);
+        f->resolution_ms = derived ? 0 : RESOLUTION_1M;
+        assert_false(fixture_write(f, &info, &err));
+        assert_int_equal(err.code, ERR_INVALID);
+    }
+}
+
+/* ---- aggregates ---- */
+
+static void aggregates_out_of_bounds(void **state)
+{
+    static const struct change changes[] = {{PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, 10, 0, NULL},
+        {PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, 256, 0, NULL},
+        {PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, -1, 0, NULL},
+        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, 32 | SEGMENT_HAS_SUM, 0, NULL},
+        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, INT64_C(1) << 32 | SEGMENT_HAS_SUM, 0, NULL},
+        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, -1, 0, NULL},
+        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, SEGMENT_DECIMAL | SEGMENT_HAS_MIN_MAX, 0, NULL}};
+    struct fixture *f = *state;
+    add_samples(f, false);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        struct segment *segment = open_changed(f, &changes[i]);
+        struct segment_aggregate aggregate;
+        struct err err = {0};
+        size_t n;
+        assert_false(
+            segment_aggregate(segment, fixture_chunks(f, segment, 0, &n), &aggregate, &err));
+        assert_int_equal(err.code, ERR_CORRUPT);
+        segment_put(&segment);
+    }
+}
+
+/* ---- labels ---- */
+
+static size_t resident_kb(void)
+{
+    struct rusage usage;
+    ensure(getrusage(RUSAGE_SELF, &usage) == 0);
+    return (size_t)usage.ru_maxrss;
+}
+
+/* The codes of every column become 1: each series has every label. */
+static void fill_columns(struct segment_parts *parts)
+{
+    static const uint8_t ones[] = {1, 0, 0, 0, 1 << 4}; /* codec, 0 * 3, a constant */
+    for (size_t i = 0; i < parts->n_pages; i++) {
+        struct buf *raw = &parts->pages[i].raw;
+        if (parts->pages[i].type != PAGE_COLUMN)
+            continue;
+        raw->len = 12; /* name, first, n */
+        buf_add(raw, ones, sizeof ones);
+    }
+}
+
+/* 1,500 label names, and every one of 8,192 series has them all: a few bytes a page. */
+static void labels_without_end(void **state)
+{
+    enum { NAMES = 1500, SERIES = 8192, MORE_KB = 64 << 10 };
+    struct fixture *f = *state;
+    struct labels labels;
+    struct err err = {0};
+    for (int i = 0; i < SERIES; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "a=%05d,n%05d=v", i, i % NAMES);
+        fixture_counter(f, &counter, text, 1, T0 + 1000, 1000, 1);
+    }
+    struct segment *segment = open_changed(f, &(struct change){.all = fill_columns});
+    struct label_walk *walk = label_walk_new(segment);
+    size_t before = resident_kb();
+    assert_false(label_walk_labels(walk, 0, &f->arena, &labels, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_in_range(resident_kb() - before, 0, MORE_KB);
+    label_walk_free(&walk);
+    segment_put(&segment);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(forms_of_counters),
+        TEST(derived_cells_in_a_raw_segment), TEST(samples_in_a_coarse_segment),
+        TEST(writers_refuse_both), TEST(aggregates_out_of_bounds), TEST(labels_without_end)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
