@@ -2,8 +2,8 @@
  * The running server: HTTP, store, ingestion and the store's maintenance, made from a config. What
  * `larder serve` and `larder demo` have in common.
  *
- *     start:  HTTP (answers 503) -> store (recovers) -> queries answered -> ingestion ->
- * maintenance stop:   HTTP drains -> ingestion drains and commits -> maintenance -> store
+ *     start:  HTTP (503) -> store (recovers) -> queries answered -> ingestion -> maintenance
+ *     stop:   HTTP drains -> ingestion drains and commits -> maintenance -> store
  */
 #ifndef CMD_SERVICE_H
 #define CMD_SERVICE_H

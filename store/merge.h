@@ -1,9 +1,9 @@
 /*
  * Merging segments: several become the input of one, series by series, with bounded memory.
  *
- *     segment 0   orders{a} orders{b}           stock{x}  ->
- *     segment 1   orders{a}           orders{c} stock{x}  ->  orders{a} orders{b} orders{c}
- * stock{x}
+ *     segment 0   orders{a} orders{b}           stock{x}
+ *     segment 1   orders{a}           orders{c} stock{x}
+ *       ->        orders{a} orders{b} orders{c} stock{x}
  *
  * All inputs are in order of metric name, then labels, so the smallest series at their heads is the
  * next one; its cells are merged by the kind's rule, the oldest commit first, and are canonical: a
