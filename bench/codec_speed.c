@@ -19,6 +19,7 @@
 #include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "bench/measure.h"
 #include "store/codec/codec.h"
 #include "store/codec/kernels.h"
 
@@ -170,13 +171,6 @@ static const struct {
 
 /* ---- measuring ---- */
 
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -222,12 +216,12 @@ static double speed(void (*work)(struct streams *), struct streams *s)
 {
     double runs[RUNS];
     for (size_t r = 0; r < RUNS; r++) {
-        double from = cpu_s(), took;
+        double from = seconds(CLOCK_THREAD_CPUTIME_ID), took;
         size_t rounds = 0;
         do {
             work(s);
             rounds++;
-        } while ((took = cpu_s() - from) < 0.1);
+        } while ((took = seconds(CLOCK_THREAD_CPUTIME_ID) - from) < 0.1);
         runs[r] = 1e-6 * (double)(rounds * STREAMS * N) / took;
     }
     qsort(runs, RUNS, sizeof *runs, by_value);

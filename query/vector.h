@@ -3,8 +3,8 @@
  * columns.
  *
  *     labels[s]         of series s, without duplicates when evaluation of the node is complete
- *     v[s * n_steps + k], present[s * n_steps + k]      float, or histogram when h and h[...] are
- * set
+ *     v[s * n_steps + k], present[s * n_steps + k]
+ *                       float; histogram when h and h[s * n_steps + k] are set
  *
  * An instant query has one step. A node whose value cannot change between steps (`@`, literals) may
  * be evaluated once: n_steps 1, `invariant`, and readers use step_at(). All arrays live in the

@@ -8,7 +8,7 @@
  *     histogram       observations     of observations   -             -               -
  *     sample          samples but      doubles, low      of numbers,   but markers     Prometheus'
  *                     stale markers    word; high: its   NaN aside                     counter
- * resets compensation
+ *                                      compensation                                    resets
  *
  * Chunks with histogram samples and chunks of derived cells have none.
  *

@@ -162,28 +162,15 @@ bool segment_labels(const struct segment *segment, uint32_t ordinal, struct aren
 
 /* ---- lists ---- */
 
-/* Where ordinals go: to out up to max, counted always. */
-struct sink {
-    uint32_t *out;
-    size_t n, max;
-};
-
-static void sink_add(struct sink *sink, uint32_t ordinal)
-{
-    if (sink->n < sink->max)
-        sink->out[sink->n] = ordinal;
-    sink->n++;
-}
-
-static void sink_range(struct sink *sink, uint32_t first, uint32_t end)
+static void add_range(struct ordinals *to, uint32_t first, uint32_t end)
 {
     for (uint32_t i = first; i < end; i++)
-        sink_add(sink, i);
+        ordinals_add(to, i);
 }
 
 /* The series whose code of the name is this one; 0: those without the label. */
 static bool scan_column(
-    const struct segment *s, uint32_t name, uint32_t code, struct sink *sink, struct err *err)
+    const struct segment *s, uint32_t name, uint32_t code, struct ordinals *to, struct err *err)
 {
     uint32_t series = (uint32_t)s->info.series;
     for (uint32_t first = 0; first < series; first += COLUMN_GROUP) {
@@ -191,7 +178,7 @@ static bool scan_column(
         uint32_t end = series - first < COLUMN_GROUP ? series : first + COLUMN_GROUP;
         if (!ref || ref->first != first) {
             if (code == 0)
-                sink_range(sink, first, end);
+                add_range(to, first, end);
             continue;
         }
         struct cache_entry *entry = segment_hold(s, ref, err);
@@ -200,30 +187,30 @@ static bool scan_column(
         const struct column_page *page = entry->value;
         for (uint32_t i = 0; i < page->n; i++)
             if (page->codes[i] == code)
-                sink_add(sink, first + i);
+                ordinals_add(to, first + i);
         segment_release(s, entry);
     }
     return true;
 }
 
 static bool read_list(
-    const struct segment *s, uint32_t name, uint32_t rank, struct sink *sink, struct err *err)
+    const struct segment *s, uint32_t name, uint32_t rank, struct ordinals *to, struct err *err)
 {
     const struct page_ref *ref = page_index_find(&s->index, PAGE_POSTINGS, name, rank);
     if (!ref)
-        return scan_column(s, name, rank + 1, sink, err);
+        return scan_column(s, name, rank + 1, to, err);
     if (rank - ref->first >= ref->rows)
         return segment_missing(s, "a posting list", err);
     struct cache_entry *entry = segment_hold(s, ref, err);
     if (!entry)
         return false;
-    sink->n = postings_get(postings_list(entry->value, rank - ref->first), sink->out, sink->max);
+    to->n = postings_get(postings_list(entry->value, rank - ref->first), to->out, to->max);
     segment_release(s, entry);
     return true;
 }
 
 static bool series_of_metric(
-    const struct segment *s, struct slice name, struct sink *sink, struct err *err)
+    const struct segment *s, struct slice name, struct ordinals *to, struct err *err)
 {
     const struct metric_table *metrics = segment_metrics(s, err);
     if (!metrics)
@@ -232,7 +219,7 @@ static bool series_of_metric(
         uint32_t mid = lo + (hi - lo) / 2;
         int c = slice_cmp(metrics->defs[mid].name, name);
         if (c == 0) {
-            sink_range(sink, mid ? metrics->end[mid - 1] : 0, metrics->end[mid]);
+            add_range(to, mid ? metrics->end[mid - 1] : 0, metrics->end[mid]);
             return true;
         }
         *(c < 0 ? &lo : &hi) = c < 0 ? mid + 1 : mid;
@@ -243,21 +230,21 @@ static bool series_of_metric(
 bool segment_postings(const struct segment *segment, struct slice name, struct slice value,
     uint32_t *out, size_t *n, struct err *err)
 {
-    struct sink sink = {out, 0, *n};
+    struct ordinals to = {out, 0, *n};
     uint32_t name_rank = dict_find(&segment->names, name), rank = 0;
     bool ok = true;
     if (name_rank == UINT32_MAX) {
         if (value.len == 0)
-            sink_range(&sink, 0, (uint32_t)segment->info.series);
+            add_range(&to, 0, (uint32_t)segment->info.series);
     } else if (name_rank == segment->metric_name) {
-        ok = series_of_metric(segment, value, &sink, err);
+        ok = series_of_metric(segment, value, &to, err);
     } else if (value.len == 0) {
-        ok = scan_column(segment, name_rank, 0, &sink, err);
+        ok = scan_column(segment, name_rank, 0, &to, err);
     } else {
         ok = find_value(segment, name_rank, value, &rank, err) &&
-             (rank == UINT32_MAX || read_list(segment, name_rank, rank, &sink, err));
+             (rank == UINT32_MAX || read_list(segment, name_rank, rank, &to, err));
     }
-    *n = sink.n;
+    *n = to.n;
     return ok;
 }
 
