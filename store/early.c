@@ -1,5 +1,5 @@
 /*
- * Early snapshots: what is read while the log is being replayed. See replay.h.
+ * Early snapshots: what is read while the log is being replayed. See log_replay.h.
  *
  * A snapshot has its moment inside the gate, so whether it is early does not change until it
  * leaves. One that has to wait says so before it leaves: then the turn is not given up before it
@@ -8,7 +8,7 @@
  */
 #include "base/ensure.h"
 #include "base/thread.h"
-#include "store/replay.h"
+#include "store/log_replay.h"
 #include "store/snapshot_priv.h"
 
 /* So often it is looked whether the snapshot was canceled. */

@@ -1,6 +1,6 @@
 /*
  * Recovery: from a folder to a store. Manifest, catalogue, log, checkpoint, segments are read in
- * this order, and the log once more (replay.h). Nothing is changed before everything was found
+ * this order, and the log once more (log_replay.h). Nothing is changed before everything was found
  * whole: a start that stops leaves the folder as it was, but for a torn last frame.
  */
 #include <inttypes.h>

@@ -93,7 +93,7 @@ struct snapshot {
     size_t n_warnings, warnings_cap;
     unsigned pin; /* label strings stay while it is held */
     bool settled; /* its moment has come: what it saw is noted */
-    bool early;   /* the log was not back then: store/replay.h */
+    bool early;   /* the log was not back then: store/log_replay.h */
     int64_t patience_ms;
     bool failed; /* series that came meanwhile could not be added: */
     struct err failure;

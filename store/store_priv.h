@@ -1,7 +1,8 @@
 /*
- * Inside the store: shared by store.c (open, close), recover.c, txn.c, txn_cells.c, commit.c,
- * apply.c, publish.c and changes.c (commits), attach.c, seal.c, compact.c and maintain.c
- * (segments), checkpoint.c, progress.c, and by snapshot_priv.h (reading). Nobody else includes it.
+ * Inside the store: shared by store.c (open, close), recover.c, log_replay.c, early.c, txn.c,
+ * txn_cells.c, commit.c, apply.c, publish.c and changes.c (commits), attach.c, seal.c, compact.c
+ * and maintain.c (segments), checkpoint.c, progress.c, and by snapshot_priv.h (reading). Nobody
+ * else includes it.
  *
  * Locks, in this order:
  *   seal    held by store_maintain; guards manifest, and which blocks are frozen
@@ -31,12 +32,12 @@
 #include "store/forget.h"
 #include "store/gate.h"
 #include "store/head.h"
+#include "store/log_replay.h"
 #include "store/maintain.h"
 #include "store/manifest.h"
 #include "store/progress.h"
 #include "store/publish.h"
 #include "store/quarantine.h"
-#include "store/replay.h"
 #include "store/rewrite.h"
 #include "store/segment.h"
 #include "store/state/state_priv.h"

@@ -190,7 +190,8 @@ def runs_sanitized(source):
 
 
 def uses_threads(source):
-    """By the test's folder or its own words: base, store and query start no threads of their own."""
+    """By the test's folder or its own words: base and query start no threads of their own, nor does the
+    store, unless it is to answer while it replays its log: test_replay asks it to."""
     if not runs_sanitized(source):
         return False
     if os.path.basename(os.path.dirname(source)) in ("ingest", "api", "cmd"):

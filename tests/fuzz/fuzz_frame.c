@@ -103,7 +103,7 @@ static void group_any(const uint8_t *data, size_t size)
 static void try_file(const uint8_t *data, size_t size)
 {
     struct frame_scan scan = {
-        .path = "fuzz", .magic = "LWAL", .version = 3, .each = each, .ctx = &size};
+        .path = "fuzz", .magic = "LWAL", .version = 4, .each = each, .ctx = &size};
     struct err err;
     size_t end = 0;
     if (frames_scan(slice_of(data, size), &scan, &end, &err))

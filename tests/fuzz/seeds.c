@@ -110,7 +110,7 @@ static void add_to_log(struct seeds *s, const char *path)
 {
     struct buf file;
     buf_init(&file, 0);
-    flatten(path, "LWAL", 3, &file, s);
+    flatten(path, "LWAL", 4, &file, s);
     ensure(file.len <= UINT16_MAX);
     if (s->n_wal++ == 0)
         put(s, "frame/wal", buf_view(&file));

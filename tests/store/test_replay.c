@@ -1,5 +1,6 @@
 /*
- * What is answered while the log is replayed, what waits, and what comes of it: see store/replay.h.
+ * What is answered while the log is replayed, what waits, and what comes of it: see
+ * store/log_replay.h.
  *
  * The replay is held in its own callback, so that what is said to be answered meanwhile is, and
  * what is said to wait would give a wrong answer if it did not.

@@ -22,8 +22,8 @@
  * which metrics fold, calls replay_await first. Nobody takes store.seal before the end, so that the
  * thread, which has the turn, may take it there.
  */
-#ifndef STORE_REPLAY_H
-#define STORE_REPLAY_H
+#ifndef STORE_LOG_REPLAY_H
+#define STORE_LOG_REPLAY_H
 
 #include <pthread.h>
 #include <stdatomic.h>

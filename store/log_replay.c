@@ -1,4 +1,4 @@
-#include "store/replay.h"
+#include "store/log_replay.h"
 
 #include <inttypes.h>
 
