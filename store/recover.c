@@ -283,6 +283,8 @@ bool store_recover(struct store *store, struct err *err)
         return true;
     /* Everything was found whole: only now something is written or swept away. What cannot be
      * written now, on a full disk say, is tried again before the first change. */
+    if (!put_away_load(store, err))
+        return false;
     store->unsettled = true;
     if (!store_settle(store, err) || !wal_begin(store->wal, err))
         log_warn("the store answers, and takes nothing until this has passed: %s", err->text);
