@@ -160,7 +160,7 @@ static bool derive(struct store *store, int64_t passed_ms, bool *did, struct err
 
 static bool end_purge(struct store *store, struct err *err)
 {
-    if (!checkpoint_write(store, err))
+    if (!checkpoint_write(store, err) || !put_away_purge(store, err))
         return false;
     store->purging = false;
     return true;

@@ -264,7 +264,8 @@ bool store_recover(struct store *store, struct err *err)
      * without. */
     if (store->manifest.number == 0 && !manifest_begin(&store->manifest, err))
         return false;
-    return read_content(store, err) && open_segments(store, err) && deletions_load(store, err);
+    return read_content(store, err) && open_segments(store, err) && deletions_load(store, err) &&
+           (store->options.inspect || put_away_load(store, err));
 }
 
 /* ---- the frame that was held ---- */

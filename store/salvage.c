@@ -70,6 +70,17 @@ static bool has_deleted(const struct salvage *s, bool *has, struct err *err)
     return *has = true; /* nobody can say that it has not */
 }
 
+bool salvage_may_have(struct store *store, struct segment *segment, int64_t t0, int64_t t1)
+{
+    struct quarantined q = {.t0 = t0, .t1 = t1, .derived = true};
+    const struct salvage s = {.store = store, .q = &q, .segment = segment};
+    struct err why = {0};
+    bool has = false;
+    for (size_t i = 0; i < store->n_deletions && !has; i++)
+        has = may_cover(&store->deletions[i], &q);
+    return has && (!segment || !has_deleted(&s, &has, &why) || has);
+}
+
 /* ---- what is kept ---- */
 
 struct keeping {
@@ -288,9 +299,19 @@ static bool leave(struct salvage *s, const struct err *why, struct err *err)
     return input_set_aside(s->store, s->q->name, s->q->t0, s->q->t1, why, err);
 }
 
+/* Though its frame is damaged. */
+static bool open_damaged(struct salvage *s)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    struct err why, err;
+    return path_join(dir, s->store->path, "seg", &err) && path_join(path, dir, s->q->name, &err) &&
+           segment_open_damaged(path, s->q->derived ? -1 : 0, &s->segment, &why, &err);
+}
+
 static bool open_file(struct salvage *s, struct err *err)
 {
-    if (attach_open(s->store, s->q->name, &s->segment, err))
+    if (attach_open(s->store, s->q->name, &s->segment, err) ||
+        (err->code == ERR_CORRUPT && open_damaged(s)))
         return true;
     if (err->code == ERR_IO && err->sys == ENOENT)
         err->code = ERR_CORRUPT; /* not there: nothing can be read */
