@@ -224,8 +224,8 @@ static bool add_chunk(
 }
 
 /* Up to CHUNK_CELLS_MAX cells: one vector of times, and as many chunks as they need. */
-static bool add_piece(struct writer *w, const struct segment_series *series, size_t from, size_t n,
-    size_t *n_chunks, struct err *err)
+static bool add_piece(
+    struct writer *w, const struct segment_series *series, size_t from, size_t n, struct err *err)
 {
     const struct columns *c = &series->columns;
     struct chunk chunk = {.metric = (uint32_t)w->n_metrics - 1,
@@ -239,8 +239,6 @@ static bool add_piece(struct writer *w, const struct segment_series *series, siz
             return bad_series(series, "a histogram with too many buckets", err);
         if (w->directory.n_chunks == SEGMENT_CHUNKS_MAX)
             return err_set(err, ERR_LIMIT, "more than %u chunks", SEGMENT_CHUNKS_MAX);
-        if (++*n_chunks > SERIES_CHUNKS_MAX)
-            return err_set(err, ERR_LIMIT, "a series of more than %u chunks", SERIES_CHUNKS_MAX);
         chunk.at.times.start = (uint32_t)start;
         chunk.at.n = (uint32_t)m;
         if (!add_chunk(w, c, from + start, &chunk, err))
@@ -253,15 +251,13 @@ static bool add_piece(struct writer *w, const struct segment_series *series, siz
 static bool add_series(struct writer *w, const struct segment_series *series, struct err *err)
 {
     const struct columns *c = &series->columns;
-    size_t n_chunks = 0;
     if (!check_order(w, series, err) || !check_columns(w, series, err) ||
         !add_labels(w, series, err))
         return false;
     families_series(&w->families, series->labels);
     for (size_t from = 0; from < c->n; from += CHUNK_CELLS_MAX) {
         size_t left = c->n - from;
-        if (!add_piece(
-                w, series, from, left < CHUNK_CELLS_MAX ? left : CHUNK_CELLS_MAX, &n_chunks, err))
+        if (!add_piece(w, series, from, left < CHUNK_CELLS_MAX ? left : CHUNK_CELLS_MAX, err))
             return false;
     }
     w->cells += c->n;
@@ -362,8 +358,9 @@ static bool write_footer(struct writer *w, struct err *err)
 static bool finish(struct writer *w, struct segment_info *out, struct err *err)
 {
     const struct segment_input *in = w->input;
-    struct header header = {.major = SEGMENT_MAJOR,
-        .minor = SEGMENT_MINOR,
+    bool whole = !w->directory.goes_on;
+    struct header header = {.major = whole ? SEGMENT_MAJOR_WHOLE : SEGMENT_MAJOR,
+        .minor = whole ? SEGMENT_MINOR_WHOLE : SEGMENT_MINOR,
         .id = w->id,
         .t0 = in->t0,
         .t1 = in->t1,

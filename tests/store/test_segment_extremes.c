@@ -9,6 +9,7 @@
 #include "store/bounds.h"
 #include "store/segment/chunk.h"
 #include "store/segment/hist_layout.h"
+#include "store/segment/segment_reader.h"
 
 #define T0 INT64_C(1700000000000)
 #define T1 (T0 + 86400000)
@@ -108,6 +109,61 @@ static void the_widest_histogram(void **state)
     segment_put(&s);
 }
 
+/* Many chunks of few histograms each: more than a chunk has layouts, in turn. */
+static struct columns *add_layouts(struct fixture *f, const char *labels, size_t chunks)
+{
+    static const struct hist_fbucket bucket = {3, 2};
+    enum { LAYOUTS = LAYOUTS_MAX + 1 };
+    size_t n = chunks * LAYOUTS_MAX;
+    struct hist *hists = arena_zalloc(&f->arena, LAYOUTS * sizeof *hists);
+    struct columns *c = fixture_add(f, &sample, labels, n, 0);
+    c->hist = arena_array(&f->arena, n, sizeof *c->hist);
+    for (size_t i = 0; i < LAYOUTS; i++)
+        hists[i] = (struct hist){.schema = 3,
+            .zero_threshold = (double)i * 1e-6,
+            .count = 2,
+            .n_positive = 1,
+            .positive = &bucket};
+    for (size_t i = 0; i < n; i++) {
+        c->t[i] = T0 + (int64_t)i + 1;
+        c->bits[i] = 0;
+        c->hist[i] = &hists[i % LAYOUTS];
+    }
+    return c;
+}
+
+/* A series of more chunks than a group may have, between others. */
+static void a_series_in_several_groups(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    size_t n;
+    add_layouts(f, "a=0", 2);
+    add_layouts(f, "a=1", CHUNK_GROUP_FULL + 10);
+    add_layouts(f, "a=2", 2);
+    struct segment *s = fixture_round_trip(f, &info);
+    assert_int_equal(s->header.major, SEGMENT_MAJOR);
+    fixture_chunks(f, s, 1, &n);
+    assert_true(n > CHUNK_GROUP_FULL);
+    segment_put(&s);
+}
+
+/* Up to there it is in one, and programs of before read it. */
+static void a_series_that_fills_a_group(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    size_t n;
+    add_layouts(f, "a=0", 2);
+    add_layouts(f, "a=1", CHUNK_GROUP_FULL);
+    add_layouts(f, "a=2", 2);
+    struct segment *s = fixture_round_trip(f, &info);
+    fixture_chunks(f, s, 1, &n);
+    assert_int_equal(n, CHUNK_GROUP_FULL);
+    assert_int_equal(s->header.major, SEGMENT_MAJOR_WHOLE);
+    segment_put(&s);
+}
+
 /* Windows: as many counts, of 64 bits each, in streams of one, two and three. */
 static void the_widest_windows(void **state)
 {
@@ -133,7 +189,8 @@ static void the_widest_windows(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(counts_in_streams_of_one), TEST(the_widest_histogram), TEST(the_widest_windows)};
+    const struct CMUnitTest tests[] = {TEST(counts_in_streams_of_one), TEST(the_widest_histogram),
+        TEST(the_widest_windows), TEST(a_series_in_several_groups),
+        TEST(a_series_that_fills_a_group)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
