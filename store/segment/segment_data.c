@@ -86,7 +86,8 @@ bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t fro
         bool ok = add_chunks(&list, entry->value, ordinal, from, to, arena, &ascend);
         segment_release(segment, entry);
         if (!ascend)
-            return segment_missing(segment, "the order of chunks", err);
+            return segment_damaged(
+                segment, SECTION_CHUNKDIR, "chunks of a series do not ascend", err);
         if (!ok)
             return err_set(err, ERR_LIMIT, "no memory for the chunks of a series");
     }
@@ -107,7 +108,7 @@ bool segment_aggregate(const struct segment *segment, const struct segment_chunk
 {
     const struct page_ref *ref = page_index_find(&segment->index, PAGE_AGGREGATES, 0, chunk->row);
     if (!ref || chunk->row - ref->first >= ref->rows)
-        return segment_missing(segment, "an aggregate", err);
+        return segment_damaged(segment, SECTION_CHUNKDIR, "an aggregate is missing", err);
     struct cache_entry *entry = segment_hold(segment, ref, err);
     if (!entry)
         return false;

@@ -25,7 +25,7 @@ static struct cache_entry *hold_value(
     const struct page_ref *ref = page_index_find(&s->index, PAGE_DICT, name + 1, rank);
     struct cache_entry *entry = NULL;
     if (!ref || rank - ref->first >= ref->rows) {
-        segment_missing(s, "a value of a label", err);
+        segment_damaged(s, SECTION_DICT, "a value of a label is missing", err);
         return NULL;
     }
     entry = segment_hold(s, ref, err);
@@ -55,7 +55,7 @@ static bool find_value(
     const struct page_ref *lo = page_index_find(&s->index, PAGE_DICT, name + 1, 0);
     *rank = UINT32_MAX;
     if (!lo)
-        return segment_missing(s, "a dictionary", err);
+        return segment_damaged(s, SECTION_DICT, "the dictionary of a label is missing", err);
     while (lo < end) {
         const struct page_ref *mid = lo + (end - lo + 1) / 2;
         struct cache_entry *entry = segment_hold(s, mid, err);
@@ -111,7 +111,7 @@ static bool ends_from_column(const struct segment *s, struct metric_table *metri
     for (uint32_t first = 0; first < series; first += COLUMN_GROUP) {
         const struct page_ref *ref = page_index_find(&s->index, PAGE_COLUMN, s->metric_name, first);
         if (!ref || ref->first != first)
-            return segment_missing(s, "a name of a series", err);
+            return segment_damaged(s, SECTION_SERIES, "the name of a series is missing", err);
         struct cache_entry *entry = segment_hold(s, ref, err);
         if (!entry)
             return false;
@@ -124,10 +124,10 @@ static bool ends_from_column(const struct segment *s, struct metric_table *metri
         }
         segment_release(s, entry);
         if (!ascend || metric >= metrics->n)
-            return segment_missing(s, "the order of metrics", err);
+            return segment_damaged(s, SECTION_SERIES, "names of series do not ascend", err);
     }
     if (metric + 1 != metrics->n)
-        return segment_missing(s, "a series of a metric", err);
+        return segment_damaged(s, SECTION_SERIES, "a metric has no series", err);
     metrics->end[metric] = series;
     return true;
 }
@@ -136,7 +136,7 @@ static bool load_names(
     const struct segment *s, struct metric_table *metrics, struct arena *arena, struct err *err)
 {
     if (metrics->n != page_index_rows(&s->index, PAGE_DICT, s->metric_name + 1))
-        return segment_missing(s, "a name of a metric", err);
+        return segment_damaged(s, SECTION_SERIES, "there are not as many metrics as names", err);
     for (uint32_t i = 0; i < metrics->n; i++)
         if (!segment_copy_value(s, s->metric_name, i, arena, &metrics->defs[i].name, err))
             return false;
@@ -163,7 +163,8 @@ static bool load_metrics(
         return false;
     if (metrics->n == 0 || !metrics->end || metrics->n != metrics->total ||
         (!v1 && metrics->end[metrics->n - 1] != s->info.series))
-        return segment_missing(s, "a metric", err);
+        return segment_damaged(
+            s, SECTION_SERIES, "metrics are missing, or their series are not all there are", err);
     return load_names(s, metrics, arena, err) && (!v1 || ends_from_column(s, metrics, err));
 }
 
@@ -231,7 +232,7 @@ static bool load_sources(
     buf_fini(&stored);
     buf_fini(&scratch);
     if (ok && out->n != out->total)
-        ok = segment_missing(s, "a source", err);
+        ok = segment_damaged(s, SECTION_PROVENANCE, "a source is missing", err);
     return ok;
 }
 
@@ -306,7 +307,7 @@ bool segment_labels(const struct segment *segment, uint32_t ordinal, struct aren
         if (!add_label(segment, name, ordinal, arena, &label, &has, err))
             return false;
         if (has && n == LABELS_MAX)
-            return segment_missing(segment, "an end to the labels of a series", err);
+            return segment_damaged(segment, SECTION_SERIES, SEGMENT_MANY_LABELS, err);
         if (has)
             items[n++] = label;
     }
@@ -371,7 +372,7 @@ static bool read_list(
     if (!ref)
         return scan_column(s, name, rank + 1, sink, err);
     if (rank - ref->first >= ref->rows)
-        return segment_missing(s, "a posting list", err);
+        return segment_damaged(s, SECTION_POSTINGS, "a list is missing", err);
     struct cache_entry *entry = segment_hold(s, ref, err);
     if (!entry)
         return false;

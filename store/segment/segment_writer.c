@@ -85,9 +85,33 @@ static void writer_fini(struct writer *w)
 
 /* ---- checking what comes in ---- */
 
+/* The labels come last: they may be long, and a text of an error is not. */
 static bool bad_series(const struct segment_series *series, const char *what, struct err *err)
 {
-    return err_set(err, ERR_INVALID, "series of %.*s: %s", SLICE_FMT(series->def->name), what);
+    struct buf text;
+    buf_init(&text, 0);
+    for (size_t i = 0; i < series->labels.n && text.len < ERR_TEXT_MAX; i++) {
+        const struct label *l = &series->labels.items[i];
+        if (slice_is(l->name, LABEL_METRIC_NAME))
+            continue;
+        buf_str(&text, text.len ? ", " : "");
+        buf_slice(&text, l->name);
+        buf_str(&text, "=\"");
+        buf_slice(&text, l->value);
+        buf_str(&text, "\"");
+    }
+    err_set(err, ERR_INVALID, "%s: series %.*s{%.*s}", what, SLICE_FMT(series->def->name),
+        SLICE_FMT(buf_view(&text)));
+    buf_fini(&text);
+    return false;
+}
+
+static bool bad_cell(
+    const struct segment_series *series, size_t i, const char *what, struct err *err)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s at %" PRId64 " ms", what, series->columns.t[i]);
+    return bad_series(series, text, err);
 }
 
 static bool check_columns(
@@ -102,12 +126,14 @@ static bool check_columns(
         return bad_series(series, "no cells", err);
     for (size_t i = 1; i < c->n; i++)
         if (c->t[i] <= c->t[i - 1])
-            return bad_series(series, "times do not ascend", err);
-    if (c->t[0] <= w->input->t0 || c->t[c->n - 1] > w->input->t1)
-        return bad_series(series, "a cell outside the time block", err);
+            return bad_cell(series, i, "times do not ascend", err);
+    if (c->t[0] <= w->input->t0)
+        return bad_cell(series, 0, "a cell before the time block", err);
+    if (c->t[c->n - 1] > w->input->t1)
+        return bad_cell(series, c->n - 1, "a cell behind the time block", err);
     for (size_t i = 0; i < c->n; i++)
         if (columns_is_zero(c, i))
-            return bad_series(series, "a cell that is zero", err);
+            return bad_cell(series, i, "a cell that is zero", err);
     return true;
 }
 
@@ -236,7 +262,7 @@ static bool add_piece(
     for (size_t start = 0; start < n;) {
         size_t m = chunk_cells(c, from + start, n - start);
         if (m == 0)
-            return bad_series(series, "a histogram with too many buckets", err);
+            return bad_cell(series, from + start, "a histogram with too many buckets", err);
         if (w->directory.n_chunks == SEGMENT_CHUNKS_MAX)
             return err_set(err, ERR_LIMIT, "more than %u chunks", SEGMENT_CHUNKS_MAX);
         chunk.at.times.start = (uint32_t)start;
