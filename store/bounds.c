@@ -1,6 +1,7 @@
 #include "store/bounds.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "base/number.h"
 #include "store/seal.h"
@@ -65,7 +66,7 @@ static bool ascends(const struct hist_fbucket *b, uint32_t n)
     return true;
 }
 
-bool hist_check(const struct hist *hist, struct err *err)
+bool hist_fits(const struct hist *hist, struct err *err)
 {
     const struct hist *h = hist;
     uint64_t buckets = (uint64_t)h->n_positive + h->n_negative;
@@ -84,6 +85,36 @@ bool hist_check(const struct hist *hist, struct err *err)
     if (!ascends(h->positive, h->n_positive) || !ascends(h->negative, h->n_negative))
         return err_set(err, ERR_INVALID, "a histogram whose buckets do not ascend");
     return true;
+}
+
+static bool custom_check(const struct hist *h, struct err *err)
+{
+    double before = -INFINITY;
+    for (uint32_t i = 0; i < h->n_bounds; i++) {
+        if (!(h->bounds[i] > before) || isinf(h->bounds[i]))
+            return err_set(err, ERR_INVALID, "a histogram whose custom bounds do not ascend");
+        before = h->bounds[i];
+    }
+    if (h->n_negative)
+        return err_set(err, ERR_INVALID, "a histogram with custom bounds and negative buckets");
+    if (h->zero_count != 0 || h->zero_threshold != 0)
+        return err_set(err, ERR_INVALID, "a histogram with custom bounds and a zero bucket");
+    for (uint32_t i = 0; i < h->n_positive; i++)
+        if (h->positive[i].index < 0 || (uint32_t)h->positive[i].index > h->n_bounds)
+            return err_set(err, ERR_INVALID,
+                "a histogram of %" PRIu32 " custom bounds with a bucket %" PRId32, h->n_bounds,
+                h->positive[i].index);
+    return true;
+}
+
+bool hist_check(const struct hist *hist, struct err *err)
+{
+    if (!hist_fits(hist, err))
+        return false;
+    if (hist->schema == HIST_SCHEMA_CUSTOM)
+        return custom_check(hist, err);
+    return hist->n_bounds == 0 ||
+           err_set(err, ERR_INVALID, "a histogram of schema %d with custom bounds", hist->schema);
 }
 
 bool hist_cell_check(const struct hist_cell *cell, struct err *err)

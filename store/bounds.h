@@ -39,6 +39,11 @@ bool time_check(int64_t t_ms, struct err *err);
 const char *metric_def_fault(const struct metric_def *def);
 /* All of these: ERR_INVALID says what is wrong. */
 bool metric_def_check(const struct metric_def *def, struct err *err);
+bool hist_fits(const struct hist *hist, struct err *err);
+/* A histogram of samples that enters: it fits, and is one by Prometheus' model. With custom bounds
+ * these ascend and are finite, and there are neither negative buckets nor a zero bucket, nor
+ * buckets beyond the bounds; without, there are no bounds. Logs and segments from before this was
+ * asked may hold others, so they are read by hist_fits. */
 bool hist_check(const struct hist *hist, struct err *err);
 bool hist_cell_check(const struct hist_cell *cell, struct err *err);
 /* Sorted, nothing empty; ERR_LIMIT: too many, or too long. */

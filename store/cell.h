@@ -54,7 +54,7 @@ struct gauge_cell {
  */
 #define HIST_ZERO        (-(1 << 24))
 #define HIST_NEGATIVE(i) (-(1 << 25) - (i))
-#define HIST_INDEX_MAX   (1 << 20) /* |i| stays below in a segment; what enters: bounds.h */
+#define HIST_INDEX_MAX   (1 << 20) /* |i| of a segment is at most that; what enters: bounds.h */
 
 struct hist_bucket {
     int32_t key;

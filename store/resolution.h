@@ -3,7 +3,9 @@
  * rule.
  *
  *     raw   every 5s   . . . . . . . . . . . . | . . . . . . . . . . . . |
- *     1m                                       #                         #      of (b, b + 1m]
+ *     1m                                       #                         #
+ *
+ *     # at its end, of (b, b + 1m]
  *
  * A coarser cell carries the end of its bucket. Of counters, histograms, levels and gauges it is a
  * cell of the same kind: what the cells of the bucket merge to. Of float samples it is a derived

@@ -164,7 +164,7 @@ static const struct hist *decode_hist(struct reader *r, struct arena *arena)
     for (uint32_t k = 0; k < h->n_bounds; k++)
         bounds[k] = double_of(r);
     h->bounds = bounds;
-    if (!r->failed && !hist_check(h, NULL))
+    if (!r->failed && !hist_fits(h, NULL))
         r->failed = true;
     return h;
 }

@@ -4,20 +4,33 @@
  * difference to the one before; any order of times is valid.
  *
  *     cell    := head uvarint, rest
- *     head    := v << 1          the cell comes when it was expected, and v is all there is to say:
- *                                the amount, or the difference to the last value, zigzag
- *              | d << 3 | op << 1 | 1     it comes d windows (samples: ms) later than expected,
- * zigzag
+ *     head    := v << 1             the cell comes when it was expected, and v is all there is to
+ *                                   say: the amount, or the difference to the last value, zigzag
+ *              | d << 3 | op << 1 | 1   it comes d windows (samples: ms) later, zigzag
  *
- *     counter, level   op 0: amount 1     1: amount svarint     2: amount wide     3: exact
- *     gauge            v: one reading, then its age     op 0: one reading: svarint, age
- *                      1: last svarint, age svarint, min, max: svarint, count uvarint, sum wide
- *                      3: exact, as 1
- *     histogram        op 0: sum svarint     1: sum wide     3: exact, as 1
- *                      then the number of buckets uvarint, and of each: key svarint, as a
- * difference to the one before, count svarint sample           v: the difference of decimals     op
- * 0: the same, svarint     1: the bits, 8 bytes 2: flags u8: 1 the new number of digits u8 and the
- * decimal svarint, 2 the bits, 4 start svarint: ms before the sample, 8 a native histogram
+ *     counter, level   op 0  amount 1
+ *                      op 1  amount svarint
+ *                      op 2  amount wide
+ *                      op 3  exact
+ *
+ *     gauge            v     one reading, then its age
+ *                      op 0  one reading svarint, age
+ *                      op 1  last svarint, age svarint, min and max svarint, count uvarint,
+ *                            sum wide
+ *                      op 3  exact, as 1
+ *
+ *     histogram        op 0  sum svarint
+ *                      op 1  sum wide
+ *                      op 3  exact, as 1
+ *                      then the number of buckets uvarint, and of each its key svarint, as a
+ *                      difference to the one before, and its count svarint
+ *
+ *     sample           v     the difference of decimals
+ *                      op 0  the same, svarint
+ *                      op 1  the bits, 8 bytes
+ *                      op 2  flags u8: 1 the new number of digits u8 and the decimal svarint,
+ *                            2 the bits, 4 start svarint, ms before the sample,
+ *                            8 a native histogram
  *
  *     age     := t - last_ms, uvarint        wide := zigzag of 128 bits, LEB128
  *     exact   := d counts ms, where times are not whole windows

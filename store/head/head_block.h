@@ -1,10 +1,10 @@
 /*
  * An open time block: the cells with t in (start, start + ms], of all series that have any.
  *
- *     series id -> slot table -> record -> tail: the newest cells, a cell run in a growing piece of
- * memory
- *                                       -> mini-chunk -> mini-chunk -> ...     older ones,
- * immutable
+ *     series id -> slot table -> record -> tail        the newest cells, a cell run in a growing
+ *                                                      piece of memory
+ *                                       -> mini-chunk -> mini-chunk -> ...
+ *                                                      older ones, immutable
  *
  * An append touches the slot, the record and the end of the tail: three lines of memory, which the
  * writer asks for ahead (head.h). A tail that is full becomes a mini-chunk.

@@ -2,15 +2,17 @@
  * Aggregates of a chunk, kept in the directory so that a chunk that lies inside a range need not be
  * read at all. In the kind's own integers; of samples the bits of doubles.
  *
- *     kind            count            sum               min, max      first, last     resets
- *     counter, level  cells            of amounts        of amounts    amounts         -
- *     gauge           readings         of readings       of readings   last readings   -
- *     histogram       observations     of observations   -             -               -
- *     sample          samples but      doubles, low      of numbers,   but markers     Prometheus'
- *                     stale markers    word; high: its   NaN aside                     counter
- *                                      compensation                                    resets
+ *     kind            count         sum              min, max     first, last    resets
+ *     counter, level  cells         of amounts       of amounts   amounts        -
+ *     gauge           readings      of readings      of readings  last readings  -
+ *     histogram       observations  of observations  -            -              -
+ *     sample          (1)           (2)              of numbers   (1)            of a counter
  *
- * Chunks with histogram samples and chunks of derived cells have none.
+ *     1   of all but stale markers
+ *     2   of doubles: the low word the sum, the high one its compensation
+ *
+ * Numbers are samples but NaN. Resets are Prometheus' resets of counters. Chunks with histogram
+ * samples and chunks of derived cells have none.
  *
  * What does not fit its field, or has no values to be taken from, is marked absent in `has` and is
  * 0. Samples that are all decimals of at most DECIMAL_DIGITS digits behind the point have

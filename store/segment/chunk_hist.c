@@ -14,8 +14,8 @@
 enum { HAS_STARTS = 1 };
 
 /* How the histograms of a layout are stored. Buckets that a histogram does not have count 0 in
- * their stream; which of the zeros are buckets is said by EVERY, by PRESENCE, or is none of them.
- */
+ * their stream; which of the zeros are buckets is said by EVERY, by PRESENCE, or is none of them. A
+ * NaN is never left out: which one a sum of other things is depends on the processor. */
 enum {
     WHOLE = 1,    /* counts of buckets and zero buckets are integers, else bits of doubles */
     SUMMED = 2,   /* the count is the sum of zero bucket and buckets, and is left out */
@@ -44,20 +44,26 @@ static double count_of(const struct hist *h)
 
 /* ---- encoding ---- */
 
+/* *of: the layout of each histogram; NULL: nobody asks. */
 static size_t add_cells(
-    struct hist_layouts *layouts, const struct columns *c, size_t from, size_t max)
+    struct hist_layouts *layouts, const struct columns *c, size_t from, size_t max, uint32_t *of)
 {
-    uint32_t layout;
+    uint32_t layout = 0;
     size_t n = 0;
-    while (n < max && (!c->hist[from + n] || layouts_add(layouts, c->hist[from + n], &layout)))
-        n++;
+    for (; n < max; n++) {
+        const struct hist *h = c->hist[from + n];
+        if (h && !layouts_add(layouts, h, &layout))
+            break;
+        if (of)
+            of[n] = layout;
+    }
     return n;
 }
 
 size_t chunk_hist_cells(const struct columns *columns, size_t from, size_t max)
 {
     struct hist_layouts layouts = {0};
-    size_t n = add_cells(&layouts, columns, from, max);
+    size_t n = add_cells(&layouts, columns, from, max, NULL);
     layouts_fini(&layouts);
     return n;
 }
@@ -78,7 +84,7 @@ static unsigned how_of(const struct gathered *g)
     bool zeros = false;
     for (uint32_t i = 0; i < g->n; i++) {
         const struct hist *h = g->hist[i];
-        if (double_bits(count_of(h)) != double_bits(h->count))
+        if (isnan(h->count) || double_bits(count_of(h)) != double_bits(h->count))
             how &= ~(unsigned)SUMMED;
         if (h->n_positive + h->n_negative != g->n_keys)
             how &= ~(unsigned)EVERY;
@@ -172,14 +178,14 @@ static void put_gathered(struct gathered *g, struct buf *out)
 }
 
 /* Which layout each sample has, and the floats among them. */
-static void put_kinds(const struct columns *c, size_t from, size_t n,
-    const struct hist_layouts *layouts, struct buf *out)
+static void put_kinds(
+    const struct columns *c, size_t from, size_t n, const uint32_t *of, struct buf *out)
 {
     int64_t kinds[CHUNK_CELLS_MAX], bits[CHUNK_CELLS_MAX];
     size_t floats = 0;
     for (size_t i = 0; i < n; i++) {
         const struct hist *h = c->hist[from + i];
-        kinds[i] = h ? layouts_find(layouts, h) + 1 : 0;
+        kinds[i] = h ? of[i] + INT64_C(1) : 0;
         if (!h)
             bits[floats++] = (int64_t)c->bits[from + i];
     }
@@ -201,17 +207,18 @@ void chunk_hist_encode(const struct columns *columns, size_t from, size_t n, str
     const struct columns *c = columns;
     struct hist_layouts layouts = {0};
     const struct hist *hist[CHUNK_CELLS_MAX];
+    uint32_t of[CHUNK_CELLS_MAX];
     bool starts = has_starts(c, from, n);
-    ensure(n <= CHUNK_CELLS_MAX && add_cells(&layouts, c, from, n) == n);
+    ensure(n <= CHUNK_CELLS_MAX && add_cells(&layouts, c, from, n, of) == n);
     buf_u8(out, starts ? HAS_STARTS : 0);
     layouts_put(&layouts, out);
-    put_kinds(c, from, n, &layouts, out);
+    put_kinds(c, from, n, of, out);
     if (starts)
         stream_put(out, c->start + from, n, false);
     for (uint32_t l = 0; l < layouts.n; l++) {
         struct gathered g = {.layout = &layouts.items[l], .hist = hist};
         for (size_t i = 0; i < n; i++)
-            if (c->hist[from + i] && layouts_find(&layouts, c->hist[from + i]) == l)
+            if (c->hist[from + i] && of[i] == l)
                 hist[g.n++] = c->hist[from + i];
         g.n_keys = g.layout->positive.n + g.layout->negative.n;
         put_gathered(&g, out);

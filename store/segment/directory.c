@@ -189,13 +189,15 @@ static bool get_chunk(const struct directory_page *page, struct row *row, struct
     return chunk_fits(page, &v, c) && chunk_follows(page, before, c);
 }
 
-/* A group holds whole series: it ends where the next page begins, or at the last series. */
+/* A group holds whole series: it ends where the next page begins, or at the last series. One that
+ * is of a single series may go on in the next. */
 static bool ends_well(const struct directory_page *page, const struct chunk_group *group)
 {
     const struct page_ref *next = page->ref + 1;
     const struct page_ref *end = page->index->pages + page->index->types[PAGE_CHUNKS].end;
     uint32_t last = group->rows[group->n - 1].ordinal;
-    return next == end || last + 1 == next->key;
+    bool goes_on = page->header->major > 2 && group->rows[0].ordinal == last;
+    return next == end || last + 1 == next->key || (goes_on && last == next->key);
 }
 
 const struct chunk_group *directory_chunks(const struct directory_page *page, struct err *err)

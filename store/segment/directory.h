@@ -8,7 +8,8 @@
  *     aggregates   has, digits, count, sum, min, max, first, last, reset_sum, resets, less
  *
  * Chunks are in order of their series' ordinals, then time; every series has one at least. A group
- * of chunks holds whole series, and a group of aggregates the same chunks. Columns hold what does
+ * of chunks holds whole series, but for one of which there is too much: that begins a group, and
+ * goes on in the next. A group of aggregates holds the same chunks. Columns hold what does
  * not follow from other columns: docs/format/segment.md says how, so that what follows costs
  * nothing.
  *
@@ -29,12 +30,11 @@
 #include "store/segment/table.h"
 #include "store/segment/times.h"
 
-/* A series has at most so many chunks, so that a group is bounded. */
-#define CHUNK_GROUP       1024
-#define CHUNK_GROUP_MAX   65536 /* values of a stream */
-#define SERIES_CHUNKS_MAX (CHUNK_GROUP_MAX - CHUNK_GROUP)
-#define VECTOR_GROUP      1024
-#define VECTOR_GROUP_MAX  4096
+#define CHUNK_GROUP      1024
+#define CHUNK_GROUP_FULL 16384 /* rows that are a page at most, whatever they say */
+#define CHUNK_GROUP_MAX  65536 /* that are read: values of a stream */
+#define VECTOR_GROUP     1024
+#define VECTOR_GROUP_MAX 4096
 
 /* Columns of the tables, numbered from 0. Ids in the file begin with 1. */
 enum {
@@ -97,6 +97,7 @@ struct directory_writer {
     struct chunk *chunk_rows;
     size_t n_chunk_rows, chunk_rows_cap;
     uint64_t n_vectors, n_chunks;
+    bool goes_on; /* a series is in several groups */
     struct section_buf vectors, chunks, aggregates;
 };
 

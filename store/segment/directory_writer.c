@@ -3,9 +3,9 @@
  * depends on all of its rows.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/bytes.h"
-#include "base/ensure.h"
 #include "base/mem.h"
 #include "store/codec/codec.h"
 #include "store/segment/directory.h"
@@ -148,16 +148,21 @@ static void subtract(struct table *rows, size_t column, size_t other, int64_t fl
     }
 }
 
-static void flush_chunks(struct directory_writer *w)
+_Static_assert(CHUNK_GROUP_FULL *CHUNK_COLUMNS * 9 + 4096 <= PAGE_RAW_MAX &&
+                   CHUNK_GROUP_FULL * AGGREGATE_COLUMNS * 9 + 4096 <= PAGE_RAW_MAX,
+    "a column is little more than its values");
+
+/* The first n rows that are held back become a group. */
+static void flush_chunks(struct directory_writer *w, size_t n)
 {
     struct table chunks, aggregates;
     struct running running = {UINT32_MAX, 0};
     int64_t row[TABLE_COLUMNS_MAX];
-    if (w->n_chunk_rows == 0)
+    if (n == 0)
         return;
     table_init(&chunks, CHUNK_COLUMNS);
     table_init(&aggregates, AGGREGATE_COLUMNS);
-    for (size_t i = 0; i < w->n_chunk_rows; i++) {
+    for (size_t i = 0; i < n; i++) {
         chunk_row(w, &w->chunk_rows[i], &running, row);
         table_add(&chunks, row);
         aggregate_row(&w->chunk_rows[i], row);
@@ -172,7 +177,19 @@ static void flush_chunks(struct directory_writer *w)
         &aggregates, &w->aggregates, (struct page_ref){.type = PAGE_AGGREGATES, .first = first});
     table_fini(&chunks);
     table_fini(&aggregates);
-    w->n_chunk_rows = 0;
+    w->n_chunk_rows -= n;
+    memmove(w->chunk_rows, w->chunk_rows + n, w->n_chunk_rows * sizeof *w->chunk_rows);
+}
+
+/* The group is full with chunks of the last series. Those of others are written first, so that it
+ * begins a group; when it is alone in it already, it goes on in the next. */
+static void flush_full(struct directory_writer *w)
+{
+    size_t n = w->n_chunk_rows, first = n - 1;
+    while (first > 0 && w->chunk_rows[first - 1].at.ordinal == w->chunk_rows[n - 1].at.ordinal)
+        first--;
+    w->goes_on |= first == 0;
+    flush_chunks(w, first ? first : n);
 }
 
 void directory_add_chunk(struct directory_writer *writer, const struct chunk *chunk)
@@ -182,8 +199,9 @@ void directory_add_chunk(struct directory_writer *writer, const struct chunk *ch
     if (last && last->at.ordinal != chunk->at.ordinal &&
         (n >= CHUNK_GROUP || (n >= GROUP_AT_METRIC && last->metric != chunk->metric) ||
             (n >= GROUP_AT_DOUBLES && last->doubles != chunk->doubles)))
-        flush_chunks(writer);
-    ensure(writer->n_chunk_rows < CHUNK_GROUP_MAX);
+        flush_chunks(writer, n);
+    else if (n == CHUNK_GROUP_FULL)
+        flush_full(writer);
     GROW(writer->chunk_rows, writer->chunk_rows_cap, writer->n_chunk_rows + 1);
     writer->chunk_rows[writer->n_chunk_rows++] = *chunk;
     writer->n_chunks++;
@@ -192,7 +210,7 @@ void directory_add_chunk(struct directory_writer *writer, const struct chunk *ch
 void directory_finish(struct directory_writer *writer, struct section_buf *out)
 {
     flush_vectors(writer);
-    flush_chunks(writer);
+    flush_chunks(writer, writer->n_chunk_rows);
     section_append(out, &writer->vectors);
     section_append(out, &writer->chunks);
     section_append(out, &writer->aggregates);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
@@ -54,64 +55,74 @@ static uint32_t count_new(const struct key_set *keys, const struct hist_fbucket 
     return count;
 }
 
-static void add_keys(struct key_set *keys, const struct hist_fbucket *b, uint32_t n)
+/* Merges the keys of the buckets into the set, from the end on; so many of them are new. */
+static void add_keys(struct key_set *keys, const struct hist_fbucket *b, uint32_t n, uint32_t more)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = place_of(keys, b[i].index);
-        if (at < keys->n && keys->key[at] == b[i].index)
-            continue;
-        GROW(keys->key, keys->cap, (size_t)keys->n + 1);
-        memmove(keys->key + at + 1, keys->key + at, (keys->n - at) * sizeof *keys->key);
-        keys->key[at] = b[i].index;
-        keys->n++;
+    uint32_t from = keys->n, to = keys->n + more;
+    GROW(keys->key, keys->cap, to);
+    keys->n = to;
+    while (to > from) {
+        int32_t index = b[n - 1].index;
+        bool there = from > 0 && keys->key[from - 1] >= index;
+        n -= !there || keys->key[from - 1] == index;
+        keys->key[--to] = there ? keys->key[--from] : index;
     }
 }
 
 /* ---- layouts ---- */
 
-static bool has_layout(const struct hist_layout *l, const struct hist *h)
+static bool has_layout(const struct hist_layout *l, const struct hist *h, uint64_t bounds_hash)
 {
     return l->schema == h->schema && l->threshold == double_bits(h->zero_threshold) &&
-           l->n_bounds == h->n_bounds &&
+           l->n_bounds == h->n_bounds && l->bounds_hash == bounds_hash &&
            (h->n_bounds == 0 || memcmp(l->bounds, h->bounds, h->n_bounds * sizeof *h->bounds) == 0);
 }
 
-uint32_t layouts_find(const struct hist_layouts *layouts, const struct hist *hist)
+static uint32_t find(
+    const struct hist_layouts *layouts, const struct hist *hist, uint64_t bounds_hash)
 {
     uint32_t i = 0;
-    while (i < layouts->n && !has_layout(&layouts->items[i], hist))
+    while (i < layouts->n && !has_layout(&layouts->items[i], hist, bounds_hash))
         i++;
     return i;
 }
 
+static void begin(struct hist_layouts *layouts, const struct hist *hist, uint64_t bounds_hash)
+{
+    struct hist_layout *l = &layouts->items[layouts->n++];
+    *l = (struct hist_layout){.schema = hist->schema,
+        .threshold = double_bits(hist->zero_threshold),
+        .bounds_hash = bounds_hash,
+        .n_bounds = hist->n_bounds};
+    l->bounds = xreallocarray(NULL, (size_t)hist->n_bounds + 1, sizeof *l->bounds);
+    if (hist->n_bounds)
+        memcpy(l->bounds, hist->bounds, hist->n_bounds * sizeof *l->bounds);
+    layouts->bounds += hist->n_bounds;
+}
+
 bool layouts_add(struct hist_layouts *layouts, const struct hist *hist, uint32_t *layout)
 {
-    uint32_t i = layouts_find(layouts, hist);
+    uint64_t hash =
+        hist->n_bounds ? hash64(hist->bounds, hist->n_bounds * sizeof *hist->bounds) : 0;
+    uint32_t i = find(layouts, hist, hash);
     bool new = i == layouts->n;
-    struct hist_layout fresh = {0};
-    struct hist_layout *l = new ? &fresh : &layouts->items[i];
-    uint64_t keys = (uint64_t)l->positive.n + l->negative.n;
+    const struct hist_layout none = {0};
+    const struct hist_layout *is = new ? &none : &layouts->items[i];
+    uint64_t keys = (uint64_t)is->positive.n + is->negative.n;
     if (hist->n_positive > LAYOUT_KEYS_MAX || hist->n_negative > LAYOUT_KEYS_MAX ||
         i == LAYOUTS_MAX || (new && hist->n_bounds > LAYOUT_BOUNDS_MAX - layouts->bounds))
         return false;
-    uint64_t more = (uint64_t)count_new(&l->positive, hist->positive, hist->n_positive) +
-                    count_new(&l->negative, hist->negative, hist->n_negative);
-    uint64_t counts = layouts->counts - keys * l->n + (keys + more) * (l->n + 1);
-    if (keys + more > LAYOUT_KEYS_MAX || counts > LAYOUT_COUNTS_MAX)
+    uint32_t positive = count_new(&is->positive, hist->positive, hist->n_positive);
+    uint32_t negative = count_new(&is->negative, hist->negative, hist->n_negative);
+    uint64_t wider = keys + positive + negative;
+    uint64_t counts = layouts->counts - keys * is->n + wider * (is->n + UINT64_C(1));
+    if (wider > LAYOUT_KEYS_MAX || counts > LAYOUT_COUNTS_MAX)
         return false;
-    if (new) {
-        fresh = (struct hist_layout){.schema = hist->schema,
-            .threshold = double_bits(hist->zero_threshold),
-            .n_bounds = hist->n_bounds};
-        fresh.bounds = xreallocarray(NULL, (size_t)hist->n_bounds + 1, sizeof *fresh.bounds);
-        if (hist->n_bounds)
-            memcpy(fresh.bounds, hist->bounds, hist->n_bounds * sizeof *fresh.bounds);
-        layouts->bounds += hist->n_bounds;
-        layouts->items[layouts->n++] = fresh;
-        l = &layouts->items[i];
-    }
-    add_keys(&l->positive, hist->positive, hist->n_positive);
-    add_keys(&l->negative, hist->negative, hist->n_negative);
+    if (new)
+        begin(layouts, hist, hash);
+    struct hist_layout *l = &layouts->items[i];
+    add_keys(&l->positive, hist->positive, hist->n_positive, positive);
+    add_keys(&l->negative, hist->negative, hist->n_negative, negative);
     l->n++;
     layouts->counts = (uint32_t)counts;
     *layout = i;

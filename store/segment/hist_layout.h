@@ -33,6 +33,7 @@ struct hist_layout {
     int schema;
     uint64_t threshold; /* bits */
     double *bounds;
+    uint64_t bounds_hash; /* while it is written: few are compared that are not the same */
     uint32_t n_bounds;
     struct key_set positive, negative;
     uint32_t n; /* histograms */
@@ -47,8 +48,6 @@ void layouts_fini(struct hist_layouts *layouts);
 /* Adds a histogram and says which layout it has. False when it would pass a bound; then nothing has
  * changed. */
 bool layouts_add(struct hist_layouts *layouts, const struct hist *hist, uint32_t *layout);
-/* The layout of a histogram that was added. */
-uint32_t layouts_find(const struct hist_layouts *layouts, const struct hist *hist);
 /* The place of a key; it is there (ensured). */
 uint32_t key_place(const struct key_set *keys, int32_t key);
 

@@ -99,7 +99,7 @@ static bool add_names(struct label_walk *w, uint32_t n, struct err *err)
         if (name != s->metric_name && !add_name(w, name, w->first + n, err))
             return false;
         if (w->n_has > (size_t)n * LABELS_MAX)
-            return segment_missing(s, "an end to the labels of a series", err);
+            return segment_damaged(s, SECTION_SERIES, SEGMENT_MANY_LABELS, err);
     }
     return true;
 }
@@ -140,7 +140,7 @@ bool label_walk_labels(struct label_walk *walk, uint32_t ordinal, struct arena *
     uint32_t i = walk->at[ordinal - walk->first], end = walk->at[ordinal - walk->first + 1];
     size_t n = end - i + 1, k = 0;
     if (n > LABELS_MAX)
-        return segment_missing(s, "an end to the labels of a series", err);
+        return segment_damaged(s, SECTION_SERIES, SEGMENT_MANY_LABELS, err);
     struct label *items = arena_array(arena, n, sizeof *items);
     if (!items)
         return err_set(err, ERR_LIMIT, "no memory for what is read from a segment");

@@ -8,7 +8,8 @@
  *
  * The version is major.minor. A change that an older program would misread bumps major, and older
  * programs refuse the file. Sections, table columns and codecs that an older program can skip, or
- * refuse by themselves, bump minor.
+ * refuse by themselves, bump minor. A file has the least version that says all that is in it, so
+ * that programs from before the last one read most files.
  */
 #ifndef STORE_SEGMENT_LAYOUT_H
 #define STORE_SEGMENT_LAYOUT_H
@@ -23,9 +24,11 @@
 #include "store/segment.h"
 #include "store/segment/page.h"
 
-#define SEGMENT_MAJOR     2 /* written; 1 is read too */
-#define SEGMENT_MAJOR_MIN 1
-#define SEGMENT_MINOR     1 /* chunks of differences, coarse cells in less room */
+#define SEGMENT_MAJOR       3 /* a series in several groups of chunks */
+#define SEGMENT_MINOR       0
+#define SEGMENT_MAJOR_WHOLE 2 /* every series in one */
+#define SEGMENT_MINOR_WHOLE 1 /* chunks of differences, coarse cells in less room */
+#define SEGMENT_MAJOR_MIN   1 /* that is read */
 
 #define HEADER_BYTES      64
 #define FOOTER_FIXED      64 /* before the section table */

@@ -2,8 +2,8 @@
  * Pages: the unit of a segment that is checked, compressed and fetched. All bytes of all sections
  * are pages, one behind the other, without gaps.
  *
- *     page := crc32c u32 | type u8 | flags u8 | zero u16 | raw_bytes u32 | stored_bytes u32
- *             | stored
+ *     page := crc32c u32 | type u8 | flags u8 | zero u16
+ *             | raw_bytes u32 | stored_bytes u32 | stored
  *
  * The CRC covers everything behind itself. LZ4 (block format) is kept when it saves 8%, which the
  * flag says; otherwise stored is the raw bytes. A page is at most PAGE_RAW_MAX raw, so a reader's

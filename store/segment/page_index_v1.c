@@ -159,5 +159,6 @@ bool page_index_v1(struct segment *segment, struct err *err)
         ok = scan_section(&scan, id);
     if (!ok)
         return false;
-    return page_index_finish(index) || segment_missing(segment, "the order of pages", err);
+    return page_index_finish(index) ||
+           segment_damaged(segment, SECTION_CHUNKDIR, "pages are out of order", err);
 }

@@ -45,7 +45,7 @@ static const struct segment_chunk *chunk_of_row(struct bases *b, uint32_t row, s
     const struct chunk_group *group = b->held->value;
     if (row >= b->ref->first && row - b->ref->first < group->n)
         return &group->rows[row - b->ref->first];
-    segment_missing(b->segment, "the base of a chunk", err);
+    segment_damaged(b->segment, SECTION_CHUNKDIR, "the base of a chunk is missing", err);
     return NULL;
 }
 

@@ -34,9 +34,10 @@ struct chunk_list {
     size_t n, cap;
 };
 
-/* Adds the chunks of the group that are the series' and overlap (from, to]. */
+/* Adds the chunks of the group that are the series' and overlap (from, to]. False: no memory, or
+ * *ascend is. */
 static bool add_chunks(struct chunk_list *list, const struct chunk_group *group, uint32_t ordinal,
-    int64_t from, int64_t to, struct arena *arena)
+    int64_t from, int64_t to, struct arena *arena, bool *ascend)
 {
     for (uint32_t i = row_of(group, ordinal); i < group->n; i++) {
         const struct segment_chunk *c = &group->rows[i];
@@ -44,6 +45,9 @@ static bool add_chunks(struct chunk_list *list, const struct chunk_group *group,
             break;
         if (c->max_t <= from)
             continue;
+        *ascend = list->n == 0 || list->items[list->n - 1].max_t < c->min_t;
+        if (!*ascend)
+            return false;
         void *grown = arena_grow(arena, list->items, list->n, &list->cap, sizeof *list->items);
         if (!grown)
             return false;
@@ -53,12 +57,14 @@ static bool add_chunks(struct chunk_list *list, const struct chunk_group *group,
     return true;
 }
 
-/* The first page with chunks of the series. Version 1 cuts a series between pages anywhere. */
+/* The first page with chunks of the series. Version 1 cuts a series between pages anywhere; in
+ * later ones, a series that is in several pages begins the first of them. */
 static const struct page_ref *first_page(const struct segment *s, uint32_t ordinal)
 {
     const struct page_ref *begin = s->index.pages + s->index.types[PAGE_CHUNKS].begin;
     const struct page_ref *ref = page_index_below(&s->index, PAGE_CHUNKS, ordinal);
-    while (s->header.major == 1 && ref > begin && ref->key == ordinal)
+    bool anywhere = s->header.major == 1;
+    while (ref > begin && ref->key == ordinal && (anywhere || ref[-1].key == ordinal))
         ref--;
     return ref;
 }
@@ -70,7 +76,7 @@ bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t fro
     const struct page_ref *end = segment->index.pages + segment->index.types[PAGE_CHUNKS].end;
     struct chunk_list list = {0};
     const struct metric_def *def;
-    bool found = true;
+    bool found = true, ascend = true;
     if (!segment_metric(segment, ordinal, &def, err))
         return false;
     for (const struct page_ref *ref = first_page(segment, ordinal);
@@ -78,8 +84,11 @@ bool segment_chunks(const struct segment *segment, uint32_t ordinal, int64_t fro
         struct cache_entry *entry = segment_hold(segment, ref, err);
         if (!entry)
             return false;
-        bool ok = add_chunks(&list, entry->value, ordinal, from, to, arena);
+        bool ok = add_chunks(&list, entry->value, ordinal, from, to, arena, &ascend);
         segment_release(segment, entry);
+        if (!ascend)
+            return segment_damaged(
+                segment, SECTION_CHUNKDIR, "chunks of a series do not ascend", err);
         if (!ok)
             return err_set(err, ERR_LIMIT, "no memory for the chunks of a series");
     }
@@ -100,7 +109,7 @@ bool segment_aggregate(const struct segment *segment, const struct segment_chunk
 {
     const struct page_ref *ref = page_index_find(&segment->index, PAGE_AGGREGATES, 0, chunk->row);
     if (!ref || chunk->row - ref->first >= ref->rows)
-        return segment_missing(segment, "an aggregate", err);
+        return segment_damaged(segment, SECTION_CHUNKDIR, "an aggregate is missing", err);
     struct cache_entry *entry = segment_hold(segment, ref, err);
     if (!entry)
         return false;

@@ -254,11 +254,10 @@ static void add_sections(struct footer *f, const struct page_index *index, uint6
 static void add_sources(struct mending *m)
 {
     struct page_index *index = &m->scan.index;
-    struct section_buf none;
+    struct section_buf none = {0};
     for (size_t i = 0; i < index->n; i++)
         if (index->pages[i].type == PAGE_SOURCES)
             return;
-    section_init(&none);
     provenance_put(&none, NULL, 0, NULL);
     struct page_ref page = none.pages[0];
     page.offset = m->made->tail_at;
@@ -276,14 +275,13 @@ static bool make_tail(struct mending *m, struct err *err)
         .cells = s->cells,
         .min_t = m->header.t0 + 1,
         .max_t = m->header.t1};
-    struct section_buf index;
+    struct section_buf index = {0};
     struct place place = {m->path, "index", s->end};
     m->made->tail_at = s->end;
     buf_clear(&m->made->tail);
     add_sources(m);
     if (!page_index_finish(&s->index))
         return place_corrupt(&place, err, "pages are out of order");
-    section_init(&index);
     page_index_put(&s->index, &index);
     add_sections(&f, &s->index, s->n_data);
     uint64_t at = m->made->tail_at + m->made->tail.len;

@@ -45,7 +45,7 @@ static bool ends_from_column(const struct segment *s, struct metric_table *metri
     for (uint32_t first = 0; first < series; first += COLUMN_GROUP) {
         const struct page_ref *ref = page_index_find(&s->index, PAGE_COLUMN, s->metric_name, first);
         if (!ref || ref->first != first)
-            return segment_missing(s, "a name of a series", err);
+            return segment_damaged(s, SECTION_SERIES, "the name of a series is missing", err);
         struct cache_entry *entry = segment_hold(s, ref, err);
         if (!entry)
             return false;
@@ -58,10 +58,10 @@ static bool ends_from_column(const struct segment *s, struct metric_table *metri
         }
         segment_release(s, entry);
         if (!ascend || metric >= metrics->n)
-            return segment_missing(s, "the order of metrics", err);
+            return segment_damaged(s, SECTION_SERIES, "names of series do not ascend", err);
     }
     if (metric + 1 != metrics->n)
-        return segment_missing(s, "a series of a metric", err);
+        return segment_damaged(s, SECTION_SERIES, "a metric has no series", err);
     metrics->end[metric] = series;
     return true;
 }
@@ -70,7 +70,7 @@ static bool load_names(
     const struct segment *s, struct metric_table *metrics, struct arena *arena, struct err *err)
 {
     if (metrics->n != page_index_rows(&s->index, PAGE_DICT, s->metric_name + 1))
-        return segment_missing(s, "a name of a metric", err);
+        return segment_damaged(s, SECTION_SERIES, "there are not as many metrics as names", err);
     for (uint32_t i = 0; i < metrics->n; i++)
         if (!segment_copy_value(s, s->metric_name, i, arena, &metrics->defs[i].name, err))
             return false;
@@ -93,7 +93,8 @@ static bool load_metrics(
         return false;
     if (metrics->n == 0 || !metrics->end || metrics->n != metrics->total ||
         (!v1 && metrics->end[metrics->n - 1] != s->info.series))
-        return segment_missing(s, "a metric", err);
+        return segment_damaged(
+            s, SECTION_SERIES, "metrics are missing, or their series are not all there are", err);
     return load_names(s, metrics, arena, err) && (!v1 || ends_from_column(s, metrics, err));
 }
 
@@ -157,7 +158,8 @@ static bool load_sources(
     struct table_load load = {.segment = s, .provenance = out, .arena = arena};
     if (!each_page(&load, PAGE_SOURCES, add_sources, err))
         return false;
-    return out->n == out->total || segment_missing(s, "a source", err);
+    return out->n == out->total ||
+           segment_damaged(s, SECTION_PROVENANCE, "a source is missing", err);
 }
 
 bool segment_sources(

@@ -173,7 +173,7 @@ static bool vector_of(void *ctx, uint32_t row, struct vector *out, struct err *e
         v->held = NULL;
         v->ref = page_index_find(&v->segment->index, PAGE_VECTORS, 0, row);
         if (!v->ref || row - v->ref->first >= v->ref->rows)
-            return segment_missing(v->segment, "a vector", err);
+            return segment_damaged(v->segment, SECTION_CHUNKDIR, "a vector is missing", err);
         v->held = segment_hold(v->segment, v->ref, err);
         if (!v->held)
             return false;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -187,16 +188,17 @@ static bool read_names(struct segment *s, struct err *err)
         const struct page_ref *ref = page_index_find(&s->index, PAGE_DICT, 0, s->names.n);
         ok = ref ? segment_raw(s, ref, &stored, &scratch, &raw, &place, err) &&
                        dict_page_get(&s->names, raw, &place, &s->arena, err)
-                 : segment_missing(s, "a page with names of labels", err);
+                 : segment_damaged(s, SECTION_DICT, "a page with names of labels is missing", err);
     }
     buf_fini(&stored);
     buf_fini(&scratch);
     if (!ok)
         return false;
     if (n == 0 || s->names.n != s->names.total)
-        return segment_missing(s, "names of labels", err);
+        return segment_damaged(s, SECTION_DICT, "names of labels are missing", err);
     s->metric_name = dict_find(&s->names, SLICE(LABEL_METRIC_NAME));
-    return s->metric_name != UINT32_MAX || segment_missing(s, "label " LABEL_METRIC_NAME, err);
+    return s->metric_name != UINT32_MAX ||
+           segment_damaged(s, SECTION_DICT, "label " LABEL_METRIC_NAME " is missing", err);
 }
 
 /* Totals that the index shows by itself. */
@@ -206,19 +208,24 @@ static bool check_totals(const struct segment *s, struct err *err)
     const struct footer *f = &s->footer;
     if (page_index_below(x, PAGE_CHUNKS, 0) == NULL || x->types[PAGE_AGGREGATES].end == 0 ||
         x->types[PAGE_METRICS].end == 0 || x->types[PAGE_SOURCES].end == 0)
-        return segment_missing(s, "a table", err);
+        return segment_damaged(s, SECTION_CHUNKDIR, "a table is missing", err);
     const struct page_ref *last = &x->pages[x->types[PAGE_CHUNKS].end - 1];
     const struct page_ref *known = &x->pages[x->types[PAGE_AGGREGATES].end - 1];
     if (last->first + last->rows != f->chunks || known->first + known->rows != f->chunks ||
         last->key >= f->series || x->n_data != footer_section(f, SECTION_DATA)->rows)
-        return segment_missing(s, "a part of the directory", err);
+        return segment_damaged(
+            s, SECTION_CHUNKDIR, "its tables have other rows than the footer says", err);
     return true;
 }
 
-bool segment_missing(const struct segment *segment, const char *what, struct err *err)
+bool segment_damaged(
+    const struct segment *segment, enum section_id section, const char *what, struct err *err)
 {
-    struct place place = {segment->path, "index", HEADER_BYTES};
-    return place_corrupt(&place, err, "%s is missing", what);
+    const struct section *s = footer_section(&segment->footer, (uint16_t)section);
+    char part[32];
+    snprintf(part, sizeof part, "section %s", section_name((uint16_t)section));
+    struct place place = {segment->path, part, s ? s->offset : 0};
+    return place_corrupt(&place, err, "%s", what);
 }
 
 static bool open_parts(struct segment *s, struct err *err)

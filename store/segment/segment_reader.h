@@ -136,7 +136,9 @@ bool bases_find(
 /* Walks over the sections of a version 1 file and makes its index. */
 bool page_index_v1(struct segment *segment, struct err *err);
 
-/* ERR_CORRUPT for what the index does not have. */
-bool segment_missing(const struct segment *segment, const char *what, struct err *err);
+/* ERR_CORRUPT for what no single page shows; the place is that of the section that is wrong. */
+bool segment_damaged(
+    const struct segment *segment, enum section_id section, const char *what, struct err *err);
+#define SEGMENT_MANY_LABELS "a series has more labels than it may"
 
 #endif

@@ -22,7 +22,7 @@ static struct cache_entry *hold_value(
     const struct page_ref *ref = page_index_find(&s->index, PAGE_DICT, name + 1, rank);
     struct cache_entry *entry = NULL;
     if (!ref || rank - ref->first >= ref->rows) {
-        segment_missing(s, "a value of a label", err);
+        segment_damaged(s, SECTION_DICT, "a value of a label is missing", err);
         return NULL;
     }
     entry = segment_hold(s, ref, err);
@@ -52,7 +52,7 @@ static bool find_value(
     const struct page_ref *lo = page_index_find(&s->index, PAGE_DICT, name + 1, 0);
     *rank = UINT32_MAX;
     if (!lo)
-        return segment_missing(s, "a dictionary", err);
+        return segment_damaged(s, SECTION_DICT, "the dictionary of a label is missing", err);
     while (lo < end) {
         const struct page_ref *mid = lo + (end - lo + 1) / 2;
         struct cache_entry *entry = segment_hold(s, mid, err);
@@ -148,7 +148,7 @@ bool segment_labels(const struct segment *segment, uint32_t ordinal, struct aren
         if (!add_label(segment, name, ordinal, arena, &label, &has, err))
             return false;
         if (has && n == LABELS_MAX)
-            return segment_missing(segment, "an end to the labels of a series", err);
+            return segment_damaged(segment, SECTION_SERIES, SEGMENT_MANY_LABELS, err);
         if (has)
             items[n++] = label;
     }
@@ -200,7 +200,7 @@ static bool read_list(
     if (!ref)
         return scan_column(s, name, rank + 1, to, err);
     if (rank - ref->first >= ref->rows)
-        return segment_missing(s, "a posting list", err);
+        return segment_damaged(s, SECTION_POSTINGS, "a list is missing", err);
     struct cache_entry *entry = segment_hold(s, ref, err);
     if (!entry)
         return false;

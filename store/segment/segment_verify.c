@@ -169,7 +169,7 @@ static bool verify_series(struct verifier *v, uint32_t ordinal, struct page_wind
     if (!segment_chunks(v->segment, ordinal, INT64_MIN, INT64_MAX, &arenas[0], &chunks, &n, v->err))
         return false;
     if (n == 0)
-        return segment_missing(v->segment, "a chunk of a series", v->err);
+        return segment_damaged(v->segment, SECTION_CHUNKDIR, "a series has no chunk", v->err);
     for (size_t i = 0; i < n; i++) {
         if (!verify_chunk(v, window, &arenas[1], &chunks[i]))
             return false;
@@ -198,7 +198,8 @@ static bool verify_chunks(struct verifier *v)
     page_window_fini(&window);
     if (ok && (totals.chunks != f->chunks || totals.cells != f->cells || totals.min_t != f->min_t ||
                   totals.max_t != f->max_t))
-        ok = segment_missing(v->segment, "what the footer has counted", v->err);
+        ok = segment_damaged(v->segment, SECTION_CHUNKDIR,
+            "chunks, cells and times are not those of the footer", v->err);
     return ok;
 }
 
@@ -215,7 +216,8 @@ static bool verify_values(struct verifier *v, size_t name)
         arena_reset(&arena);
         ok = segment_label_value(v->segment, name, i, &arena, &value, v->err);
         if (ok && i > 0 && slice_cmp(before, value) >= 0)
-            ok = segment_missing(v->segment, "the order of values", v->err);
+            ok = segment_damaged(
+                v->segment, SECTION_DICT, "values of a label do not ascend", v->err);
         if (ok) {
             memcpy(copy, value.ptr, value.len);
             before = slice_of(copy, value.len);
@@ -241,7 +243,7 @@ static bool verify_order(struct verifier *v)
         ok = segment_metric(v->segment, i, &metric, v->err) &&
              label_walk_labels(walk, i, &arenas[i % 2], &labels, v->err);
         if (ok && metric == last && labels_cmp(before, labels) >= 0)
-            ok = segment_missing(v->segment, "the order of series", v->err);
+            ok = segment_damaged(v->segment, SECTION_SERIES, "series do not ascend", v->err);
         before = labels;
         last = metric;
     }
@@ -307,7 +309,9 @@ static bool verify_name(struct verifier *v, uint32_t name)
         if (!verify_lists(v, &index->pages[i], &left))
             return false;
     }
-    return !listed || left == 0 || segment_missing(v->segment, "a series in a list", v->err);
+    return !listed || left == 0 ||
+           segment_damaged(
+               v->segment, SECTION_POSTINGS, "a series is in no list of its value", v->err);
 }
 
 static bool verify_labels(struct verifier *v)
@@ -352,7 +356,8 @@ static bool verify_ids(struct verifier *v)
         n += ids[i] != SEGMENT_NO_ID;
     free(ids);
     /* As many series as rows: no two ids lead to one series, nor one id to two. */
-    return ok && (n == rows || segment_missing(s, "the series of an id", v->err));
+    return ok &&
+           (n == rows || segment_damaged(s, SECTION_IDS, "two ids lead to one series", v->err));
 }
 
 static bool verify_sources(struct verifier *v)

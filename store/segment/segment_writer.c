@@ -85,9 +85,33 @@ static void writer_fini(struct writer *w)
 
 /* ---- checking what comes in ---- */
 
+/* The labels come last: they may be long, and a text of an error is not. */
 static bool bad_series(const struct segment_series *series, const char *what, struct err *err)
 {
-    return err_set(err, ERR_INVALID, "series of %.*s: %s", SLICE_FMT(series->def->name), what);
+    struct buf text;
+    buf_init(&text, 0);
+    for (size_t i = 0; i < series->labels.n && text.len < ERR_TEXT_MAX; i++) {
+        const struct label *l = &series->labels.items[i];
+        if (slice_is(l->name, LABEL_METRIC_NAME))
+            continue;
+        buf_str(&text, text.len ? ", " : "");
+        buf_slice(&text, l->name);
+        buf_str(&text, "=\"");
+        buf_slice(&text, l->value);
+        buf_str(&text, "\"");
+    }
+    err_set(err, ERR_INVALID, "%s: series %.*s{%.*s}", what, SLICE_FMT(series->def->name),
+        SLICE_FMT(buf_view(&text)));
+    buf_fini(&text);
+    return false;
+}
+
+static bool bad_cell(
+    const struct segment_series *series, size_t i, const char *what, struct err *err)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s at %" PRId64 " ms", what, series->columns.t[i]);
+    return bad_series(series, text, err);
 }
 
 static bool check_columns(
@@ -102,12 +126,14 @@ static bool check_columns(
         return bad_series(series, "no cells", err);
     for (size_t i = 1; i < c->n; i++)
         if (c->t[i] <= c->t[i - 1])
-            return bad_series(series, "times do not ascend", err);
-    if (c->t[0] <= w->input->t0 || c->t[c->n - 1] > w->input->t1)
-        return bad_series(series, "a cell outside the time block", err);
+            return bad_cell(series, i, "times do not ascend", err);
+    if (c->t[0] <= w->input->t0)
+        return bad_cell(series, 0, "a cell before the time block", err);
+    if (c->t[c->n - 1] > w->input->t1)
+        return bad_cell(series, c->n - 1, "a cell behind the time block", err);
     for (size_t i = 0; i < c->n; i++)
         if (columns_is_zero(c, i))
-            return bad_series(series, "a cell that is zero", err);
+            return bad_cell(series, i, "a cell that is zero", err);
     return true;
 }
 
@@ -224,8 +250,8 @@ static bool add_chunk(
 }
 
 /* Up to CHUNK_CELLS_MAX cells: one vector of times, and as many chunks as they need. */
-static bool add_piece(struct writer *w, const struct segment_series *series, size_t from, size_t n,
-    size_t *n_chunks, struct err *err)
+static bool add_piece(
+    struct writer *w, const struct segment_series *series, size_t from, size_t n, struct err *err)
 {
     const struct columns *c = &series->columns;
     struct chunk chunk = {.metric = (uint32_t)w->n_metrics - 1,
@@ -236,11 +262,9 @@ static bool add_piece(struct writer *w, const struct segment_series *series, siz
     for (size_t start = 0; start < n;) {
         size_t m = chunk_cells(c, from + start, n - start);
         if (m == 0)
-            return bad_series(series, "a histogram with too many buckets", err);
+            return bad_cell(series, from + start, "a histogram with too many buckets", err);
         if (w->directory.n_chunks == SEGMENT_CHUNKS_MAX)
             return err_set(err, ERR_LIMIT, "more than %u chunks", SEGMENT_CHUNKS_MAX);
-        if (++*n_chunks > SERIES_CHUNKS_MAX)
-            return err_set(err, ERR_LIMIT, "a series of more than %u chunks", SERIES_CHUNKS_MAX);
         chunk.at.times.start = (uint32_t)start;
         chunk.at.n = (uint32_t)m;
         if (!add_chunk(w, c, from + start, &chunk, err))
@@ -253,15 +277,13 @@ static bool add_piece(struct writer *w, const struct segment_series *series, siz
 static bool add_series(struct writer *w, const struct segment_series *series, struct err *err)
 {
     const struct columns *c = &series->columns;
-    size_t n_chunks = 0;
     if (!check_order(w, series, err) || !check_columns(w, series, err) ||
         !add_labels(w, series, err))
         return false;
     families_series(&w->families, series->labels);
     for (size_t from = 0; from < c->n; from += CHUNK_CELLS_MAX) {
         size_t left = c->n - from;
-        if (!add_piece(
-                w, series, from, left < CHUNK_CELLS_MAX ? left : CHUNK_CELLS_MAX, &n_chunks, err))
+        if (!add_piece(w, series, from, left < CHUNK_CELLS_MAX ? left : CHUNK_CELLS_MAX, err))
             return false;
     }
     w->cells += c->n;
@@ -362,8 +384,9 @@ static bool write_footer(struct writer *w, struct err *err)
 static bool finish(struct writer *w, struct segment_info *out, struct err *err)
 {
     const struct segment_input *in = w->input;
-    struct header header = {.major = SEGMENT_MAJOR,
-        .minor = SEGMENT_MINOR,
+    bool whole = !w->directory.goes_on;
+    struct header header = {.major = whole ? SEGMENT_MAJOR_WHOLE : SEGMENT_MAJOR,
+        .minor = whole ? SEGMENT_MINOR_WHOLE : SEGMENT_MINOR,
         .id = w->id,
         .t0 = in->t0,
         .t1 = in->t1,

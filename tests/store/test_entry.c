@@ -1,5 +1,6 @@
 /* What enters the store is checked once: a transaction with something that a replay, a seal or an
  * opening would refuse does not commit, and the store goes on. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,6 +171,54 @@ static void test_histograms(void **state)
     still_works(f, 5000);
     free(many);
     free(bounds);
+}
+
+/* As Prometheus has it: what its Validate refuses is no histogram. */
+static void test_custom_bounds(void **state)
+{
+    struct fixture *f = *state;
+    double bounds[] = {1, 2.5, 7}, equal[] = {1, 2, 2}, falling[] = {1, 3, 2}, nan[] = {1, NAN, 7};
+    double infinite[] = {1, 2, INFINITY}, least[] = {-INFINITY, 1, 2};
+    struct hist_fbucket all[] = {{0, 1}, {1, 1}, {2, 1}, {3, 1}}, below[] = {{-1, 1}, {0, 2}};
+    struct hist_fbucket beyond[] = {{0, 1}, {4, 1}};
+    const struct hist fine = {.schema = HIST_SCHEMA_CUSTOM,
+        .n_bounds = 3,
+        .bounds = bounds,
+        .n_positive = 4,
+        .positive = all,
+        .count = 4};
+    const double *const wrong[] = {equal, falling, nan, infinite, least};
+    struct hist h;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        h = fine;
+        h.bounds = wrong[i];
+        sample_is_refused(f, &h, "bounds");
+    }
+    h = fine;
+    h.n_positive = 2;
+    h.positive = below;
+    sample_is_refused(f, &h, "bucket -1");
+    h.positive = beyond;
+    sample_is_refused(f, &h, "bucket 4");
+    h = fine;
+    h.n_negative = 1;
+    h.negative = all;
+    sample_is_refused(f, &h, "negative");
+    h = fine;
+    h.zero_count = 1;
+    sample_is_refused(f, &h, "zero");
+    h = fine;
+    h.zero_threshold = 0.001;
+    sample_is_refused(f, &h, "zero");
+    h = fine;
+    h.schema = 3;
+    sample_is_refused(f, &h, "schema 3");
+    struct txn *txn = txn_begin(f->store);
+    struct err err = {0};
+    assert_true(txn_sample_histogram(txn, define(txn, &sample), 5000, &fine));
+    if (!txn_commit(&txn, NULL, &err))
+        fail_msg("%s", err.text);
+    still_works(f, 5000);
 }
 
 static void test_window_histograms(void **state)
@@ -434,6 +483,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_histograms, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_custom_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_window_histograms, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),
         cmocka_unit_test_setup_teardown(test_label_sets, setup, teardown),

@@ -360,12 +360,12 @@ static void not_segments(void **state)
     assert_int_equal(err.sys, ENOENT);
     assert_false(segment_open(d->fixture.dir, NULL, &segment, &err));
     assert_int_equal(err.code, ERR_CORRUPT);
-    d->bytes.ptr[8] = 3; /* another major version */
+    d->bytes.ptr[8] = 4; /* another major version */
     segment_checksums((uint8_t *)d->bytes.ptr, d->bytes.len);
     put_bytes(d, d->bytes.ptr, d->bytes.len);
     assert_false(segment_open(d->path, NULL, &segment, &err));
     assert_int_equal(err.code, ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "version 3.1"));
+    assert_non_null(strstr(err.text, "version 4.1"));
 }
 
 /* ---- a disk that refuses ---- */

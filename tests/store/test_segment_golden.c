@@ -14,6 +14,7 @@
  *     segment-vN-cut.seg       kinds without its last byte
  *     segment-v2.1-families.seg   chunks of differences, two deep
  *     segment-v2.1-flipped.seg    families with one bit flipped in the page of values
+ *     segment-v3-groups.seg    a series in three groups of chunks, by a writer whose groups hold 4
  *
  * Run from the root of the tree. With LARDER_WRITE_GOLDEN set it writes those of this version
  * first: for a new version's files only.
@@ -405,6 +406,41 @@ static void coarse_v2_1(void **state)
     segment_put(&segment);
 }
 
+static void fill_groups(struct fixture *f)
+{
+    fixture_counter(f, &counter, "market=oslo", 3, T0 + 5000, 5000, 1);
+    for (size_t i = 0; i < 2; i++) {
+        struct columns *c = fixture_counter(f, &counter, i ? "market=riga" : "market=pori",
+            i ? 3 * CHUNK_CELLS_MAX : 9 * CHUNK_CELLS_MAX, T0 + 100, 100, 1);
+        for (size_t k = 0; k < c->n; k++)
+            c->amount[k] = (int64_t)(k / 1000) + 1;
+    }
+    fixture_counter(f, &counter, "market=turku", 3, T0 + 5000, 5000, 1);
+}
+
+/* Which groups there are, by the first series of each; and pieces of the series in several. */
+static void groups_v3(void **state)
+{
+    static const uint32_t first[] = {0, 1, 1, 1};
+    struct fixture *f = *state;
+    const struct segment_chunk *chunks;
+    struct err err = {0};
+    size_t n;
+    fill_groups(f);
+    struct segment *segment = open_golden(f, "segment-v3-groups.seg");
+    const struct page_range range = segment->index.types[PAGE_CHUNKS];
+    assert_int_equal(segment->header.major, 3);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(segment->index.pages[range.begin + i].key, first[i]);
+    fixture_chunks(f, segment, 1, &n);
+    assert_int_equal(n, 9);
+    int64_t from = T0 + 100 * 3 * CHUNK_CELLS_MAX, to = T0 + 100 * 5 * CHUNK_CELLS_MAX;
+    expect_ok(segment_chunks(segment, 1, from, to, &f->arena, &chunks, &n, &err), &err);
+    assert_int_equal(n, 2); /* the last of a group, and the first of the next */
+    assert_true(chunks[0].min_t == from + 100 && chunks[1].max_t == to);
+    segment_put(&segment);
+}
+
 static void expect_lists(const struct segment *segment)
 {
     uint32_t got[300];
@@ -513,6 +549,6 @@ int main(void)
     const struct CMUnitTest tests[] = {TEST(kinds_v1), TEST(kinds_v2), TEST(labels_v1),
         TEST(labels_v2), TEST(samples_v2), TEST(families_v2_1), TEST(coarse_v2_1), TEST(damaged_v1),
         TEST(damaged_v2), TEST(unknown_section_before), TEST(unknown_section_behind),
-        TEST(unknown_pages)};
+        TEST(unknown_pages), TEST(groups_v3)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "store/resolution.h"
 #include "store/segment/chunk.h"
 #include "store/segment/label_walk.h"
+#include "store/segment/segment_reader.h"
 #include "tests/fuzz/segment_mutate.h"
 #include "tests/store/store_folder.h"
 
@@ -44,12 +45,13 @@ struct change {
     int64_t value;
     int64_t resolution_ms; /* of the header */
     void (*all)(struct segment_parts *parts);
+    size_t page; /* of the table, from 0 */
 };
 
-static size_t page_of(const struct segment_parts *parts, enum page_type type)
+static size_t page_of(const struct segment_parts *parts, enum page_type type, size_t page)
 {
     size_t i = 0;
-    while (parts->pages[i].type != type)
+    while (parts->pages[i].type != type || page-- > 0)
         ensure(++i < parts->n_pages);
     return i;
 }
@@ -65,27 +67,26 @@ static void put_value(struct segment_parts *parts, size_t page, const struct cha
     table_fini(&table);
 }
 
-/* The fixture's segment with that change, opened. */
-static struct segment *open_changed(struct fixture *f, const struct change *change)
+/* The file with that change, opened. */
+static struct segment *open_file_changed(
+    struct fixture *f, const char *from, const struct change *change)
 {
     enum { ROOM = 1 << 22 };
     struct segment_parts *parts = xcalloc(1, sizeof *parts);
-    struct segment_info info;
     struct segment *segment = NULL;
     struct err err = {0};
     char path[PATH_BYTES];
-    expect_ok(fixture_write(f, &info, &err), &err);
-    fixture_path(f, &info, path);
-    struct content content = content_of(path);
+    struct content content = content_of(from);
     ensure(parts_take(parts, (uint8_t *)content.ptr, content.len));
     parts->header.resolution_ms = change->resolution_ms;
     if (change->all)
         change->all(parts);
     if (change->type)
-        put_value(parts, page_of(parts, change->type), change);
+        put_value(parts, page_of(parts, change->type, change->page), change);
     uint8_t *out = xmalloc(ROOM);
     size_t size = parts_put(parts, SIZE_MAX, out, ROOM);
     ensure(size > 0);
+    ensure(path_join(path, f->dir, "changed.seg", NULL));
     content_put(path, (char *)out, size);
     expect_ok(segment_open(path, NULL, &segment, &err), &err);
     free(out);
@@ -95,15 +96,30 @@ static struct segment *open_changed(struct fixture *f, const struct change *chan
     return segment;
 }
 
-/* Verifying refuses it, and names the file. */
-static void expect_refused(struct fixture *f, const struct change *change, enum err_code code)
+/* The same of the fixture's segment. */
+static struct segment *open_changed(struct fixture *f, const struct change *change)
+{
+    struct segment_info info;
+    struct err err = {0};
+    char path[PATH_BYTES];
+    expect_ok(fixture_write(f, &info, &err), &err);
+    fixture_path(f, &info, path);
+    return open_file_changed(f, path, change);
+}
+
+/* Verifying refuses it, and names the file. Puts the segment. */
+static void expect_damage(struct fixture *f, struct segment *segment, enum err_code code)
 {
     struct err err = {0};
-    struct segment *segment = open_changed(f, change);
     assert_false(segment_verify(segment, &err));
     assert_int_equal(err.code, code);
     assert_non_null(strstr(err.file, f->dir));
     segment_put(&segment);
+}
+
+static void expect_refused(struct fixture *f, const struct change *change, enum err_code code)
+{
+    expect_damage(f, open_changed(f, change), code);
 }
 
 /* ---- chunks ---- */
@@ -125,10 +141,11 @@ static void forms_of_counters(void **state)
     fixture_counter(f, &counter, "a=b", 100, T0 + 1000, 1000, 1);
     for (size_t i = 0; i < sizeof forms; i++)
         expect_refused(f,
-            &(struct change){PAGE_CHUNKS, CHUNK_CODECS, 0, codecs_with_form(forms[i]), 0, NULL},
+            &(struct change){PAGE_CHUNKS, CHUNK_CODECS, 0, codecs_with_form(forms[i]), 0, NULL, 0},
             ERR_UNSUPPORTED);
     expect_refused(f,
-        &(struct change){PAGE_CHUNKS, CHUNK_CODECS, 0, codecs_with_form(FORM_DIFFERENCES), 0, NULL},
+        &(struct change){
+            PAGE_CHUNKS, CHUNK_CODECS, 0, codecs_with_form(FORM_DIFFERENCES), 0, NULL, 0},
         ERR_CORRUPT);
 }
 
@@ -176,17 +193,54 @@ static void writers_refuse_both(void **state)
     }
 }
 
+/* ---- groups of chunks ---- */
+
+#define GROUPS "tests/golden/segment-v3-groups.seg"
+
+static void make_version_2(struct segment_parts *parts)
+{
+    parts->header.major = 2;
+}
+
+/* Programs of version 2 would miss the first groups of a series. */
+static void a_series_in_several_groups_of_version_2(void **state)
+{
+    struct fixture *f = *state;
+    struct change change = {.all = make_version_2};
+    expect_damage(f, open_file_changed(f, GROUPS, &change), ERR_CORRUPT);
+}
+
+/* The first chunk of the series' second group is where that of its first group is. */
+static void chunks_out_of_order(void **state)
+{
+    struct fixture *f = *state;
+    struct change change = {
+        .type = PAGE_CHUNKS, .column = CHUNK_VECTOR, .row = 0, .value = 1, .page = 2};
+    struct segment *segment = open_file_changed(f, GROUPS, &change);
+    const struct segment_chunk *chunks;
+    struct err err = {0};
+    size_t n;
+    assert_false(segment_chunks(segment, 1, INT64_MIN, INT64_MAX, &f->arena, &chunks, &n, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    char place[128];
+    snprintf(place, sizeof place,
+        "segment section chunkdir at byte %llu: chunks of a series do not",
+        (unsigned long long)footer_section(&segment->footer, SECTION_CHUNKDIR)->offset);
+    assert_memory_equal(err.text, place, strlen(place));
+    expect_damage(f, segment, ERR_CORRUPT);
+}
+
 /* ---- aggregates ---- */
 
 static void aggregates_out_of_bounds(void **state)
 {
-    static const struct change changes[] = {{PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, 10, 0, NULL},
-        {PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, 256, 0, NULL},
-        {PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, -1, 0, NULL},
-        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, 32 | SEGMENT_HAS_SUM, 0, NULL},
-        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, INT64_C(1) << 32 | SEGMENT_HAS_SUM, 0, NULL},
-        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, -1, 0, NULL},
-        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, SEGMENT_DECIMAL | SEGMENT_HAS_MIN_MAX, 0, NULL}};
+    static const struct change changes[] = {{PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, 10, 0, NULL, 0},
+        {PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, 256, 0, NULL, 0},
+        {PAGE_AGGREGATES, AGGREGATE_DIGITS, 0, -1, 0, NULL, 0},
+        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, 32 | SEGMENT_HAS_SUM, 0, NULL, 0},
+        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, INT64_C(1) << 32 | SEGMENT_HAS_SUM, 0, NULL, 0},
+        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, -1, 0, NULL, 0},
+        {PAGE_AGGREGATES, AGGREGATE_HAS, 0, SEGMENT_DECIMAL | SEGMENT_HAS_MIN_MAX, 0, NULL, 0}};
     struct fixture *f = *state;
     add_samples(f, false);
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
@@ -251,6 +305,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(forms_of_counters),
         TEST(derived_cells_in_a_raw_segment), TEST(samples_in_a_coarse_segment),
-        TEST(writers_refuse_both), TEST(aggregates_out_of_bounds), TEST(labels_without_end)};
+        TEST(writers_refuse_both), TEST(a_series_in_several_groups_of_version_2),
+        TEST(chunks_out_of_order), TEST(aggregates_out_of_bounds), TEST(labels_without_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

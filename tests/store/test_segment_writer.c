@@ -189,6 +189,30 @@ static void bad_input(void **state)
     expect_refused(f, ERR_INVALID);
 }
 
+/* What is refused names the series and the time. */
+static void errors_name_their_place(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct err err = {0};
+    char expected[256];
+    struct columns *c = fixture_counter(f, &counter, "a=1,b=x", 3, T0 + 1, 1, 1);
+    c->amount[1] = 0;
+    assert_false(fixture_write(f, &info, &err));
+    snprintf(expected, sizeof expected,
+        "a cell that is zero at %lld ms: series %.*s{a=\"1\", b=\"x\"}", (long long)T0 + 2,
+        SLICE_FMT(counter.name));
+    assert_string_equal(err.text, expected);
+    char *big = arena_alloc(&f->arena, LABEL_VALUE_MAX);
+    memset(big, 'y', LABEL_VALUE_MAX);
+    struct label *items = arena_array(&f->arena, 2, sizeof *items);
+    items[0] = (struct label){SLICE(LABEL_METRIC_NAME), counter.name};
+    items[1] = (struct label){SLICE("a"), slice_of(big, LABEL_VALUE_MAX)};
+    f->series[0].labels = (struct labels){items, 2};
+    assert_false(fixture_write(f, &info, &err));
+    assert_memory_equal(err.text, expected, 40); /* the labels are cut */
+}
+
 static bool failing_next(void *ctx, struct segment_series *out)
 {
     struct fixture *f = ctx;
@@ -226,6 +250,7 @@ int main(void)
         TEST(sources),
         TEST(pages_in_two_steps),
         TEST(bad_input),
+        TEST(errors_name_their_place),
         TEST(failing_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
