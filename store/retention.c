@@ -168,7 +168,8 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
         const struct segment_info *info = segment_info(a->segment);
         struct leaving x = {.resolution_ms = info->resolution_ms, .at = i};
         if (info->resolution_ms == RESOLUTION_1D || !window_of(store, info->t1, &x) ||
-            skips_find(&store->maintenance.skips, x.t0, x.t1))
+            skips_find(&store->maintenance.skips, x.t0, x.t1) ||
+            (info->resolution_ms == 0 && quarantine_has_kept(store, x.t0, x.t1)))
             continue;
         if (!any && !first_leaves(store, a, x.t1, err)) {
             *bad = info->name;
@@ -379,6 +380,9 @@ bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct er
     struct err why = {0};
     int64_t newest = retention_newest(store, passed_ms);
     *did = false;
+    mutex_lock(&store->lock);
+    store->newest_ms = newest;
+    mutex_unlock(&store->lock);
     if (newest == INT64_MIN)
         return forget(store, did, err);
     if (by_age(store, newest, did, &bad, &why) &&

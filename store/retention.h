@@ -17,7 +17,8 @@
  * it yet. The bytes are those of all files in the folder that are the store's: the log, the
  * checkpoint, the catalogue and state tables count too, and take their part of the bound.
  *
- * Damaged segments go by age when nothing else of their window is left to be kept.
+ * Damaged segments go by age when nothing else of their window is left to be kept. Raw cells wait
+ * while a kept segment of their window is set aside.
  *
  * Series that have no cell left are removed from the catalogue.
  */

@@ -2,7 +2,8 @@
  * Salvage: a deletion reaches what is set aside, too.
  *
  *     file that is damaged   ->  a new segment of what can be read of it, less what is deleted
- *                                a mark: quarantined as before, for its time, and without a file
+ *                                a mark (mark.h): quarantined as before, for its time, and without
+ *                                a file
  *
  * Only when the segment has something of a deletion, or may have it, since its labels cannot be
  * read. What cannot be read is gone with the file, and how much that was is in the log. Readers are
@@ -25,8 +26,5 @@ struct store;
 /* Sees to the next segment that is set aside. *did: it changed something; *waits: one cannot be
  * read now. The caller holds `seal`. */
 bool salvage_step(struct store *store, bool *did, bool *waits, struct err *err);
-
-/* Whether this is the name of a mark: there is no file of that name. */
-bool salvage_is_mark(const char *name);
 
 #endif
