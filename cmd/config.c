@@ -10,10 +10,11 @@
 #include "cmd/config_retention.h"
 #include "ingest/streams_config.h"
 
-#define LISTEN_DEFAULT_ADDRESS "127.0.0.1"
-#define LISTEN_DEFAULT_PORT    9595
-#define STORE_DEFAULT_PATH     "data"
-#define HEAD_BYTES_MIN         (UINT64_C(16) << 20)
+#define LISTEN_DEFAULT_ADDRESS  "127.0.0.1"
+#define LISTEN_DEFAULT_PORT     9595
+#define STORE_DEFAULT_PATH      "data"
+#define SAMPLE_AHEAD_DEFAULT_MS 600000 /* as Prometheus has it for remote write */
+#define HEAD_BYTES_MIN          (UINT64_C(16) << 20)
 
 #define QUERY_TIMEOUT_MAX_MS  INT64_C(86400000)
 #define QUERY_CONCURRENCY_MAX 1024
@@ -240,7 +241,8 @@ bool config_load(const char *path, const char *const *overrides, size_t n_overri
     *out = (struct config){.http_address = LISTEN_DEFAULT_ADDRESS,
         .http_port = LISTEN_DEFAULT_PORT,
         .store_path = STORE_DEFAULT_PATH,
-        .query = query_defaults};
+        .query = query_defaults,
+        .limits = {.sample_ahead_ms = SAMPLE_AHEAD_DEFAULT_MS}};
     arena_init(&out->arena, 0); /* the tree is bounded, and what is made from it is in proportion */
     struct settings settings = {&list, &out->arena};
     out->file = arena_slice(&out->arena, slice_from(path)).ptr;

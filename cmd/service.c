@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/server.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -27,11 +28,16 @@ struct service {
 
 /* ---- maintenance ---- */
 
+int64_t service_passed_ms(int64_t sources_ms, int64_t now_ms)
+{
+    return sources_ms < now_ms ? sources_ms : now_ms;
+}
+
 /* What ends before may be sealed; the lock is held, so that the ingestion is not gone meanwhile. */
 static int64_t passed_ms(struct service *service)
 {
     struct ingest *ingest = atomic_load(&service->ingest);
-    return ingest ? ingest_passed_ms(ingest) : INT64_MIN;
+    return ingest ? service_passed_ms(ingest_passed_ms(ingest), clock_now_ms()) : INT64_MIN;
 }
 
 static void *maintain(void *arg)

@@ -27,4 +27,9 @@ struct store *service_store(struct service *service);
 struct ingest *service_ingest(struct service *service);
 void service_stop(struct service **service);
 
+/* How far maintenance may take time to have passed: as far as the sources have come, and not beyond
+ * now. A producer whose clock runs ahead moves the sources' clocks, and would make everything else
+ * old: what it sent is kept and answered, and nothing is sealed or goes because of it. */
+int64_t service_passed_ms(int64_t sources_ms, int64_t now_ms);
+
 #endif

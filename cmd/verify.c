@@ -16,13 +16,14 @@
 #include "store/verify_store.h"
 
 static const char usage[] =
-    "usage: larder verify FOLDER [--repair]\n"
+    "usage: larder verify FOLDER [--repair [--discard]]\n"
     "\n"
     "Reads every file of a data folder and checks it: checksums, order, indexes, sums. The\n"
     "server must not be running on the folder.\n"
     "\n"
     "  --repair   puts what can be read of a damaged file in its place and says what is lost;\n"
-    "             the damaged file is kept in FOLDER/damaged\n"
+    "             the damaged file is kept in FOLDER/damaged, until something of it is deleted\n"
+    "  --discard  keeps no damaged file, and removes those of earlier repairs\n"
     "\n"
     "Exit codes: 0 all is whole, 1 something was damaged, 2 usage or environment.\n";
 
@@ -84,6 +85,11 @@ static int print_result(const char *folder, const struct verify_result *r)
         printf("; a start finds everything up to transaction %" PRIu64 "\n", r->lsn);
     else
         printf("; a start fails\n");
+    if (r->put_away)
+        printf("%s/damaged holds %" PRIu64
+               " files that a repair has put away; they may hold personal "
+               "data\n",
+            folder, r->put_away);
     if (r->damaged)
         printf("%" PRIu64 " damaged, %" PRIu64 " of them repaired\n", r->damaged, r->repaired);
     if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -102,7 +108,7 @@ static int misused(const char *what)
 int cmd_verify(int argc, char **argv)
 {
     const char *folder = NULL;
-    bool repair = false;
+    bool repair = false, discard = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             fputs(usage, stdout);
@@ -110,8 +116,10 @@ int cmd_verify(int argc, char **argv)
         }
         if (strcmp(argv[i], "--repair") == 0)
             repair = true;
+        else if (strcmp(argv[i], "--discard") == 0)
+            discard = true;
         else if (argv[i][0] == '-')
-            return misused("it knows --repair and --help");
+            return misused("it knows --repair, --discard and --help");
         else if (folder)
             return misused("one folder at a time");
         else
@@ -119,6 +127,8 @@ int cmd_verify(int argc, char **argv)
     }
     if (!folder)
         return misused("it needs the data folder");
+    if (discard && !repair)
+        return misused("--discard needs --repair");
     bool terminal = isatty(STDERR_FILENO) == 1;
     const struct verify_watch watch = {.damaged = print_damage,
         .lost_cells = print_lost_cells,
@@ -128,7 +138,8 @@ int cmd_verify(int argc, char **argv)
     struct verify_result result;
     struct err err = {0};
     log_set_level(LOG_ERROR);
-    bool ok = store_verify(folder, repair, &watch, &result, &err);
+    enum verify_mode mode = discard ? VERIFY_DISCARD : repair ? VERIFY_REPAIR : VERIFY_ONLY;
+    bool ok = store_verify(folder, mode, &watch, &result, &err);
     if (terminal)
         fputs("\r\033[K", stderr);
     if (ok)

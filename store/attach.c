@@ -124,6 +124,13 @@ static bool know_series(struct store *store, struct attached *a, bool new, struc
     return try_ids(store, a->segment, &agree, err) && (agree || look_up(store, a, new, err));
 }
 
+bool attach_is_here(const struct store *store, const char *name)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    return path_join(dir, store->path, "seg", NULL) && path_join(path, dir, name, NULL) &&
+           (access(path, F_OK) == 0 || errno != ENOENT);
+}
+
 bool attach_open(struct store *store, const char *name, struct segment **out, struct err *err)
 {
     const struct segment_remote *remote = &store->options.remote;
@@ -131,7 +138,7 @@ bool attach_open(struct store *store, const char *name, struct segment **out, st
     char dir[PATH_BYTES], path[PATH_BYTES];
     if (!path_join(dir, store->path, "seg", err) || !path_join(path, dir, name, err))
         return false;
-    if (!remote->open || access(path, F_OK) == 0 || errno != ENOENT)
+    if (!remote->open || attach_is_here(store, name))
         return segment_open(path, store->cache, out, err);
     if (remote->open(remote->ctx, name, &file, err))
         return segment_open_file(name, &file, store->cache, out, err);
@@ -343,6 +350,16 @@ static bool change(struct store *store, const struct manifest_edit *edit, struct
         remove_file(store, edit->adds[i].name);
     free(adds);
     return ok;
+}
+
+bool attach_again(struct store *store, struct manifest_segment *entry, struct err *err)
+{
+    struct attached a;
+    if (!attach(store, entry, false, &a, err))
+        return false;
+    entry->unread = false;
+    publish(store, &(struct manifest_edit){.n_adds = 1}, &a);
+    return true;
 }
 
 bool segments_change(struct store *store, const struct manifest_edit *edit, struct err *err)

@@ -48,9 +48,14 @@ struct attached {
 
 /* Opens a segment's file, here or where it lies far away, and no more. */
 bool attach_open(struct store *store, const char *name, struct segment **out, struct err *err);
+/* Whether the store's folder has a file of that name. */
+bool attach_is_here(const struct store *store, const char *name);
 /* Opens a segment while the store is opened; series and metrics that the catalogue does not know
  * enter it. */
 bool attach_recover(struct store *store, const struct manifest_segment *entry, struct err *err);
+/* Opens a segment that could not be read when the store was opened, and publishes it. The caller
+ * holds `seal`. */
+bool attach_again(struct store *store, struct manifest_segment *entry, struct err *err);
 /* Another reference to the same. */
 struct attached attached_get(const struct attached *attached);
 void attached_fini(struct attached *attached);

@@ -60,12 +60,15 @@ static bool link_file(const char *from, const char *to, struct err *err)
 {
     if (link(from, to) == 0)
         return true;
-    if (errno == EXDEV || errno == EPERM || errno == EMLINK)
-        return copy_file(from, to, err);
-    return err_sys(err, "cannot link %s to %s", from, to);
+    switch (errno) {
+    case EXDEV:
+    case EPERM:
+    case EMLINK:
+    case ENOTSUP:
+    case ENOSYS: return copy_file(from, to, err);
+    default: return err_sys(err, "cannot link %s to %s", from, to);
+    }
 }
-
-static bool take_folder(const char *from, const char *to, bool link, bool top, struct err *err);
 
 static bool take_entry(void *ctx, const char *name, struct err *err)
 {
@@ -76,8 +79,6 @@ static bool take_entry(void *ctx, const char *name, struct err *err)
         return false;
     if (lstat(from, &st) != 0)
         return err_sys(err, "cannot look at %s", from);
-    if (S_ISDIR(st.st_mode)) /* folders are two deep at most */
-        return w->top || take_folder(from, to, w->link, false, err);
     if (!S_ISREG(st.st_mode) || (w->top && strcmp(name, "LOCK") == 0))
         return true;
     return w->link ? link_file(from, to, err) : copy_file(from, to, err);
@@ -90,27 +91,35 @@ static bool take_folder(const char *from, const char *to, bool link, bool top, s
     return (top || dir_make(to, err)) && dir_each(from, take_entry, &w, err) && dir_sync(to, err);
 }
 
-/* The folders of the store but the log's and those of other backups: their files never change. */
-static bool link_immutable(void *ctx, const char *name, struct err *err)
+/* The folders whose files never change. */
+static bool link_immutable(const struct store *store, const char *to, struct err *err)
 {
-    const struct walk *w = ctx;
-    char from[PATH_BYTES], to[PATH_BYTES];
-    struct stat st;
-    if (!path_join(from, w->from, name, err) || !path_join(to, w->to, name, err))
-        return false;
-    if (lstat(from, &st) != 0)
-        return err_sys(err, "cannot look at %s", from);
-    return !S_ISDIR(st.st_mode) || strcmp(name, "wal") == 0 || strcmp(name, "snapshots") == 0 ||
-           take_folder(from, to, true, false, err);
+    static const char *const folders[] = {"seg", "state"};
+    bool ok = true;
+    for (size_t i = 0; ok && i < sizeof folders / sizeof *folders; i++) {
+        char from_dir[PATH_BYTES], to_dir[PATH_BYTES];
+        struct stat st;
+        ok = path_join(from_dir, store->path, folders[i], err) &&
+             path_join(to_dir, to, folders[i], err) &&
+             (lstat(from_dir, &st) != 0 || take_folder(from_dir, to_dir, true, false, err));
+    }
+    return ok;
+}
+
+static size_t count_remote(const struct store *store)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < store->manifest.n_segments; i++)
+        n += !attach_is_here(store, store->manifest.segments[i].name);
+    return n;
 }
 
 /* `seal` is held: no file comes or goes but the log's. */
 static bool fill(struct store *store, const char *to, uint64_t *lsn, struct err *err)
 {
-    struct walk w = {store->path, to, true, true};
     char wal_from[PATH_BYTES], wal_to[PATH_BYTES];
-    if (!dir_each(store->path, link_immutable, &w, err) ||
-        !path_join(wal_from, store->path, "wal", err) || !path_join(wal_to, to, "wal", err))
+    if (!link_immutable(store, to, err) || !path_join(wal_from, store->path, "wal", err) ||
+        !path_join(wal_to, to, "wal", err))
         return false;
     struct txn *none = txn_begin_alone(store);
     *lsn = store->lsn;
@@ -181,7 +190,11 @@ bool store_backup(struct store *store, const char *folder, uint64_t *lsn, struct
     mutex_lock(&store->seal);
     bool ok = !store->frozen || seal_block(store, store->frozen->block->number, err);
     ok = ok && checkpoint_write(store, err) && make(store, folder, lsn, err);
+    size_t remote = ok ? count_remote(store) : 0;
     mutex_unlock(&store->seal);
+    if (remote)
+        log_warn(
+            "the backup names %zu segments that lie elsewhere, and does not hold them", remote);
     if (ok)
         log_info("backed up to %s, as of transaction %llu", folder, (unsigned long long)*lsn);
     return ok;

@@ -162,7 +162,7 @@ static bool delete_now(struct store *store, struct deletion *d, uint64_t *series
 {
     if (!deletion_select(store, d, err))
         return false;
-    if (d->n_ids == 0 && store->n_quarantined == 0)
+    if (d->n_ids == 0 && store->n_quarantined == 0 && store->put_away.n == 0)
         return true;
     if (!seal_range(store, d->from, d->to, err))
         return false;

@@ -8,12 +8,14 @@
  *                   3  readers leave the cells out
  *   maintenance     4  rewrites the segments that hold such cells, one at a time (store/rewrite.h)
  *                   5  removes series that have no cell left from the catalogue, writes a
- *                      checkpoint, which forgets the log, and takes the deletion from the file
+ *                      checkpoint, which forgets the log, removes what a repair has put away
+ *                      (store/put_away.h), and takes the deletion from the file
  *
  * A crash repeats what was not done: every step does nothing the second time. A later cell of the
  * same series and time counts. Coarser cells go when their window touches the range, and are made
  * anew from what finer ones are left. What is readable of quarantined segments is kept without the
- * cells (store/salvage.h).
+ * cells (store/salvage.h). Backups (store/backup.h) are not reached, nor what a source of segments
+ * that lie elsewhere keeps of those that were rewritten here.
  *
  * A series that is in quarantined segments alone is not counted among those that match, and goes
  * all the same.

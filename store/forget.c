@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "store/checkpoint.h"
 #include "store/store_priv.h"
+#include "store/unread.h"
 
 static void mark(uint64_t *live, uint32_t series)
 {
@@ -66,10 +67,14 @@ static void remove_dead(struct store *store, uint64_t *live, size_t n_series)
     free(dead);
 }
 
-/* The writer is stopped. *done false: a segment could not be read, which has been seen to. */
+/* The writer is stopped. *done false: a segment cannot be read, which has been seen to. */
 static bool forget(struct store *store, bool *done, struct err *err)
 {
     size_t n_series = store->catalog.n_series, bad = 0;
+    if (unread_any(store)) { /* nobody knows which series have cells there */
+        *done = false;
+        return true;
+    }
     uint64_t *live = xcalloc(n_series / 64 + 1, sizeof *live);
     struct err why = {0};
     *done = mark_segments(store, live, n_series, &bad, &why);

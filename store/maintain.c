@@ -9,6 +9,7 @@
 #include "store/derive.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
+#include "store/unread.h"
 
 /* When late cells of a sealed block make a segment. */
 #define LATE_CELLS 100000
@@ -159,7 +160,7 @@ static bool derive(struct store *store, int64_t passed_ms, bool *did, struct err
 
 static bool end_purge(struct store *store, struct err *err)
 {
-    if (!checkpoint_write(store, err))
+    if (!checkpoint_write(store, err) || !put_away_purge(store, err))
         return false;
     store->purging = false;
     return true;
@@ -190,6 +191,8 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
         *did = true;
         return end_purge(store, err);
     }
+    if (!*did && !unread_step(store, did, err))
+        return false;
     if (!*did && !deletions_step(store, did, err))
         return false;
     bool ok = *did || compact(store, passed_ms, did, err);

@@ -7,10 +7,11 @@
  *     3  a checkpoint, when the log has grown
  *     4  late cells that have gathered for sealed blocks
  *     5  state tables: writing, purging and merging their files
- *     6  deletions: segments are rewritten (store/delete.h)
- *     7  compaction
- *     8  coarser cells (store/derive.h), where compaction has nothing left to do
- *     9  retention (store/retention.h)
+ *     6  segments that could not be read at the start (store/unread.h)
+ *     7  deletions: segments are rewritten (store/delete.h)
+ *     8  compaction
+ *     9  coarser cells (store/derive.h), where compaction has nothing left to do
+ *    10  retention (store/retention.h)
  *
  * Late cells make a segment of their own when there are LATE_CELLS of them or LATE_BYTES, or when
  * the sources have moved on by a whole block since they came: never by a wall clock. Where the

@@ -170,6 +170,7 @@ static bool state_quarantine(struct manifest *m, struct slice name)
     struct manifest_segment s;
     if (!take_out(m->segments, &m->n_segments, name, &s))
         return false;
+    s.unread = false;
     GROW(m->quarantined, m->quarantined_cap, m->n_quarantined + 1);
     m->quarantined[m->n_quarantined++] = s;
     return true;

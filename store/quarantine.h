@@ -8,8 +8,8 @@
  * in it. Damage that a query meets is an error of that query alone: the pages that are whole stay
  * readable until maintenance comes by.
  *
- * One that the disk or a peer does not give at the start is set aside in memory alone: the next
- * start finds it again. Until then maintenance leaves its window alone.
+ * One that the disk or a peer does not give at the start is set aside in memory alone, until it can
+ * be read (store/unread.h).
  */
 #ifndef STORE_QUARANTINE_H
 #define STORE_QUARANTINE_H

@@ -3,7 +3,6 @@
  * and nothing is changed before everything was found whole: a start that stops leaves the folder as
  * it was, but for a torn last frame.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -16,6 +15,7 @@
 #include "store/folder_lock.h"
 #include "store/segment/outfile.h"
 #include "store/store_priv.h"
+#include "store/unread.h"
 
 /* Files that no manifest names: what a crash left behind. */
 static bool sweep_segment(void *ctx, const char *name, struct err *err)
@@ -56,46 +56,47 @@ static bool sweep(struct store *store, struct err *err)
            dir_each(store->path, sweep_file, store, err);
 }
 
-/* Damaged, or not there. */
-static bool is_lost(const struct err *why)
-{
-    return why->code == ERR_CORRUPT || (why->code == ERR_IO && why->sys == ENOENT);
-}
+/* When a peer has not given so many, it is not asked for those that are left. */
+#define AWAY_MAX 3
+struct away {
+    unsigned n;
+    struct err why; /* the last one */
+};
 
-/* The disk, or a peer, does not give it now. */
-static bool may_pass(const struct err *why)
+static bool open_segment(
+    struct store *store, struct manifest_segment *s, struct away *away, struct err *err)
 {
-    return why->code == ERR_UNAVAILABLE || why->code == ERR_TIMEOUT ||
-           (why->code == ERR_IO && why->sys == EIO);
-}
-
-/* It counts, and its window waits for the next start. */
-static void leave_unread(struct store *store, struct manifest_segment *s, const struct err *why)
-{
-    int64_t t0 = INT64_MIN, t1 = INT64_MAX;
-    segment_name_times(s->name, &t0, &t1);
-    s->unread = true;
-    log_error("segment %s is set aside until the next start: %s", s->name, why->text);
-    skips_keep(&store->maintenance.skips, t0, t1, why);
-    store->maintenance.unreadable++;
+    if (away->n >= AWAY_MAX && !attach_is_here(store, s->name)) {
+        *err = away->why;
+        return false;
+    }
+    if (attach_recover(store, s, err))
+        return true;
+    if (unread_is_away(err)) {
+        away->n++;
+        away->why = *err;
+    }
+    return false;
 }
 
 static bool open_segments(struct store *store, struct err *err)
 {
     char dir[PATH_BYTES];
+    struct away away = {0};
     if (!path_join(dir, store->path, "seg", err) || !dir_make(dir, err))
         return false;
     for (size_t i = 0; i < store->manifest.n_segments;) {
-        if (attach_recover(store, &store->manifest.segments[i], err)) {
+        struct manifest_segment *s = &store->manifest.segments[i];
+        if (open_segment(store, s, &away, err)) {
             i++;
             continue;
         }
-        if (is_lost(err)) {
-            log_error("segment %s is set aside, its file is kept: %s",
-                store->manifest.segments[i].name, err->text);
+        if (unread_is_lost(err)) {
+            log_error("segment %s is set aside, its file is kept: %s", s->name, err->text);
             manifest_set_aside(&store->manifest, i);
-        } else if (may_pass(err)) {
-            leave_unread(store, &store->manifest.segments[i++], err);
+        } else if (unread_may_pass(err)) {
+            unread_leave(store, s, err);
+            i++;
         } else {
             return false;
         }
@@ -282,6 +283,8 @@ bool store_recover(struct store *store, struct err *err)
         return true;
     /* Everything was found whole: only now something is written or swept away. What cannot be
      * written now, on a full disk say, is tried again before the first change. */
+    if (!put_away_load(store, err))
+        return false;
     store->unsettled = true;
     if (!store_settle(store, err) || !wal_begin(store->wal, err))
         log_warn("the store answers, and takes nothing until this has passed: %s", err->text);

@@ -11,6 +11,7 @@
 #include "store/keep.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
+#include "store/unread.h"
 
 /* So many steps that find nothing to do share one weight of the folder. */
 #define WEIGHED_FOR 256
@@ -57,6 +58,17 @@ static int64_t longest_age(const struct retention *r, int64_t resolution_ms)
         longest = own > longest ? own : longest;
     }
     return longest;
+}
+
+/* After which nothing is left but cells of a day. */
+static int64_t age_of_all(const struct retention *r)
+{
+    int64_t all = longest_age(r, 0);
+    for (int64_t resolution = RESOLUTION_1M; resolution <= RESOLUTION_1H; resolution *= 60) {
+        int64_t coarse = longest_age(r, resolution);
+        all = coarse > all ? coarse : all;
+    }
+    return all;
 }
 
 /* When what ends at end_ms has the age; never: INT64_MAX. */
@@ -187,11 +199,7 @@ static void find_damaged(
     const struct store *store, int64_t newest_ms, bool any, struct leaving *out)
 {
     const struct retention *r = &store->options.retention;
-    int64_t raw = longest_age(r, 0), all = raw;
-    for (int64_t resolution = RESOLUTION_1M; resolution <= RESOLUTION_1H; resolution *= 60) {
-        int64_t coarse = longest_age(r, resolution);
-        all = coarse > all ? coarse : all;
-    }
+    int64_t raw = longest_age(r, 0), all = age_of_all(r);
     for (size_t i = 0; i < store->n_quarantined; i++) {
         const struct quarantined *q = &store->quarantined[i];
         struct leaving x = {.resolution_ms = DAMAGED, .damaged = q};
@@ -365,10 +373,26 @@ static bool by_bytes(struct store *store, int64_t newest_ms, int64_t passed_ms, 
     return !over || take(store, &next, newest_ms, true, bad, err);
 }
 
+struct expiry {
+    const struct store *store;
+    int64_t newest_ms;
+};
+
+static bool has_expired(void *ctx, int64_t t0, int64_t t1)
+{
+    const struct expiry *e = ctx;
+    struct leaving x = {0};
+    (void)t0;
+    return window_of(e->store, t1, &x) &&
+           has_left(x.t1, age_of_all(&e->store->options.retention), e->newest_ms);
+}
+
 static bool forget(struct store *store, bool *did, struct err *err)
 {
-    *did = store->maintenance.series_left;
-    if (*did && !forget_series(store, err))
+    *did = store->maintenance.series_left && !unread_any(store);
+    if (!*did)
+        return true;
+    if (!forget_series(store, err))
         return false;
     store->maintenance.series_left = false;
     return true;
@@ -379,12 +403,15 @@ bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct er
     const char *bad = NULL;
     struct err why = {0};
     int64_t newest = retention_newest(store, passed_ms);
+    struct expiry expiry = {store, newest};
     *did = false;
     mutex_lock(&store->lock);
     store->newest_ms = newest;
     mutex_unlock(&store->lock);
     if (newest == INT64_MIN)
         return forget(store, did, err);
+    if (!put_away_expire(store, has_expired, &expiry, err))
+        return false;
     if (by_age(store, newest, did, &bad, &why) &&
         (*did || by_bytes(store, newest, passed_ms, did, &bad, &why)))
         return *did || forget(store, did, err);

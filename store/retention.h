@@ -2,11 +2,13 @@
  * Retention: how long cells are kept, by resolution and by metric, and how many bytes all of them
  * may take.
  *
- * Age is counted from the newest sealed data, never from a clock: a store that nobody writes to
- * loses nothing. Windows (days) go as a whole, when their end is that old. When raw cells go, their
- * coarser ones are made first, of all that ever came, and stay (keep.h); cells that come for such a
- * window later are merged into those. Cells of a day, which levels have, stay for ever: they are
- * what a level starts from.
+ * Age is counted from the newest sealed data that time has passed, as the caller of maintenance
+ * says (passed_ms): a store that nobody writes to loses nothing. Cells that lie behind passed_ms
+ * make nothing old, sealed or not; so whoever calls never says more than his own clock does,
+ * whatever the data claim (cmd/service.h). Windows (days) go as a whole, when their end is that
+ * old. When raw cells go, their coarser ones are made first, of all that ever came, and stay
+ * (keep.h); cells that come for such a window later are merged into those. Cells of a day, which
+ * levels have, stay for ever: they are what a level starts from.
  *
  * A metric may have ages of its own, longer or shorter than those of the others: then its cells
  * alone go, or stay, and the segments are written anew. What a window has of each resolution is
@@ -17,8 +19,9 @@
  * it yet. The bytes are those of all files in the folder that are the store's: the log, the
  * checkpoint, the catalogue and state tables count too, and take their part of the bound.
  *
- * Damaged segments go by age when nothing else of their window is left to be kept. Raw cells wait
- * while a kept segment of their window is set aside.
+ * Damaged segments go by age when nothing else of their window is left to be kept, and so do those
+ * that a repair has put away (put_away.h), which count for no bytes. Raw cells wait while a kept
+ * segment of their window is set aside.
  *
  * Series that have no cell left are removed from the catalogue.
  */

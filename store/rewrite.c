@@ -293,7 +293,7 @@ static bool finish(struct store *store, bool *did, struct err *err)
     *did = forgotten || store->n_quarantined > set_aside;
     if (!forgotten)
         return true;
-    if (!deletions_save(store, 0, err))
+    if (!put_away_delete(store, err) || !deletions_save(store, 0, err))
         return false;
     struct deletion *done = store->deletions;
     store_lock_write(store);

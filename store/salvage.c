@@ -66,6 +66,17 @@ static bool has_deleted(const struct salvage *s, bool *has, struct err *err)
     return *has = true; /* nobody can say that it has not */
 }
 
+bool salvage_may_have(struct store *store, struct segment *segment, int64_t t0, int64_t t1)
+{
+    struct quarantined q = {.t0 = t0, .t1 = t1, .derived = true};
+    const struct salvage s = {.store = store, .q = &q, .segment = segment};
+    struct err why = {0};
+    bool has = false;
+    for (size_t i = 0; i < store->n_deletions && !has; i++)
+        has = may_cover(&store->deletions[i], &q);
+    return has && (!segment || !has_deleted(&s, &has, &why) || has);
+}
+
 /* ---- what is kept ---- */
 
 struct keeping {

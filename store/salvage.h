@@ -18,13 +18,19 @@
 #define STORE_SALVAGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
+struct segment;
 struct store;
 
 /* Sees to the next segment that is set aside. *did: it changed something; *waits: one cannot be
  * read now. The caller holds `seal`. */
 bool salvage_step(struct store *store, bool *did, bool *waits, struct err *err);
+
+/* Whether a segment of that time block, which no transaction is later than, has something of the
+ * deletions that wait, or nobody can say that it has not. segment NULL: it cannot be opened. */
+bool salvage_may_have(struct store *store, struct segment *segment, int64_t t0, int64_t t1);
 
 #endif

@@ -24,7 +24,7 @@ void skips_add(struct skips *skips, int64_t t0, int64_t t1, const struct err *wh
 {
     struct skipped *s = NULL;
     for (size_t i = 0; i < skips->n && !s; i++)
-        if (skips->all[i].t0 == t0 && skips->all[i].t1 == t1 && skips->all[i].until != UINT64_MAX)
+        if (skips->all[i].t0 == t0 && skips->all[i].t1 == t1)
             s = &skips->all[i];
     if (!s) {
         GROW(skips->all, skips->cap, skips->n + 1);
@@ -37,12 +37,6 @@ void skips_add(struct skips *skips, int64_t t0, int64_t t1, const struct err *wh
                ((uint64_t)ROUNDS_MIN << (s->failures < DOUBLINGS ? s->failures : DOUBLINGS));
     s->failures++;
     s->why = *why;
-}
-
-void skips_keep(struct skips *skips, int64_t t0, int64_t t1, const struct err *why)
-{
-    GROW(skips->all, skips->cap, skips->n + 1);
-    skips->all[skips->n++] = (struct skipped){t0, t1, UINT64_MAX, 1, *why};
 }
 
 const struct skipped *skips_find(const struct skips *skips, int64_t t0, int64_t t1)

@@ -33,8 +33,6 @@ struct skips {
 void skips_fini(struct skips *skips);
 /* Something in (t0, t1] could not be read. The first failure is logged. */
 void skips_add(struct skips *skips, int64_t t0, int64_t t1, const struct err *why);
-/* The same, until the store is opened anew. Not logged. */
-void skips_keep(struct skips *skips, int64_t t0, int64_t t1, const struct err *why);
 /* The window that overlaps (t0, t1] and is left alone now; NULL: there is none. */
 const struct skipped *skips_find(const struct skips *skips, int64_t t0, int64_t t1);
 /* Maintenance has found nothing to do: those that were tried and have not failed are forgotten. */

@@ -136,6 +136,7 @@ void store_close(struct store **store)
     if (s->open)
         write_last_checkpoint(s);
     deletions_fini(s);
+    put_away_fini(s);
     free(s->limits.of_metric);
     frozen_free(&s->frozen);
     wal_close(&s->wal);
@@ -221,6 +222,7 @@ void store_stats(struct store *store, struct store_stats *out)
         .cells = store->cells,
         .torn_frames = store->torn_frames,
         .quarantined = store->n_quarantined,
+        .put_away = store->put_away.n,
         .unreadable_windows = store->maintenance.unreadable,
         .debt_bytes = store->maintenance.debt_bytes,
         .debt_segments = store->maintenance.debt_segments,

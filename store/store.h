@@ -170,7 +170,8 @@ struct store_stats {
     uint64_t lsn, series, metrics, head_cells, head_bytes, segments, segment_bytes, wal_bytes;
     uint64_t derived_segments; /* of the segments */
     uint64_t commits, cells, fsyncs, torn_frames;
-    uint64_t quarantined;                  /* damaged segments that were set aside */
+    uint64_t quarantined; /* damaged segments that were set aside */
+    uint64_t put_away; /* damaged files that a repair moved to FOLDER/damaged (store/put_away.h) */
     uint64_t unreadable_windows;           /* maintenance cannot read them now, and tries again */
     uint64_t debt_bytes, debt_segments;    /* waiting for compaction */
     uint64_t compactions, compacted_bytes; /* since the start; bytes of the inputs */

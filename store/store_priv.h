@@ -35,6 +35,7 @@
 #include "store/manifest.h"
 #include "store/progress.h"
 #include "store/publish.h"
+#include "store/put_away.h"
 #include "store/quarantine.h"
 #include "store/rewrite.h"
 #include "store/segment.h"
@@ -102,7 +103,8 @@ struct store {
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
     bool purging;                            /* state tables, see state.h; seal */
-    struct change_log changes;               /* has its own mutex, below all of these */
+    struct put_away put_away;
+    struct change_log changes; /* has its own mutex, below all of these */
     struct change_set changed; /* of the transaction that is being published; its leader */
     bool failed;
     bool tail_held;          /* the log holds a frame: it takes nothing; lock */

@@ -13,13 +13,14 @@
 #include "store/heirs.h"
 #include "store/manifest.h"
 #include "store/mark.h"
+#include "store/put_away.h"
 #include "store/quarantine.h"
 #include "store/state/run_repair.h"
 #include "store/store.h"
 
 struct verification {
     char segments[PATH_BYTES], runs[PATH_BYTES], damaged[PATH_BYTES];
-    bool repair;
+    enum verify_mode mode;
     const struct verify_watch *watch;
     struct verify_result *out;
     struct manifest manifest;
@@ -63,10 +64,18 @@ static bool try_start(struct verification *v, const char *folder, struct err *er
 
 /* ---- setting right ---- */
 
-/* Keeps the damaged file under FOLDER/damaged and takes it from where it was. */
+static bool discard(const char *dir, const char *name, struct err *err)
+{
+    char path[PATH_BYTES];
+    return path_join(path, dir, name, err) && file_remove(path, err) && dir_sync(dir, err);
+}
+
+/* Takes the damaged file from where it was; it is kept under FOLDER/damaged, or not at all. */
 static bool put_away(struct verification *v, const char *dir, const char *name, struct err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
+    if (v->mode == VERIFY_DISCARD)
+        return discard(dir, name, err);
     if (!dir_make(v->damaged, err) || !path_join(from, dir, name, err) ||
         !path_join(to, v->damaged, name, err))
         return false;
@@ -197,7 +206,7 @@ static bool check_mark(
         " ms were in a damaged file that is gone, since something of it was deleted",
         named->name, t0, t1);
     report(v, &why);
-    return !v->repair || repair_segment(v, NULL, named, true, err);
+    return v->mode == VERIFY_ONLY || repair_segment(v, NULL, named, true, err);
 }
 
 static bool check_segment(
@@ -223,7 +232,7 @@ static bool check_segment(
         if (whole)
             err_set(&why, ERR_CORRUPT, "%s is whole, and was set aside when it was not", path);
         report(v, &why);
-        ok = !v->repair || repair_segment(v, segment, named, set_aside, err);
+        ok = v->mode == VERIFY_ONLY || repair_segment(v, segment, named, set_aside, err);
     }
     segment_put(&segment);
     return ok;
@@ -244,7 +253,7 @@ static bool check_run(struct verification *v, const struct manifest_run *named, 
         report(v, &why);
         if (v->run_why.code == ERR_OK)
             v->run_why = why;
-        ok = !v->repair || repair_run(v, named, err);
+        ok = v->mode == VERIFY_ONLY || repair_run(v, named, err);
     }
     run_unref(&run);
     return ok;
@@ -288,22 +297,24 @@ static bool check_files(struct verification *v, struct err *err)
     return ok;
 }
 
-bool store_verify(const char *folder, bool repair, const struct verify_watch *watch,
+bool store_verify(const char *folder, enum verify_mode mode, const struct verify_watch *watch,
     struct verify_result *out, struct err *err)
 {
     static const struct verify_watch nobody;
     struct verification v = {
-        .repair = repair, .watch = watch ? watch : &nobody, .out = out, .lock_fd = -1};
+        .mode = mode, .watch = watch ? watch : &nobody, .out = out, .lock_fd = -1};
     char current[PATH_BYTES];
     *out = (struct verify_result){0};
     v.manifest.fd = -1;
     if (!path_join(current, folder, "CURRENT", err) || !path_join(v.segments, folder, "seg", err) ||
-        !path_join(v.runs, folder, "state", err) || !path_join(v.damaged, folder, "damaged", err))
+        !path_join(v.runs, folder, "state", err) ||
+        !path_join(v.damaged, folder, PUT_AWAY_FOLDER, err))
         return false;
     if (access(current, R_OK) != 0)
         return err_set(err, ERR_NOT_FOUND, "%s holds no store: there is no %s", folder, current);
     bool ok = folder_lock(folder, &v.lock_fd, err) && manifest_open(folder, 0, &v.manifest, err) &&
-              check_files(&v, err);
+              check_files(&v, err) && (mode != VERIFY_DISCARD || put_away_discard(folder, err)) &&
+              put_away_count(folder, &out->put_away, err);
     manifest_close(&v.manifest);
     if (v.lock_fd >= 0)
         close(v.lock_fd);

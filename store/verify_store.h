@@ -13,7 +13,8 @@
  *   runs of state tables   each page. Repair: a run of the pages that can be read.
  *
  * A damaged file is kept: repair moves it to FOLDER/damaged, where nothing reads it. It may hold
- * personal data; whoever needs it no longer removes it.
+ * personal data, so the store sees to it that it goes when something of it may be deleted
+ * (put_away.h); whoever needs no such files discards them, those of earlier repairs too.
  */
 #ifndef STORE_VERIFY_STORE_H
 #define STORE_VERIFY_STORE_H
@@ -39,11 +40,18 @@ struct verify_watch {
     void *ctx;
 };
 
+enum verify_mode {
+    VERIFY_ONLY,
+    VERIFY_REPAIR,
+    VERIFY_DISCARD /* repair, and keep nothing damaged */
+};
+
 struct verify_result {
     uint64_t segments, runs, series, cells, keys; /* that were found whole */
     uint64_t lsn;      /* of the last transaction; 0 when it does not start */
     uint64_t damaged;  /* files */
     uint64_t repaired; /* of them */
+    uint64_t put_away; /* files in FOLDER/damaged, afterwards */
     bool starts;       /* manifest, catalogue, checkpoint and log are whole */
 };
 
@@ -52,7 +60,7 @@ struct verify_result {
  * possible. ERR_NOT_FOUND: the folder is no store; ERR_BUSY: a process has it; ERR_CORRUPT: the
  * manifest itself is damaged.
  */
-bool store_verify(const char *folder, bool repair, const struct verify_watch *watch,
+bool store_verify(const char *folder, enum verify_mode mode, const struct verify_watch *watch,
     struct verify_result *out, struct err *err);
 
 #endif

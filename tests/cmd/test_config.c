@@ -421,6 +421,7 @@ static void test_retention_of_metrics(void **state)
     config_load("larder.yml", set, 1, &config, &errors);
     assert_errors(&errors, NULL, 0);
     const struct retention *r = &config.retention;
+    assert_int_equal(config.limits.sample_ahead_ms, 600000); /* unless it says another */
     assert_int_equal(r->raw_ms, 30 * INT64_C(86400000));
     assert_int_equal(r->n_metrics, 2);
     assert_true(slice_is(r->metrics[0].metric, "orders_total"));

@@ -114,8 +114,19 @@ static void test_query_limits(void **state)
     check("query.timeout=1ms", "quantile_over_time(0.5, up[10m:50ms])", 503, "timed out");
 }
 
+/* Time passes as the sources say, but for a producer that lives in the future. */
+static void test_passed(void **state)
+{
+    (void)state;
+    assert_int_equal(service_passed_ms(T0 - 1, T0), T0 - 1);
+    assert_int_equal(service_passed_ms(INT64_MIN, T0), INT64_MIN);
+    assert_int_equal(service_passed_ms(T0 + 1, T0), T0);
+    assert_int_equal(service_passed_ms(INT64_MAX, T0), T0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_query_limits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_query_limits), cmocka_unit_test(test_passed)};
     return cmocka_run_group_tests_name("service", tests, NULL, NULL);
 }

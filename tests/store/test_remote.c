@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/delete.h"
 #include "store/files.h"
 #include "tests/store/support/folder.h"
 
@@ -27,7 +28,7 @@ static struct metric_def def = {.name = {"up", 2}, .kind = KIND_SAMPLE};
 struct far {
     char dir[FOLDER_MAX];
     enum err_code fails; /* ERR_OK: it answers */
-    unsigned opens, reads, closes;
+    unsigned asked, opens, reads, closes;
     uint64_t read_bytes, most_bytes;
     atomic_bool *cancel_at_read; /* set by a read, as by somebody who has waited too long */
 };
@@ -70,6 +71,7 @@ static bool far_open(void *ctx, const char *name, struct segment_file *out, stru
 {
     struct far *far = ctx;
     char path[PATH_BYTES];
+    far->asked++;
     if (far->fails)
         return err_set(err, far->fails, "the other place is away");
     far->opens++;
@@ -237,25 +239,103 @@ static void test_away_and_back(void **state)
     }
 }
 
-/* It is away when the store is opened: no reason not to start. */
+static void maintain(struct fixture *f, int64_t passed)
+{
+    struct err err;
+    if (!store_maintain(f->store, passed, &err))
+        fail_msg("%s", err.text);
+}
+
+static struct store_stats stats_of(const struct fixture *f)
+{
+    struct store_stats stats;
+    store_stats(f->store, &stats);
+    return stats;
+}
+
+/* It is away when the store is opened: no reason not to start. It is asked again, less and less
+ * often, and what it has is there when it is. */
 static void test_away_at_the_start(void **state)
+{
+    static const enum err_code codes[] = {ERR_UNAVAILABLE, ERR_TIMEOUT};
+    struct fixture *f = *state;
+    struct answer answer;
+    struct err err;
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        f->far.fails = codes[i];
+        open_it(f);
+        assert_false(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
+        assert_true(read_all(f, 0, 4 * HOUR, 1, true, NULL, &answer, &err));
+        assert_int_equal(answer.cells, 0);
+        assert_true(answer.warnings > 0);
+        f->far.asked = 0;
+        for (int k = 0; k < 1000; k++)
+            maintain(f, 4 * HOUR);
+        assert_in_range(f->far.asked, 4, 10);
+        assert_int_equal(stats_of(f).unreadable_windows, 2);
+        assert_int_equal(stats_of(f).quarantined, 2);
+        f->far.fails = ERR_OK;
+        for (int k = 0; k < 1100; k++)
+            maintain(f, 4 * HOUR);
+        assert_int_equal(stats_of(f).unreadable_windows, 0);
+        assert_int_equal(stats_of(f).quarantined, 0);
+        assert_true(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
+        assert_int_equal(answer.cells, 2 * SERIES * CELLS);
+        store_close(&f->store);
+    }
+    f->far.fails = ERR_UNAVAILABLE;
+    open_it(f);
+    f->far.fails = ERR_OK;
+    for (int k = 0; k < 10; k++)
+        maintain(f, 100 * HOUR); /* and compacts what is there */
+    assert_true(stats_of(f).compactions > 0);
+    assert_true(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
+    assert_int_equal(answer.cells, 2 * SERIES * CELLS);
+}
+
+/* While one is away nobody knows which series it has: none is forgotten, and what is deleted is not
+ * called done. */
+static void test_nothing_is_forgotten_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    struct matcher host = {MATCH_EQUAL, SLICE("host"), SLICE("h007"), NULL};
+    struct answer answer;
+    struct err err;
+    uint64_t n;
+    f->far.fails = ERR_UNAVAILABLE;
+    open_it(f);
+    fill(f, 48 * HOUR);
+    assert_true(store_delete(f->store, &host, 1, 47 * HOUR, 60 * HOUR, &n, &err));
+    assert_int_equal(n, 1);
+    uint64_t series = stats_of(f).series;
+    maintain(f, 50 * HOUR);
+    assert_int_equal(stats_of(f).deletions_pending, 1);
+    assert_int_equal(stats_of(f).series, series);
+    f->far.fails = ERR_OK;
+    for (int k = 0; k < 10; k++)
+        maintain(f, 50 * HOUR);
+    assert_int_equal(stats_of(f).deletions_pending, 0);
+    assert_int_equal(stats_of(f).series, series);
+    assert_true(read_all(f, 0, 60 * HOUR, 1, false, NULL, &answer, &err));
+    assert_int_equal(answer.cells, 3 * SERIES * CELLS - CELLS);
+}
+
+/* It has them no more: they are set aside, as at a start. */
+static void test_gone_when_it_is_back(void **state)
 {
     struct fixture *f = *state;
     struct answer answer;
     struct err err;
-    f->far.fails = ERR_UNAVAILABLE;
+    f->far.fails = ERR_TIMEOUT;
     open_it(f);
+    folder_remove(f->far.dir);
+    f->far.fails = ERR_NOT_FOUND;
+    for (int k = 0; k < 10; k++)
+        maintain(f, 4 * HOUR);
+    assert_int_equal(stats_of(f).quarantined, 2);
+    assert_int_equal(stats_of(f).unreadable_windows, 0);
     assert_false(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
-    assert_true(read_all(f, 0, 4 * HOUR, 1, true, NULL, &answer, &err));
-    assert_int_equal(answer.cells, 0);
-    assert_true(answer.warnings > 0);
-    f->far.fails = ERR_OK;
-    if (!store_maintain(f->store, 100 * HOUR, &err)) /* leaves its windows alone */
-        fail_msg("%s", err.text);
-    store_close(&f->store);
-    open_it(f);
-    assert_true(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
-    assert_int_equal(answer.cells, 2 * SERIES * CELLS);
+    assert_int_equal(err.code, ERR_CORRUPT);
 }
 
 /* Somebody gives up while a slow read is under way: no other one is begun. */
@@ -293,6 +373,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reads_are_few, setup, teardown),
         cmocka_unit_test_setup_teardown(test_away_and_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_away_at_the_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_is_forgotten_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gone_when_it_is_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canceled_between_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canceled_while_planning, setup, teardown),
     };

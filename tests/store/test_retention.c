@@ -575,6 +575,26 @@ static void fill(struct fixture *f)
     store_close(&f->store); /* a checkpoint empties the log */
 }
 
+/* A cell far ahead makes nothing old, in the head or sealed, until time has passed it. */
+static void test_a_cell_far_ahead(void **state)
+{
+    struct fixture *f = *state;
+    f->options.retention = (struct retention){.raw_ms = DAY_MS, .minute_ms = DAY_MS};
+    reopen(f);
+    for (int64_t t = EVERY; t <= DAY_MS; t += 100 * EVERY)
+        add(f, 0, t, 1 + below(1000));
+    add(f, 0, DAYS * DAY_MS, 7);
+    f->options.head_bytes = 1; /* everything is sealed */
+    reopen(f);
+    for (int64_t day = 1; day < 3; day++) {
+        maintain(f, day * DAY_MS);
+        assert_int_equal(total(f, 0, 0, DAYS * DAY_MS, 0), expected(f, 0, 0, 0, DAYS * DAY_MS));
+    }
+    maintain(f, DAYS * DAY_MS);
+    assert_int_equal(total(f, 0, 0, DAY_MS, 0), 0);
+    compare(f, 0, 0, DAYS * DAY_MS, HOUR);
+}
+
 static void test_by_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -716,6 +736,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ages_that_grow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metric_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_cell_far_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bytes_are_counted_cheaply, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_of_what_is_kept, setup, teardown),

@@ -355,7 +355,7 @@ static void hear_repair(void *ctx, const char *name, const char *by, bool anew)
     t->anew += anew;
 }
 
-static struct told verify(struct fixture *f, bool repair)
+static struct told verify(struct fixture *f, enum verify_mode mode)
 {
     struct told told = {.damaged = 0};
     const struct verify_watch watch = {
@@ -363,7 +363,7 @@ static struct told verify(struct fixture *f, bool repair)
     struct verify_result result;
     struct err err = {0};
     store_close(&f->store);
-    if (!store_verify(f->dir, repair, &watch, &result, &err))
+    if (!store_verify(f->dir, mode, &watch, &result, &err))
         fail_msg("%s", err.text);
     assert_true(result.starts);
     assert_int_equal(result.damaged, told.damaged);
@@ -510,6 +510,106 @@ static void test_ids_of_what_was_set_aside(void **state)
     }
 }
 
+/* ---- what a repair has put away ---- */
+
+/* The damaged file is kept, until something of it is deleted. `at`: what is damaged. */
+static void put_away(struct fixture *f, long at)
+{
+    char path[PATH_BYTES];
+    struct told told;
+    fill(f, ADA, 0, BLOCK);
+    fill(f, BOB, 0, 2 * BLOCK);
+    maintain(f, 2 * BLOCK);
+    damage(f, "0-", at, path);
+    told = verify(f, VERIFY_REPAIR);
+    assert_int_equal(told.repaired, 1);
+    assert_int_equal(stats_of(f).put_away, 1);
+}
+
+static void test_a_deletion_reaches_what_is_put_away(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES];
+    put_away(f, 64 + 16);
+    assert_true(files_with(f->dir, ADA) > 0);
+    delete_who(f, BOB, BLOCK, 2 * BLOCK); /* of another time */
+    delete_who(f, "eve", INT64_MIN, INT64_MAX);
+    maintain(f, 2 * BLOCK);
+    assert_int_equal(stats_of(f).deletions_pending, 0);
+    assert_int_equal(stats_of(f).put_away, 1);
+    snprintf(path, sizeof path, "%s/damaged", f->dir);
+    assert_true(files_with(path, ADA) > 0);
+    delete_who(f, ADA, INT64_MIN, INT64_MAX); /* the repair has left none of hers, perhaps */
+    maintain(f, 2 * BLOCK);
+    assert_int_equal(stats_of(f).deletions_pending, 0);
+    assert_int_equal(stats_of(f).put_away, 0);
+    assert_int_equal(files_with(f->dir, ADA), 0);
+    reopen(f);
+    assert_int_equal(stats_of(f).put_away, 0);
+}
+
+/* A deletion that waited while the folder was repaired. */
+static void test_a_deletion_from_before(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES];
+    fill(f, ADA, 0, BLOCK);
+    fill(f, BOB, 0, BLOCK);
+    maintain(f, BLOCK);
+    delete_who(f, ADA, INT64_MIN, INT64_MAX);
+    damage(f, "0-", 64 + 16, path);
+    assert_int_equal(verify(f, VERIFY_REPAIR).repaired, 1);
+    assert_true(files_with(f->dir, ADA) > 0);
+    maintain(f, BLOCK);
+    assert_int_equal(stats_of(f).deletions_pending, 0);
+    assert_int_equal(files_with(f->dir, ADA), 0);
+}
+
+/* Nobody can say what is in it. */
+static void test_put_away_without_labels(void **state)
+{
+    struct fixture *f = *state;
+    put_away(f, -20);
+    delete_who(f, "eve", BLOCK + DAY_MS, 2 * BLOCK + DAY_MS);
+    maintain(f, 2 * BLOCK);
+    assert_int_equal(stats_of(f).put_away, 1);
+    delete_who(f, "eve", 0, BLOCK);
+    maintain(f, 2 * BLOCK);
+    assert_int_equal(stats_of(f).put_away, 0);
+    assert_int_equal(stats_of(f).deletions_pending, 0);
+}
+
+static void test_put_away_has_its_age(void **state)
+{
+    struct fixture *f = *state;
+    put_away(f, 64 + 16);
+    f->options.retention =
+        (struct retention){.raw_ms = DAY_MS, .minute_ms = 2 * DAY_MS, .hour_ms = 3 * DAY_MS};
+    reopen(f);
+    for (int day = 1; day < 5; day++) {
+        fill(f, BOB, day * DAY_MS, day * DAY_MS + BLOCK);
+        maintain(f, (day + 1) * DAY_MS);
+        assert_int_equal(stats_of(f).put_away, day < 3);
+    }
+    assert_int_equal(files_with(f->dir, ADA), 0);
+}
+
+static void test_nothing_is_put_away(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES], own[PATH_BYTES];
+    put_away(f, 64 + 16);
+    snprintf(own, sizeof own, "%s/damaged/notes.txt", f->dir);
+    content_put(own, "mine", 4);
+    fill(f, ADA, 2 * BLOCK, 3 * BLOCK);
+    maintain(f, 3 * BLOCK);
+    damage(f, "14400000-", 64 + 16, path);
+    assert_int_equal(verify(f, VERIFY_DISCARD).repaired, 1);
+    assert_int_equal(stats_of(f).put_away, 0);
+    assert_int_equal(access(own, F_OK), 0);
+    assert_int_equal(verify(f, VERIFY_ONLY).damaged, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +621,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_mark_is_verified, setup, teardown),
         cmocka_unit_test_setup_teardown(test_derived_cells_outlive_the_mark, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ids_of_what_was_set_aside, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_deletion_reaches_what_is_put_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_deletion_from_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_put_away_without_labels, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_put_away_has_its_age, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_is_put_away, setup, teardown),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -351,6 +351,33 @@ static void pages_of_runs_are_dropped(void **state)
     assert_true(f->result.starts);
 }
 
+/* The damaged file is kept until what tables have forgotten is purged. */
+static void runs_that_are_put_away_are_purged(void **state)
+{
+    struct fixture *f = *state;
+    char path[FOLDER_MAX];
+    struct err err = {0};
+    struct store_stats stats;
+    uint32_t table, bytes;
+    file_of(f, ".run", 0, path);
+    flip(path, RUN_HEADER_BYTES + 4096 * 3 + 2000);
+    verify(f, true);
+    assert_int_equal(f->result.put_away, 1);
+    struct store *store = open_store(f);
+    store_stats(store, &stats);
+    assert_int_equal(stats.put_away, 1);
+    assert_true(store_state_table(store, SLICE("seen"), &table, &bytes, &err));
+    assert_true(store_state_purge(store, table, &err));
+    assert_true(store_maintain(store, DAY_MS, &err));
+    assert_false(store_state_purging(store));
+    store_stats(store, &stats);
+    assert_int_equal(stats.put_away, 0);
+    store_close(&store);
+    verify(f, false);
+    assert_int_equal(f->result.put_away, 0);
+    assert_int_equal(f->result.damaged, 0);
+}
+
 /* Fences and the filter follow from the pages: nothing is lost. A damaged header takes all. */
 static void fences_are_made_anew(void **state)
 {
@@ -415,6 +442,7 @@ int main(void)
         TEST(coarser_cells_are_made_anew),
         TEST(a_segment_that_does_not_open_goes),
         TEST(pages_of_runs_are_dropped),
+        TEST(runs_that_are_put_away_are_purged),
         TEST(fences_are_made_anew),
         TEST(what_stops_a_start_is_told),
         TEST(refusals),
