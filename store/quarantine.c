@@ -68,7 +68,7 @@ bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t 
     const struct err *why, struct err *err)
 {
     bool may_pass = why->code == ERR_IO || why->code == ERR_UNAVAILABLE || why->code == ERR_TIMEOUT;
-    if (why->code == ERR_CORRUPT)
+    if (why->code == ERR_CORRUPT || why->code == ERR_UNSUPPORTED)
         return quarantine_segment(store, name, why, err);
     if (may_pass)
         skips_add(&store->maintenance.skips, t0, t1, why);

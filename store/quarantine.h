@@ -47,9 +47,9 @@ struct quarantined *quarantine_list(
 bool quarantine_segment(
     struct store *store, const char *name, const struct err *why, struct err *err);
 
-/* What maintenance does with an input that it could not read: a damaged one is set aside, another
- * keeps its window (t0, t1] waiting (store/skip.h). False for errors that are not the input's. The
- * caller holds `seal`. */
+/* What maintenance does with an input that it could not read: a damaged one, or one of a sort that
+ * is not known, is set aside, another keeps its window (t0, t1] waiting (store/skip.h). False for
+ * errors that are not the input's. The caller holds `seal`. */
 bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t t1,
     const struct err *why, struct err *err);
 

@@ -11,7 +11,6 @@
 #include "store/keep.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
-#include "store/unread.h"
 
 /* So many steps that find nothing to do share one weight of the folder. */
 #define WEIGHED_FOR 256
@@ -389,13 +388,8 @@ static bool has_expired(void *ctx, int64_t t0, int64_t t1)
 
 static bool forget(struct store *store, bool *did, struct err *err)
 {
-    *did = store->maintenance.series_left && !unread_any(store);
-    if (!*did)
-        return true;
-    if (!forget_series(store, err))
-        return false;
-    store->maintenance.series_left = false;
-    return true;
+    *did = store->maintenance.series_left && !forget_waits(store);
+    return !*did || forget_series(store, err);
 }
 
 bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct err *err)

@@ -216,7 +216,7 @@ uint64_t aside_repair(struct aside *f)
     struct err err = {0};
     if (f->store)
         store_close(&f->store);
-    if (!store_verify(f->dir, true, NULL, &result, &err))
+    if (!store_verify(f->dir, VERIFY_REPAIR, NULL, &result, &err))
         fail_msg("%s", err.text);
     return result.repaired;
 }
@@ -229,6 +229,25 @@ bool aside_has_file(const struct aside *f, const char *name)
 }
 
 /* ---- questions ---- */
+
+static bool count_one(void *ctx, struct labels labels, const struct metric_def *def)
+{
+    (void)labels, (void)def;
+    ++*(int *)ctx;
+    return true;
+}
+
+int aside_listed(struct aside *f, const char *metric, int64_t from, int64_t to, const char *name)
+{
+    struct matcher m = {MATCH_EQUAL, SLICE("__name__"), slice_from(metric), NULL};
+    struct err err = {0};
+    int n = 0;
+    if (store_each_series(f->store, NULL, &m, 1, from, to, count_one, &n, &err))
+        return n;
+    if (!strstr(err.text, name))
+        fail_msg("%s", err.text);
+    return -1;
+}
 
 static bool add_columns(
     const struct plan *plan, size_t i, struct arena *arena, struct aside_answer *a, struct err *err)

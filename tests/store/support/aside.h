@@ -74,6 +74,9 @@ bool aside_has_file(const struct aside *f, const char *name);
 
 /* ---- questions ---- */
 
+/* How many series of the metric have cells; -1: an error, which names the segment. */
+int aside_listed(struct aside *f, const char *metric, int64_t from, int64_t to, const char *name);
+
 struct aside_answer {
     bool failed;
     char text[ERR_TEXT_MAX]; /* the error, or what a partial answer lacks */
