@@ -136,8 +136,9 @@ static bool wanted(void *ctx, const struct metric_def *def, struct labels labels
 {
     const struct deriving *d = ctx;
     (void)labels, (void)out, (void)n;
-    return resolution_fits(def, d->derivation->resolution_ms) &&
-           d->choice->wants(d->choice->ctx, def);
+    bool (*fits)(const struct metric_def *, int64_t) =
+        d->choice->kept ? resolution_fits : resolution_coarsens;
+    return fits(def, d->derivation->resolution_ms) && d->choice->wants(d->choice->ctx, def);
 }
 
 static bool taken(void *ctx, size_t input, const struct metric_def *def)
@@ -155,7 +156,7 @@ static bool coarsen(void *ctx, const struct metric_def *def, struct labels label
     if (columns->first) /* samples that were derived before */
         return true;
     int64_t resolution = d->derivation->resolution_ms;
-    if (def->kind == KIND_SAMPLE && !d->choice->whole &&
+    if (def->kind == KIND_SAMPLE && !d->choice->kept &&
         columns->n / DERIVE_PAYS < resolution_buckets(columns, resolution)) {
         columns->n = 0;
         return true;

@@ -76,7 +76,8 @@ struct derive_choice {
     bool (*wants)(void *ctx, const struct metric_def *def);
     merge_takes *takes; /* as in merge.h; NULL: from all inputs */
     void *ctx;          /* of both */
-    bool whole;         /* samples too that do not pay */
+    bool kept;          /* nothing raw stays: samples too that do not pay, and cells that are as
+                         * long as the resolution */
 };
 
 /* Writes the coarser cells of the inputs as one segment. out->series 0: nothing came of it, and

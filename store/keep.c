@@ -173,7 +173,7 @@ static const struct attached *find_kept(const struct keep *k, int64_t resolution
 static bool keep_cells(struct keep *k, const struct attached *before, struct err *err)
 {
     const struct derivation d = {k->what->t0, k->what->t1, k->resolution_ms, k->what->newest_ms};
-    const struct derive_choice choice = {.wants = wants, .takes = takes, .ctx = k, .whole = true};
+    const struct derive_choice choice = {.wants = wants, .takes = takes, .ctx = k, .kept = true};
     struct segment_info out;
     size_t n = k->n;
     if (before)

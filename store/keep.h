@@ -13,6 +13,9 @@
  * Cells that come later still, sealed as a raw segment, go the same way in their turn: counters,
  * levels, histograms and gauges are merged into what is kept, exactly. Late samples do not add up:
  * when samples of their metric are kept for the window, they go.
+ *
+ * While a kept segment of the window is set aside (quarantine.h), raw cells stay: they would have
+ * to be merged into it, and a segment of them alone would look like all there is.
  */
 #ifndef STORE_KEEP_H
 #define STORE_KEEP_H

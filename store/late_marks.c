@@ -11,13 +11,18 @@ void late_marks_fini(struct late_marks *marks)
     *marks = (struct late_marks){0};
 }
 
-/* Few blocks have late cells at a time. */
+/* Every step of maintenance asks for each block of the head, and thousands may have late cells. */
 static size_t place_of(const struct late_marks *marks, int64_t block)
 {
-    size_t i = 0;
-    while (i < marks->n && marks->items[i].block < block)
-        i++;
-    return i;
+    size_t lo = 0, hi = marks->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (marks->items[mid].block < block)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
 }
 
 const struct late_mark *late_marks_find(const struct late_marks *marks, int64_t block)

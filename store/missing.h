@@ -1,12 +1,22 @@
 /*
- * What a reader lacks: cells in segments that are set aside (store/quarantine.h). An answer without
- * them would be wrong, so it is an error, or a warning where a partial answer is asked for; but
- * only for who would have read them:
+ * What a reader lacks: cells in segments that are set aside (store/quarantine.h), or that a mark
+ * stands for (store/mark.h). An answer without them would be wrong, so it is an error, or a warning
+ * where a partial answer is asked for; but only for who would have read them. Nothing is lacking
+ * where the reader finds the same cells elsewhere, all of them, or where they would have gone for
+ * their age:
  *
- *   a raw segment       not when a derived one that was made from it serves the reader: it has the
- *                       cells
- *   a derived segment   only when it is kept (store/keep.h), and no other of the window serves as
- *                       well: others are made anew from raw cells
+ *   a raw segment        of who wants raw cells, once the age of its metric has come and no raw
+ * ones are left of the window; of who wants coarser ones, when a derived segment that was made from
+ * it serves him; of a level's sum inside the window, when that is at the end of one of its cells a
+ * derived segment    unless it is kept (store/keep.h): others are made anew from raw cells a kept
+ * segment       of who wants another resolution, or raw cells. Which one it is cannot be read any
+ * more, but there is one of each at most: so not either where the one of the resolution that is
+ * wanted is there a mark of kept ones  of who wants another resolution than it names: one of the
+ * same is but the rest of what was there
+ *
+ * A level's sum needs some kept segment of a window that has ended. Inside a window it needs the
+ * finest one that the level has: the sum is that of the last cell that ended by then, and of
+ * coarser cells that would be an older one.
  */
 #ifndef STORE_MISSING_H
 #define STORE_MISSING_H
@@ -16,7 +26,9 @@
 #include <stdint.h>
 
 #include "store/attach.h"
+#include "store/opening.h"
 #include "store/quarantine.h"
+#include "store/retention.h"
 
 /* A reader of one series. */
 struct missing_reader {
@@ -25,8 +37,10 @@ struct missing_reader {
     const struct attached *segments;
     size_t n_segments;
     const struct metric_def *def;
-    int64_t resolution_ms; /* of the cells that it wants; 0: raw */
-    bool opening;          /* it wants a level's sum */
+    int64_t resolution_ms;         /* of the cells that it wants; 0: raw */
+    const struct opening *opening; /* it wants a level's sum; NULL: it does not */
+    const struct retention *retention;
+    int64_t newest_ms, window_ms; /* from which ages count, and of what they are */
     /* Whether it takes cells of segment i. */
     bool (*serves)(void *ctx, uint32_t i, bool *serves, struct err *err);
     void *ctx;

@@ -50,6 +50,7 @@ static void note(struct snapshot *s)
     s->segments = xcalloc(store->n_segments, sizeof *s->segments);
     for (; s->n_segments < store->n_segments; s->n_segments++)
         s->segments[s->n_segments] = attached_get(&store->segments[s->n_segments]);
+    s->newest_ms = store->newest_ms;
     s->quarantined = xcalloc(store->n_quarantined, sizeof *s->quarantined);
     for (; s->n_quarantined < store->n_quarantined; s->n_quarantined++)
         s->quarantined[s->n_quarantined] = store->quarantined[s->n_quarantined];

@@ -15,6 +15,9 @@
  *
  * A window in which a deletion of the series waits for maintenance is summed from raw cells, less
  * what is deleted, and from the finest of those that are kept.
+ *
+ * A derived segment that has cells of a raw one which is set aside stands for all raw ones that it
+ * was made from: those are never taken beside it.
  */
 #ifndef STORE_OPENING_H
 #define STORE_OPENING_H
@@ -36,6 +39,9 @@ struct opening {
     int64_t at_ms;
 };
 
+/* Whether the coarsest cells of window (t0, t1] count: it has ended, and no deletion waits in it.
+ * Else the finest that are left do. */
+bool opening_counts_whole(const struct opening *opening, int64_t t0, int64_t t1);
 /* *takes: whether the sum takes the cells of segment i of the list that end by then. Every change
  * is in exactly one of those that it takes. It may read. */
 bool opening_takes(const struct opening *opening, size_t i, bool *takes, struct err *err);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "store/compact.h"
 #include "store/derive.h"
 #include "store/missing.h"
 #include "store/opening.h"
@@ -380,13 +381,18 @@ static bool asks(void *ctx, uint32_t at, bool *serves, struct err *err)
 static bool lacks_nothing(struct snapshot *s, const struct planned *series, struct err *err)
 {
     struct asking asking = {s, series};
+    const struct opening opening = {s->deletions ? s->store : NULL, s->segments, s->n_segments,
+        series->id, series->def, series->to};
     const struct missing_reader reader = {.all = s->quarantined,
         .n = s->n_quarantined,
         .segments = s->segments,
         .n_segments = s->n_segments,
         .def = series->def,
         .resolution_ms = series->resolution_ms,
-        .opening = series->is_opening,
+        .opening = series->is_opening ? &opening : NULL,
+        .retention = &s->store->options.retention,
+        .newest_ms = s->newest_ms,
+        .window_ms = window_ms(s->store->options.block_ms),
         .serves = asks,
         .ctx = &asking};
     return missing_check(&reader, series->from, series->to, err);

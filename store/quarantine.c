@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/attach.h"
+#include "store/mark.h"
 #include "store/store_priv.h"
 
 bool segment_name_times(const char *name, int64_t *t0, int64_t *t1)
@@ -25,6 +26,9 @@ static struct quarantined describe(const struct manifest_segment *s)
         q.t1 = INT64_MAX;
     }
     q.kept = s->derived && s->inputs == 0;
+    q.mark = mark_is(s->name);
+    q.gone = q.mark && !mark_is_lost(s->name);
+    q.resolution_ms = mark_resolution(s->name);
     return q;
 }
 
@@ -64,7 +68,7 @@ bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t 
     const struct err *why, struct err *err)
 {
     bool may_pass = why->code == ERR_IO || why->code == ERR_UNAVAILABLE || why->code == ERR_TIMEOUT;
-    if (why->code == ERR_CORRUPT)
+    if (why->code == ERR_CORRUPT || why->code == ERR_UNSUPPORTED)
         return quarantine_segment(store, name, why, err);
     if (may_pass)
         skips_add(&store->maintenance.skips, t0, t1, why);
@@ -78,6 +82,16 @@ bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t 
 static bool overlaps(const struct quarantined *q, int64_t t0, int64_t t1)
 {
     return q->t0 < t1 && t0 < q->t1;
+}
+
+bool quarantine_has_kept(const struct store *store, int64_t t0, int64_t t1)
+{
+    for (size_t i = 0; i < store->n_quarantined; i++) {
+        const struct quarantined *q = &store->quarantined[i];
+        if (q->kept && !q->mark && overlaps(q, t0, t1))
+            return true;
+    }
+    return false;
 }
 
 static bool is_heir(const struct quarantined *q, const struct attached *a)

@@ -29,9 +29,11 @@ struct quarantined {
     int64_t t0, t1;
     uint64_t lsn;
     bool derived;
-    bool unread;    /* in memory alone */
-    bool kept;      /* derived, and the raw cells that it was made from are gone */
-    uint64_t clean; /* the deletions with a number up to this are carried out in it */
+    bool unread;           /* in memory alone */
+    bool kept;             /* derived, and the raw cells that it was made from are gone */
+    bool mark, gone;       /* it has no file (store/mark.h); and nobody is told */
+    int64_t resolution_ms; /* of a mark of kept cells, or MARK_ANY_RESOLUTION */
+    uint64_t clean;        /* the deletions with a number up to this are carried out in it */
 };
 
 /* The time block of a segment, from its name; false when that is none. */
@@ -45,12 +47,15 @@ struct quarantined *quarantine_list(
 bool quarantine_segment(
     struct store *store, const char *name, const struct err *why, struct err *err);
 
-/* What maintenance does with an input that it could not read: a damaged one is set aside, another
- * keeps its window (t0, t1] waiting (store/skip.h). False for errors that are not the input's. The
- * caller holds `seal`. */
+/* What maintenance does with an input that it could not read: a damaged one, or one of a sort that
+ * is not known, is set aside, another keeps its window (t0, t1] waiting (store/skip.h). False for
+ * errors that are not the input's. The caller holds `seal`. */
 bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t t1,
     const struct err *why, struct err *err);
 
+/* Whether a kept segment of the window is set aside, whose file is there: late cells cannot be
+ * merged into it now, and nothing may take its place. */
+bool quarantine_has_kept(const struct store *store, int64_t t0, int64_t t1);
 /* Whether derived segments have all cells of a raw one that is set aside, and nothing else is in
  * its window: then they outlive it, as if its raw cells went for their age. */
 bool quarantine_has_heirs(const struct store *store, const struct quarantined *quarantined);

@@ -131,7 +131,8 @@ void plan_resolution(struct plan *plan, size_t i, int64_t resolution_ms);
  * *whole: the resolutions in which all that is left of the series in (from_ms, to_ms] can be had,
  * of those that it has. As a rule that is all of them. Where retention has taken its raw cells, and
  * keeps coarser ones, only those give the range; 0: not even one resolution does, and the range is
- * to be asked for in parts, which are whole days. What is gone in all resolutions is not missed. It
+ * to be asked for in parts, which are whole days. What is gone in all resolutions is not missed;
+ * where kept cells are set aside, raw ones are not whole, and who takes coarser ones is told. It
  * looks the series up in each kept segment of the range, and may read. Before the fetch; ERR_LIMIT:
  * memory.
  */

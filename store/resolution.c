@@ -25,7 +25,13 @@ bool resolution_fits(const struct metric_def *def, int64_t resolution_ms)
     if (resolution_ms == RESOLUTION_1D && def->kind != KIND_LEVEL)
         return false;
     return def->kind == KIND_SAMPLE ||
-           (def->every_ms < resolution_ms && resolution_ms % def->every_ms == 0);
+           (def->every_ms <= resolution_ms && resolution_ms % def->every_ms == 0);
+}
+
+bool resolution_coarsens(const struct metric_def *def, int64_t resolution_ms)
+{
+    return resolution_fits(def, resolution_ms) &&
+           (def->kind == KIND_SAMPLE || def->every_ms < resolution_ms);
 }
 
 int64_t bucket_end(int64_t t, int64_t resolution_ms)

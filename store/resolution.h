@@ -42,9 +42,11 @@ extern const int64_t resolutions[RESOLUTIONS];
 /* The place in `resolutions`; -1: it is not stored. */
 int resolution_index(int64_t resolution_ms);
 
-/* Whether series of the metric have cells of the resolution: their own are finer and fit into its
- * buckets. Samples have no own; 1d is for levels alone. */
+/* Whether series of the metric have cells of the resolution: their own fit into its buckets, and
+ * may be as long. Samples have no own; 1d is for levels alone. */
 bool resolution_fits(const struct metric_def *def, int64_t resolution_ms);
+/* Whether these are coarser than their own, too: only then they are stored beside raw ones. */
+bool resolution_coarsens(const struct metric_def *def, int64_t resolution_ms);
 
 /* The end of the bucket that t lies in: (end - resolution, end]. t is not within a resolution of
  * the ends of int64_t. */

@@ -11,7 +11,6 @@
 #include "store/keep.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
-#include "store/unread.h"
 
 /* So many steps that find nothing to do share one weight of the folder. */
 #define WEIGHED_FOR 256
@@ -180,7 +179,8 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
         const struct segment_info *info = segment_info(a->segment);
         struct leaving x = {.resolution_ms = info->resolution_ms, .at = i};
         if (info->resolution_ms == RESOLUTION_1D || !window_of(store, info->t1, &x) ||
-            skips_find(&store->maintenance.skips, x.t0, x.t1))
+            skips_find(&store->maintenance.skips, x.t0, x.t1) ||
+            (info->resolution_ms == 0 && quarantine_has_kept(store, x.t0, x.t1)))
             continue;
         if (!any && !first_leaves(store, a, x.t1, err)) {
             *bad = info->name;
@@ -388,13 +388,8 @@ static bool has_expired(void *ctx, int64_t t0, int64_t t1)
 
 static bool forget(struct store *store, bool *did, struct err *err)
 {
-    *did = store->maintenance.series_left && !unread_any(store);
-    if (!*did)
-        return true;
-    if (!forget_series(store, err))
-        return false;
-    store->maintenance.series_left = false;
-    return true;
+    *did = store->maintenance.series_left && !forget_waits(store);
+    return !*did || forget_series(store, err);
 }
 
 bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct err *err)
@@ -404,6 +399,9 @@ bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct er
     int64_t newest = retention_newest(store, passed_ms);
     struct expiry expiry = {store, newest};
     *did = false;
+    mutex_lock(&store->lock);
+    store->newest_ms = newest;
+    mutex_unlock(&store->lock);
     if (newest == INT64_MIN)
         return forget(store, did, err);
     if (!put_away_expire(store, has_expired, &expiry, err))

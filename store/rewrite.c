@@ -237,49 +237,58 @@ bool deletion_overlaps(const struct deletion *deletion, const struct attached *s
            (d->to > INT64_MAX - more || info->min_t <= d->to + more);
 }
 
+/* Whether the deletion may have something to do in the segment. */
+static bool is_due(const struct deletion *d, const struct attached *a)
+{
+    return a->clean < d->number && deletion_overlaps(d, a);
+}
+
+static bool any_due(const struct store *store, const struct attached *a)
+{
+    for (size_t k = 0; k < store->n_deletions; k++)
+        if (is_due(&store->deletions[k], a))
+            return true;
+    return false;
+}
+
 /* *dirty: whether the segment has series of a deletion that is not carried out in it yet. */
 static bool is_dirty(struct store *store, const struct attached *a, bool *dirty, struct err *err)
 {
-    uint32_t *ids = NULL;
-    size_t n = 0;
+    uint32_t *ids;
+    size_t n;
     *dirty = false;
     if (a->backed)
         return true; /* its raw cells were seen to, and it is what comes of them */
-    for (size_t k = 0; k < store->n_deletions && !*dirty; k++) {
-        const struct deletion *d = &store->deletions[k];
-        if (a->clean >= d->number || !deletion_overlaps(d, a))
-            continue;
-        if (!ids && !attached_ids(a, &ids, &n, err))
-            return false;
-        for (size_t i = 0; i < n && !*dirty; i++)
-            *dirty = deletion_covers(d, ids[i]);
-    }
+    if (!attached_ids(a, &ids, &n, err))
+        return false;
+    for (size_t k = 0; k < store->n_deletions && !*dirty; k++)
+        for (size_t i = 0; is_due(&store->deletions[k], a) && i < n && !*dirty; i++)
+            *dirty = deletion_covers(&store->deletions[k], ids[i]);
     free(ids);
     return true;
 }
 
-/* Segment i. *did: it was rewritten, or set aside; *waits: it cannot be read now. */
+/* Segment i. *did: it was rewritten, or set aside; *waits: it cannot be read now, and must be. */
 static bool look_at(struct store *store, size_t i, bool *did, bool *waits, struct err *err)
 {
     struct attached *a = &store->segments[i];
     const struct segment_info *info = segment_info(a->segment);
     struct err why = {0};
-    bool dirty;
+    bool dirty = false, due = any_due(store, a);
     *did = false;
-    if (a->clean >= store->deletions_made)
-        return true;
-    if (skips_find(&store->maintenance.skips, info->t0, info->t1)) {
+    if (due && skips_find(&store->maintenance.skips, info->t0, info->t1)) {
         *waits = true;
         return true;
     }
-    if (!is_dirty(store, a, &dirty, &why)) {
+    if (due && !is_dirty(store, a, &dirty, &why)) {
         *did = true;
         return input_set_aside(store, info->name, info->t0, info->t1, &why, err);
     }
     *did = dirty;
     if (dirty)
         return clean(store, i, err);
-    set_clean(store, a);
+    if (a->clean < store->deletions_made)
+        set_clean(store, a);
     return true;
 }
 
@@ -288,16 +297,11 @@ static bool look_at(struct store *store, size_t i, bool *did, bool *waits, struc
 static bool finish(struct store *store, bool *did, struct err *err)
 {
     size_t n = store->n_deletions;
-    size_t set_aside = store->n_quarantined;
-    bool forgotten;
-    if (!forget_deleted(store, &forgotten, err))
-        return false;
-    *did = forgotten || store->n_quarantined > set_aside;
-    if (!forgotten)
-        return true;
-    if (!put_away_delete(store, err) || !deletions_save(store, 0, err))
+    if (!forget_deleted(store, err) || !put_away_delete(store, err) ||
+        !deletions_save(store, 0, err))
         return false;
     struct deletion *done = store->deletions;
+    *did = true;
     store_lock_write(store);
     store->deletions = NULL;
     store->n_deletions = 0;

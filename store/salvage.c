@@ -9,12 +9,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "store/mark.h"
 #include "store/store_priv.h"
-
-/* In the name of a mark, where others have their digest. */
-#define LOST "lost-"
-/* Of the digest of the file that is gone, so that marks of one block differ. */
-#define DIGEST_KEPT 16
 
 struct salvage {
     struct store *store;
@@ -198,19 +194,6 @@ static bool is_in_derived(const struct salvage *s)
     return false;
 }
 
-static void mark_name(const struct quarantined *q, char out[SEGMENT_NAME_MAX])
-{
-    const char *digest = strchr(q->name, '.');
-    snprintf(out, SEGMENT_NAME_MAX, "%" PRId64 "-%" PRId64 "." LOST "%.*s.seg", q->t0, q->t1,
-        DIGEST_KEPT, digest ? digest + 1 : q->name);
-}
-
-bool salvage_is_mark(const char *name)
-{
-    const char *dot = strchr(name, '.');
-    return dot && strncmp(dot + 1, LOST, strlen(LOST)) == 0;
-}
-
 static void add_name(const struct salvage *s, const struct manifest_segment *raw,
     const struct attached *a, const char *mark, const char **names, size_t *n)
 {
@@ -263,6 +246,13 @@ static void say(const struct salvage *s)
             s->q->name, s->kept.cells, s->lost_series, s->lost_cells);
 }
 
+static int64_t resolution_of(const struct salvage *s)
+{
+    if (!s->q->derived)
+        return 0;
+    return s->segment ? segment_info(s->segment)->resolution_ms : MARK_ANY_RESOLUTION;
+}
+
 static bool replace(struct salvage *s, struct err *err)
 {
     size_t n = s->store->n_segments;
@@ -278,7 +268,7 @@ static bool replace(struct salvage *s, struct err *err)
     }
     if (s->lossy || s->all_lost) {
         adds[edit.n_adds] = as_before;
-        mark_name(s->q, adds[edit.n_adds].name);
+        mark_lost(s->q->name, resolution_of(s), adds[edit.n_adds].name);
         edit.quarantine = adds[edit.n_adds++].name;
     }
     if (s->all_lost)
@@ -355,7 +345,7 @@ static bool is_due(const struct store *store, const struct quarantined *q)
 {
     for (size_t i = 0; q->clean < store->deletions_made && i < store->n_deletions; i++)
         if (q->clean < store->deletions[i].number && may_cover(&store->deletions[i], q))
-            return !salvage_is_mark(q->name);
+            return !q->mark;
     return false;
 }
 

@@ -2,7 +2,8 @@
  * Salvage: a deletion reaches what is set aside, too.
  *
  *     file that is damaged   ->  a new segment of what can be read of it, less what is deleted
- *                                a mark: quarantined as before, for its time, and without a file
+ *                                a mark (mark.h): quarantined as before, for its time, and without
+ *                                a file
  *
  * Only when the segment has something of a deletion, or may have it, since its labels cannot be
  * read. What cannot be read is gone with the file, and how much that was is in the log. Readers are
@@ -31,8 +32,5 @@ bool salvage_step(struct store *store, bool *did, bool *waits, struct err *err);
 /* Whether a segment of that time block, which no transaction is later than, has something of the
  * deletions that wait, or nobody can say that it has not. segment NULL: it cannot be opened. */
 bool salvage_may_have(struct store *store, struct segment *segment, int64_t t0, int64_t t1);
-
-/* Whether this is the name of a mark: there is no file of that name. */
-bool salvage_is_mark(const char *name);
 
 #endif

@@ -79,6 +79,7 @@ struct snapshot {
     size_t n_segments;
     struct quarantined *quarantined;
     size_t n_quarantined;
+    int64_t newest_ms;          /* from which ages count */
     struct head_block **blocks; /* counted: the frozen one, then the open ones */
     size_t n_blocks;
     struct seen_pending {

@@ -87,6 +87,7 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     if (!s->options.debt_bytes)
         s->options.debt_bytes = DEBT_BYTES;
     s->path = options->path ? xstrdup(options->path) : NULL;
+    s->newest_ms = INT64_MIN;
     s->lock_fd = -1;
     s->manifest.fd = -1;
     commit_queue_init(&s->commit_queue);

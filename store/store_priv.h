@@ -79,6 +79,7 @@ struct store {
     struct segment_cache *cache; /* of all segments; has its own lock */
     struct quarantined *quarantined;
     size_t n_quarantined;
+    int64_t newest_ms; /* from which ages count, as maintenance has seen it; lock */
     struct source *sources;
     size_t n_sources, sources_cap;
     struct stream_clock *clocks;

@@ -41,14 +41,6 @@ void unread_leave(struct store *store, struct manifest_segment *segment, const s
     wait(store, segment, why);
 }
 
-bool unread_any(const struct store *store)
-{
-    for (size_t i = 0; i < store->n_quarantined; i++)
-        if (store->quarantined[i].unread)
-            return true;
-    return false;
-}
-
 static void wait_again(
     struct store *store, const struct manifest_segment *one, const struct err *why)
 {

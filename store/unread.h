@@ -6,7 +6,7 @@
  * Where a peer is away it is asked once a pause, not once for every segment that it has, and while
  * the store is opened only a few times.
  *
- * Meanwhile no series is forgotten: one may have its cells there.
+ * Meanwhile no series is forgotten that may have its cells there (store/forget.h).
  */
 #ifndef STORE_UNREAD_H
 #define STORE_UNREAD_H
@@ -26,7 +26,6 @@ bool unread_may_pass(const struct err *why);
 
 /* While the store is opened: it counts, and its window waits. */
 void unread_leave(struct store *store, struct manifest_segment *segment, const struct err *why);
-bool unread_any(const struct store *store);
 /* Asks for the next one whose pause is over. *did: it is there now, or is set aside as damaged. The
  * caller holds `seal`. */
 bool unread_step(struct store *store, bool *did, struct err *err);

@@ -12,9 +12,9 @@
 #include "store/folder_lock.h"
 #include "store/heirs.h"
 #include "store/manifest.h"
+#include "store/mark.h"
 #include "store/put_away.h"
 #include "store/quarantine.h"
-#include "store/salvage.h"
 #include "store/state/run_repair.h"
 #include "store/store.h"
 
@@ -218,7 +218,7 @@ static bool check_segment(
     bool ok = path_join(path, v->segments, named->name, err);
     if (!ok)
         return false;
-    if (set_aside && salvage_is_mark(named->name))
+    if (set_aside && mark_is(named->name))
         return check_mark(v, named, err);
     bool whole = segment_open(path, NULL, &segment, &why) && segment_verify(segment, &why);
     if (whole && !set_aside) {

@@ -17,10 +17,12 @@ static int by_window(const void *a, const void *b)
     return (x->t0 > y->t0) - (x->t0 < y->t0);
 }
 
-static bool find_holdings(const struct snapshot *s, const struct planned *series, int64_t from,
+/* What of a window could be kept; nobody knows what is in the one that is set aside. */
+#define WHOLE_COARSE (WHOLE_1M | WHOLE_1H | WHOLE_1D)
+
+static bool add_attached(const struct snapshot *s, const struct planned *series, int64_t from,
     int64_t to, struct holding *out, size_t *n, struct err *err)
 {
-    *n = 0;
     for (size_t i = 0; i < s->n_segments; i++) {
         const struct attached *a = &s->segments[i];
         const struct segment_info *info = segment_info(a->segment);
@@ -36,18 +38,30 @@ static bool find_holdings(const struct snapshot *s, const struct planned *series
     return true;
 }
 
+/* Kept segments that are set aside: of whatever resolution they are, raw cells are gone. */
+static void add_set_aside(
+    const struct snapshot *s, int64_t from, int64_t to, struct holding *out, size_t *n)
+{
+    for (size_t i = 0; i < s->n_quarantined; i++) {
+        const struct quarantined *q = &s->quarantined[i];
+        if (q->kept && q->t0 < to && q->t1 > from)
+            out[(*n)++] = (struct holding){q->t0, WHOLE_COARSE};
+    }
+}
+
 bool plan_whole(
     struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms, unsigned *whole, struct err *err)
 {
     struct snapshot *s = plan->snapshot;
     const struct planned *series = &plan->series[i];
     ensure(!s->fetched);
-    struct holding *list = arena_array(&s->arena, s->n_segments, sizeof *list);
-    size_t n;
+    struct holding *list = arena_array(&s->arena, s->n_segments + s->n_quarantined, sizeof *list);
+    size_t n = 0;
     if (!list)
         return snapshot_full(err);
-    if (!find_holdings(s, series, from_ms, to_ms, list, &n, err))
+    if (!add_attached(s, series, from_ms, to_ms, list, &n, err))
         return false;
+    add_set_aside(s, from_ms, to_ms, list, &n);
     *whole = WHOLE_RAW;
     for (int r = 0; r < RESOLUTIONS; r++)
         if (resolution_fits(series->def, resolutions[r]))

@@ -568,7 +568,12 @@ static void test_which_metrics_have_which(void **state)
     assert_true(resolution_fits(&def, RESOLUTION_1H));
     assert_false(resolution_fits(&def, RESOLUTION_1D));
     def.every_ms = RESOLUTION_1M;
+    assert_true(resolution_fits(&def, RESOLUTION_1M));
+    assert_false(resolution_coarsens(&def, RESOLUTION_1M));
+    assert_true(resolution_coarsens(&def, RESOLUTION_1H));
+    def.every_ms = RESOLUTION_1M + 1;
     assert_false(resolution_fits(&def, RESOLUTION_1M));
+    def.every_ms = RESOLUTION_1M;
     assert_true(resolution_fits(&def, RESOLUTION_1H));
     def.kind = KIND_LEVEL;
     assert_true(resolution_fits(&def, RESOLUTION_1D));
