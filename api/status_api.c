@@ -73,7 +73,9 @@ void status_tsdb(const struct api *api, struct request *request, struct response
         limit = TSDB_LIMIT;
     if (ok && limit > TSDB_LIMIT_MAX)
         ok = err_set(&err, ERR_INVALID, "limit must be between 1 and %d", TSDB_LIMIT_MAX);
-    if (ok && store_cardinality(api->store, NULL, limit, request->arena, &cardinality, &err))
+    ok = ok && store_cardinality(
+                   api->store, NULL, limit, request->cancel, request->arena, &cardinality, &err);
+    if (ok)
         write_tsdb(&response->body, &cardinality);
     else
         response_err(response, &err);

@@ -10,6 +10,9 @@
 #include "cmd/config.h"
 #include "cmd/service.h"
 
+/* So often it is looked for a signal while the log is replayed. */
+#define LOOK_MS 50
+
 static const char help[] =
     "usage: larder serve -c FILE [--set KEY=VALUE]...\n"
     "\n"
@@ -84,33 +87,69 @@ static void block_signals(sigset_t *set)
     ensure(pthread_sigmask(SIG_BLOCK, set, NULL) == 0);
 }
 
+/* Whether the signal ends the server. */
+static bool ends(int sig)
+{
+    if (sig != SIGHUP) {
+        log_info("%s: draining", sig == SIGINT ? "SIGINT" : "SIGTERM");
+        return true;
+    }
+    log_warn("SIGHUP: not supported yet: reload; the config of the start stays in force");
+    return false;
+}
+
 static void wait_for_end(const sigset_t *set)
 {
     for (;;) {
         int sig = 0;
-        if (sigwait(set, &sig) != 0)
-            continue;
-        if (sig != SIGHUP) {
-            log_info("%s: draining", sig == SIGINT ? "SIGINT" : "SIGTERM");
+        if (sigwait(set, &sig) == 0 && ends(sig))
             return;
-        }
-        log_warn("SIGHUP: not supported yet: reload; the config of the start stays in force");
     }
+}
+
+/* *ended: a signal came before the log was replayed. */
+static bool await_replay(struct service *service, const sigset_t *set, bool *ended, struct err *err)
+{
+    const struct timespec at_once = {0, 0};
+    *ended = false;
+    if (service_await(service, 0, err))
+        return true;
+    if (err->code == ERR_TIMEOUT)
+        log_info("the log is being replayed: queries over what it touches wait, and so does the "
+                 "ingestion");
+    while (err->code == ERR_TIMEOUT && !*ended) {
+        if (service_await(service, LOOK_MS, err)) {
+            log_info("the log is replayed");
+            return true;
+        }
+        int sig = sigtimedwait(set, NULL, &at_once);
+        *ended = sig > 0 && ends(sig);
+    }
+    return *ended;
+}
+
+static int fail(struct service **service, const struct err *err)
+{
+    char line[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
+    fprintf(stderr, "larder serve: %s\n", err_format(err, line, sizeof line));
+    service_stop(service);
+    return EXIT_USAGE;
 }
 
 static int serve(const struct config *config)
 {
     struct service *service = NULL;
-    char line[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
     struct err err = {0};
     sigset_t set;
+    bool ended;
     block_signals(&set);
-    if (!service_start(config, &service, &err)) {
-        fprintf(stderr, "larder serve: %s\n", err_format(&err, line, sizeof line));
-        return EXIT_USAGE;
-    }
+    if (!service_open(config, &service, &err))
+        return fail(&service, &err);
     log_info("ready on http://%s:%d/", config->http_address, service_port(service));
-    wait_for_end(&set);
+    if (!await_replay(service, &set, &ended, &err) || (!ended && !service_run(service, &err)))
+        return fail(&service, &err);
+    if (!ended)
+        wait_for_end(&set);
     /* From here on a second signal ends the process by its default action. */
     ensure(pthread_sigmask(SIG_UNBLOCK, &set, NULL) == 0);
     service_stop(&service);

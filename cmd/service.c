@@ -1,9 +1,11 @@
 #include "cmd/service.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "api/server.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -12,6 +14,9 @@
 #include "ingest/ingest.h"
 
 #define MAINTAIN_MS 500
+#define AWAIT_MS    1000
+/* Between two lines of the log that say how far the replay has come. */
+#define TELL_NS INT64_C(5000000000)
 
 struct service {
     const struct config *config;
@@ -23,6 +28,7 @@ struct service {
     pthread_mutex_t lock; /* guards ending; ingest is taken away under it */
     pthread_cond_t wake;
     bool ending;
+    int64_t told_ns; /* of the thread that replays */
 };
 
 /* ---- maintenance ---- */
@@ -100,6 +106,17 @@ static bool start_server(struct service *service, struct err *err)
     return server_start(&server, &service->server, err);
 }
 
+/* The thread that replays calls it. */
+static void note_replayed(void *ctx, uint64_t lsn, uint64_t last_lsn)
+{
+    struct service *service = ctx;
+    int64_t now = clock_mono_ns();
+    if (now < service->told_ns + TELL_NS)
+        return;
+    service->told_ns = now;
+    log_info("replaying the log: transaction %" PRIu64 " of %" PRIu64, lsn, last_lsn);
+}
+
 static bool start_store(struct service *service, struct err *err)
 {
     const struct config *config = service->config;
@@ -108,7 +125,13 @@ static bool start_store(struct service *service, struct err *err)
         .head_bytes = config->store_head_bytes,
         .limits = config->limits,
         .retention = config->retention,
+        .answer_early = true,
+        /* Half of the workers stay free for what is answered at once. */
+        .early_waiters = ((unsigned)config->query.concurrency + 1) / 2,
+        .replayed = note_replayed,
+        .replayed_ctx = service,
     };
+    service->told_ns = clock_mono_ns();
     if (!store_open(&store, &service->store, err))
         return false;
     server_set_store(service->server, service->store);
@@ -132,21 +155,46 @@ static bool start_ingest(struct service *service, struct err *err)
     return true;
 }
 
-bool service_start(const struct config *config, struct service **out, struct err *err)
+bool service_open(const struct config *config, struct service **out, struct err *err)
 {
     struct service *service = xcalloc(1, sizeof *service);
     service->config = config;
     atomic_init(&service->ingest, NULL);
     mutex_init(&service->lock);
     cond_init(&service->wake);
-    if (!start_server(service, err) || !start_store(service, err) || !start_ingest(service, err)) {
+    if (!start_server(service, err) || !start_store(service, err)) {
         service_stop(&service);
         return false;
     }
-    thread_start(&service->maintenance, "maintenance", maintain, service);
-    service->maintained = true;
     *out = service;
     return true;
+}
+
+bool service_await(struct service *service, int64_t ms, struct err *err)
+{
+    return store_await_replay(service->store, ms, err);
+}
+
+bool service_run(struct service *service, struct err *err)
+{
+    if (!start_ingest(service, err))
+        return false;
+    thread_start(&service->maintenance, "maintenance", maintain, service);
+    service->maintained = true;
+    return true;
+}
+
+bool service_start(const struct config *config, struct service **out, struct err *err)
+{
+    if (!service_open(config, out, err))
+        return false;
+    bool replayed = false;
+    while (!(replayed = service_await(*out, AWAIT_MS, err)) && err->code == ERR_TIMEOUT)
+        ;
+    if (replayed && service_run(*out, err))
+        return true;
+    service_stop(out);
+    return false;
 }
 
 int service_port(const struct service *service)

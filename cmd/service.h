@@ -2,8 +2,10 @@
  * The running server: HTTP, store, ingestion and the store's maintenance, made from a config. What
  * `larder serve` and `larder demo` have in common.
  *
- *     start:  HTTP (answers 503) -> store (recovers) -> queries answered -> ingestion ->
- * maintenance stop:   HTTP drains -> ingestion drains and commits -> maintenance -> store
+ *     open:   HTTP (answers 503) -> store -> queries answered, but for what the log touches
+ *     await:  the store's log is replayed
+ *     run:    ingestion -> maintenance
+ *     stop:   HTTP drains -> ingestion drains and commits -> maintenance -> store
  */
 #ifndef CMD_SERVICE_H
 #define CMD_SERVICE_H
@@ -20,6 +22,12 @@ struct service;
 /* The caller blocks the signals that it wants to wait for first: the libraries' threads inherit its
  * mask. The config outlives the service. ERR_BUSY: the port or the data folder is in use, and the
  * text says which. */
+bool service_open(const struct config *config, struct service **out, struct err *err);
+/* Waits up to ms for the replay: as store_await_replay. */
+bool service_await(struct service *service, int64_t ms, struct err *err);
+/* Once the log is replayed. */
+bool service_run(struct service *service, struct err *err);
+/* All three. */
 bool service_start(const struct config *config, struct service **out, struct err *err);
 int service_port(const struct service *service);
 /* Borrowed; NULL when the config has no streams. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "query/extend.h"
 #include "query/select.h"
 #include "query/series_set.h"
@@ -243,6 +244,15 @@ static uint64_t count_points(const struct value *value)
     return n;
 }
 
+/* How long it may wait for the store; 0: for ever. */
+static int64_t patience_ms(const struct query *query)
+{
+    if (!query->deadline_ns)
+        return 0;
+    int64_t ms = (query->deadline_ns - clock_mono_ns()) / 1000000;
+    return ms > 0 ? ms : 1;
+}
+
 /* Plans and fetches all selectors. */
 static bool read_store(
     struct eval *eval, struct snapshot *snapshot, const struct node *root, struct err *err)
@@ -252,6 +262,7 @@ static bool read_store(
         .max_bytes = eval->arena->limit_bytes};
     snapshot_limit(snapshot, eval->arena->limit_bytes);
     snapshot_cancel(snapshot, eval->query->cancel);
+    snapshot_patience(snapshot, patience_ms(eval->query));
     return selections_plan(eval, snapshot, root, eval->selections, err) &&
            snapshot_fetch(snapshot, &budget, eval->query->cancel, err);
 }

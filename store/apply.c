@@ -99,15 +99,15 @@ bool store_define(struct store *store, const struct transaction *t, struct err *
 }
 
 /* Which blocks' cells a replay applies: those of the others are in segments already. */
-struct replay {
+struct sealed {
     const struct store *store;
     uint64_t lsn;
 };
 
 static bool not_in_segment(void *ctx, int64_t block)
 {
-    const struct replay *r = ctx;
-    return r->lsn > manifest_sealed_lsn(&r->store->manifest, block);
+    const struct sealed *s = ctx;
+    return s->lsn > manifest_sealed_lsn(&s->store->manifest, block);
 }
 
 struct source *store_source_find(struct store *store, struct slice name)
@@ -157,26 +157,43 @@ static void apply_clock(struct store *store, const struct clock_entry *e)
         c->watermark_ms = e->watermark_ms;
 }
 
-void store_apply_state(struct store *store, const struct transaction *t, uint64_t lsn)
+void store_apply_clocks(struct store *store, const struct clock_entry *clocks, size_t n)
 {
-    if (t->n_sources + t->n_clocks > 0)
+    if (n > 0)
+        progress_moved(store);
+    for (size_t i = 0; i < n; i++)
+        apply_clock(store, &clocks[i]);
+}
+
+void store_apply_state(struct store *store, const struct transaction *t)
+{
+    if (t->n_sources > 0)
         progress_moved(store);
     for (size_t i = 0; i < t->n_sources; i++)
         apply_source(store, &t->sources[i]);
-    for (size_t i = 0; i < t->n_clocks; i++)
-        apply_clock(store, &t->clocks[i]);
-    store->lsn = lsn;
+    store_apply_clocks(store, t->clocks, t->n_clocks);
     store->cells += transaction_cells(t);
+}
+
+bool store_replay_check(struct store *store, const struct transaction *t, struct err *err)
+{
+    return check_transaction(store, t, err) && overflow_replay(store, t, err);
+}
+
+bool store_replay_cells(
+    struct store *store, const struct transaction *t, uint64_t lsn, size_t *at, size_t max)
+{
+    struct sealed sealed = {store, lsn};
+    struct head_filter filter = {.block = not_in_segment, .ctx = &sealed};
+    return head_apply(&store->head, t, at, max, store->manifest.n_sealed ? &filter : NULL);
 }
 
 bool store_replay(struct store *store, const struct transaction *t, uint64_t lsn, struct err *err)
 {
-    struct replay r = {store, lsn};
-    struct head_filter filter = {.block = not_in_segment, .ctx = &r};
     size_t at = 0;
-    if (!check_transaction(store, t, err) || !overflow_replay(store, t, err))
+    if (!store_replay_check(store, t, err))
         return false;
-    head_apply(&store->head, t, &at, SIZE_MAX, store->manifest.n_sealed ? &filter : NULL);
-    store_apply_state(store, t, lsn);
+    store_replay_cells(store, t, lsn, &at, SIZE_MAX);
+    store_apply_state(store, t);
     return true;
 }

@@ -178,6 +178,8 @@ bool store_backup(struct store *store, const char *folder, uint64_t *lsn, struct
         return err_set(err, ERR_UNSUPPORTED, "a store in memory only has no files to back up");
     if (lstat(folder, &st) == 0)
         return err_set(err, ERR_INVALID, "%s is there already", folder);
+    if (!replay_await(store, err))
+        return false;
     mutex_lock(&store->seal);
     bool ok = !store->frozen || seal_block(store, store->frozen->block->number, err);
     ok = ok && checkpoint_write(store, err) && make(store, folder, lsn, err);

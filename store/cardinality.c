@@ -6,6 +6,9 @@
 #include "store/metadata.h"
 #include "store/snapshot_priv.h"
 
+/* So often it is looked whether the call was canceled. */
+#define LOOK_MS 20
+
 /* The greatest counts so far: a heap with the least of them on top. */
 struct top {
     struct label_count *items;
@@ -183,16 +186,30 @@ static void describe_cells(struct store *store, struct cardinality *out)
     store_unlock(store);
 }
 
+/* The head is as it will be: only then it is known where cells lie. */
+static bool await_head(struct store *store, const atomic_bool *cancel, struct err *err)
+{
+    while (!store_await_replay(store, LOOK_MS, err)) {
+        if (err->code != ERR_TIMEOUT)
+            return false;
+        if (cancel && atomic_load(cancel))
+            return err_set(err, ERR_CANCELED, "query was canceled");
+    }
+    return true;
+}
+
 bool store_cardinality(struct store *store, const struct scope *scope, size_t most,
-    struct arena *arena, struct cardinality *out, struct err *err)
+    const atomic_bool *cancel, struct arena *arena, struct cardinality *out, struct err *err)
 {
     struct catalog *catalog = &store->catalog;
     struct counting c = {0};
     struct arena scratch;
     uint32_t *ids, *counts = NULL;
     size_t n_ids, n_pairs = 0;
-    unsigned pin = catalog_pin(catalog);
     *out = (struct cardinality){0};
+    if (!await_head(store, cancel, err))
+        return false;
+    unsigned pin = catalog_pin(catalog);
     describe_cells(store, out);
     arena_init(&scratch, 0);
     bool ok = in_scope(catalog, scope, &scratch, &ids, &n_ids, err);

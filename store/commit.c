@@ -5,6 +5,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "store/front.h"
 #include "store/store_priv.h"
 
 /* A group takes no more payload than that, unless its first transaction has it. */
@@ -182,6 +183,8 @@ static struct group take_group(struct commit_queue *queue)
 
 static bool may_write(struct store *store, struct err *err)
 {
+    if (!replay_went_well(store, err))
+        return false;
     mutex_lock(&store->lock);
     bool failed = store->failed, held = store->tail_held;
     if (held && !failed)
@@ -195,7 +198,7 @@ static bool may_write(struct store *store, struct err *err)
 
 static bool write_ahead(struct store *store, const struct group *group, struct err *err)
 {
-    struct touched all = {0};
+    struct frame_front all = {0};
     struct slice one, *payloads = &one;
     struct buf front;
     if (!store->path)
@@ -206,13 +209,11 @@ static bool write_ahead(struct store *store, const struct group *group, struct e
         payloads = xreallocarray(NULL, group->n, sizeof *payloads);
     size_t n = 0;
     for (const struct txn *t = group->first; t; t = t->next_ready) {
-        struct touched touched;
-        touched_of(&touched, &t->data, store->options.block_ms);
-        touched_merge(&all, &touched);
+        front_add(&all, &t->data, store->options.block_ms);
         payloads[n++] = buf_view(&t->payload);
     }
     buf_init(&front, 0);
-    touched_encode(&all, &front);
+    front_encode(&all, &front);
     bool ok = wal_append(store->wal, store->lsn + 1, buf_view(&front), payloads, n, err);
     buf_fini(&front);
     if (payloads != &one)

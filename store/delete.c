@@ -184,6 +184,8 @@ bool store_delete(struct store *store, const struct matcher *matchers, size_t n,
         return true;
     if (n > MATCHERS_MAX)
         return err_set(err, ERR_LIMIT, "%zu matchers; %d are allowed", n, MATCHERS_MAX);
+    if (!replay_await(store, err))
+        return false;
     arena_init(&d.arena, 0);
     d.matchers = arena_array(&d.arena, n, sizeof *d.matchers);
     bool ok = true;

@@ -22,22 +22,30 @@ static void wait_changed(struct gate *gate)
     ensure(pthread_cond_wait(&gate->changed, &gate->mutex) == 0);
 }
 
-void gate_enter(struct gate *gate)
+/* In, when the gate is open, and unless `polite` to those who want to be alone. */
+static void enter(struct gate *gate, bool polite)
 {
     mutex_lock(&gate->mutex);
-    while (gate->closed || gate->waiting > 0)
-        wait_changed(gate);
+    if (gate->closed || (polite && gate->waiting > 0)) {
+        gate->entering++;
+        while (gate->closed || (polite && gate->waiting > 0))
+            wait_changed(gate);
+        gate->entering--;
+        gate->entered++;
+        ensure(pthread_cond_broadcast(&gate->changed) == 0);
+    }
     gate->readers++;
     mutex_unlock(&gate->mutex);
 }
 
+void gate_enter(struct gate *gate)
+{
+    enter(gate, true);
+}
+
 void gate_peek(struct gate *gate)
 {
-    mutex_lock(&gate->mutex);
-    while (gate->closed)
-        wait_changed(gate);
-    gate->readers++;
-    mutex_unlock(&gate->mutex);
+    enter(gate, false);
 }
 
 void gate_leave(struct gate *gate)
@@ -62,6 +70,9 @@ bool gate_try(struct gate *gate)
 void gate_close(struct gate *gate)
 {
     mutex_lock(&gate->mutex);
+    uint64_t first = gate->entered + gate->entering;
+    while (gate->entered < first)
+        wait_changed(gate);
     gate->waiting++;
     while (gate->readers > 0 || gate->closed)
         wait_changed(gate);

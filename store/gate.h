@@ -5,9 +5,10 @@
  *
  *     gate_enter / gate_leave     readers
  *     gate_try / gate_open        alone inside, or not at all
- *     gate_close / gate_open      alone inside, once all readers have left; new ones wait meanwhile
- *     gate_peek / gate_leave      a reader for a moment, who does not wait for somebody that only
- * waits himself
+ *     gate_close / gate_open      alone inside, once all readers have left; new ones wait
+ * meanwhile. Those who wait already go first, so that whoever closes it again and again lets
+ * readers in between gate_peek / gate_leave      a reader for a moment, who does not wait for
+ * somebody that only waits himself
  *
  * A thread that is inside may peek, and must not enter or close.
  */
@@ -16,12 +17,15 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct gate {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     unsigned readers, waiting;
-    bool closed; /* somebody is alone inside */
+    unsigned entering; /* readers before the gate */
+    uint64_t entered;  /* that had to wait there, and are in since */
+    bool closed;       /* somebody is alone inside */
 };
 
 void gate_init(struct gate *gate);

@@ -143,6 +143,7 @@ void limits_stats(struct store *store, struct limit_stats *out)
 
 void store_each_fold(struct store *store, fold_f *each, void *ctx)
 {
+    replay_await(store, NULL);
     catalog_lock_read(&store->catalog);
     mutex_lock(&store->limits.mutex);
     const struct limit_state *s = &store->limits;

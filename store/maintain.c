@@ -202,6 +202,8 @@ bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, str
     *more = false;
     if (!store->path)
         return true;
+    if (replay_phase(store) != REPLAY_OVER)
+        return replay_went_well(store, err);
     mutex_lock(&store->seal);
     bool ok = !manifest_failed(&store->manifest);
     if (ok) {
@@ -223,6 +225,8 @@ bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, str
 bool store_maintain(struct store *store, int64_t passed_ms, struct err *err)
 {
     bool more = true;
+    if (!replay_await(store, err))
+        return false;
     while (more)
         if (!store_maintain_step(store, passed_ms, &more, err))
             return false;

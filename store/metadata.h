@@ -63,8 +63,9 @@ struct cardinality {
     struct label_count *pairs;   /* series that have a pair */
     size_t n_metrics, n_values, n_bytes, n_pairs;
 };
-/* Of the series that the scope sees; at most `most` of each list. ERR_LIMIT: the arena is full. */
+/* Of the series that the scope sees; at most `most` of each list. Waits for a replay, unless
+ * *cancel, which may be NULL. ERR_LIMIT: the arena is full. */
 bool store_cardinality(struct store *store, const struct scope *scope, size_t most,
-    struct arena *arena, struct cardinality *out, struct err *err);
+    const atomic_bool *cancel, struct arena *arena, struct cardinality *out, struct err *err);
 
 #endif

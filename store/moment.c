@@ -7,6 +7,8 @@
  *                           series that came since: looked at
  *                           before, and once more inside
  */
+#include <stdlib.h>
+
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -14,9 +16,12 @@
 
 /* ---- what is visible ---- */
 
-static void note_blocks(struct snapshot *s)
+void snapshot_note_blocks(struct snapshot *s)
 {
     const struct store *store = s->store;
+    while (s->n_blocks > 0)
+        head_block_put(&s->blocks[--s->n_blocks]);
+    free(s->blocks);
     s->blocks = xcalloc(store->head.n_blocks + 1, sizeof(struct head_block *));
     if (store->frozen)
         s->blocks[s->n_blocks++] = head_block_get(store->frozen->block);
@@ -48,7 +53,7 @@ static void note(struct snapshot *s)
     s->quarantined = xcalloc(store->n_quarantined, sizeof *s->quarantined);
     for (; s->n_quarantined < store->n_quarantined; s->n_quarantined++)
         s->quarantined[s->n_quarantined] = store->quarantined[s->n_quarantined];
-    note_blocks(s);
+    snapshot_note_blocks(s);
     note_pending(s);
     mutex_unlock(&store->lock);
 }
@@ -167,6 +172,7 @@ void snapshot_settle(struct snapshot *s)
     bool ok = catch_up_all(s, &s->failure);
     gate_enter(&s->store->gate);
     s->inside = true;
+    s->early = replay_is_early(s->store);
     note(s);
     s->seen = xcalloc(s->n_segments, sizeof *s->seen);
     s->failed = !ok || !catch_up_all(s, &s->failure);

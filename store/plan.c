@@ -475,7 +475,7 @@ bool plans_take_parts(struct snapshot *s, struct err *err)
         *err = s->failure;
         return false;
     }
-    bool ok = take_heads(s, err);
+    bool ok = replay_await_ranges(s, err) && take_heads(s, err);
     if (!s->deletions)
         snapshot_leave(s);
     ok = ok && make_overlay(s, err) && each_wanted(s, count_head, err) &&

@@ -76,7 +76,8 @@ void publish_all(struct store *store)
 static bool push(struct store *store, struct pending *p, uint64_t lsn, uint64_t wal_bytes)
 {
     mutex_lock(&store->lock);
-    store_apply_state(store, &p->data, lsn);
+    store_apply_state(store, &p->data);
+    store->lsn = lsn;
     store->commits++;
     store->wal_written += wal_bytes;
     change_log_append(&store->changes, store->changed.items, store->changed.n);

@@ -14,6 +14,11 @@
  * piles up beside it. Ranges and fetch at once, then, and nothing else of the store in between; a
  * thread has one such snapshot. A snapshot is used by one thread.
  *
+ * While the log is replayed (store_options.answer_early), ranges that lie in no time block that the
+ * log has cells of are answered; others wait in the fetch, as does what a level stands at behind
+ * such a block. The answer is that of the complete store. ERR_UNAVAILABLE: as many wait already as
+ * may (store_options.early_waiters).
+ *
  *     struct snapshot *snap = snapshot_get(store);
  *     plan_new(snap, &scope, matchers, n, &plan, &err);
  *     for (i < plan_n(plan)) plan_range(plan, i, from, to);
@@ -72,6 +77,9 @@ void snapshot_put(struct snapshot **snapshot);
 void snapshot_limit(struct snapshot *snapshot, size_t bytes);
 /* From now on every call stops with ERR_CANCELED once *cancel. */
 void snapshot_cancel(struct snapshot *snapshot, const atomic_bool *cancel);
+/* How long it waits for a replay (store_options.answer_early), about; then ERR_TIMEOUT. 0: as long
+ * as it takes. */
+void snapshot_patience(struct snapshot *snapshot, int64_t ms);
 /* Segments that are damaged or cannot be reached are left out; without it they are an error. Before
  * the fetch. */
 void snapshot_partial(struct snapshot *snapshot);
@@ -91,7 +99,7 @@ bool snapshot_clock(
 
 /* What an answer is complete up to: the position that every source is to be read from next, and the
  * greatest event time that was read of it, in this snapshot. *n of them, borrowed until
- * snapshot_put. */
+ * snapshot_put. Waits for a replay; when it cannot wait any longer *n is 0, and a fetch fails. */
 struct source_position {
     struct slice name;
     int64_t next, newest_ms; /* INT64_MIN: none */

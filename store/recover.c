@@ -1,7 +1,7 @@
 /*
- * Recovery: from a folder to a store. Manifest, checkpoint, log, segments are read in this order
- * and nothing is changed before everything was found whole: a start that stops leaves the folder as
- * it was, but for a torn last frame.
+ * Recovery: from a folder to a store. Manifest, catalogue, log, checkpoint, segments are read in
+ * this order, and the log once more (replay.h). Nothing is changed before everything was found
+ * whole: a start that stops leaves the folder as it was, but for a torn last frame.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +14,7 @@
 #include "store/definitions.h"
 #include "store/derive.h"
 #include "store/folder_lock.h"
+#include "store/front.h"
 #include "store/segment/outfile.h"
 #include "store/store_priv.h"
 
@@ -110,60 +111,49 @@ static bool open_segments(struct store *store, struct err *err)
 /* Series in one frame of definitions. */
 #define DEFINED_AT_ONCE 10000
 
-struct replay {
+/* What is unpacked while the log is read. */
+struct pass {
     struct store *store;
-    struct buf raw, group; /* unpacked payloads */
-    struct captured captured;
+    struct buf raw, group;
+    bool clocks; /* the front of the frame says nothing of them */
 };
 
 static bool define_frame(void *ctx, const struct frame *frame, struct err *err)
 {
-    struct replay *r = ctx;
+    struct pass *p = ctx;
     struct transaction t;
     struct slice payload;
     transaction_init(&t);
-    bool ok = frame_payload(frame, &r->raw, &payload, err) &&
-              transaction_decode_definitions(payload, &t, err) && store_define(r->store, &t, err);
+    bool ok = frame_payload(frame, &p->raw, &payload, err) &&
+              (p->clocks ? transaction_decode_clocks(payload, &t, err)
+                         : transaction_decode_definitions(payload, &t, err)) &&
+              store_define(p->store, &t, err);
+    if (ok)
+        store_apply_clocks(p->store, t.clocks, t.n_clocks);
     transaction_fini(&t);
     return ok;
 }
 
-/* The first pass: what is defined, and which time blocks have cells in the log. */
+/* The first pass: what is defined, where the clocks stand, and which time blocks have cells in the
+ * log. */
 static bool first_frame(void *ctx, const struct frame *frame, struct err *err)
 {
-    struct replay *r = ctx;
-    struct touched touched;
-    if (frame->type == FRAME_DEFINITIONS)
-        touched = (struct touched){.definitions = true};
-    else if (!touched_decode(frame->front, &touched))
+    struct pass *p = ctx;
+    struct frame_front front = {.definitions = true};
+    if (frame->type != FRAME_DEFINITIONS && !front_decode(frame->front, &front))
         return err_set(err, ERR_CORRUPT, "the front makes no sense");
-    touched_merge(&r->store->replayed, &touched);
-    r->store->wal_written += frame->front.len + frame->body.len;
+    replay_note(p->store, &front.touched, frame->lsn);
+    store_apply_clocks(p->store, front.clocks, front.n_clocks);
+    p->store->wal_written += frame->front.len + frame->body.len;
+    p->clocks = front.without_clocks;
     /* What a file began with before the checkpoint is in it, and in the catalogue's file, perhaps
      * described anew since: a kill may leave such a file behind. */
-    if (frame->type == FRAME_DEFINITIONS && frame->lsn < r->store->manifest.checkpoint_lsn)
+    if (frame->type == FRAME_DEFINITIONS && frame->lsn < p->store->manifest.checkpoint_lsn)
         return true;
-    if (!touched.definitions)
+    if (!front.definitions && !front.without_clocks)
         return true;
-    return frame->type == FRAME_GROUP ? wal_group_each(frame, &r->group, define_frame, r, err)
-                                      : define_frame(r, frame, err);
-}
-
-/* The second: everything else. */
-static bool second_frame(void *ctx, const struct frame *frame, struct err *err)
-{
-    struct replay *r = ctx;
-    struct transaction t;
-    struct slice payload;
-    transaction_init(&t);
-    bool ok = frame_payload(frame, &r->raw, &payload, err) && transaction_decode(payload, &t, err);
-    if (ok) {
-        captured_drop(&r->captured, &r->store->catalog, frame->lsn, &t);
-        ok = store_replay(r->store, &t, frame->lsn, err) &&
-             state_replay(&r->store->state, &t.state, frame->lsn, err);
-    }
-    transaction_fini(&t);
-    return ok;
+    return frame->type == FRAME_GROUP ? wal_group_each(frame, &p->group, define_frame, p, err)
+                                      : define_frame(p, frame, err);
 }
 
 /* A file of the log begins with what neither the catalogue's file nor the checkpoint holds. Nobody
@@ -203,17 +193,23 @@ static uint64_t proven_lsn(const struct manifest *m)
     return lsn;
 }
 
-static bool read_log(struct store *store, struct replay *replay, struct err *err)
+static bool read_log(struct store *store, struct err *err)
 {
+    struct pass pass = {.store = store};
     struct wal_options options = {.dir = store->path,
         .after_lsn = store->manifest.checkpoint_lsn,
         .proven_lsn = store->options.inspect ? UINT64_MAX : proven_lsn(&store->manifest),
         .file_bytes = store->options.wal_file_bytes,
         .first = first_frame,
-        .first_ctx = replay,
+        .first_ctx = &pass,
         .define = put_definitions,
         .define_ctx = store};
-    return wal_open(&options, &store->wal, err);
+    buf_init(&pass.raw, 0);
+    buf_init(&pass.group, 0);
+    bool ok = wal_open(&options, &store->wal, err);
+    buf_fini(&pass.raw);
+    buf_fini(&pass.group);
+    return ok;
 }
 
 /* What a segment holds is in the log, or was: when the log ends before, its last transaction was
@@ -234,24 +230,27 @@ static bool log_reaches_segments(const struct store *store, struct err *err)
 
 /* Definitions first: cells in the checkpoint may be of series that the log defines, since they were
  * copied after the log was cut. Version 1 of the checkpoint held all definitions itself. */
-static bool read_content(struct store *store, struct replay *replay, struct err *err)
+static bool read_content(struct store *store, struct err *err)
 {
+    struct captured *captured = &store->replay.captured;
     bool old = store->manifest.catalog.number == 0;
-    if (!(old ? checkpoint_load(store, &replay->captured, err) && read_log(store, replay, err)
-              : catalog_file_load(store, err) && read_log(store, replay, err) &&
-                    checkpoint_load(store, &replay->captured, err)))
+    if (!(old ? checkpoint_load(store, captured, err) && read_log(store, err)
+              : catalog_file_load(store, err) && read_log(store, err) &&
+                    checkpoint_load(store, captured, err)))
         return false;
     store->tables_checkpointed = store->state.n_tables;
-    uint64_t greatest = replay->captured.greatest;
-    if (wal_last_lsn(store->wal) < greatest)
+    if (wal_last_lsn(store->wal) < captured->greatest)
         return err_set(err, wal_holds(store->wal) ? ERR_IO : ERR_CORRUPT,
             "%s/wal ends at lsn %" PRIu64 "%s, and the checkpoint has seen lsn %" PRIu64,
             store->path, wal_last_lsn(store->wal),
-            wal_holds(store->wal) ? " until its last frame can be written" : "", greatest);
+            wal_holds(store->wal) ? " until its last frame can be written" : "",
+            captured->greatest);
     if (!log_reaches_segments(store, err))
         return false;
     store->torn_frames = wal_torn(store->wal);
-    return wal_replay(store->wal, second_frame, replay, err);
+    store->lsn = wal_last_lsn(store->wal);
+    store->tail_held = wal_holds(store->wal);
+    return true;
 }
 
 bool store_recover(struct store *store, struct err *err)
@@ -264,28 +263,7 @@ bool store_recover(struct store *store, struct err *err)
      * without. */
     if (store->manifest.number == 0 && !manifest_begin(&store->manifest, err))
         return false;
-    struct replay replay = {.store = store};
-    buf_init(&replay.raw, 0);
-    buf_init(&replay.group, 0);
-    bool ok = read_content(store, &replay, err);
-    captured_fini(&replay.captured);
-    buf_fini(&replay.raw);
-    buf_fini(&replay.group);
-    if (!ok)
-        return false;
-    store->lsn = wal_last_lsn(store->wal);
-    store->tail_held = wal_holds(store->wal);
-    if (!state_loaded(&store->state, store->lsn, err) || !open_segments(store, err) ||
-        !deletions_load(store, err))
-        return false;
-    if (store->options.inspect)
-        return true;
-    /* Everything was found whole: only now something is written or swept away. What cannot be
-     * written now, on a full disk say, is tried again before the first change. */
-    store->unsettled = true;
-    if (!store_settle(store, err) || !wal_begin(store->wal, err))
-        log_warn("the store answers, and takes nothing until this has passed: %s", err->text);
-    return true;
+    return read_content(store, err) && open_segments(store, err) && deletions_load(store, err);
 }
 
 /* ---- the frame that was held ---- */
@@ -293,21 +271,33 @@ bool store_recover(struct store *store, struct err *err)
 /* A transaction of it, as if it were committed now. */
 static bool release_frame(void *ctx, const struct frame *frame, struct err *err)
 {
-    struct replay *r = ctx;
-    if (!define_frame(r, frame, err))
-        return false;
-    store_lock_write(r->store);
-    bool ok = second_frame(r, frame, err);
-    store_unlock(r->store);
+    struct pass *p = ctx;
+    struct store *store = p->store;
+    const struct captured none = {0};
+    struct transaction t;
+    struct slice payload;
+    transaction_init(&t);
+    bool ok = frame_payload(frame, &p->raw, &payload, err) &&
+              transaction_decode(payload, &t, err) && store_define(store, &t, err);
+    if (ok) {
+        captured_drop(&none, &store->catalog, frame->lsn, &t);
+        store_lock_write(store);
+        ok = store_replay(store, &t, frame->lsn, err) &&
+             state_replay(&store->state, &t.state, frame->lsn, err);
+        if (ok)
+            store->lsn = frame->lsn;
+        store_unlock(store);
+    }
+    transaction_fini(&t);
     return ok;
 }
 
 bool store_release(struct store *store, struct err *err)
 {
-    struct replay replay = {.store = store};
-    buf_init(&replay.raw, 0);
-    bool ok = wal_release(store->wal, release_frame, &replay, err);
-    buf_fini(&replay.raw);
+    struct pass pass = {.store = store};
+    buf_init(&pass.raw, 0);
+    bool ok = wal_release(store->wal, release_frame, &pass, err);
+    buf_fini(&pass.raw);
     mutex_lock(&store->lock);
     store->tail_held = wal_holds(store->wal);
     if (!ok)
@@ -329,10 +319,8 @@ static bool settle_log(struct store *store, struct err *err)
     return ok;
 }
 
-bool store_settle(struct store *store, struct err *err)
+static bool settle_files(struct store *store, struct err *err)
 {
-    if (!settle_log(store, err))
-        return false;
     if (!store->unsettled)
         return true;
     if (!manifest_works(&store->manifest) && !manifest_begin(&store->manifest, err))
@@ -341,4 +329,23 @@ bool store_settle(struct store *store, struct err *err)
         return false;
     store->unsettled = false;
     return true;
+}
+
+bool store_settle(struct store *store, struct err *err)
+{
+    return settle_log(store, err) && settle_files(store, err);
+}
+
+/* Everything was found whole: only now something is written or swept away. What cannot be written
+ * now, on a full disk say, is tried again before the first change. */
+void store_settle_start(struct store *store)
+{
+    struct err err = {0};
+    if (store->options.inspect)
+        return;
+    mutex_lock(&store->seal);
+    store->unsettled = true;
+    if (!store_release(store, &err) || !settle_files(store, &err) || !wal_begin(store->wal, &err))
+        log_warn("the store answers, and takes nothing until this has passed: %s", err.text);
+    mutex_unlock(&store->seal);
 }

@@ -339,6 +339,8 @@ bool deletions_step(struct store *store, bool *did, struct err *err)
 bool store_delete_finish(struct store *store, struct err *err)
 {
     bool did = true, ok = true;
+    if (!replay_await(store, err))
+        return false;
     mutex_lock(&store->seal);
     if (store->frozen)
         ok = seal_block(store, store->frozen->block->number, err);

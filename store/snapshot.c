@@ -65,6 +65,11 @@ void snapshot_cancel(struct snapshot *snapshot, const atomic_bool *cancel)
     snapshot->cancel = cancel;
 }
 
+void snapshot_patience(struct snapshot *snapshot, int64_t ms)
+{
+    snapshot->patience_ms = ms;
+}
+
 void snapshot_partial(struct snapshot *snapshot)
 {
     snapshot->partial = true;
@@ -99,7 +104,15 @@ bool snapshot_clock(
 
 const struct source_position *snapshot_sources(struct snapshot *snapshot, size_t *n)
 {
+    struct err err;
     snapshot_settle(snapshot);
+    *n = 0;
+    if (!replay_await_sources(snapshot, &err)) {
+        if (!snapshot->failed)
+            snapshot->failure = err;
+        snapshot->failed = true;
+        return NULL;
+    }
     *n = snapshot->progress->n_sources;
     return snapshot->progress->sources;
 }

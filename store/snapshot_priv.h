@@ -93,7 +93,9 @@ struct snapshot {
     size_t n_warnings, warnings_cap;
     unsigned pin; /* label strings stay while it is held */
     bool settled; /* its moment has come: what it saw is noted */
-    bool failed;  /* series that came meanwhile could not be added: */
+    bool early;   /* the log was not back then: store/replay.h */
+    int64_t patience_ms;
+    bool failed; /* series that came meanwhile could not be added: */
     struct err failure;
     bool inside;    /* the gate, from the moment until the fetch */
     bool deletions; /* there are some: segments are planned inside the gate, too */
@@ -118,6 +120,8 @@ bool plans_take_parts(struct snapshot *snapshot, struct err *err);
 bool plans_fetch(struct snapshot *snapshot, struct err *err);
 /* Its moment is now, unless it was before. */
 void snapshot_settle(struct snapshot *snapshot);
+/* Notes the head's blocks, in the place of those that it has noted. The lock is held. */
+void snapshot_note_blocks(struct snapshot *snapshot);
 /* ERR_LIMIT when a plan of so many series is too large. */
 bool plan_check_series(const struct plan *plan, size_t n, struct err *err);
 struct planned planned_of(const struct catalog_entry *entry);

@@ -95,13 +95,14 @@ bool store_open(const struct store_options *options, struct store **out, struct 
     mutex_init(&s->limits.mutex);
     atomic_init(&s->limits.newest_cell_ms, INT64_MIN);
     gate_init(&s->gate);
+    replay_init(&s->replay);
     change_log_init(&s->changes);
     s->pending_last = &s->pending;
     catalog_init(&s->catalog);
     head_init(&s->head, s->options.block_ms, shape_of, s);
     s->cache = segment_cache_new(SEGMENT_CACHE_BYTES);
     state_init(&s->state, s->path, s->options.state_bytes);
-    if (s->path && !store_recover(s, err)) {
+    if (s->path && !(store_recover(s, err) && replay_begin(s, err))) {
         store_close(&s);
         return false;
     }
@@ -115,8 +116,9 @@ bool store_open(const struct store_options *options, struct store **out, struct 
 static void write_last_checkpoint(struct store *store)
 {
     struct err err = {0};
-    if (!store->path || store->failed || store->tail_held || store->frozen ||
-        !manifest_works(&store->manifest) || store->lsn == store->manifest.checkpoint_lsn)
+    if (!store->path || replay_phase(store) != REPLAY_OVER || store->failed || store->tail_held ||
+        store->frozen || !manifest_works(&store->manifest) ||
+        store->lsn == store->manifest.checkpoint_lsn)
         return;
     mutex_lock(&store->seal);
     if (!checkpoint_write(store, &err))
@@ -131,6 +133,7 @@ void store_close(struct store **store)
     if (!s)
         return;
     ensure(s->txn == NULL);
+    replay_stop(s);
     publish_all(s);
     if (s->open)
         write_last_checkpoint(s);
@@ -153,6 +156,7 @@ void store_close(struct store **store)
     head_fini(&s->head);
     catalog_fini(&s->catalog);
     state_fini(&s->state);
+    replay_fini(s);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     gate_fini(&s->gate);
@@ -170,6 +174,7 @@ void store_close(struct store **store)
 
 bool store_source(struct store *store, struct slice name, struct source_state *out)
 {
+    replay_await(store, NULL);
     mutex_lock(&store->lock);
     const struct source *s = store_source_find(store, name);
     if (s) {
@@ -185,6 +190,7 @@ bool store_source(struct store *store, struct slice name, struct source_state *o
 
 void store_each_source(struct store *store, source_f *each, void *ctx)
 {
+    replay_await(store, NULL);
     mutex_lock(&store->lock);
     for (size_t i = 0; i < store->n_sources; i++)
         each(ctx, store->sources[i].name);
@@ -234,7 +240,10 @@ void store_stats(struct store *store, struct store_stats *out)
         .state_disk_bytes = state.disk_bytes,
         .deletions_pending = store->n_deletions,
         .deletions_done = store->deletions_done,
+        .replayed_lsn = replay_lsn(store),
         .failed = store->failed};
+    enum replay_phase phase = replay_phase(store);
+    out->replaying = phase == REPLAY_RUNS || phase == REPLAY_WHOLE;
     for (size_t i = 0; i < store->n_segments; i++)
         out->derived_segments += store->segments[i].derived;
     for (size_t i = 0; i < store->n_segments; i++)

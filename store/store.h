@@ -53,6 +53,17 @@ struct store_options {
      * is. What cannot be reached is missing from answers, which is an error or, where a partial
      * answer is asked for, a warning; it stops no start. */
     struct segment_remote remote;
+    /* store_open returns before the log was replayed, which a thread does: read.h says what is
+     * answered meanwhile. Writers, maintenance and whoever asks for sources or state tables wait.
+     */
+    bool answer_early;
+    /* So many snapshots may wait for the replay at once; a further one fails with ERR_UNAVAILABLE,
+     * so that those that wait do not take all threads of a server. 0: any number. */
+    unsigned early_waiters;
+    /* Called for every transaction that was replayed, with its number and the last one's, by the
+     * thread that replays; writers wait for it. May be NULL. */
+    void (*replayed)(void *ctx, uint64_t lsn, uint64_t last_lsn);
+    void *replayed_ctx;
 };
 
 /* Opens and recovers: manifest, segments, checkpoint, WAL. ERR_BUSY: another process has the
@@ -60,8 +71,13 @@ struct store_options {
  * logged. On a disk that takes nothing the store answers, and commits fail until it does; the last
  * transaction before a kill is shown once it is known to be on disk. */
 bool store_open(const struct store_options *options, struct store **out, struct err *err);
+/* Waits for the end of the replay, ms or less: ERR_TIMEOUT, it has not ended. True: it has. Any
+ * other error is what store_open would have said without answer_early: then the store takes nothing
+ * any more, and what the log touches is not answered. */
+bool store_await_replay(struct store *store, int64_t ms, struct err *err);
 /* Writes a checkpoint, so that the next start replays nothing; all that was committed is on disk
- * without it. No transaction and no snapshot may be open. */
+ * without it. A replay is given up where it is, and the next start begins it anew. No transaction
+ * and no snapshot may be open. */
 void store_close(struct store **store);
 
 /* ---- transactions ---- */
@@ -135,7 +151,8 @@ bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err);
 /* Drops the transaction. Series and metrics it defined are dropped with it. */
 void txn_abort(struct txn **txn);
 
-/* ---- sources and clocks, as of the last commit ---- */
+/* ---- sources and clocks, as of the last commit; sources wait for a replay, and are unknown when
+ * it has failed ---- */
 
 struct source_state {
     int64_t next;      /* position to read next */
@@ -157,9 +174,11 @@ bool store_clock(
 
 /* Does what is due, and returns when nothing is: blocks that end at or before passed_ms are sealed,
  * and the oldest when the head is over its memory; checkpoints are written and WAL files dropped;
- * segments are compacted. Cheap when nothing is due. store/maintain.h says when what is due. */
+ * segments are compacted. Cheap when nothing is due. store/maintain.h says when what is due. Waits
+ * for a replay. */
 bool store_maintain(struct store *store, int64_t passed_ms, struct err *err);
-/* One step of it, the most urgent one. *more: it did something, so there may be more. */
+/* One step of it, the most urgent one. *more: it did something, so there may be more. While the log
+ * is replayed it does nothing. */
 bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, struct err *err);
 
 /* How long the writer should wait before its next transaction, so that maintenance keeps up; 0 as a
@@ -183,6 +202,8 @@ struct store_stats {
     uint64_t pending_waits; /* how often a commit waited for readers since too much was pending */
     struct limit_stats limits;
     uint64_t deletions_pending, deletions_done; /* since the start */
+    bool replaying;                             /* the log: the head is not whole yet */
+    uint64_t replayed_lsn;                      /* up to there it is; lsn when it is whole */
     bool failed;                                /* a sync failed: read only until opened anew */
 };
 

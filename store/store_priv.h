@@ -36,6 +36,7 @@
 #include "store/progress.h"
 #include "store/publish.h"
 #include "store/quarantine.h"
+#include "store/replay.h"
 #include "store/rewrite.h"
 #include "store/segment.h"
 #include "store/state/state_priv.h"
@@ -104,10 +105,10 @@ struct store {
     struct change_log changes;               /* has its own mutex, below all of these */
     struct change_set changed; /* of the transaction that is being published; its leader */
     bool failed;
-    bool tail_held;          /* the log holds a frame: it takes nothing; lock */
-    struct err held;         /* why; lock */
-    struct touched replayed; /* the time blocks with cells that the log held at the start */
-    struct txn *txn;         /* the one that has the turn, and changes only with it */
+    bool tail_held;       /* the log holds a frame: it takes nothing; lock */
+    struct err held;      /* why; lock */
+    struct replay replay; /* has its own mutex, below all of these */
+    struct txn *txn;      /* the one that has the turn, and changes only with it */
 };
 
 enum txn_phase { TXN_OPEN, TXN_READY, TXN_DONE, TXN_FAILED };
@@ -149,19 +150,29 @@ void store_unlock(struct store *store);
 /* Adds the definitions of a transaction to the catalogue; those that it has already are compared,
  * and only a difference is an error. The writer calls it. */
 bool store_define(struct store *store, const struct transaction *t, struct err *err);
-/* Adds everything else that a durable transaction of the log holds, which is checked first. Cells
- * that are in segments are skipped. While the store is opened. */
+/* What else a durable transaction holds comes back in three steps: it is checked, and metrics fold
+ * again; at most max cells from *at on go to the head, but for those that are in segments, and true
+ * says that all of them have; and sources, clocks and statistics. The gate is closed for the second
+ * and the lock held for the third, unless nobody reads yet. */
+bool store_replay_check(struct store *store, const struct transaction *t, struct err *err);
+bool store_replay_cells(
+    struct store *store, const struct transaction *t, uint64_t lsn, size_t *at, size_t max);
+void store_apply_state(struct store *store, const struct transaction *t);
+/* All of them. */
 bool store_replay(struct store *store, const struct transaction *t, uint64_t lsn, struct err *err);
-/* Sources, clocks, LSN and statistics of a transaction; the lock is held. */
-void store_apply_state(struct store *store, const struct transaction *t, uint64_t lsn);
+/* Clocks move forward; the lock is held. */
+void store_apply_clocks(struct store *store, const struct clock_entry *clocks, size_t n);
 /* NULL: never committed. The lock is held. */
 struct source *store_source_find(struct store *store, struct slice name);
 struct stream_clock *store_clock_find(struct store *store, struct slice name);
-/* Brings a fresh struct up to what the folder holds. */
+/* Brings a fresh struct up to what the folder holds, but for what the replay brings back. */
 bool store_recover(struct store *store, struct err *err);
 /* Brings back the frame that the log holds, if any (wal.h). The caller has the turn, and nothing is
  * in flight. */
 bool store_release(struct store *store, struct err *err);
+/* What a start writes, once everything was found whole; what fails is tried again by store_settle.
+ * The caller has the turn. */
+void store_settle_start(struct store *store);
 /* Ends what a start could not write or sweep away; the caller holds store.seal. */
 bool store_settle(struct store *store, struct err *err);
 

@@ -2,10 +2,6 @@
 
 #include <string.h>
 
-#include "base/bytes.h"
-
-#define FLAG_DEFINITIONS 1
-
 /* Takes the two ranges with the fewest blocks between them together. */
 static void join_nearest(struct touched *t)
 {
@@ -70,7 +66,6 @@ void touched_of(struct touched *touched, const struct transaction *t, int64_t bl
 {
     struct scan s = {.touched = touched, .block_ms = block_ms};
     touched->n = 0;
-    touched->definitions = t->n_metrics || t->n_updates || t->n_series;
     for (size_t i = 0; i < t->n_adds; i++)
         see(&s, t->adds[i].t);
     for (size_t i = 0; i < t->n_gauges; i++)
@@ -84,7 +79,6 @@ void touched_of(struct touched *touched, const struct transaction *t, int64_t bl
 void touched_encode(const struct touched *touched, struct buf *out)
 {
     int64_t last = 0;
-    buf_u8(out, touched->definitions ? FLAG_DEFINITIONS : 0);
     buf_varint(out, touched->n);
     for (size_t i = 0; i < touched->n; i++) {
         const struct block_range *r = &touched->ranges[i];
@@ -94,43 +88,43 @@ void touched_encode(const struct touched *touched, struct buf *out)
     }
 }
 
-bool touched_decode(struct slice front, struct touched *out)
+bool touched_decode(struct reader *r, struct touched *out)
 {
     *out = (struct touched){.n = 0};
-    if (front.len == 0) {
-        *out = (struct touched){{{INT64_MIN, INT64_MAX}}, 1, true};
-        return true;
-    }
-    struct reader r = reader_of(front);
     int64_t last = 0;
-    unsigned flags = read_u8(&r);
-    uint64_t n = read_varint(&r);
-    if (flags > FLAG_DEFINITIONS || n > TOUCHED_MAX)
+    uint64_t n = read_varint(r);
+    if (n > TOUCHED_MAX)
         return false;
-    out->definitions = flags & FLAG_DEFINITIONS;
-    for (uint64_t i = 0; i < n && !r.failed; i++) {
+    for (uint64_t i = 0; i < n && !r->failed; i++) {
         struct block_range b;
-        b.first = (int64_t)((uint64_t)last + (uint64_t)read_svarint(&r));
-        b.last = (int64_t)((uint64_t)b.first + read_varint(&r));
+        b.first = (int64_t)((uint64_t)last + (uint64_t)read_svarint(r));
+        b.last = (int64_t)((uint64_t)b.first + read_varint(r));
         if (b.last < b.first || (i && b.first <= last))
             return false;
         last = b.last;
         out->ranges[out->n++] = b;
     }
-    return !r.failed && reader_left(&r) == 0;
+    return !r->failed;
 }
 
 void touched_merge(struct touched *touched, const struct touched *other)
 {
     for (size_t i = 0; i < other->n; i++)
         touched_add(touched, other->ranges[i]);
-    touched->definitions = touched->definitions || other->definitions;
 }
 
 bool touched_has(const struct touched *touched, struct block_range range)
 {
     for (size_t i = 0; i < touched->n; i++)
         if (touched->ranges[i].first <= range.last && touched->ranges[i].last >= range.first)
+            return true;
+    return false;
+}
+
+bool touched_covers(const struct touched *touched, struct block_range range)
+{
+    for (size_t i = 0; i < touched->n; i++)
+        if (touched->ranges[i].first <= range.first && touched->ranges[i].last >= range.last)
             return true;
     return false;
 }

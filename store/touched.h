@@ -1,9 +1,11 @@
 /*
- * Which time blocks a transaction's cells lie in. A frame of the log has this in its front, so that
- * a start knows for which blocks the log holds cells before it has replayed any.
+ * Which time blocks a transaction's cells lie in. A frame of the log has this in its front
+ * (store/front.h), so that a start knows for which blocks the log holds cells before it has
+ * replayed any.
  *
- *     front := flags u8 (1: defines metrics or series), ranges varint,
- *              { first block svarint, less the last of the range before; blocks behind it varint }*
+ *     touched := ranges varint,
+ *                { first block svarint, less the last of the range before; blocks behind it varint
+ * }*
  *
  * The list says at least what is touched: of many scattered blocks the nearest are taken together.
  */
@@ -15,7 +17,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/slice.h"
+#include "base/bytes.h"
 #include "store/transaction.h"
 
 #define TOUCHED_MAX 32
@@ -27,8 +29,10 @@ struct block_range {
 struct touched {
     struct block_range ranges[TOUCHED_MAX + 1]; /* ascending, apart; one more while adding */
     size_t n;
-    bool definitions;
 };
+
+/* Every block there is. */
+#define TOUCHED_ALL ((struct touched){{{INT64_MIN, INT64_MAX}}, 1})
 
 /* The block that holds time t: (block * block_ms, (block + 1) * block_ms]. */
 static inline int64_t block_of(int64_t t, int64_t block_ms)
@@ -41,10 +45,12 @@ void touched_add(struct touched *touched, struct block_range range);
 /* What the transaction touches. */
 void touched_of(struct touched *touched, const struct transaction *t, int64_t block_ms);
 void touched_encode(const struct touched *touched, struct buf *out);
-/* False when it makes no sense. Empty, as frames of version 1 have it: everything. */
-bool touched_decode(struct slice front, struct touched *out);
+/* False when it makes no sense; what stands behind it is not read. */
+bool touched_decode(struct reader *r, struct touched *out);
 /* Adds what the other has. */
 void touched_merge(struct touched *touched, const struct touched *other);
+/* Whether any block of the range is touched; every one of them. */
 bool touched_has(const struct touched *touched, struct block_range range);
+bool touched_covers(const struct touched *touched, struct block_range range);
 
 #endif

@@ -360,3 +360,8 @@ bool transaction_decode_definitions(struct slice payload, struct transaction *ou
 {
     return decode(payload, SECTION_SERIES, out, err);
 }
+
+bool transaction_decode_clocks(struct slice payload, struct transaction *out, struct err *err)
+{
+    return decode(payload, SECTION_CLOCKS, out, err);
+}

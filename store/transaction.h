@@ -108,6 +108,8 @@ bool transaction_decode(struct slice payload, struct transaction *out, struct er
 /* New metrics, their updates and new series alone, which stand in front: what comes after them is
  * not even looked at. */
 bool transaction_decode_definitions(struct slice payload, struct transaction *out, struct err *err);
+/* These, sources and clocks: the cells of newer versions come after them. */
+bool transaction_decode_clocks(struct slice payload, struct transaction *out, struct err *err);
 
 /* Cells of all kinds. */
 size_t transaction_cells(const struct transaction *t);

@@ -26,7 +26,7 @@ static struct txn *begin(struct store *store, bool alone)
     txn->waiter.alone = alone;
     bool quiet = commit_turn_take(&store->commit_queue, &txn->waiter);
     /* What a start has held back comes first: it defines what is built upon. */
-    if (quiet && !alone && store->tail_held)
+    if (quiet && !alone && store->tail_held && replay_went_well(store, &txn->err))
         store_release(store, &txn->err);
     txn->data.first_metric = (uint32_t)store->catalog.n_metrics;
     txn->data.first_series = (uint32_t)store->catalog.n_series;

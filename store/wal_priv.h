@@ -14,9 +14,9 @@
 /* A change of the header, of a frame, or of the payload's sections in a way that an older program
  * would read wrongly needs a new version; a new section does not: an older program refuses it.
  * Version 1 had no fronts, no definitions, and the cells of old_cells.h; version 2 had no groups,
- * and no state tables among the definitions. */
+ * and no state tables among the definitions; version 3 had no clocks in its fronts. */
 #define WAL_MAGIC   "LWAL"
-#define WAL_VERSION 3
+#define WAL_VERSION 4
 
 struct wal_file {
     uint32_t number;

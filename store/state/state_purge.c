@@ -16,6 +16,8 @@
 bool store_state_purge(struct store *store, uint32_t table, struct err *err)
 {
     struct state *state = &store->state;
+    if (!replay_await(store, err))
+        return false;
     mutex_lock(&store->seal);
     mutex_lock(&state->mutex);
     bool found = table < state->n_tables;
@@ -29,6 +31,8 @@ bool store_state_purge(struct store *store, uint32_t table, struct err *err)
 
 bool store_state_purging(struct store *store)
 {
+    if (!replay_await(store, NULL))
+        return false;
     mutex_lock(&store->seal);
     bool purging = store->purging;
     mutex_unlock(&store->seal);

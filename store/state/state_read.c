@@ -31,6 +31,8 @@ bool txn_state_table(
     struct state_changes *changes = &txn->data.state;
     ensure(name.len > 0 && name.len <= STATE_TABLE_NAME_MAX && !memchr(name.ptr, 0, name.len));
     ensure(record_bytes <= STATE_RECORD_BYTES_MAX);
+    if (!replay_went_well(txn->store, err))
+        return false;
     for (size_t i = 0; i < state->n_tables; i++)
         if (slice_is(name, state->tables[i]->name)) {
             *table = (uint32_t)i;
@@ -56,6 +58,8 @@ bool store_state_table(struct store *store, struct slice name, uint32_t *table,
 {
     struct state *state = &store->state;
     bool found = false;
+    if (!replay_await(store, err))
+        return false;
     mutex_lock(&state->mutex);
     for (size_t i = 0; i < state->n_tables && !found; i++)
         if (slice_is(name, state->tables[i]->name)) {
@@ -193,6 +197,8 @@ bool store_state_get(struct store *store, uint32_t table, int64_t generation, st
 {
     struct state *state = &store->state;
     *found = false;
+    if (!replay_await(store, err))
+        return false;
     mutex_lock(&state->mutex);
     const struct generation *g = state_generation(state, table, generation);
     struct state_view *view = g ? state_view_ref(g->view) : NULL;

@@ -197,6 +197,49 @@ def damaged_wal():
             assert os.path.basename(path) in log, log
 
 
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def spoil_payload(path, payload=b"\xf0\x01 is no section"):
+    """The last transaction of the log gets a payload that makes no sense, and a checksum that holds."""
+    with open(path, "rb") as f:
+        data = f.read()
+    at, last = 20, None  # docs/format/wal.md
+    while int.from_bytes(data[at:at + 4], "little"):
+        length = int.from_bytes(data[at:at + 4], "little")
+        last = at if data[at + 16] == 1 else last
+        at += 24 + length
+    front = data[last + 24:last + 24 + int.from_bytes(data[last + 18:last + 20], "little")]
+    length = (len(front) + len(payload)).to_bytes(4, "little")
+    rest = data[last + 8:last + 17] + b"\0" + data[last + 18:last + 20] + \
+        len(payload).to_bytes(4, "little") + front + payload
+    frame = length + crc32c(length + rest).to_bytes(4, "little") + rest
+    behind = last + 24 + int.from_bytes(data[last:last + 4], "little")
+    with open(path, "wb") as f:
+        f.write(data[:last] + frame + data[behind:])
+
+
+def unreadable_wal():
+    """What only the second pass over the log finds, when queries are answered already, ends the server."""
+    with Broker(orders=2) as broker:
+        with serving(broker).start() as server:
+            for i in range(3):
+                send(broker, events(i * 50, 50))
+                server.wait_events((i + 1) * 50)
+            server.kill()
+            path = last_wal(server.folder)
+            spoil_payload(path)
+            log = start_refused(server)
+            assert os.path.basename(path) in log and "section 240" in log, log
+            assert "ready on" in log, log
+
+
 def flip_bit(path, at):
     with open(path, "r+b") as f:
         f.seek(at)
@@ -254,6 +297,7 @@ CASES = [
     ("a data folder in use", folder_in_use),
     ("a truncated log: the torn frame is cut off and read again", truncated_wal),
     ("a damaged log stops the start", damaged_wal),
+    ("a log with a payload that cannot be read ends the server", unreadable_wal),
     ("a segment with a flipped bit gives no wrong number", damaged_segment),
 ]
 

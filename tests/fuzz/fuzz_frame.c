@@ -9,46 +9,60 @@
 #include "base/bytes.h"
 #include "base/ensure.h"
 #include "store/frame.h"
-#include "store/touched.h"
+#include "store/front.h"
 #include "store/wal.h"
 #include "tests/fuzz/frames.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
 
-/* What a front says is said again in what is written of it, and in a list that holds more. */
-static void front_round_trip(const struct touched *touched)
+static void expect_clocks(const struct frame_front *a, const struct frame_front *b)
 {
-    struct touched again, more = {.n = 0};
-    struct buf front;
-    buf_init(&front, 0);
+    ensure(a->without_clocks == b->without_clocks && a->n_clocks == b->n_clocks);
+    for (size_t i = 0; i < a->n_clocks; i++) {
+        ensure(slice_eq(a->clocks[i].name, b->clocks[i].name));
+        ensure(a->clocks[i].frontier_ms == b->clocks[i].frontier_ms);
+        ensure(a->clocks[i].watermark_ms == b->clocks[i].watermark_ms);
+    }
+}
+
+/* What a front says is said again in what is written of it, and in a list that holds more. */
+static void front_round_trip(const struct frame_front *front)
+{
+    const struct touched *touched = &front->touched;
+    struct frame_front again;
+    struct touched more = {.n = 0};
+    struct buf bytes;
+    buf_init(&bytes, 0);
     ensure(touched->n <= TOUCHED_MAX);
-    touched_encode(touched, &front);
-    ensure(touched_decode(buf_view(&front), &again));
-    ensure(again.n == touched->n && again.definitions == touched->definitions);
+    front_encode(front, &bytes);
+    ensure(bytes.len <= FRAME_FRONT_MAX);
+    ensure(front_decode(buf_view(&bytes), &again));
+    ensure(again.touched.n == touched->n && again.definitions == front->definitions);
+    expect_clocks(front, &again);
     touched_add(&more, (struct block_range){-5, 5});
     touched_merge(&more, touched);
     ensure(touched_has(&more, (struct block_range){0, 0}));
     for (size_t i = 0; i < touched->n; i++) {
-        ensure(again.ranges[i].first == touched->ranges[i].first);
-        ensure(again.ranges[i].last == touched->ranges[i].last);
-        ensure(touched_has(&more, touched->ranges[i]));
+        ensure(again.touched.ranges[i].first == touched->ranges[i].first);
+        ensure(again.touched.ranges[i].last == touched->ranges[i].last);
+        ensure(touched_covers(&more, touched->ranges[i]));
     }
     for (size_t i = 1; i < more.n; i++)
         ensure(more.ranges[i].first > more.ranges[i - 1].last);
-    buf_fini(&front);
+    buf_fini(&bytes);
 }
 
 static bool each(void *ctx, const struct frame *frame, struct err *err)
 {
     size_t size = *(size_t *)ctx;
     struct slice payload;
-    struct touched touched;
+    struct frame_front front;
     struct buf raw;
     ensure(frame->at >= FRAME_FILE_HEADER && frame->at < size);
     ensure(frame->front.len <= FRAME_FRONT_MAX && frame->body.len > 0);
-    if (touched_decode(frame->front, &touched))
-        front_round_trip(&touched);
+    if (front_decode(frame->front, &front))
+        front_round_trip(&front);
     buf_init(&raw, 0);
     bool ok = frame_payload(frame, &raw, &payload, err);
     if (ok)

@@ -15,7 +15,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "store/files.h"
-#include "store/touched.h"
+#include "store/front.h"
 #include "store/wal.h"
 #include "tests/fuzz/frames.h"
 #include "tests/fuzz/scratch.h"
@@ -84,9 +84,9 @@ static bool give(void *ctx, const struct frame *frame, struct err *err)
 
 static bool first(void *ctx, const struct frame *frame, struct err *err)
 {
-    struct touched touched;
+    struct frame_front front;
     (void)ctx;
-    return frame->type == FRAME_DEFINITIONS || touched_decode(frame->front, &touched) ||
+    return frame->type == FRAME_DEFINITIONS || front_decode(frame->front, &front) ||
            err_set(err, ERR_CORRUPT, "the front makes no sense");
 }
 
@@ -122,12 +122,12 @@ static void append(struct wal **wal, uint64_t after_lsn, const struct given *who
 {
     struct given again = {.n = 0};
     struct slice payload = SLICE("one more");
-    struct touched touched = {.n = 0};
+    const struct frame_front nothing = {.n_clocks = 0};
     struct buf front;
     struct err err;
     uint64_t lsn = wal_last_lsn(*wal) + 1;
     buf_init(&front, 0);
-    touched_encode(&touched, &front);
+    front_encode(&nothing, &front);
     ensure(wal_torn(*wal) <= 1);
     ensure(wal_begin(*wal, &err) && wal_replay(*wal, give, &again, &err));
     expect_same(&again, whole);

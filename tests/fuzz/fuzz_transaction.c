@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "base/ensure.h"
-#include "store/touched.h"
+#include "store/front.h"
 #include "store/transaction.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -13,21 +13,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void expect_touched(const struct transaction *t)
 {
-    struct touched touched, again;
-    struct buf front;
-    buf_init(&front, 0);
-    touched_of(&touched, t, BLOCK_MS);
-    touched_encode(&touched, &front);
-    ensure(touched_decode(buf_view(&front), &again) && again.n == touched.n);
+    struct frame_front front = {.n_clocks = 0}, said;
+    struct buf bytes;
+    buf_init(&bytes, 0);
+    front_add(&front, t, BLOCK_MS);
+    front_encode(&front, &bytes);
+    ensure(front_decode(buf_view(&bytes), &said));
+    const struct touched *again = &said.touched;
+    ensure(again->n == front.touched.n && said.definitions == front.definitions);
     for (size_t i = 0; i < t->n_adds; i++) {
         int64_t block = block_of(t->adds[i].t, BLOCK_MS);
-        ensure(touched_has(&again, (struct block_range){block, block}));
+        ensure(touched_has(again, (struct block_range){block, block}));
     }
     for (size_t i = 0; i < t->n_samples; i++) {
         int64_t block = block_of(t->samples[i].t, BLOCK_MS);
-        ensure(touched_has(&again, (struct block_range){block, block}));
+        ensure(touched_has(again, (struct block_range){block, block}));
     }
-    buf_fini(&front);
+    ensure(said.without_clocks || t->n_clocks == 0 || said.n_clocks > 0);
+    buf_fini(&bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

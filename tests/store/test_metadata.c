@@ -198,7 +198,7 @@ static void test_cardinality(void **state)
     struct arena arena;
     struct err err;
     arena_init(&arena, 0);
-    assert_true(store_cardinality(f->store, NULL, 2, &arena, &c, &err));
+    assert_true(store_cardinality(f->store, NULL, 2, NULL, &arena, &c, &err));
     assert_int_equal(c.series, SERIES + 2);
     assert_int_equal(c.label_names, 3);
     assert_int_equal(c.label_pairs, 2 + SERIES + 1 + 2);
@@ -212,13 +212,13 @@ static void test_cardinality(void **state)
     same_count(&c.bytes[1], "shop", "", 5 * (SERIES + 1) + 4);
     same_count(&c.pairs[0], "__name__", "orders_total", SERIES + 1);
     same_count(&c.pairs[1], "shop", "s0000", 2);
-    assert_true(store_cardinality(f->store, &scope, 10, &arena, &c, &err));
+    assert_true(store_cardinality(f->store, &scope, 10, NULL, &arena, &c, &err));
     assert_int_equal(c.series, 1);
     assert_int_equal(c.n_metrics, 1);
     assert_int_equal(c.n_pairs, 3);
     same_count(&c.pairs[2], "zone", "a", 1);
     m.value = SLICE("unheard_of");
-    assert_true(store_cardinality(f->store, &scope, 10, &arena, &c, &err));
+    assert_true(store_cardinality(f->store, &scope, 10, NULL, &arena, &c, &err));
     assert_int_equal(c.series, 0);
     assert_int_equal(c.n_pairs, 0);
     arena_fini(&arena);

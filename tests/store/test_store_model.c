@@ -54,6 +54,7 @@ enum deed {
     DID_CRASH,
     DID_COMPARE,
     DID_COMPARE_ALL,
+    CAME_EARLY, /* a comparison, while the log was replayed */
     CAME_SEALED,
     CAME_DELETED,
     CAME_COMPACTED,
@@ -74,6 +75,7 @@ static const struct {
     {"crashed", 150},
     {"compared in part", 4000},
     {"compared", 200},
+    {"compared early", 50},
     {"sealed", 400},
     {"deletions carried out", 300},
     {"compacted", 200},
@@ -120,13 +122,23 @@ static unsigned parts(void)
     return text ? (unsigned)strtoul(text, NULL, 10) : UINT32_MAX;
 }
 
-static struct store *open_small(const char *dir, const struct retention *retention)
+/* A replay takes its time, so that some is read before its end. */
+static void take_time(void *ctx, uint64_t lsn, uint64_t last_lsn)
+{
+    (void)ctx, (void)last_lsn;
+    if (lsn % 4 == 0)
+        usleep(100);
+}
+
+static struct store *open_small(const char *dir, const struct retention *retention, bool early)
 {
     struct store_options options = {.path = dir,
         .block_ms = WORKLOAD_BLOCK,
         .wal_file_bytes = 100000,
         .checkpoint_bytes = 500000,
-        .state_bytes = 20000};
+        .state_bytes = 20000,
+        .answer_early = early,
+        .replayed = early ? take_time : NULL};
     struct store *store;
     struct err err;
     if (retention)
@@ -323,18 +335,34 @@ static void reopen(struct model *m)
 {
     store_close(&m->store);
     choose_retention(m);
-    m->store = open_small(m->dir, &m->retention);
+    m->store = open_small(m->dir, &m->retention, workload_below(&m->w, 2) == 0);
     m->did[DID_REOPEN]++;
+}
+
+/* At once after an open, which may replay the log still: what that does not touch, and what it
+ * does. */
+static void compare_early(struct model *m)
+{
+    struct store_stats stats;
+    struct err err = {0};
+    for (int i = 0; i < 4; i++) {
+        store_stats(m->store, &stats);
+        m->did[CAME_EARLY] += stats.replaying;
+        compare_some(m);
+    }
+    while (!store_await_replay(m->store, 1000, &err))
+        must(m, err.code == ERR_TIMEOUT, "replay", err.text);
 }
 
 /* A copy, as a crash leaves it, is compared; now and then it takes the place of the store. */
 static void crash(struct model *m)
 {
     struct store *old = m->store;
-    bool stays = workload_below(&m->w, 2) == 0;
+    bool stays = workload_below(&m->w, 2) == 0, early = workload_below(&m->w, 2) == 0;
     folder_remove(m->copy);
     folder_copy(m->dir, m->copy);
-    m->store = open_small(m->copy, &m->retention);
+    m->store = open_small(m->copy, &m->retention, early);
+    compare_early(m);
     compare_all(m);
     store_close(stays ? &old : &m->store);
     if (stays) {
@@ -387,7 +415,7 @@ static void run(struct model *m)
     m->w.wide = m->parts & PART_OLD;
     folder_make("model", m->dir);
     folder_make("model-copy", m->copy);
-    m->store = open_small(m->dir, &m->retention);
+    m->store = open_small(m->dir, &m->retention, false);
     while (operations(m) < m->steps)
         operate(m);
     maintain(m, UINT32_MAX);
@@ -435,7 +463,7 @@ static void test_random_operations(void **state)
 
 static void commit_until_killed(const char *dir, struct workload *w, int said)
 {
-    struct store *store = open_small(dir, NULL);
+    struct store *store = open_small(dir, NULL, true);
     struct err err;
     for (uint32_t i = 0;; i++) {
         struct txn *txn = txn_begin(store);
@@ -478,7 +506,7 @@ static void test_kill(void **state)
         for (char c; read(said[0], &c, 1) == 1; acked++)
             ;
         close(said[0]);
-        struct store *store = open_small(dir, NULL);
+        struct store *store = open_small(dir, NULL, round % 2);
         struct source_state source = {0};
         store_source(store, SLICE("commits"), &source);
         int64_t here = source.next - w.commits;

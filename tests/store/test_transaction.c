@@ -16,7 +16,8 @@
 #include "base/mem.h"
 #include "store/bounds.h"
 #include "store/cell_bytes.h"
-#include "store/touched.h"
+#include "store/frame.h"
+#include "store/front.h"
 
 static uint64_t seed;
 
@@ -458,13 +459,16 @@ static void test_touched_blocks(void **state)
             touched_add(&t, (struct block_range){blocks[i], blocks[i]});
             assert_true(t.n <= TOUCHED_MAX);
         }
-        t.definitions = round % 2;
         touched_encode(&t, &front);
-        assert_true(front.len <= 1024);
-        assert_true(touched_decode(buf_view(&front), &back));
-        assert_int_equal(back.definitions, t.definitions);
+        struct reader r = reader_of(buf_view(&front));
+        assert_true(touched_decode(&r, &back) && reader_left(&r) == 0);
         for (size_t i = 0; i < n; i++)
             assert_true(touched_has(&back, (struct block_range){blocks[i], blocks[i]}));
+        for (size_t i = 0; i < back.n; i++) {
+            struct block_range one = back.ranges[i], more = {one.first, one.last + 1};
+            assert_true(touched_covers(&back, one));
+            assert_false(one.last < INT64_MAX && touched_covers(&back, more));
+        }
         for (int64_t b = -40; n <= 10 && spread == 60 && b < 40; b++) {
             bool in = false;
             for (size_t i = 0; i < n; i++)
@@ -473,12 +477,95 @@ static void test_touched_blocks(void **state)
         }
         buf_fini(&front);
     }
-    struct touched all;
-    assert_true(touched_decode(SLICE(""), &all));
-    assert_true(touched_has(&all, (struct block_range){5, 5}) && all.definitions);
-    assert_false(touched_decode(SLICE("\x00\x02\x02\x00\x01\x00"), &all)); /* does not ascend */
-    assert_false(touched_decode(SLICE("\x02\x00"), &all));
-    assert_false(touched_decode(SLICE("\x00\x01\x02\x00\x00"), &all));
+}
+
+static void add_clock(struct transaction *t, const char *name, int64_t frontier, int64_t watermark)
+{
+    GROW(t->clocks, t->clocks_cap, t->n_clocks + 1);
+    t->clocks[t->n_clocks++] = (struct clock_entry){slice_from(name), frontier, watermark};
+}
+
+/* A front says of a group what the first pass of a start would learn from its payloads. */
+static void test_a_front_says_blocks_and_clocks(void **state)
+{
+    (void)state;
+    struct transaction one, two;
+    struct frame_front front = {.n_clocks = 0}, back;
+    struct buf bytes;
+    transaction_init(&one);
+    transaction_init(&two);
+    buf_init(&bytes, 0);
+    add_clock(&one, "orders", 100, INT64_MIN);
+    add_clock(&one, "fridges", INT64_MIN, 7);
+    add_clock(&two, "orders", 90, 50);
+    GROW(two.adds, two.adds_cap, 1);
+    two.adds[two.n_adds++] = (struct add_cell){0, 1001, 1};
+    front_add(&front, &one, 100);
+    front_add(&front, &two, 100);
+    front_encode(&front, &bytes);
+    assert_true(front_decode(buf_view(&bytes), &back));
+    assert_true(!back.definitions && !back.without_clocks && back.n_clocks == 2);
+    assert_true(slice_is(back.clocks[0].name, "orders") && back.clocks[0].frontier_ms == 100 &&
+                back.clocks[0].watermark_ms == 50);
+    assert_true(slice_is(back.clocks[1].name, "fridges") &&
+                back.clocks[1].frontier_ms == INT64_MIN && back.clocks[1].watermark_ms == 7);
+    assert_true(touched_has(&back.touched, (struct block_range){10, 10}));
+    assert_false(touched_has(&back.touched, (struct block_range){INT64_MIN, 9}));
+    transaction_fini(&one);
+    transaction_fini(&two);
+    buf_fini(&bytes);
+}
+
+/* Clocks that do not fit are left to the payload, and the front says so. */
+static void test_a_front_is_bounded(void **state)
+{
+    (void)state;
+    char names[FRONT_CLOCKS_MAX + 1][20], *longest = calloc(1, 1001);
+    memset(longest, 'x', 1000);
+    for (int round = 0; round < 3; round++) {
+        struct transaction t;
+        struct frame_front front = {.n_clocks = 0}, back;
+        struct buf bytes;
+        transaction_init(&t);
+        buf_init(&bytes, 0);
+        for (int i = 0; round < 2 && i < FRONT_CLOCKS_MAX + round; i++) {
+            snprintf(names[i], sizeof names[i], "c%d", i);
+            add_clock(&t, names[i], 1, 1);
+        }
+        if (round == 2)
+            add_clock(&t, longest, 1, 1);
+        front_add(&front, &t, 100);
+        for (int i = 0; i < 40; i++)
+            touched_add(
+                &front.touched, (struct block_range){INT64_MIN / 100 * i, INT64_MIN / 100 * i});
+        front_encode(&front, &bytes);
+        assert_true(bytes.len <= FRAME_FRONT_MAX);
+        assert_true(front_decode(buf_view(&bytes), &back));
+        assert_int_equal(back.without_clocks, round > 0);
+        assert_int_equal(back.n_clocks, round > 0 ? 0 : FRONT_CLOCKS_MAX);
+        assert_int_equal(back.touched.n, TOUCHED_MAX);
+        transaction_fini(&t);
+        buf_fini(&bytes);
+    }
+    free(longest);
+}
+
+static void test_fronts_of_older_programs(void **state)
+{
+    (void)state;
+    struct frame_front front;
+    assert_true(front_decode(SLICE(""), &front)); /* says nothing: anything may be there */
+    assert_true(touched_has(&front.touched, (struct block_range){5, 5}));
+    assert_true(front.definitions && front.without_clocks);
+    assert_true(front_decode(SLICE("\x01\x01\x02\x00"), &front));
+    assert_true(front.definitions && front.without_clocks && front.touched.n == 1);
+    assert_true(front_decode(SLICE("\x02\x00\x00"), &front));
+    assert_true(!front.definitions && !front.without_clocks && front.n_clocks == 0);
+    assert_false(front_decode(SLICE("\x00\x02\x02\x00\x01\x00"), &front)); /* does not ascend */
+    assert_false(front_decode(SLICE("\x02\x00"), &front));
+    assert_false(front_decode(SLICE("\x04\x00"), &front));
+    assert_false(front_decode(SLICE("\x00\x01\x02\x00\x00"), &front));
+    assert_false(front_decode(SLICE("\x02\x00\x01\x00\x00\x00"), &front)); /* no name */
 }
 
 int main(void)
@@ -492,6 +579,9 @@ int main(void)
         cmocka_unit_test(test_cells_are_small),
         cmocka_unit_test(test_blocks_are_left_open),
         cmocka_unit_test(test_touched_blocks),
+        cmocka_unit_test(test_a_front_says_blocks_and_clocks),
+        cmocka_unit_test(test_a_front_is_bounded),
+        cmocka_unit_test(test_fronts_of_older_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
