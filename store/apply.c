@@ -4,6 +4,7 @@
  * catalogue before anything is changed.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -56,10 +57,39 @@ static bool define_metric(
     return (known == id && c->metrics[id]->kind == def->kind) || bad(err, "another metric", id);
 }
 
+static int by_id(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Labels of a new series that an older one has: that one was removed, and the catalogue's file did
+ * not say so yet when the program ended. All of those for whom series from i on come back go. */
+static void remove_returned(struct catalog *c, const struct transaction *t, size_t i)
+{
+    uint32_t *ids = NULL;
+    size_t n = 0, cap = 0, kept = 0;
+    for (; i < t->n_series; i++) {
+        uint32_t known = catalog_find_series(c, t->series[i].labels);
+        if (known < t->first_series) {
+            GROW(ids, cap, n + 1);
+            ids[n++] = known;
+        }
+    }
+    qsort(ids, n, sizeof *ids, by_id);
+    for (size_t k = 0; k < n; k++)
+        if (kept == 0 || ids[kept - 1] != ids[k])
+            ids[kept++] = ids[k];
+    catalog_remove(c, ids, kept);
+    free(ids);
+}
+
 static bool define_series(
-    struct store *store, uint32_t id, const struct series_def *def, struct err *err)
+    struct store *store, const struct transaction *t, size_t i, struct err *err)
 {
     struct catalog *c = &store->catalog;
+    const struct series_def *def = &t->series[i];
+    uint32_t id = t->first_series + (uint32_t)i;
     if (def->labels.n == 0 && id == c->n_series) { /* stands for one that was removed */
         catalog_add_dead(c);
         return true;
@@ -69,6 +99,10 @@ static bool define_series(
     if (def->metric >= c->n_metrics)
         return bad(err, "unknown metric", def->metric);
     uint32_t known = catalog_find_series(c, def->labels);
+    if (id == c->n_series && known < t->first_series) {
+        remove_returned(c, t, i);
+        known = MAP_NONE;
+    }
     if (id == c->n_series && known == MAP_NONE && def->labels.n > 0) {
         catalog_add_series(c, def->metric, def->labels);
         return true;
@@ -93,7 +127,7 @@ bool store_define(struct store *store, const struct transaction *t, struct err *
         mutex_unlock(&store->lock);
     }
     for (size_t i = 0; i < t->n_series; i++)
-        if (!define_series(store, t->first_series + (uint32_t)i, &t->series[i], err))
+        if (!define_series(store, t, i, err))
             return false;
     return true;
 }

@@ -45,7 +45,6 @@ struct catalog_name {
     struct slice name;
     uint32_t *pairs; /* ascending */
     size_t n_pairs, pairs_cap;
-    bool has_dead; /* while series are removed */
 };
 
 struct catalog_pair {
@@ -127,7 +126,7 @@ uint32_t catalog_add_series(struct catalog *catalog, uint32_t metric, struct lab
 void catalog_add_dead(struct catalog *catalog);
 /* Replaces clock, help, unit and stale_after of a metric. Old addresses stay valid. */
 void catalog_update_metric(struct catalog *catalog, uint32_t metric, const struct metric_def *def);
-/* Removes series: ids ascending, none dead. */
+/* Removes series: ids ascending, none dead. Readers may see some of them gone before the others. */
 void catalog_remove(struct catalog *catalog, const uint32_t *ids, size_t n);
 
 /* ---- selection: any thread, without the lock ---- */

@@ -206,10 +206,10 @@ static bool write_checkpoint(struct store *store, struct err *err)
     mutex_unlock(&store->lock);
     transaction_init(&out.carried);
     /* State tables last: what comes to them afterwards is carried, and the writer waits for that.
-     */
+     * What was defined since the catalogue was written stands in the log that is cut off. */
     bool ok = catalog_file_write(store, err) &&
               state_flush(&store->state, &store->manifest, STATE_CARRY_BYTES, err) &&
-              begin(store, &out, err);
+              begin(store, &out, err) && catalog_file_write(store, err);
     if (ok && out.lsn) {
         struct manifest_edit edit = {.checkpoint_lsn = out.lsn};
         ok = write_file(store, &out, err) && manifest_apply(&store->manifest, &edit, err);

@@ -113,14 +113,8 @@ bool txn_is_plain(const struct txn *txn)
 static bool check(struct txn *txn, struct err *err)
 {
     struct store *store = txn->store;
-    size_t cells = transaction_cells(&txn->data);
-    if (!state_check(&store->state, &txn->data.state, err))
-        return false;
-    if (store->path && (cells > TRANSACTION_CELLS_MAX || txn->payload.len > TRANSACTION_BYTES_MAX))
-        return err_set(err, ERR_LIMIT,
-            "a transaction of %zu cells and %zu bytes; at most %u and %u are allowed", cells,
-            txn->payload.len, TRANSACTION_CELLS_MAX, TRANSACTION_BYTES_MAX);
-    return true;
+    return state_check(&store->state, &txn->data.state, err) &&
+           (!store->path || transaction_check(&txn->data, txn->payload.len, err));
 }
 
 bool txn_make_ready(struct txn *txn, struct err *err)

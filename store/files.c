@@ -30,6 +30,19 @@ bool dir_sync(const char *path, struct err *err)
     return ok;
 }
 
+/* Slashes at its end say nothing. */
+static void parent_of(const char *path, char out[PATH_BYTES])
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    snprintf(out, PATH_BYTES, "%.*s", n ? (int)n : 1, n ? path : ".");
+}
+
 /* The parent is synced when the folder is there already, too: whoever made it may have died before
  * its own sync. A parent that only its owner can read is left to its owner. */
 bool dir_make(const char *path, struct err *err)
@@ -42,12 +55,8 @@ bool dir_make(const char *path, struct err *err)
             return err_sys(err, "cannot make folder %s", path);
     }
     char parent[PATH_BYTES];
-    snprintf(parent, sizeof parent, "%s", path);
-    char *slash = strrchr(parent, '/');
-    if (slash)
-        slash[slash == parent] = 0;
-    const char *dir = slash ? parent : ".";
-    return (existed && access(dir, R_OK) != 0) || dir_sync(dir, err);
+    parent_of(path, parent);
+    return (existed && access(parent, R_OK) != 0) || dir_sync(parent, err);
 }
 
 bool file_write_at(
@@ -132,9 +141,11 @@ bool dir_each(const char *path, dir_entry_f *each, void *ctx, struct err *err)
         return err_sys(err, "cannot read folder %s", path);
     bool ok = true;
     struct dirent *e;
-    while (ok && (e = readdir(dir)))
+    while (ok && (errno = 0, e = readdir(dir)))
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             ok = each(ctx, e->d_name, err);
+    if (ok && errno != 0)
+        ok = err_sys(err, "cannot read folder %s to its end", path);
     closedir(dir);
     return ok;
 }

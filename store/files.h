@@ -28,7 +28,8 @@ bool file_read(const char *path, size_t max, struct buf *out, struct err *err);
 bool file_replace(const char *dir, const char *name, struct slice content, struct err *err);
 /* Unlinks; an absent file is fine. */
 bool file_remove(const char *path, struct err *err);
-/* Calls each for every entry but . and .. */
+/* Calls each for every entry but . and .. False when one of the calls said so, or not all entries
+ * could be read. */
 typedef bool dir_entry_f(void *ctx, const char *name, struct err *err);
 bool dir_each(const char *path, dir_entry_f *each, void *ctx, struct err *err);
 

@@ -200,7 +200,15 @@ void manifest_close(struct manifest *manifest)
     *manifest = (struct manifest){.fd = -1};
 }
 
-static bool append_edit(struct manifest *m, struct slice payload, struct err *err)
+/* What is on disk is not known any more. */
+static void give_up(struct manifest *m)
+{
+    close(m->fd);
+    m->fd = -1;
+    m->failed = true;
+}
+
+static bool append_frame(struct manifest *m, struct slice payload, struct err *err)
 {
     char path[PATH_BYTES];
     struct buf frame;
@@ -209,16 +217,11 @@ static bool append_edit(struct manifest *m, struct slice payload, struct err *er
     buf_init(&frame, 0);
     frame_encode(&frame, m->edits + 1, FRAME_EDIT, slice_of("", 0), payload);
     bool ok = file_write_at(m->fd, path, m->bytes, frame.ptr, frame.len, err);
-    if (!ok && ftruncate(m->fd, (off_t)m->bytes) != 0) {
-        close(m->fd);
-        m->fd = -1;
-        m->failed = true;
-    }
+    if (!ok && ftruncate(m->fd, (off_t)m->bytes) != 0)
+        give_up(m);
     if (ok && fdatasync(m->fd) != 0) {
         ok = err_sys(err, "cannot sync %s: no more changes until restart", path);
-        close(m->fd);
-        m->fd = -1;
-        m->failed = true;
+        give_up(m);
     }
     if (ok) {
         m->bytes += frame.len;
@@ -226,6 +229,34 @@ static bool append_edit(struct manifest *m, struct slice payload, struct err *er
     }
     buf_fini(&frame);
     return ok;
+}
+
+static bool confirm(struct manifest *m, struct err *err)
+{
+    struct buf nothing;
+    buf_init(&nothing, 0);
+    manifest_nothing_put(&nothing, m);
+    bool ok = append_frame(m, buf_view(&nothing), err);
+    buf_fini(&nothing);
+    return ok;
+}
+
+/* The edit, and an empty one behind it, each synced: files may be gone because of an edit that
+ * counts, so damage to it must not look like an edit that was never acknowledged. */
+static bool append_edit(struct manifest *m, struct slice payload, struct err *err)
+{
+    uint64_t bytes = m->bytes, edits = m->edits;
+    if (!append_frame(m, payload, err))
+        return false;
+    if (confirm(m, err))
+        return true;
+    if (m->failed)
+        return false;
+    m->bytes = bytes;
+    m->edits = edits;
+    if (ftruncate(m->fd, (off_t)bytes) != 0 || fdatasync(m->fd) != 0)
+        give_up(m);
+    return false;
 }
 
 bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit, struct err *err)

@@ -6,7 +6,9 @@
  *     manifest-000001  header | edit frame*         same framing as the WAL, the LSN counts edits
  *
  * A new file is written with the whole state, and CURRENT renamed to it, when the log has grown
- * past MANIFEST_BYTES_MAX, and at every open. One thread at a time may edit.
+ * past MANIFEST_BYTES_MAX, and at every open. Behind each further edit stands an empty one, so that
+ * an acknowledged one is never the last: damage to it is no torn edit. One thread at a time may
+ * edit.
  */
 #ifndef STORE_MANIFEST_H
 #define STORE_MANIFEST_H

@@ -97,10 +97,15 @@ void manifest_edit_put(struct buf *out, const struct manifest_edit *edit)
         put_lsn(out, OP_CHECKPOINT, edit->checkpoint_lsn);
 }
 
-void manifest_state_put(struct buf *out, const struct manifest *manifest)
+void manifest_nothing_put(struct buf *out, const struct manifest *manifest)
 {
     buf_u8(out, OP_BLOCK_MS);
     buf_varint(out, (uint64_t)manifest->block_ms);
+}
+
+void manifest_state_put(struct buf *out, const struct manifest *manifest)
+{
+    manifest_nothing_put(out, manifest);
     for (size_t i = 0; i < manifest->n_segments; i++)
         put_add(out, &manifest->segments[i]);
     for (size_t i = 0; i < manifest->n_quarantined; i++) {

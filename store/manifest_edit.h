@@ -14,6 +14,8 @@
 
 /* Appends the edit; nothing for one that changes nothing. */
 void manifest_edit_put(struct buf *out, const struct manifest_edit *edit);
+/* Appends an edit that changes nothing: it repeats how long a time block is. */
+void manifest_nothing_put(struct buf *out, const struct manifest *manifest);
 /* Appends the one edit that makes an empty manifest this one. */
 void manifest_state_put(struct buf *out, const struct manifest *manifest);
 /* Does what the bytes say. ERR_CORRUPT with the place in them; what stood before it is done. */

@@ -213,20 +213,25 @@ static bool read_log(struct store *store, struct err *err)
     return ok;
 }
 
-/* What a segment holds is in the log, or was: when the log ends before, its last transaction was
- * acknowledged, and counting it as torn would read it again beside its cells. */
-static bool log_reaches_segments(const struct store *store, struct err *err)
+/* What segments hold, or the manifest says otherwise, is in the log, or was: when the log ends
+ * before, its last transaction was acknowledged, and counting it as torn would read it again beside
+ * what has come of it. */
+static bool log_reaches_manifest(const struct store *store, struct err *err)
 {
     const struct manifest *m = &store->manifest;
-    uint64_t last = wal_last_lsn(store->wal), sealed = 0;
+    uint64_t last = wal_last_lsn(store->wal), sealed = 0, proven = proven_lsn(m);
     for (size_t i = 0; i < m->n_sealed; i++)
         sealed = m->sealed[i].lsn > sealed ? m->sealed[i].lsn : sealed;
     for (size_t i = 0; i < m->n_segments; i++)
         sealed = m->segments[i].lsn > sealed ? m->segments[i].lsn : sealed;
-    return last >= sealed ||
+    if (last < sealed)
+        return err_set(err, ERR_CORRUPT,
+            "%s/wal ends at lsn %" PRIu64 ", and segments hold cells of lsn %" PRIu64, store->path,
+            last, sealed);
+    return last >= proven ||
            err_set(err, ERR_CORRUPT,
-               "%s/wal ends at lsn %" PRIu64 ", and segments hold cells of lsn %" PRIu64,
-               store->path, last, sealed);
+               "%s/wal ends at lsn %" PRIu64 ", and the manifest has what came of lsn %" PRIu64,
+               store->path, last, proven);
 }
 
 /* Definitions first: cells in the checkpoint may be of series that the log defines, since they were
@@ -246,7 +251,7 @@ static bool read_content(struct store *store, struct err *err)
             store->path, wal_last_lsn(store->wal),
             wal_holds(store->wal) ? " until its last frame can be written" : "",
             captured->greatest);
-    if (!log_reaches_segments(store, err))
+    if (!log_reaches_manifest(store, err))
         return false;
     store->torn_frames = wal_torn(store->wal);
     store->lsn = wal_last_lsn(store->wal);

@@ -314,6 +314,27 @@ void transaction_encode(const struct transaction *t, struct buf *out)
     }
 }
 
+static bool holds_cells(const struct section *s)
+{
+    return (s->tag >= SECTION_OLD_ADDS && s->tag <= SECTION_OLD_SAMPLES) ||
+           (s->tag >= SECTION_ADDS && s->tag <= SECTION_SAMPLES);
+}
+
+bool transaction_check(const struct transaction *t, size_t payload_bytes, struct err *err)
+{
+    size_t cells = transaction_cells(t), most = 0;
+    for (size_t i = 0; i < N_SECTIONS; i++)
+        if (section_count(&sections[i], t) > most)
+            most = section_count(&sections[i], t);
+    if (cells <= TRANSACTION_CELLS_MAX && most <= TRANSACTION_CELLS_MAX &&
+        payload_bytes <= TRANSACTION_BYTES_MAX)
+        return true;
+    return err_set(err, ERR_LIMIT,
+        "a transaction of %zu cells, with %zu entries in its longest section and %zu bytes; at "
+        "most %u, as many, and %u are allowed",
+        cells, most, payload_bytes, TRANSACTION_CELLS_MAX, TRANSACTION_BYTES_MAX);
+}
+
 static const struct section *section_of(unsigned tag)
 {
     for (size_t i = 0; i < N_SECTIONS; i++)
@@ -338,8 +359,9 @@ static bool decode(
                 "transaction: section %u at byte %zu is not known to this program", tag,
                 payload.len - reader_left(&r) - 1);
         uint64_t n = read_varint(&r);
+        size_t there = holds_cells(s) ? transaction_cells(out) : 0;
         if (tag <= before || n > reader_left(&r) / s->min_bytes ||
-            n > TRANSACTION_CELLS_MAX - transaction_cells(out))
+            n > TRANSACTION_CELLS_MAX - there)
             r.failed = true;
         else
             s->decode(&r, out, n);

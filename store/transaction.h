@@ -93,12 +93,16 @@ struct transaction {
     struct state_changes state;
 };
 
-/* More cells than that, or a payload of more bytes, are refused. */
+/* More cells than that, more entries of any other section, or a payload of more bytes are refused
+ * when it commits. */
 #define TRANSACTION_CELLS_MAX (8u << 20)
 #define TRANSACTION_BYTES_MAX (64u << 20)
 
 void transaction_init(struct transaction *t);
 void transaction_fini(struct transaction *t);
+
+/* False when it has too much of anything to be read again, with ERR_LIMIT. */
+bool transaction_check(const struct transaction *t, size_t payload_bytes, struct err *err);
 
 void transaction_encode(const struct transaction *t, struct buf *out);
 /* Into an initialised, empty transaction. ERR_CORRUPT says what and at which byte of the payload;

@@ -133,15 +133,16 @@ static bool begin_file(struct wal *wal, uint64_t lsn, struct err *err)
 {
     char path[PATH_BYTES];
     uint32_t number = wal->next_number;
-    if (!wal_path(wal, number, path, err))
+    if (!wal_path(wal, number, path, err) || (wal->spoiled && !file_remove(path, err)))
         return false;
-    wal->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    wal->spoiled = false;
+    wal->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (wal->fd < 0)
         return err_sys(err, "cannot create %s", path);
     if (!write_header(wal, path, lsn, err) || !define(wal, path, err)) {
         close(wal->fd);
         wal->fd = -1;
-        unlink(path);
+        wal->spoiled = unlink(path) != 0;
         return false;
     }
     GROW(wal->files, wal->files_cap, wal->n_files + 1);

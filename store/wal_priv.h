@@ -48,6 +48,7 @@ struct wal {
     uint64_t tail_at, tail_end;
     bool begun; /* appending is allowed */
     bool failed;
+    bool spoiled; /* what an attempt to begin the next file has left could not be removed */
     bool unclean; /* bytes behind `at` may be other than zero */
 };
 

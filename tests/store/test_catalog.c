@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -267,16 +268,55 @@ static void test_like_a_list(void **state)
 
 /* ---- memory ---- */
 
-static void churn(struct catalog *c, uint32_t from, uint32_t n)
+static void add_values(struct catalog *c, uint32_t from, uint32_t n, uint32_t *ids)
 {
-    uint32_t *ids = xreallocarray(NULL, n, sizeof *ids);
     for (uint32_t i = 0; i < n; i++) {
         char value[24];
         snprintf(value, sizeof value, "value-%u", from + i);
         struct label items[2] = {{SLICE("__name__"), SLICE("m")}, {SLICE("l"), slice_from(value)}};
         ids[i] = catalog_add_series(c, 0, (struct labels){items, 2});
     }
+}
+
+static void churn(struct catalog *c, uint32_t from, uint32_t n)
+{
+    uint32_t *ids = xreallocarray(NULL, n, sizeof *ids);
+    add_values(c, from, n, ids);
     catalog_remove(c, ids, n);
+    free(ids);
+}
+
+static double cpu_seconds(void)
+{
+    return (double)clock() / CLOCKS_PER_SEC;
+}
+
+/* However many series go, each takes about as long as it took to come. */
+static void test_removing_is_as_quick_as_adding(void **state)
+{
+    enum { N = 100000, LEFT = 10 };
+    struct catalog c;
+    struct metric_def def = {.name = SLICE("m"), .kind = KIND_SAMPLE};
+    uint32_t *ids = xcalloc(N, sizeof *ids), left[LEFT + 1];
+    (void)state;
+    catalog_init(&c);
+    catalog_add_metric(&c, &def);
+    double began = cpu_seconds();
+    add_values(&c, 0, N, ids);
+    double adding = cpu_seconds() - began;
+    began = cpu_seconds();
+    catalog_remove(&c, ids, N - LEFT);
+    double removing = cpu_seconds() - began;
+    assert_int_equal(c.n_dead, N - LEFT);
+    for (uint32_t i = 0; i < 2; i++) { /* __name__, l */
+        assert_int_equal(c.names[i].n_pairs, i == 0 ? 1 : LEFT);
+        assert_int_equal(
+            catalog_pair_ids(&c, c.names[i].pairs[0], 0, left, LEFT + 1), i == 0 ? LEFT : 1);
+        assert_int_equal(left[0], N - LEFT);
+    }
+    printf("# %d series: %.0f ms to add, %.0f ms to remove\n", N, 1e3 * adding, 1e3 * removing);
+    assert_true(removing < 5 * adding);
+    catalog_fini(&c);
     free(ids);
 }
 
@@ -331,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_id_list),
         cmocka_unit_test(test_map_removes),
         cmocka_unit_test(test_like_a_list),
+        cmocka_unit_test(test_removing_is_as_quick_as_adding),
         cmocka_unit_test(test_memory_is_used_again),
         cmocka_unit_test(test_pinned_strings_stay),
     };

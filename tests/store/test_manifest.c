@@ -9,7 +9,23 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <sys/syscall.h>
+
 #include "base/log.h"
+#include "store/frame.h"
+#include "tests/store/store_folder.h"
+
+static int fail_write_at; /* that many calls on; 0: none fails */
+
+ssize_t pwrite(int fd, const void *ptr, size_t len, off_t at)
+{
+    if (fail_write_at == 0 || --fail_write_at > 0)
+        return syscall(SYS_pwrite64, fd, ptr, len, at);
+    syscall(SYS_pwrite64, fd, ptr, len / 2, at);
+    errno = ENOSPC;
+    return -1;
+}
 
 struct fixture {
     char dir[64];
@@ -134,12 +150,110 @@ static void test_nothing_is_remembered(void **state)
     assert_null(nothing_find(&f->manifest.nothing, 86400000, 86400000));
 }
 
+/* Two edits, each of which lets files be removed; what was acknowledged is never taken for torn. */
+static void make_edits(struct fixture *f)
+{
+    struct manifest_segment adds[2] = {{.name = "a", .lsn = 10}, {.name = "b", .lsn = 20}};
+    struct manifest_segment day = {.name = "day", .lsn = 20};
+    const char *drops[2] = {"a", "b"};
+    apply(f, &(struct manifest_edit){.adds = adds, .n_adds = 2});
+    apply(f, &(struct manifest_edit){
+                 .drops = drops, .n_drops = 2, .adds = &day, .n_adds = 1, .checkpoint_lsn = 20});
+}
+
+static struct content read_manifest(const struct fixture *f, char path[PATH_BYTES])
+{
+    snprintf(path, PATH_BYTES, "%s/manifest-%06u", f->dir, f->manifest.number);
+    return content_of(path);
+}
+
+static void test_a_flipped_bit_is_no_torn_edit(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES];
+    int refused = 0, same = 0;
+    make_edits(f);
+    struct content c = read_manifest(f, path);
+    manifest_close(&f->manifest);
+    for (size_t bit = 0; bit < 8 * c.len; bit++) {
+        struct err err = {0};
+        c.ptr[bit / 8] = (char)(c.ptr[bit / 8] ^ 1 << bit % 8);
+        content_put(path, c.ptr, c.len);
+        if (manifest_open(f->dir, 7200000, &f->manifest, &err)) {
+            same++;
+            assert_string_equal(names(f), "day |");
+            assert_int_equal(f->manifest.checkpoint_lsn, 20);
+        } else {
+            refused++;
+            assert_int_equal(err.code, ERR_CORRUPT);
+            assert_non_null(strstr(err.text, path));
+            assert_non_null(strstr(err.text, "byte"));
+        }
+        manifest_close(&f->manifest);
+        c.ptr[bit / 8] = (char)(c.ptr[bit / 8] ^ 1 << bit % 8);
+    }
+    free(c.ptr);
+    assert_true(same > 0 && refused > 0);
+}
+
+/* A kill in the middle of an edit leaves the one before. */
+static void test_a_torn_edit_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES];
+    int seen[3] = {0};
+    make_edits(f);
+    struct content c = read_manifest(f, path);
+    size_t first = FRAME_FILE_HEADER + 24 + 4; /* what it was begun with is there */
+    manifest_close(&f->manifest);
+    for (size_t len = c.len; len > first; len--) {
+        struct err err = {0};
+        content_put(path, c.ptr, len);
+        if (!manifest_open(f->dir, 7200000, &f->manifest, &err)) {
+            assert_int_equal(
+                f->manifest.n_segments, 0); /* of the first edit something is missing */
+            break;
+        }
+        seen[strcmp(names(f), "day |") == 0 ? 2 : strcmp(names(f), "a b |") == 0 ? 1 : 0]++;
+        manifest_close(&f->manifest);
+    }
+    free(c.ptr);
+    assert_true(seen[0] > 0 && seen[1] > 0 && seen[2] > 0);
+}
+
+/* An edit that could not be confirmed was not made. */
+static void test_an_edit_is_made_with_its_confirmation(void **state)
+{
+    struct fixture *f = *state;
+    make_edits(f);
+    for (int at = 1; at <= 2; at++) {
+        struct manifest_segment more = {.name = "more", .lsn = 30};
+        struct err err = {0};
+        fail_write_at = at;
+        assert_false(manifest_apply(
+            &f->manifest, &(struct manifest_edit){.adds = &more, .n_adds = 1}, &err));
+        fail_write_at = 0;
+        assert_string_equal(names(f), "day |");
+        assert_true(manifest_works(&f->manifest));
+        reopen(f);
+        assert_string_equal(names(f), "day |");
+    }
+    struct manifest_segment late = {.name = "late", .lsn = 30};
+    apply(f, &(struct manifest_edit){.adds = &late, .n_adds = 1});
+    reopen(f);
+    assert_string_equal(names(f), "day late |");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_segments_replace_others_in_one_step, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quarantine_keeps_the_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_flipped_bit_is_no_torn_edit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_torn_edit_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_an_edit_is_made_with_its_confirmation, setup, teardown),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* The last transaction of a log whose store did not stop cleanly is torn when it is damaged, unless
- * its cells are in a segment already: then it was acknowledged for sure, and the start says so. */
+ * its cells are in a segment already, or a state table has written what it changed: then it was
+ * acknowledged for sure, and the start says so. */
 #include "store/store.h"
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "store/files.h"
+#include "store/state/state.h"
 #include "tests/store/support/folder.h"
 
 #define EVERY 5000
@@ -92,6 +94,58 @@ static void after_a_crash(bool sealed)
     folder_remove(folder);
 }
 
+static struct hash128 key_of(uint64_t k)
+{
+    return (struct hash128){.lo = k * 0x9e3779b97f4a7c15u, .hi = k * 0xc2b2ae3d27d4eb4fu};
+}
+
+/* The last transaction drops a generation, or changes one that is then flushed. */
+static void after_a_change_of_state(bool dropped)
+{
+    char folder[FOLDER_MAX], path[FOLDER_MAX], copy[FOLDER_MAX];
+    struct store *store;
+    struct err err = {0};
+    uint32_t table;
+    folder_make("torn", folder);
+    snprintf(path, sizeof path, "%.400s/store", folder);
+    snprintf(copy, sizeof copy, "%.400s/copy", folder);
+    struct store_options options = {.path = path, .state_bytes = 1};
+    assert_true(store_open(&options, &store, &err));
+    for (int i = 1; i <= 2; i++) {
+        struct txn *txn = txn_begin(store);
+        assert_true(txn_state_table(txn, SLICE("ids"), 0, &table, &err));
+        if (dropped && i == 2)
+            txn_state_drop(txn, table, 1);
+        else
+            txn_state_put(txn, table, 1, key_of((uint64_t)i), NULL);
+        txn_source(txn, SLICE("orders/0"), i, i * EVERY, SLICE(""));
+        assert_true(txn_commit(&txn, NULL, &err));
+        if (!store_maintain(store, 0, &err))
+            fail_msg("%s", err.text);
+    }
+    folder_copy(path, copy);
+    store_close(&store);
+    folder_each(copy, damage_the_end, NULL);
+    options.path = copy;
+    assert_false(store_open(&options, &store, &err));
+    assert_int_equal(err.code, ERR_CORRUPT);
+    assert_non_null(
+        strstr(err.text, "/wal ends at lsn 1, and the manifest has what came of lsn 2"));
+    folder_remove(folder);
+}
+
+static void nor_when_a_generation_was_dropped(void **state)
+{
+    (void)state;
+    after_a_change_of_state(true);
+}
+
+static void nor_when_a_generation_was_flushed(void **state)
+{
+    (void)state;
+    after_a_change_of_state(false);
+}
+
 static void the_last_transaction_is_torn(void **state)
 {
     (void)state;
@@ -109,6 +163,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_transaction_is_torn),
         cmocka_unit_test(but_not_when_its_cells_are_sealed),
+        cmocka_unit_test(nor_when_a_generation_was_dropped),
+        cmocka_unit_test(nor_when_a_generation_was_flushed),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests_name("torn_log", tests, NULL, NULL);

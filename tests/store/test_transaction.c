@@ -431,6 +431,59 @@ static void test_cells_are_small(void **state)
 
 /* ---- blocks ---- */
 
+/* As many cells as are allowed, and something else beside them. */
+static void test_a_full_transaction_is_read_again(void **state)
+{
+    struct transaction t, back;
+    struct buf payload;
+    struct err err = {0};
+    (void)state;
+    transaction_init(&t);
+    transaction_init(&back);
+    buf_init(&payload, 0);
+    t.adds = xcalloc(TRANSACTION_CELLS_MAX, sizeof *t.adds);
+    t.n_adds = t.adds_cap = TRANSACTION_CELLS_MAX;
+    for (size_t i = 0; i < t.n_adds; i++)
+        t.adds[i] = (struct add_cell){0, 5000 * (int64_t)i, 1};
+    t.folds = xcalloc(1, sizeof *t.folds);
+    t.n_folds = t.folds_cap = 1;
+    transaction_encode(&t, &payload);
+    assert_true(transaction_check(&t, payload.len, &err));
+    if (!transaction_decode(buf_view(&payload), &back, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(back.n_adds, TRANSACTION_CELLS_MAX);
+    assert_int_equal(back.n_folds, 1);
+    buf_fini(&payload);
+    transaction_fini(&back);
+    transaction_fini(&t);
+}
+
+/* What a reader would refuse is refused before: of each section, and of cells together. */
+static void test_too_much_is_refused(void **state)
+{
+    struct transaction t;
+    (void)state;
+    transaction_init(&t);
+    size_t *const counts[] = {&t.n_metrics, &t.n_updates, &t.n_series, &t.n_adds, &t.n_gauges,
+        &t.n_hists, &t.n_samples, &t.n_sources, &t.n_clocks, &t.n_folds, &t.state.n_tables,
+        &t.state.n_batches};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct err err = {0};
+        *counts[i] = TRANSACTION_CELLS_MAX;
+        assert_true(transaction_check(&t, TRANSACTION_BYTES_MAX, NULL));
+        assert_false(transaction_check(&t, TRANSACTION_BYTES_MAX + 1, &err));
+        assert_int_equal(err.code, ERR_LIMIT);
+        ++*counts[i];
+        assert_false(transaction_check(&t, TRANSACTION_BYTES_MAX, NULL));
+        *counts[i] = 0;
+    }
+    t.n_adds = TRANSACTION_CELLS_MAX;
+    t.n_hists = 1;
+    assert_false(transaction_check(&t, TRANSACTION_BYTES_MAX, NULL));
+    t.n_adds = t.n_hists = 0;
+    transaction_fini(&t);
+}
+
 static void test_blocks_are_left_open(void **state)
 {
     (void)state;
@@ -577,6 +630,8 @@ int main(void)
         cmocka_unit_test(test_unknown_sections_are_refused),
         cmocka_unit_test(test_old_cells_are_read),
         cmocka_unit_test(test_cells_are_small),
+        cmocka_unit_test(test_a_full_transaction_is_read_again),
+        cmocka_unit_test(test_too_much_is_refused),
         cmocka_unit_test(test_blocks_are_left_open),
         cmocka_unit_test(test_touched_blocks),
         cmocka_unit_test(test_a_front_says_blocks_and_clocks),
