@@ -20,7 +20,7 @@ static int coarsest(const struct opening *o, unsigned mask)
 static bool counts_whole(const struct opening *o, const struct segment_info *window)
 {
     return window->t1 <= o->at_ms &&
-           (!o->store || !deletion_in_window(o->store, o->series, window->t0, window->t1));
+           !deletion_in_window(o->deletions, o->series, window->t0, window->t1);
 }
 
 static bool takes_raw(const struct opening *o, const struct attached *a)

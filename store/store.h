@@ -199,7 +199,7 @@ struct store_stats {
     uint64_t state_memory_bytes, state_disk_bytes;
     uint64_t state_damaged; /* generations with a damaged run: they are not merged any more */
     uint64_t pending_bytes; /* visible, and not in the head yet: somebody reads there */
-    uint64_t pending_waits; /* how often a commit waited for readers since too much was pending */
+    uint64_t pending_waits; /* how often a commit waited for a reader since too much was pending */
     struct limit_stats limits;
     uint64_t deletions_pending, deletions_done; /* since the start */
     bool replaying;                             /* the log: the head is not whole yet */
