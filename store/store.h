@@ -61,7 +61,8 @@ struct store_options {
      * so that those that wait do not take all threads of a server. 0: any number. */
     unsigned early_waiters;
     /* Called for every transaction that was replayed, with its number and the last one's, by the
-     * thread that replays; writers wait for it. May be NULL. */
+     * thread that replays, before store_open has returned, too; writers wait for it. May be NULL.
+     */
     void (*replayed)(void *ctx, uint64_t lsn, uint64_t last_lsn);
     void *replayed_ctx;
 };
