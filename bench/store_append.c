@@ -12,38 +12,22 @@
  *
  * Memory is what the allocator holds (jemalloc's stats.allocated) above what an empty store takes,
  * divided by the number of series: with the catalogue, after the passes, at their end.
- *
- * Then commits of one cell while four readers select everything and copy the newest cells of
- * 100,000 series over and over. What these can hold up is told apart from what the disk and the
- * neighbours do: the longest commit, less its fdatasync; and the longest that a reader had a lock
- * that commits take, in time of its processor.
  */
-#include <dlfcn.h>
-#include <inttypes.h>
 #include <jemalloc/jemalloc.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/thread.h"
 #include "bench/measure.h"
-#include "store/read.h"
 #include "store/store.h"
 
-#define STEP_MS  10000
-#define PER_TXN  100000
-#define READERS  4
-#define COMMITS  200
-#define READS    12
-#define READ_MAX 100000
+#define STEP_MS 10000
+#define PER_TXN 100000
 
 struct bench {
     struct store *store;
@@ -51,84 +35,7 @@ struct bench {
     uint32_t n, *order;
     int64_t *value;
     uint64_t rng;
-    atomic_bool stop;
-    atomic_llong reads;
 };
-
-/* ---- what commits wait for ---- */
-
-/* The library's calls of these come here. */
-static _Thread_local double synced_s;   /* in fdatasync, by this thread */
-static _Thread_local double held_since; /* 0: no lock */
-static _Thread_local unsigned held;     /* locks */
-static _Thread_local bool is_reader;
-static atomic_ullong longest_hold_ns;
-
-int fdatasync(int fd)
-{
-    double begin = seconds(CLOCK_MONOTONIC);
-    long result = syscall(SYS_fdatasync, fd);
-    synced_s += seconds(CLOCK_MONOTONIC) - begin;
-    return (int)result;
-}
-
-static void lock_taken(void)
-{
-    if (is_reader && held++ == 0)
-        held_since = seconds(CLOCK_THREAD_CPUTIME_ID);
-}
-
-static void lock_left(void)
-{
-    if (!is_reader || held == 0 || --held > 0)
-        return;
-    unsigned long long ns =
-        (unsigned long long)((seconds(CLOCK_THREAD_CPUTIME_ID) - held_since) * 1e9);
-    unsigned long long before = atomic_load(&longest_hold_ns);
-    while (ns > before && !atomic_compare_exchange_weak(&longest_hold_ns, &before, ns))
-        ;
-}
-
-/* The real function of that name, looked up once. */
-typedef int lock_f(void *lock);
-#define REAL(name)                                                                                 \
-    static lock_f *_Atomic real;                                                                   \
-    if (!real) {                                                                                   \
-        void *found = dlsym(RTLD_NEXT, name);                                                      \
-        lock_f *f;                                                                                 \
-        memcpy(&f, &found, sizeof f);                                                              \
-        real = f;                                                                                  \
-    }
-
-int pthread_rwlock_rdlock(pthread_rwlock_t *lock)
-{
-    REAL("pthread_rwlock_rdlock");
-    int result = real(lock);
-    lock_taken();
-    return result;
-}
-
-int pthread_rwlock_unlock(pthread_rwlock_t *lock)
-{
-    REAL("pthread_rwlock_unlock");
-    lock_left();
-    return real(lock);
-}
-
-int pthread_mutex_lock(pthread_mutex_t *lock)
-{
-    REAL("pthread_mutex_lock");
-    int result = real(lock);
-    lock_taken();
-    return result;
-}
-
-int pthread_mutex_unlock(pthread_mutex_t *lock)
-{
-    REAL("pthread_mutex_unlock");
-    lock_left();
-    return real(lock);
-}
 
 /* Only where jemalloc is: the sanitizers bring their own allocator. */
 #pragma weak mallctl
@@ -228,7 +135,6 @@ static void shuffle(struct bench *b)
 static void pass(struct bench *b, int64_t t, double *wall, double *cpu)
 {
     shuffle(b);
-    /* CPU of this process, all threads: what another process takes away does not count. */
     double begin = seconds(CLOCK_MONOTONIC), cpu_begin = seconds(CLOCK_PROCESS_CPUTIME_ID);
     for (uint32_t i = 0; i < b->n;) {
         struct txn *txn = txn_begin(b->store);
@@ -238,79 +144,6 @@ static void pass(struct bench *b, int64_t t, double *wall, double *cpu)
     }
     *wall += seconds(CLOCK_MONOTONIC) - begin;
     *cpu += seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin;
-}
-
-/* ---- readers ---- */
-
-static void *read_much(void *arg)
-{
-    struct bench *b = arg;
-    is_reader = true;
-    struct matcher all = {MATCH_EQUAL, SLICE("__name__"), SLICE("bench_total"), NULL};
-    while (!atomic_load(&b->stop)) {
-        struct snapshot *s = snapshot_get(b->store);
-        struct plan *plan;
-        struct err err;
-        ensure(plan_new(s, NULL, &all, 1, NULL, &plan, &err));
-        for (size_t i = 0; i < plan_n(plan) && i < READ_MAX; i++)
-            plan_range(plan, i, 0, INT64_MAX);
-        ensure(snapshot_fetch(s, NULL, NULL, &err));
-        snapshot_put(&s);
-        atomic_fetch_add(&b->reads, 1);
-    }
-    return NULL;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Milliseconds of small commits without their fdatasync. */
-struct commits {
-    double *ms;
-    size_t n, cap;
-};
-
-/* Commits, and pauses, until there were COMMITS and the readers have read so often. */
-static void small_commits(struct bench *b, int64_t t, long long reads, struct commits *out)
-{
-    const struct timespec pause = {0, 1000000};
-    while (out->n < COMMITS || atomic_load(&b->reads) < reads) {
-        struct txn *txn = txn_begin(b->store);
-        put(b, txn, (uint32_t)(out->n % b->n), t + (int64_t)(out->n / b->n) * STEP_MS);
-        double begin = seconds(CLOCK_MONOTONIC), synced = synced_s;
-        commit(txn);
-        GROW(out->ms, out->cap, out->n + 1);
-        out->ms[out->n++] = (seconds(CLOCK_MONOTONIC) - begin - (synced_s - synced)) * 1e3;
-        nanosleep(&pause, NULL);
-    }
-    qsort(out->ms, out->n, sizeof *out->ms, by_value);
-}
-
-static void wait_for_readers(struct bench *b, int64_t t)
-{
-    struct commits alone = {0}, beside = {0};
-    pthread_t readers[READERS];
-    struct store_stats stats;
-    small_commits(b, t, 0, &alone);
-    for (int i = 0; i < READERS; i++)
-        thread_start(&readers[i], "reader", read_much, b);
-    small_commits(b, t + STEP_MS, READS, &beside);
-    atomic_store(&b->stop, true);
-    for (int i = 0; i < READERS; i++)
-        thread_join(readers[i]);
-    store_stats(b->store, &stats);
-    printf(",\"commit_ms_alone\":{\"p50\":%.2f,\"max\":%.2f},\"commit_ms_beside_readers\":{\"p50\":"
-           "%.2f,"
-           "\"max\":%.2f},\"longest_hold_by_a_reader_ms\":%.3f,\"reads\":%lld,\"pending_waits\":"
-           "%" PRIu64,
-        alone.ms[alone.n / 2], alone.ms[alone.n - 1], beside.ms[beside.n / 2],
-        beside.ms[beside.n - 1], (double)atomic_load(&longest_hold_ns) / 1e6,
-        (long long)atomic_load(&b->reads), stats.pending_waits);
-    free(alone.ms);
-    free(beside.ms);
 }
 
 int main(int argc, char **argv)
@@ -352,7 +185,6 @@ int main(int argc, char **argv)
            "\"rss_of_bench_mb\":%.0f",
         (double)(allocated() - empty) / b.n, (double)(defined - empty) / b.n,
         (double)stats.head_bytes / b.n, (double)rss_bytes() / 1e6, (double)rss_empty / 1e6);
-    wait_for_readers(&b, t + STEP_MS);
     printf("}\n");
     store_close(&b.store);
     free(b.order);

@@ -114,7 +114,7 @@ static bool is_used(const struct derive_reader *reader, const struct attached *d
 {
     uint32_t ordinal;
     bool later = false;
-    *used = !reader->store || !d->backed || !deletion_touches(reader->store, series, d);
+    *used = !d->backed || !deletion_touches(reader->deletions, series, d);
     if (d->kept || !*used)
         return true;
     if (!attached_find(d, series, &ordinal, err))

@@ -19,20 +19,45 @@ void deletions_fini(struct store *store)
     store->n_deletions = 0;
 }
 
+/* ---- what somebody sees ---- */
+
+struct deletion_list deletions_get(const struct store *store)
+{
+    struct deletion_list list = {.n = store->n_deletions};
+    struct deletion *all = xcalloc(list.n, sizeof *all);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct deletion *d = &store->deletions[i];
+        all[i] = (struct deletion){.lsn = d->lsn, .from = d->from, .to = d->to, .ids = d->ids};
+        if (d->ids)
+            atomic_fetch_add_explicit(&d->ids->refs, 1, memory_order_relaxed);
+    }
+    list.all = all;
+    return list;
+}
+
+void deletions_put(struct deletion_list *list)
+{
+    struct deletion *all = (struct deletion *)(uintptr_t)list->all;
+    for (size_t i = 0; i < list->n; i++)
+        deleted_ids_put(&all[i].ids);
+    free(all);
+    *list = (struct deletion_list){0};
+}
+
 /* ---- what is left out ---- */
 
 bool deletion_covers(const struct deletion *deletion, uint32_t series)
 {
     const struct deletion *d = deletion;
-    size_t lo = 0, hi = d->n_ids;
+    size_t n = d->ids ? d->ids->n : 0, lo = 0, hi = n;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        if (d->ids[mid] < series)
+        if (d->ids->ids[mid] < series)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return lo < d->n_ids && d->ids[lo] == series;
+    return lo < n && d->ids->ids[lo] == series;
 }
 
 static int by_from(const void *a, const void *b)
@@ -57,13 +82,13 @@ size_t deletion_join(struct merge_range *ranges, size_t n)
     return kept;
 }
 
-size_t deleted_ranges(const struct store *store, uint32_t series, uint64_t lsn,
+size_t deleted_ranges(const struct deletion_list *list, uint32_t series, uint64_t lsn,
     int64_t resolution_ms, struct merge_range *out)
 {
     int64_t more_ms = resolution_ms > 0 ? resolution_ms - 1 : 0;
     size_t n = 0;
-    for (size_t i = 0; i < store->n_deletions; i++) {
-        const struct deletion *d = &store->deletions[i];
+    for (size_t i = 0; i < list->n; i++) {
+        const struct deletion *d = &list->all[i];
         if (lsn <= d->lsn && deletion_covers(d, series))
             out[n++] = (struct merge_range){
                 d->from, d->to > INT64_MAX - more_ms ? INT64_MAX : d->to + more_ms};
@@ -71,19 +96,19 @@ size_t deleted_ranges(const struct store *store, uint32_t series, uint64_t lsn,
     return deletion_join(out, n);
 }
 
-bool deletion_touches(const struct store *store, uint32_t series, const struct attached *segment)
+bool deletion_touches(
+    const struct deletion_list *list, uint32_t series, const struct attached *segment)
 {
-    for (size_t i = 0; i < store->n_deletions; i++)
-        if (deletion_overlaps(&store->deletions[i], segment) &&
-            deletion_covers(&store->deletions[i], series))
+    for (size_t i = 0; i < list->n; i++)
+        if (deletion_overlaps(&list->all[i], segment) && deletion_covers(&list->all[i], series))
             return true;
     return false;
 }
 
-bool deletion_in_window(const struct store *store, uint32_t series, int64_t t0, int64_t t1)
+bool deletion_in_window(const struct deletion_list *list, uint32_t series, int64_t t0, int64_t t1)
 {
-    for (size_t i = 0; i < store->n_deletions; i++) {
-        const struct deletion *d = &store->deletions[i];
+    for (size_t i = 0; i < list->n; i++) {
+        const struct deletion *d = &list->all[i];
         if (d->from < t1 && t0 < d->to && deletion_covers(d, series))
             return true;
     }
@@ -145,8 +170,8 @@ static bool add(struct store *store, struct deletion *take, struct err *err)
     store->deletions[store->n_deletions++].number = ++store->deletions_made;
     store_unlock(store);
     bool ok = deletions_save(store, store->n_deletions, err);
-    changes_note(
-        store, take->ids, take->n_ids, take->from, take->to); /* for a moment, if it failed */
+    changes_note(store, take->ids ? take->ids->ids : NULL, take->ids ? take->ids->n : 0, take->from,
+        take->to); /* for a moment, if it failed */
     if (ok || deletions_may_be_saved(store, store->n_deletions)) {
         *take = (struct deletion){0};
         return ok || err_wrap(err, "it is deleted, and may be back after a loss of power");
@@ -162,12 +187,12 @@ static bool delete_now(struct store *store, struct deletion *d, uint64_t *series
 {
     if (!deletion_select(store, d, err))
         return false;
-    if (d->n_ids == 0 && store->n_quarantined == 0 && store->put_away.n == 0)
+    if (!d->ids && store->n_quarantined == 0 && store->put_away.n == 0)
         return true;
     if (!seal_range(store, d->from, d->to, err))
         return false;
     d->lsn = store->lsn;
-    *series = d->n_ids;
+    *series = d->ids ? d->ids->n : 0;
     /* A start that doubts the last transaction must not bring it back behind the deletion. */
     struct manifest_edit edit = {.committed_lsn = d->lsn};
     return manifest_apply(&store->manifest, &edit, err) && add(store, d, err);

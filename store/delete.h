@@ -23,6 +23,7 @@
 #ifndef STORE_DELETE_H
 #define STORE_DELETE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,12 +49,18 @@ bool store_delete_finish(struct store *store, struct err *err);
 
 /* ---- inside the store ---- */
 
+/* The series of a deletion, for good. */
+struct deleted_ids {
+    atomic_uint refs;
+    size_t n;
+    uint32_t ids[]; /* ascending */
+};
+
 struct deletion {
     uint64_t number; /* counted since the start, from 1 */
     uint64_t lsn;    /* the last one that it covers */
     int64_t from, to;
-    uint32_t *ids; /* ascending */
-    size_t n_ids;
+    struct deleted_ids *ids;  /* counted; NULL: none */
     struct matcher *matchers; /* with their strings in `arena` */
     size_t n_matchers;
     struct arena arena;
@@ -62,17 +69,26 @@ struct deletion {
 /* Reads the file, once segments are attached. ERR_CORRUPT names file and cause. */
 bool deletions_load(struct store *store, struct err *err);
 void deletions_fini(struct store *store);
+
+/* The deletions that somebody sees: the store's own, or what a reader has noted of them. */
+struct deletion_list {
+    const struct deletion *all;
+    size_t n;
+};
+/* Notes what holds now; matchers are no part of it. The lock is held. */
+struct deletion_list deletions_get(const struct store *store);
+void deletions_put(struct deletion_list *list);
 /* What readers leave out of a series in a segment of that LSN and resolution (0: raw; coarser cells
- * go when their windows touch a deletion): ranges ascending and apart, how many is returned. The
- * lock is held, or the gate, here and below. */
-size_t deleted_ranges(const struct store *store, uint32_t series, uint64_t lsn,
+ * go when their windows touch a deletion): ranges ascending and apart, how many is returned. */
+size_t deleted_ranges(const struct deletion_list *list, uint32_t series, uint64_t lsn,
     int64_t resolution_ms, struct merge_range *out);
 struct attached;
 /* Whether a deletion may cover cells of the series in it: coarser cells are then read only where
  * there are no raw ones. */
-bool deletion_touches(const struct store *store, uint32_t series, const struct attached *segment);
+bool deletion_touches(
+    const struct deletion_list *list, uint32_t series, const struct attached *segment);
 /* The same of any segment in (t0, t1]. */
-bool deletion_in_window(const struct store *store, uint32_t series, int64_t t0, int64_t t1);
+bool deletion_in_window(const struct deletion_list *list, uint32_t series, int64_t t0, int64_t t1);
 /* Adds up ranges that overlap; they are ascending and apart afterwards. How many are left. */
 size_t deletion_join(struct merge_range *ranges, size_t n);
 bool deletion_covers(const struct deletion *deletion, uint32_t series);

@@ -15,13 +15,21 @@
 #define DELETIONS_VERSION 2           /* written; 1 is read too */
 #define DELETIONS_BYTES   (64u << 20) /* more is not read */
 
+void deleted_ids_put(struct deleted_ids **ids)
+{
+    struct deleted_ids *d = *ids;
+    *ids = NULL;
+    if (d && atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) == 1)
+        free(d);
+}
+
 void deletion_fini(struct deletion *d)
 {
     for (size_t i = 0; i < d->n_matchers; i++) {
         struct regex *regex = (struct regex *)(uintptr_t)d->matchers[i].regex;
         regex_free(&regex);
     }
-    free(d->ids);
+    deleted_ids_put(&d->ids);
     arena_fini(&d->arena);
 }
 
@@ -105,9 +113,10 @@ bool deletion_select(struct store *store, struct deletion *d, struct err *err)
         all[i] = &d->matchers[i];
     bool ok = catalog_select(&store->catalog, all, d->n_matchers, &arena, &ids, &n, err);
     if (ok && n) {
-        d->ids = xreallocarray(NULL, n, sizeof *d->ids);
-        memcpy(d->ids, ids, n * sizeof *ids);
-        d->n_ids = n;
+        d->ids = xmalloc(sizeof *d->ids + n * sizeof *ids);
+        atomic_init(&d->ids->refs, 1);
+        d->ids->n = n;
+        memcpy(d->ids->ids, ids, n * sizeof *ids);
     }
     arena_fini(&arena);
     return ok;

@@ -21,6 +21,7 @@
 #define MATCHERS_MAX 256 /* of one deletion */
 
 void deletion_fini(struct deletion *deletion);
+void deleted_ids_put(struct deleted_ids **ids);
 /* Copies a matcher; a pattern is compiled. There is room for it. */
 bool deletion_add_matcher(struct deletion *deletion, enum match_op op, struct slice name,
     struct slice value, struct err *err);

@@ -33,6 +33,7 @@
 
 struct store;
 struct attached;
+struct deletion_list;
 
 /* Raw samples for each coarser one, on average over a window, from which on those are stored: a
  * coarser cell has eleven numbers, and so it takes about as much room as ten raw ones. */
@@ -52,7 +53,7 @@ void derive_refresh(struct attached *all, size_t n, const struct manifest *manif
 /* Who asks what serves a series: the list of segments as he sees it, and whether he has cells of
  * that series in the head, or pending, in a block that overlaps (t0, t1]. */
 struct derive_reader {
-    const struct store *store; /* whose deletions do not change meanwhile; NULL: it has none */
+    const struct deletion_list *deletions;
     const struct attached *all;
     size_t n;
     bool (*in_head)(const void *ctx, int64_t t0, int64_t t1);

@@ -1,23 +1,87 @@
 /*
  * Early snapshots: what is read while the log is being replayed. See log_replay.h.
- *
- * A snapshot has its moment inside the gate, so whether it is early does not change until it
- * leaves. One that has to wait says so before it leaves: then the turn is not given up before it
- * has come in again, and of what it has noted only the head's blocks, and where sources stand, are
- * another.
  */
-#include "base/ensure.h"
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "base/thread.h"
+#include "store/head/block_view.h"
 #include "store/log_replay.h"
 #include "store/snapshot_priv.h"
 
 /* So often it is looked whether the snapshot was canceled. */
 #define LOOK_MS 20
 
-bool replay_is_early(struct store *store)
+/* ---- the list ---- */
+
+void replay_meet(struct snapshot *s)
 {
-    enum replay_phase phase = replay_phase(store);
-    return phase == REPLAY_RUNS || phase == REPLAY_FAILED;
+    struct replay *r = &s->store->replay;
+    mutex_lock(&r->mutex);
+    s->early = r->phase == REPLAY_RUNS || r->phase == REPLAY_FAILED;
+    if (r->phase == REPLAY_RUNS) {
+        s->later = (struct early_views){.next = r->early, .at = &r->early};
+        if (r->early)
+            r->early->later.at = &s->later.next;
+        r->early = s;
+    }
+    mutex_unlock(&r->mutex);
+}
+
+/* Others change where it stands in the list, and not whether it does. */
+static bool is_listed(struct snapshot *s)
+{
+    mutex_lock(&s->store->replay.mutex);
+    bool listed = s->later.at != NULL;
+    mutex_unlock(&s->store->replay.mutex);
+    return listed;
+}
+
+static void unlist(struct snapshot *s)
+{
+    struct early_views *later = &s->later;
+    mutex_lock(&s->store->replay.mutex);
+    *later->at = later->next;
+    if (later->next)
+        later->next->later.at = later->at;
+    later->at = NULL;
+    mutex_unlock(&s->store->replay.mutex);
+}
+
+void replay_part(struct snapshot *s)
+{
+    if (!s->early || !is_listed(s))
+        return;
+    unlist(s);
+    for (size_t i = 0; i < s->later.n; i++)
+        block_view_put(&s->later.views[i]);
+    free(s->later.views);
+    s->later = (struct early_views){0};
+}
+
+void replay_give_views(struct store *store)
+{
+    struct replay *r = &store->replay;
+    const struct head *head = &store->head;
+    mutex_lock(&r->mutex);
+    for (struct snapshot *s = r->early; s; s = s->later.next) {
+        s->later.views = xcalloc(head->n_blocks, sizeof *s->later.views);
+        for (; s->later.n < head->n_blocks; s->later.n++)
+            s->later.views[s->later.n] = block_view_get(head->blocks[s->later.n]);
+    }
+    mutex_unlock(&r->mutex);
+}
+
+/* In the place of what it has noted of the head. */
+static void take_views(struct snapshot *s)
+{
+    if (!is_listed(s))
+        return;
+    unlist(s);
+    free(s->views);
+    s->views = s->later.views;
+    s->n_views = s->later.n;
+    s->later = (struct early_views){0};
 }
 
 /* ---- what it wants ---- */
@@ -60,8 +124,7 @@ static bool begin_wait(struct store *store, struct err *err)
 static void end_wait(struct replay *r)
 {
     mutex_lock(&r->mutex);
-    if (--r->waiting == 0)
-        pthread_cond_broadcast(&r->changed);
+    r->waiting--;
     mutex_unlock(&r->mutex);
 }
 
@@ -83,15 +146,6 @@ static bool wait_whole(struct snapshot *s, struct err *err)
     return ok && (!failed || replay_went_well(s->store, err));
 }
 
-/* What it has noted of the head, again; inside the gate. */
-static void note_again(struct snapshot *s)
-{
-    mutex_lock(&s->store->lock);
-    ensure(s->lsn == s->store->lsn && !s->store->pending);
-    snapshot_note_blocks(s);
-    mutex_unlock(&s->store->lock);
-}
-
 static void note_progress(struct snapshot *s)
 {
     struct progress *p = s->store->replay.progress;
@@ -100,32 +154,27 @@ static void note_progress(struct snapshot *s)
     s->progress = p;
 }
 
-static bool come_again(struct snapshot *s, struct err *err)
+static bool become_late(struct snapshot *s, struct err *err)
 {
-    struct replay *r = &s->store->replay;
-    bool inside = s->inside;
     if (!begin_wait(s->store, err))
         return false;
-    snapshot_leave(s);
+    snapshot_unview(s); /* it gets others */
     bool ok = wait_whole(s, err);
-    if (ok && inside) {
-        gate_enter(&s->store->gate);
-        s->inside = true;
-        note_again(s);
-    }
-    if (ok)
-        note_progress(s);
-    s->early = !ok;
-    end_wait(r);
-    return ok;
+    end_wait(&s->store->replay);
+    if (!ok)
+        return false;
+    take_views(s);
+    note_progress(s);
+    s->early = false;
+    return true;
 }
 
 bool replay_await_ranges(struct snapshot *s, struct err *err)
 {
-    return !s->early || !wants_more(s) || come_again(s, err);
+    return !s->early || !wants_more(s) || become_late(s, err);
 }
 
 bool replay_await_sources(struct snapshot *s, struct err *err)
 {
-    return !s->early || come_again(s, err);
+    return !s->early || become_late(s, err);
 }

@@ -80,7 +80,7 @@ static inline struct head_block *block_for(struct head *head, int64_t t)
 static struct head_record *record_for(
     const struct head *head, struct head_block *block, uint32_t series)
 {
-    struct head_record *r = head_block_find(block, series);
+    struct head_record *r = head_block_change(block, series);
     return r ? r : head_block_add_series(block, series, head->shape(head->shape_ctx, series));
 }
 
@@ -164,11 +164,10 @@ static void apply_batch(struct head *head, const struct transaction *t, const st
             continue;
         record[i] = record_for(head, block[i], series_at(c, from + i));
         __builtin_prefetch(record[i], 1);
-        __builtin_prefetch((char *)record[i] + sizeof *record[i] - 1, 1);
     }
     for (size_t i = 0; i < n; i++)
-        if (block[i] && record[i]->tail)
-            __builtin_prefetch(record[i]->tail, 1);
+        if (block[i] && record[i]->last)
+            __builtin_prefetch(record[i]->last, 1);
     for (size_t i = 0; i < n; i++)
         if (block[i])
             c->put(head, block[i], record[i], t, c->array + (from + i) * c->size);

@@ -144,20 +144,17 @@ static void set_phase(struct replay *r, enum replay_phase phase)
     mutex_unlock(&r->mutex);
 }
 
-/* Early snapshots that wait get their cells before anybody writes. */
-static void let_in(struct store *store)
+/* From here on new snapshots are of the whole head, and so are the views of early ones. */
+static void become_whole(struct store *store)
 {
     struct replay *r = &store->replay;
     gate_close(&store->gate);
     mutex_lock(&store->lock);
     r->progress = progress_get(store);
     mutex_unlock(&store->lock);
+    replay_give_views(store);
     set_phase(r, REPLAY_WHOLE);
     gate_open(&store->gate);
-    mutex_lock(&r->mutex);
-    while (r->waiting > 0)
-        cond_wait_ms(&r->changed, &r->mutex, WAIT_MS);
-    mutex_unlock(&r->mutex);
 }
 
 static bool run(struct store *store, struct err *err)
@@ -168,7 +165,7 @@ static bool run(struct store *store, struct err *err)
     captured_fini(&r->captured);
     buf_fini(&r->raw);
     if (ok) {
-        let_in(store);
+        become_whole(store);
         store_settle_start(store);
     } else {
         r->err = *err;

@@ -8,15 +8,16 @@
  * After the first pass everything is known but what needs the payloads: which series there are, the
  * LSN, the clocks, and in which time blocks the log has cells that are in no segment (`left`). So a
  * snapshot whose ranges touch none of these blocks is answered at once, exactly as the complete
- * store would answer. Such a snapshot is *early*. One that touches such a block leaves the gate and
- * waits; so does who asks for positions of sources. What they see is one moment still, since nobody
- * writes before all of them have come in again:
+ * store would answer. Such a snapshot is *early*, and listed until it has taken its tails. One that
+ * touches such a block waits, as does who asks for positions of sources. What they see is one
+ * moment still: before anybody writes, each that is listed is given views of the head as it is
+ * then.
  *
  *     REPLAY_RUNS     the thread has the turn; cells come in slices, alone inside the gate
- *     REPLAY_WHOLE    all is there: early snapshots that wait come in again, the log is made fit
+ *     REPLAY_WHOLE    all is there, and early snapshots have their views; the log is made fit
  *     REPLAY_OVER     the turn is given up
- *     REPLAY_FAILED   what it could not read stays unknown: whoever waits gets the error, nothing
- * is written any more, and early snapshots are answered as before
+ *     REPLAY_FAILED   the rest stays unknown: whoever waits gets the error, nothing is written any
+ *                     more, and what was answered is answered still
  *
  * Writers wait for the turn. Whoever takes store.seal, or looks at sources, at state tables or at
  * which metrics fold, calls replay_await first. Nobody takes store.seal before the end, so that the
@@ -36,17 +37,28 @@
 #include "store/commit.h"
 #include "store/touched.h"
 
+struct block_view;
 struct progress;
+struct snapshot;
 struct store;
 
 enum replay_phase { REPLAY_OVER, REPLAY_RUNS, REPLAY_WHOLE, REPLAY_FAILED };
 
-/* The mutex is taken last; it guards phase, waiting and err. */
+/* Of an early snapshot. */
+struct early_views {
+    struct snapshot *next, **at; /* in the list; at NULL: it is not there */
+    struct block_view **views;   /* of the head at the replay's end */
+    size_t n;
+};
+
+/* The mutex is below all locks but those of blocks' views; it guards phase, waiting, err, early and
+ * what is in the list. */
 struct replay {
     pthread_mutex_t mutex;
     pthread_cond_t changed, over; /* phase or waiting; it has ended */
     enum replay_phase phase;      /* REPLAY_WHOLE begins while nobody is inside the gate */
-    unsigned waiting;             /* early snapshots; the turn is theirs */
+    unsigned waiting;             /* so many wait */
+    struct snapshot *early;
     struct err err;
     struct progress *progress; /* at the log's end, from REPLAY_WHOLE on; counted */
     /* From the first pass, unchanged since. */
@@ -81,12 +93,14 @@ bool replay_went_well(struct store *store, struct err *err);
 
 /* ---- early snapshots ---- */
 
-struct snapshot;
-
-/* Whether a snapshot whose moment is now is early. It is inside the gate. */
-bool replay_is_early(struct store *store);
-/* Waits, if the snapshot is early, until all that its series want is there. It may leave the gate
- * and be inside again. ERR_CANCELED, ERR_TIMEOUT, or why the replay has failed. */
+/* The moment of a snapshot, which is inside the gate: it is listed when it is early. */
+void replay_meet(struct snapshot *snapshot);
+/* It needs no views any more. */
+void replay_part(struct snapshot *snapshot);
+/* All is there, and the gate is closed. */
+void replay_give_views(struct store *store);
+/* Waits, if the snapshot is early, until all that its series want is there. ERR_CANCELED,
+ * ERR_TIMEOUT, ERR_UNAVAILABLE, or why the replay has failed. */
 bool replay_await_ranges(struct snapshot *snapshot, struct err *err);
 /* The same for the positions of sources. */
 bool replay_await_sources(struct snapshot *snapshot, struct err *err);

@@ -1,14 +1,12 @@
 /*
- * The moment that a snapshot is of. It comes as late as it can: series are selected before, and the
- * gate is entered for noting what is visible and copying tails alone, since what is committed in
- * that time has to wait on the list of pending transactions.
+ * The moment that a snapshot is of. The gate is entered for noting what is visible alone, which
+ * takes a moment however much was selected: what is committed in that time has to wait on the list
+ * of pending transactions.
  *
- *     plan_new, plan_new, ...   |   enter the gate, note, plan_range, ..., copy tails, leave
- *                           series that came since: looked at
- *                           before, and once more inside
+ *     plan_new, plan_new, ...   |   series that came since   |   plan_range, ..., copy tails
+ *                          enter the gate,                                     views go
+ *                          note, views, leave
  */
-#include <stdlib.h>
-
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -16,17 +14,27 @@
 
 /* ---- what is visible ---- */
 
-void snapshot_note_blocks(struct snapshot *s)
+static void note_blocks(struct snapshot *s)
 {
     const struct store *store = s->store;
-    while (s->n_blocks > 0)
-        head_block_put(&s->blocks[--s->n_blocks]);
-    free(s->blocks);
     s->blocks = xcalloc(store->head.n_blocks + 1, sizeof(struct head_block *));
     if (store->frozen)
         s->blocks[s->n_blocks++] = head_block_get(store->frozen->block);
     for (size_t i = 0; i < store->head.n_blocks; i++)
         s->blocks[s->n_blocks++] = head_block_get(store->head.blocks[i]);
+}
+
+static void view_blocks(struct snapshot *s)
+{
+    s->views = xcalloc(s->n_blocks, sizeof *s->views);
+    for (; s->n_views < s->n_blocks; s->n_views++)
+        s->views[s->n_views] = block_view_get(s->blocks[s->n_views]);
+}
+
+void snapshot_unview(struct snapshot *s)
+{
+    while (s->n_views > 0)
+        block_view_put(&s->views[--s->n_views]);
 }
 
 static void note_pending(struct snapshot *s)
@@ -45,7 +53,7 @@ static void note(struct snapshot *s)
     mutex_lock(&store->lock);
     s->lsn = store->lsn;
     s->point = change_log_point(&store->changes);
-    s->deletions = store->n_deletions > 0;
+    s->deletions = deletions_get(store);
     s->progress = progress_get(store);
     s->segments = xcalloc(store->n_segments, sizeof *s->segments);
     for (; s->n_segments < store->n_segments; s->n_segments++)
@@ -54,7 +62,7 @@ static void note(struct snapshot *s)
     s->quarantined = xcalloc(store->n_quarantined, sizeof *s->quarantined);
     for (; s->n_quarantined < store->n_quarantined; s->n_quarantined++)
         s->quarantined[s->n_quarantined] = store->quarantined[s->n_quarantined];
-    snapshot_note_blocks(s);
+    note_blocks(s);
     note_pending(s);
     mutex_unlock(&store->lock);
 }
@@ -64,22 +72,21 @@ static void note(struct snapshot *s)
 /* So many are tried under one hold of the catalogue's lock. */
 #define TRIED 128
 
-/* The ids that match among the series that the plan does not know, up to the last one there is. */
-static bool find_new(struct plan *plan, uint32_t **ids, size_t *n, struct err *err)
+/* The ids that match among the series below `end` that the plan does not know. */
+static bool find_new(struct plan *plan, size_t end, uint32_t **ids, size_t *n, struct err *err)
 {
     struct catalog *catalog = &plan->snapshot->store->catalog;
     struct arena *arena = &plan->snapshot->arena;
     size_t cap = 0;
     *ids = NULL;
     *n = 0;
-    for (bool more = true; more;) {
+    while (plan->known < end) {
         uint32_t found[TRIED];
         size_t n_found = 0;
         catalog_lock_read(catalog);
-        for (int i = 0; i < TRIED && plan->known < catalog->n_series; i++, plan->known++)
+        for (int i = 0; i < TRIED && plan->known < end; i++, plan->known++)
             if (catalog_matches(catalog, (uint32_t)plan->known, plan->matchers, plan->n_matchers))
                 found[n_found++] = (uint32_t)plan->known;
-        more = plan->known < catalog->n_series;
         catalog_unlock(catalog);
         for (size_t i = 0; i < n_found; i++) {
             uint32_t *grown = arena_grow(arena, *ids, *n, &cap, sizeof **ids);
@@ -137,7 +144,7 @@ static void drop_removed(struct plan *plan)
     plan->n = any ? kept : plan->n;
 }
 
-static bool catch_up(struct plan *plan, struct err *err)
+static bool catch_up(struct plan *plan, size_t end, struct err *err)
 {
     struct snapshot *s = plan->snapshot;
     struct catalog_entry *entries;
@@ -146,7 +153,7 @@ static bool catch_up(struct plan *plan, struct err *err)
     if (!plan->matchers)
         return true;
     drop_removed(plan);
-    if (!find_new(plan, &ids, &n, err))
+    if (!find_new(plan, end, &ids, &n, err))
         return false;
     if (n == 0)
         return true;
@@ -155,12 +162,21 @@ static bool catch_up(struct plan *plan, struct err *err)
     return insert(plan, entries, n_entries, err) && plan_check_series(plan, plan->n, err);
 }
 
-static bool catch_up_all(struct snapshot *s, struct err *err)
+/* Series that there were in the moment have ids below `end`. */
+static bool catch_up_all(struct snapshot *s, size_t end, struct err *err)
 {
     for (struct plan *plan = s->plans; plan; plan = plan->next)
-        if (!catch_up(plan, err))
+        if (!catch_up(plan, end, err))
             return false;
     return true;
+}
+
+static size_t count_series(struct catalog *catalog)
+{
+    catalog_lock_read(catalog);
+    size_t n = catalog->n_series;
+    catalog_unlock(catalog);
+    return n;
 }
 
 /* ---- the moment ---- */
@@ -170,11 +186,12 @@ void snapshot_settle(struct snapshot *s)
     if (s->settled)
         return;
     s->settled = true;
-    bool ok = catch_up_all(s, &s->failure);
     gate_enter(&s->store->gate);
-    s->inside = true;
-    s->early = replay_is_early(s->store);
     note(s);
+    view_blocks(s);
+    size_t n_series = count_series(&s->store->catalog);
+    replay_meet(s);
+    gate_leave(&s->store->gate);
     s->seen = xcalloc(s->n_segments, sizeof *s->seen);
-    s->failed = !ok || !catch_up_all(s, &s->failure);
+    s->failed = !catch_up_all(s, n_series, &s->failure);
 }

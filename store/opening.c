@@ -19,7 +19,7 @@ static int coarsest(const struct opening *o, bool kept, unsigned mask)
 
 bool opening_counts_whole(const struct opening *o, int64_t t0, int64_t t1)
 {
-    return t1 <= o->at_ms && (!o->store || !deletion_in_window(o->store, o->series, t0, t1));
+    return t1 <= o->at_ms && !deletion_in_window(o->deletions, o->series, t0, t1);
 }
 
 static bool counts_whole(const struct opening *o, const struct attached *a)

@@ -29,9 +29,11 @@
 #include "store/attach.h"
 #include "store/cell.h"
 
+struct deletion_list;
+
 /* A level up to a time, over a list of segments. */
 struct opening {
-    const struct store *store; /* whose deletions do not change meanwhile; NULL: it has none */
+    const struct deletion_list *deletions;
     const struct attached *all;
     size_t n;
     uint32_t series;

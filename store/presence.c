@@ -228,7 +228,6 @@ static bool look(struct presence *presence, const uint32_t *ids, size_t n, struc
             l->to_ms);
     s->fetched = true; /* pages are read as they are needed */
     s->cancel = l->cancel;
-    s->stays = s->deletions;
     if (!plans_take_parts(s, err))
         return false;
     *n_out = plan->n;
@@ -254,7 +253,5 @@ bool presence_look(struct presence *presence, const uint32_t *ids, size_t n, str
     arena_reset(&presence->pages);
     snapshot_put(&presence->snapshot);
     presence->snapshot = snapshot_get(presence->store);
-    bool ok = look(presence, ids, n, out, n_out, err);
-    snapshot_leave(presence->snapshot);
-    return ok;
+    return look(presence, ids, n, out, n_out, err);
 }

@@ -50,21 +50,43 @@ static struct pending *first(struct store *store)
 /* Applies at most max cells; the gate is closed. False when nothing is left. */
 static bool apply(struct store *store, size_t max)
 {
-    struct pending *p = first(store);
-    if (!p)
+    struct pending *p;
+    while (max > 0 && (p = first(store)) != NULL) {
+        size_t before = p->at;
+        bool all = head_apply(&store->head, &p->data, &p->at, max, NULL);
+        max -= p->at - before;
+        if (all)
+            drop_first(store);
+    }
+    return first(store) != NULL;
+}
+
+/* Alone at the gate, or not at all; with `wait` once readers have left. */
+static bool get_in(struct store *store, bool wait)
+{
+    if (gate_try(&store->gate))
+        return true;
+    if (!wait)
         return false;
-    if (head_apply(&store->head, &p->data, &p->at, max, NULL))
-        drop_first(store);
+    mutex_lock(&store->lock);
+    store->pending_waits++;
+    mutex_unlock(&store->lock);
+    gate_close(&store->gate);
     return true;
 }
 
-bool publish_some(struct store *store)
+static bool publish_slice(struct store *store, bool wait)
 {
-    if (!first(store) || !gate_try(&store->gate))
+    if (!first(store) || !get_in(store, wait))
         return false;
     bool more = apply(store, SLICE_CELLS);
     gate_open(&store->gate);
     return more;
+}
+
+bool publish_some(struct store *store)
+{
+    return publish_slice(store, false);
 }
 
 void publish_all(struct store *store)
@@ -73,6 +95,7 @@ void publish_all(struct store *store)
         ;
 }
 
+/* True: others have left too much. */
 static bool push(struct store *store, struct pending *p, uint64_t lsn, uint64_t wal_bytes)
 {
     mutex_lock(&store->lock);
@@ -81,13 +104,12 @@ static bool push(struct store *store, struct pending *p, uint64_t lsn, uint64_t 
     store->commits++;
     store->wal_written += wal_bytes;
     change_log_append(&store->changes, store->changed.items, store->changed.n);
+    bool over = store->pending_bytes > PENDING_BYTES_MAX;
     if (transaction_cells(&p->data) > 0) {
         *store->pending_last = pending_get(p);
         store->pending_last = &p->next;
         store->pending_bytes += p->bytes;
     }
-    bool over = store->pending_bytes > PENDING_BYTES_MAX;
-    store->pending_waits += over;
     mutex_unlock(&store->lock);
     return over;
 }
@@ -102,13 +124,10 @@ void publish_transaction(
     transaction_init(take);
     change_set_of(&store->changed, &store->catalog, &p->data);
     change_log_reserve(&store->changes, store->changed.n);
-    bool over = push(store, p, lsn, wal_bytes);
+    /* As much again as it has itself, of what others left: so it gets less, and none waits long. */
+    size_t slices = 2 * (transaction_cells(&p->data) / SLICE_CELLS + 1);
+    bool over = push(store, p, lsn, wal_bytes), more = true;
     pending_put(&p);
-    if (over) {
-        gate_close(&store->gate);
-        publish_all(store);
-        gate_open(&store->gate);
-    }
-    while (publish_some(store))
-        ;
+    for (size_t i = 0; i < slices && more; i++)
+        more = publish_slice(store, over);
 }

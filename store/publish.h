@@ -4,10 +4,9 @@
  *     commit -> definitions into the catalogue -> list of pending transactions -> head
  *
  * A transaction is visible once it is on the list, which takes a moment under store.lock. It is
- * applied to the head when nobody reads there (store.gate): by who leads the commit at once as a
- * rule, else by the next one, in slices, so that a reader never waits long for that either. A
- * reader sees the head and what is pending at the moment when it comes in: exactly one
- * transaction's end.
+ * applied to the head when nobody is there (store.gate): by who leads the commit at once as a rule,
+ * else by the next ones, in slices, so that a reader never waits long for that either. A reader
+ * sees the head and what is pending at the moment when it comes in: exactly one transaction's end.
  */
 #ifndef STORE_PUBLISH_H
 #define STORE_PUBLISH_H
@@ -35,9 +34,9 @@ struct pending *pending_get(struct pending *pending);
 void pending_put(struct pending **pending);
 
 /* Makes the transaction visible as number lsn, takes its contents, and applies what can be applied
- * now. Waits for readers only when more is pending than PENDING_BYTES_MAX. Who leads a commit calls
- * it (store/commit.h). */
-#define PENDING_BYTES_MAX (256u << 20)
+ * now, about twice as many cells as it has. Waits for readers' moments (store/moment.c) only when
+ * more is pending than PENDING_BYTES_MAX. Who leads a commit calls it (store/commit.h). */
+#define PENDING_BYTES_MAX (16u << 20)
 void publish_transaction(
     struct store *store, struct transaction *take, uint64_t lsn, uint64_t wal_bytes);
 

@@ -10,9 +10,9 @@
  * A snapshot is one moment, in which all its plans see exactly the transactions that had ended
  * then. It comes when something is first asked that depends on it: plan_n, plan_range, the fetch,
  * the LSN, clocks, sources, changes. plan_new does not: selectors are best all made before, since
- * from that moment until the fetch the snapshot keeps the head as it is, and what is committed
- * piles up beside it. Ranges and fetch at once, then, and nothing else of the store in between; a
- * thread has one such snapshot. A snapshot is used by one thread.
+ * from that moment until the fetch the writer copies what it changes of the head. Nobody waits for
+ * that, but it takes time and memory: ranges and fetch at once, then. A snapshot is used by one
+ * thread.
  *
  * While the log is replayed (store_options.answer_early), ranges that lie in no time block that the
  * log has cells of are answered; others wait in the fetch, as does what a level stands at behind

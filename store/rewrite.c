@@ -138,8 +138,9 @@ static bool leave_out(void *ctx, const struct metric_def *def, struct labels lab
     catalog_lock_read(&c->store->catalog);
     uint32_t id = catalog_find_series(&c->store->catalog, labels);
     catalog_unlock(&c->store->catalog);
+    const struct deletion_list all = {c->store->deletions, c->store->n_deletions};
     if (id != MAP_NONE)
-        *n = deleted_ranges(c->store, id, c->lsn, c->resolution_ms, c->ranges);
+        *n = deleted_ranges(&all, id, c->lsn, c->resolution_ms, c->ranges);
     *out = c->ranges;
     return true;
 }

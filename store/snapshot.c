@@ -2,10 +2,10 @@
  * Snapshots: what a reader sees. See read.h.
  *
  * In its moment (moment.c) a snapshot goes through the gate and notes everything that is visible:
- * the LSN, clocks, segments, blocks, and transactions that are pending. Until the fetch has taken
- * the tails that it needs, nothing is applied to the head; the writer goes on meanwhile, and what
- * it commits becomes pending behind what was noted. So there is exactly one moment, and nothing to
- * be done over.
+ * the LSN, clocks, segments, deletions, views of the blocks, and transactions that are pending.
+ * None of that changes afterwards: the writer goes on, and copies the pages of a block that a view
+ * looks at before it changes them, until the fetch has taken the tails that it needs. So there is
+ * exactly one moment, and nothing to be done over.
  */
 #include "store/read.h"
 
@@ -35,13 +35,15 @@ void snapshot_put(struct snapshot **snapshot)
     *snapshot = NULL;
     if (!s)
         return;
-    snapshot_leave(s);
+    snapshot_unview(s);
+    replay_part(s);
     for (size_t i = 0; i < s->n_segments; i++)
         attached_fini(&s->segments[i]);
     for (size_t i = 0; i < s->n_blocks; i++)
         head_block_put(&s->blocks[i]);
     for (size_t i = 0; i < s->n_pending; i++)
         pending_put(&s->pending[i].pending);
+    deletions_put(&s->deletions);
     head_fini(&s->overlay);
     catalog_unpin(&s->store->catalog, s->pin);
     progress_put(&s->progress);
@@ -49,6 +51,7 @@ void snapshot_put(struct snapshot **snapshot)
     free(s->seen);
     free(s->quarantined);
     free(s->blocks);
+    free(s->views);
     free(s->pending);
     free(s->warnings);
     arena_fini(&s->arena);

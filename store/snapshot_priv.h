@@ -1,5 +1,6 @@
-/* Inside reading: shared by snapshot.c and moment.c (what a snapshot holds), plan.c, pieces.c and
- * fetch.c (series and cursors), presence.c and listing.c (metadata). Nobody else includes it. */
+/* Inside reading: shared by snapshot.c and moment.c (what a snapshot holds), plan.c, parts.c,
+ * fetch.c, cursors.c and pieces.c (series and their cells), presence.c and listing.c (metadata).
+ * Nobody else includes it. */
 #ifndef STORE_SNAPSHOT_PRIV_H
 #define STORE_SNAPSHOT_PRIV_H
 
@@ -82,6 +83,9 @@ struct snapshot {
     int64_t newest_ms;          /* from which ages count */
     struct head_block **blocks; /* counted: the frozen one, then the open ones */
     size_t n_blocks;
+    struct block_view **views; /* of these, until their tails are taken */
+    size_t n_views;
+    struct deletion_list deletions;
     struct seen_pending {
         struct pending *pending; /* counted */
         size_t at;
@@ -95,12 +99,10 @@ struct snapshot {
     unsigned pin; /* label strings stay while it is held */
     bool settled; /* its moment has come: what it saw is noted */
     bool early;   /* the log was not back then: store/log_replay.h */
+    struct early_views later;
     int64_t patience_ms;
     bool failed; /* series that came meanwhile could not be added: */
     struct err failure;
-    bool inside;    /* the gate, from the moment until the fetch */
-    bool deletions; /* there are some: segments are planned inside the gate, too */
-    bool stays;     /* then until snapshot_leave, for who plans after the tails were taken */
     bool partial, fetched;
 };
 
@@ -115,19 +117,17 @@ const struct matcher **matchers_of(struct arena *arena, const struct scope *scop
 /* A plan of the series with these ids; dead ones are left out. */
 bool plan_of(
     struct snapshot *snapshot, const uint32_t *ids, size_t n, struct plan **out, struct err *err);
-/* Takes all wanted series' parts of the head and leaves the gate, then adds those of segments. */
+/* Takes all wanted series' parts of the head, then adds those of segments. */
 bool plans_take_parts(struct snapshot *snapshot, struct err *err);
 /* Reads the pages that all planned series need. */
 bool plans_fetch(struct snapshot *snapshot, struct err *err);
 /* Its moment is now, unless it was before. */
 void snapshot_settle(struct snapshot *snapshot);
-/* Notes the head's blocks, in the place of those that it has noted. The lock is held. */
-void snapshot_note_blocks(struct snapshot *snapshot);
 /* ERR_LIMIT when a plan of so many series is too large. */
 bool plan_check_series(const struct plan *plan, size_t n, struct err *err);
 struct planned planned_of(const struct catalog_entry *entry);
-/* Leaves the gate, if it is inside. */
-void snapshot_leave(struct snapshot *snapshot);
+/* Lets the writer change what it has noted of the head. */
+void snapshot_unview(struct snapshot *snapshot);
 
 /* ---- one series ---- */
 

@@ -61,7 +61,8 @@ struct store_options {
      * so that those that wait do not take all threads of a server. 0: any number. */
     unsigned early_waiters;
     /* Called for every transaction that was replayed, with its number and the last one's, by the
-     * thread that replays; writers wait for it. May be NULL. */
+     * thread that replays, before store_open has returned, too; writers wait for it. May be NULL.
+     */
     void (*replayed)(void *ctx, uint64_t lsn, uint64_t last_lsn);
     void *replayed_ctx;
 };
@@ -200,7 +201,7 @@ struct store_stats {
     uint64_t state_memory_bytes, state_disk_bytes;
     uint64_t state_damaged; /* generations with a damaged run: they are not merged any more */
     uint64_t pending_bytes; /* visible, and not in the head yet: somebody reads there */
-    uint64_t pending_waits; /* how often a commit waited for readers since too much was pending */
+    uint64_t pending_waits; /* how often a commit waited for a reader since too much was pending */
     struct limit_stats limits;
     uint64_t deletions_pending, deletions_done; /* since the start */
     bool replaying;                             /* the log: the head is not whole yet */

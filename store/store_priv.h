@@ -10,13 +10,14 @@
  *           at without a lock: the catalogue, sources and clocks, state tables. They change only
  *           while the transaction that changes them keeps the turn. The thread that leads a group
  *           has the log to itself
- *   gate    readers of the head are inside; who changes what is in a block is alone there (gate.h)
+ *   gate    readers are inside in their moments; who changes what is in a block is alone there
+ *           (gate.h)
  *   lock    for moments: lsn, clocks, sources, segments, quarantined, frozen, the list of pending
  * transactions and that of open blocks, statistics. No I/O, and nothing that takes longer the more
  * is stored. The catalogue has a lock of its own (catalog.h), below all of them.
  *
- * A commit takes `lock` and the catalogue's; it tries the gate, and never waits for it unless far
- * too much is pending (publish.h).
+ * A commit takes `lock` and the catalogue's; it tries the gate, and waits for it only when too much
+ * is pending (publish.h).
  */
 #ifndef STORE_STORE_PRIV_H
 #define STORE_STORE_PRIV_H

@@ -64,13 +64,23 @@ void *block_zalloc(struct block_memory *memory, size_t size)
     return memset(block_alloc(memory, size), 0, size);
 }
 
+void *block_alloc_lines(struct block_memory *memory, size_t size)
+{
+    size_t gap = -(uintptr_t)memory->at % LINE;
+    if (memory->at && size <= REGION_MAX / 8 && gap + size <= (size_t)(memory->end - memory->at)) {
+        memory->at += gap;
+        return block_alloc(memory, size);
+    }
+    char *p = block_alloc(memory, size + LINE - 8);
+    return p + -(uintptr_t)p % LINE;
+}
+
 /* A new batch of free pieces, each a line of memory. */
 static void add_pieces(struct block_memory *memory)
 {
-    char *p = block_alloc(memory, PIECES_AT_ONCE * sizeof(struct tail_piece) + LINE - 8);
-    p += -(uintptr_t)p % LINE;
+    struct tail_piece *pieces = block_alloc_lines(memory, PIECES_AT_ONCE * sizeof *pieces);
     for (int i = PIECES_AT_ONCE - 1; i >= 0; i--) {
-        struct tail_piece *piece = (struct tail_piece *)(void *)p + i;
+        struct tail_piece *piece = pieces + i;
         piece->next = memory->free;
         memory->free = piece;
     }
@@ -85,9 +95,8 @@ struct tail_piece *tail_piece_alloc(struct block_memory *memory)
     return piece;
 }
 
-void tail_free(struct block_memory *memory, struct tail_piece *last)
+void tail_free(struct block_memory *memory, struct tail_piece *first, struct tail_piece *last)
 {
-    struct tail_piece *first = last->next;
     last->next = memory->free;
     memory->free = first;
 }

@@ -4,7 +4,7 @@
  *
  *     region 4 KiB -> region 8 KiB -> ... -> regions of 256 KiB       things are cut off the newest
  *
- * A tail is a ring of pieces of one line of memory each: it grows without being moved, and all
+ * A tail is a chain of pieces of one line of memory each: it grows without being moved, and all
  * tails share one list of free pieces. (Tails of doubling sizes left twice their memory in lists of
  * sizes that nobody needed any more, since series grow in step.) What the regions take is what
  * `bytes` says: nothing is counted twice, or estimated.
@@ -21,7 +21,7 @@
 #define TAIL_BYTES_MAX   1024 /* of a whole tail */
 
 struct tail_piece {
-    struct tail_piece *next; /* the last one's is the first */
+    struct tail_piece *next; /* the last one's means nothing */
     uint8_t bytes[TAIL_PIECE_BYTES];
 };
 
@@ -40,10 +40,12 @@ void block_memory_fini(struct block_memory *memory);
 
 /* For as long as the block lives; aligned to 8. */
 void *block_alloc(struct block_memory *memory, size_t size);
+/* Aligned to a line of memory. */
+void *block_alloc_lines(struct block_memory *memory, size_t size);
 void *block_zalloc(struct block_memory *memory, size_t size);
 
 struct tail_piece *tail_piece_alloc(struct block_memory *memory);
 /* All pieces of a tail. */
-void tail_free(struct block_memory *memory, struct tail_piece *last);
+void tail_free(struct block_memory *memory, struct tail_piece *first, struct tail_piece *last);
 
 #endif

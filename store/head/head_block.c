@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "store/segment.h"
 
+_Static_assert(sizeof(struct head_record) == 64, "a record is a line of memory");
+
 struct head_block *head_block_new(int64_t number, int64_t block_ms)
 {
     struct head_block *block = xcalloc(1, sizeof *block);
@@ -15,6 +17,7 @@ struct head_block *head_block_new(int64_t number, int64_t block_ms)
     block->start = number * block_ms;
     block->ms = block_ms;
     block_memory_init(&block->memory);
+    block_views_init(&block->views);
     return block;
 }
 
@@ -30,20 +33,22 @@ void head_block_put(struct head_block **block)
     *block = NULL;
     if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
         return;
+    block_views_fini(&b->views);
     block_memory_fini(&b->memory);
     free(b->slots);
     free(b->records);
+    free(b->stamps);
     free(b);
 }
 
 uint64_t head_block_bytes(const struct head_block *block)
 {
     return sizeof *block + block->memory.bytes + block->n_slot_pages * sizeof *block->slots +
-           block->records_cap * sizeof *block->records;
+           block->records_cap * sizeof *block->records + block->stamps_cap * sizeof *block->stamps;
 }
 
-struct head_record *head_block_add_series(
-    struct head_block *block, uint32_t series, struct run_shape shape)
+/* The slot of a series, whose page is made when it is not there. */
+static atomic_uint *slot_for(struct head_block *block, uint32_t series)
 {
     size_t page = series / SLOTS_PER_PAGE;
     if (page >= block->n_slot_pages) {
@@ -54,16 +59,21 @@ struct head_record *head_block_add_series(
         block->n_slot_pages = n;
     }
     if (!block->slots[page])
-        block->slots[page] = block_zalloc(&block->memory, SLOTS_PER_PAGE * sizeof(uint32_t));
-    ensure(block->slots[page][series % SLOTS_PER_PAGE] == 0);
-    uint32_t number = block->n_records++;
-    if (number % RECORDS_PER_PAGE == 0) {
-        GROW(block->records, block->records_cap, (size_t)number / RECORDS_PER_PAGE + 1);
-        block->records[number / RECORDS_PER_PAGE] =
-            block_alloc(&block->memory, RECORDS_PER_PAGE * sizeof(struct head_record));
-    }
-    block->slots[page][series % SLOTS_PER_PAGE] = number + 1;
-    struct head_record *r = head_block_record(block, number);
+        block->slots[page] = block_zalloc(&block->memory, SLOTS_PER_PAGE * sizeof(atomic_uint));
+    return &block->slots[page][series % SLOTS_PER_PAGE];
+}
+
+struct head_record *head_block_add_series(
+    struct head_block *block, uint32_t series, struct run_shape shape)
+{
+    atomic_uint *slot = slot_for(block, series);
+    ensure(atomic_load_explicit(slot, memory_order_relaxed) == 0);
+    uint32_t number = block->n_records;
+    if (number % RECORDS_PER_PAGE == 0)
+        block_add_page(block);
+    block->n_records++;
+    atomic_store_explicit(slot, number + 1, memory_order_relaxed);
+    struct head_record *r = head_block_change(block, series);
     *r = (struct head_record){
         .series = series, .unit_ms = shape.unit_ms, .kind = (uint8_t)shape.kind};
     return r;
@@ -78,34 +88,34 @@ static struct run_shape shape_of(const struct head_record *r)
 
 void record_tail_copy(const struct head_record *r, uint8_t *out)
 {
+    const struct tail_piece *p = r->first;
     size_t left = r->tail_len;
-    if (left == 0)
-        return;
-    for (const struct tail_piece *p = r->tail->next; left > 0; p = p->next) {
-        size_t n = left < TAIL_PIECE_BYTES ? left : TAIL_PIECE_BYTES;
-        memcpy(out, p->bytes, n);
-        out += n;
-        left -= n;
+    for (; left > TAIL_PIECE_BYTES; left -= TAIL_PIECE_BYTES, p = p->next) {
+        memcpy(out, p->bytes, TAIL_PIECE_BYTES);
+        out += TAIL_PIECE_BYTES;
     }
+    if (left > 0) /* the writer may be linking the next piece to this one */
+        memcpy(out, p->bytes, left);
 }
 
 /* Appends bytes to the tail. */
 static void tail_put(
     struct head_block *block, struct head_record *r, const uint8_t *bytes, size_t n)
 {
-    size_t used = r->tail ? record_tail_used(r) : TAIL_PIECE_BYTES;
+    size_t used = r->last ? record_tail_used(r) : TAIL_PIECE_BYTES;
     r->tail_len = (uint16_t)(r->tail_len + n);
     while (n > 0) {
         if (used == TAIL_PIECE_BYTES) {
-            struct tail_piece *p = tail_piece_alloc(&block->memory);
-            p->next = r->tail ? r->tail->next : p;
-            if (r->tail)
-                r->tail->next = p;
-            r->tail = p;
+            struct tail_piece *p = block_piece_alloc(block);
+            if (r->last)
+                r->last->next = p;
+            else
+                r->first = p;
+            r->last = p;
             used = 0;
         }
         size_t k = n < TAIL_PIECE_BYTES - used ? n : TAIL_PIECE_BYTES - used;
-        memcpy(r->tail->bytes + used, bytes, k);
+        memcpy(r->last->bytes + used, bytes, k);
         used += k;
         bytes += k;
         n -= k;
@@ -122,8 +132,8 @@ void record_flush(struct head_block *block, struct head_record *r, struct arena 
     r->chunks = mini_chunk_make(&block->memory, scratch, slice_of(tail, r->tail_len), &shape,
         r->tail_n, block->start, r->chunks);
     block->cells -= (uint64_t)r->tail_n - r->chunks->n; /* some were merged */
-    tail_free(&block->memory, r->tail);
-    r->tail = NULL;
+    block_give_up_tail(block, r->first, r->last);
+    r->first = r->last = NULL;
     r->tail_len = 0;
     r->tail_n = 0;
     r->state = (struct run_state){0};
@@ -159,7 +169,7 @@ static inline void cell_done(
 {
     size_t used = record_tail_used(r);
     if (r->tail_len && used + n <= TAIL_PIECE_BYTES) {
-        memcpy(r->tail->bytes + used, bytes, n);
+        memcpy(r->last->bytes + used, bytes, n);
         r->tail_len = (uint16_t)(r->tail_len + n);
     } else {
         tail_put(block, r, bytes, n);

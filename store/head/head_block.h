@@ -1,17 +1,17 @@
 /*
  * An open time block: the cells with t in (start, start + ms], of all series that have any.
  *
- *     series id -> slot table -> record -> tail        the newest cells, a cell run in a growing
- *                                                      piece of memory
+ *     series id -> slot table -> record -> tail        the newest cells, a cell run in pieces of
+ *                                                      memory
  *                                       -> mini-chunk -> mini-chunk -> ...
  *                                                      older ones, immutable
  *
  * An append touches the slot, the record and the end of the tail: three lines of memory, which the
  * writer asks for ahead (head.h). A tail that is full becomes a mini-chunk.
  *
- * Blocks are counted. A reader copies the tails of the series that it wants and takes their first
- * mini-chunk while the head does not change (store_priv.h says how), and holds a reference to the
- * block; then it decodes in its own time, whatever becomes of the block.
+ * Blocks are counted. A reader has a view of the block (block_view.h), in which it copies the tails
+ * of the series that it wants and takes their first mini-chunk; then it holds a reference to the
+ * block alone, and decodes in its own time, whatever becomes of the block.
  */
 #ifndef STORE_HEAD_HEAD_BLOCK_H
 #define STORE_HEAD_HEAD_BLOCK_H
@@ -22,11 +22,13 @@
 #include <stdint.h>
 
 #include "store/head/block_memory.h"
+#include "store/head/block_view.h"
 #include "store/head/cell_run.h"
 #include "store/head/mini_chunk.h"
 
+/* A line of memory. */
 struct head_record {
-    struct tail_piece *tail;         /* its last piece; NULL: none */
+    struct tail_piece *first, *last; /* pieces of the tail; NULL: none */
     const struct mini_chunk *chunks; /* newest first */
     struct run_state state;          /* of the tail */
     uint32_t series;
@@ -37,17 +39,19 @@ struct head_record {
 };
 
 #define SLOTS_PER_PAGE   1024
-#define RECORDS_PER_PAGE 128
+#define RECORDS_PER_PAGE 32 /* few: a page is copied whole for one record of it that changes */
 #define TAIL_CELLS_MAX   128
 
 struct head_block {
     atomic_uint refs;
     int64_t number, start, ms; /* start = number * ms */
     struct block_memory memory;
-    uint32_t **slots; /* pages, NULL when empty; a slot is 0 or a record's number + 1 */
+    struct block_views views;
+    atomic_uint **slots; /* pages, NULL when empty; a slot is 0 or a record's number + 1 */
     size_t n_slot_pages;
-    struct head_record **records; /* pages, in order of first cells */
-    size_t records_cap;
+    struct head_record **records;  /* pages, in order of first cells */
+    uint32_t *stamps, table_stamp; /* of these pages, and of their table: block_view.h */
+    size_t records_cap, stamps_cap;
     uint32_t n_records;
     uint64_t cells; /* appended */
 };
@@ -58,13 +62,14 @@ void head_block_put(struct head_block **block);
 /* All memory of it. */
 uint64_t head_block_bytes(const struct head_block *block);
 
-static inline struct head_record *head_block_record(const struct head_block *block, uint32_t number)
+static inline const struct head_record *head_block_record(
+    const struct head_block *block, uint32_t number)
 {
     return &block->records[number / RECORDS_PER_PAGE][number % RECORDS_PER_PAGE];
 }
 
 /* The place of the series in the slot table; NULL when its page is not there. */
-static inline const uint32_t *head_block_slot(const struct head_block *block, uint32_t series)
+static inline const atomic_uint *head_block_slot(const struct head_block *block, uint32_t series)
 {
     size_t page = series / SLOTS_PER_PAGE;
     return page < block->n_slot_pages && block->slots[page]
@@ -72,11 +77,31 @@ static inline const uint32_t *head_block_slot(const struct head_block *block, ui
                : NULL;
 }
 
-/* NULL when the series has no cells here. */
-static inline struct head_record *head_block_find(const struct head_block *block, uint32_t series)
+/* Of its record; 0 when the series has no cells here. */
+static inline uint32_t head_block_number(const struct head_block *block, uint32_t series)
 {
-    const uint32_t *slot = head_block_slot(block, series);
-    return slot && *slot ? head_block_record(block, *slot - 1) : NULL;
+    const atomic_uint *slot = head_block_slot(block, series);
+    return slot ? atomic_load_explicit(slot, memory_order_relaxed) : 0;
+}
+
+/* NULL when the series has no cells here. The block does not change meanwhile. */
+static inline const struct head_record *head_block_find(
+    const struct head_block *block, uint32_t series)
+{
+    uint32_t number = head_block_number(block, series);
+    return number ? head_block_record(block, number - 1) : NULL;
+}
+
+/* The same, to be changed. */
+static inline struct head_record *head_block_change(struct head_block *block, uint32_t series)
+{
+    uint32_t number = head_block_number(block, series);
+    if (number == 0)
+        return NULL;
+    size_t page = --number / RECORDS_PER_PAGE;
+    if (block->stamps[page] != block->views.epoch)
+        block_own_page(block, page);
+    return &block->records[page][number % RECORDS_PER_PAGE];
 }
 
 /* Bytes of its last piece that are used. */
@@ -87,6 +112,7 @@ static inline size_t record_tail_used(const struct head_record *r)
 /* Copies the whole tail, tail_len bytes. */
 void record_tail_copy(const struct head_record *record, uint8_t *out);
 
+/* A new record, to be changed. */
 struct head_record *head_block_add_series(
     struct head_block *block, uint32_t series, struct run_shape shape);
 

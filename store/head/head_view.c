@@ -196,7 +196,7 @@ bool head_restore(
     uint64_t unit = read_varint(&in), n_chunks = read_varint(&in);
     if (in.failed || kind != shape.kind || unit != shape.unit_ms || n_chunks > reader_left(&in))
         return corrupt(err, b, series);
-    struct head_record *r = head_block_find(b, series);
+    struct head_record *r = head_block_change(b, series);
     if (!r)
         r = head_block_add_series(b, series, shape);
     record_flush(b, r, &head->scratch);

@@ -1,7 +1,9 @@
 /* Reading: selection, budgets, and the one moment that a snapshot is. */
 #include "tests/store/store_fixture.h"
 
+#include "base/thread.h"
 #include "store/delete.h"
+#include "store/store_priv.h"
 
 static bool count_series(void *ctx, struct labels labels, const struct metric_def *def)
 {
@@ -111,18 +113,10 @@ static void test_a_snapshot_is_one_moment(void **state)
     add(f->store, "paris", 5000, 100);
     store_stats(f->store, &stats);
     assert_int_equal(stats.lsn, lsn + 2);
-    assert_true(stats.pending_bytes > 0);
+    assert_int_equal(stats.pending_bytes, 0); /* a snapshot keeps nothing from the head */
     assert_int_equal(stats.pending_waits, 0);
     assert_int_equal(sum_of(f, first), 1);
     snapshot_put(&first);
-    store_stats(f->store, &stats); /* the fetch has put away what could be */
-    for (int i = 0; i < 3 && stats.pending_bytes; i++) {
-        struct snapshot *s = snapshot_get(f->store);
-        assert_int_equal(sum_of(f, s), 111);
-        snapshot_put(&s);
-        store_stats(f->store, &stats);
-    }
-    assert_int_equal(stats.pending_bytes, 0);
     struct snapshot *s = snapshot_get(f->store);
     assert_int_equal(snapshot_lsn(s), lsn + 2);
     assert_int_equal(sum_of(f, s), 111);
@@ -157,8 +151,6 @@ static void test_series_before_the_moment(void **state)
     assert_int_equal(stats.pending_bytes, 0); /* nobody is at the head */
     assert_int_equal(plan_n(all), 4);
     add(f->store, "oslo", 5000, 9); /* after the moment */
-    store_stats(f->store, &stats);
-    assert_true(stats.pending_bytes > 0);
     assert_int_equal(plan_n(one), 1);
     plan_range(one, 0, 0, INT64_MAX);
     for (size_t i = 0; i < 4; i++) {
@@ -206,18 +198,26 @@ static void test_a_series_that_comes_anew(void **state)
 static void test_pending_cells_are_seen(void **state)
 {
     struct fixture *f = *state;
+    struct store_stats stats;
     add(f->store, "berlin", 5000, 1);
-    struct snapshot *holds = snapshot_get(f->store);
-    snapshot_lsn(holds); /* it is at the head */
+    gate_enter(&f->store->gate); /* as a reader in its moment */
     for (int i = 0; i < 5; i++)
         add(f->store, (const char *[]){"berlin", "rome", "oslo", "rome", "berlin"}[i], 5000, 10);
-    struct snapshot *s = snapshot_get(f->store); /* nobody waits for the gate: no harm */
+    store_stats(f->store, &stats);
+    assert_true(stats.pending_bytes > 0);
+    assert_int_equal(stats.pending_waits, 0);
+    struct snapshot *s = snapshot_get(f->store), *late = snapshot_get(f->store);
+    assert_int_equal(snapshot_lsn(late), 6);
     assert_int_equal(sum_of(f, s), 51);
     snapshot_put(&s);
-    assert_int_equal(sum_of(f, holds), 1);
-    snapshot_put(&holds);
+    gate_leave(&f->store->gate);
+    add(f->store, "berlin", 5000, 100); /* puts away what is left */
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.pending_bytes, 0);
+    assert_int_equal(sum_of(f, late), 51);
+    snapshot_put(&late);
     s = snapshot_get(f->store);
-    assert_int_equal(sum_of(f, s), 51);
+    assert_int_equal(sum_of(f, s), 151);
     snapshot_put(&s);
 }
 
@@ -278,6 +278,116 @@ static void test_sources_of_a_snapshot(void **state)
     snapshot_put(&last);
 }
 
+static void add_many(struct store *store, int n)
+{
+    struct txn *txn = txn_begin(store);
+    uint32_t id = series(txn, &orders, "berlin");
+    for (int i = 0; i < n; i++)
+        txn_add(txn, id, 5000 * (i % 1000 + 1), 1);
+    commit(txn);
+}
+
+static void check_sum(struct fixture *f, int64_t sum)
+{
+    struct snapshot *s = snapshot_get(f->store);
+    assert_int_equal(sum_of(f, s), sum);
+    snapshot_put(&s);
+}
+
+/* What readers' moments have left over is put away little by little: no commit has to do all. */
+static void test_what_is_left_over_is_shared(void **state)
+{
+    struct fixture *f = *state;
+    struct store_stats stats;
+    gate_enter(&f->store->gate);
+    add_many(f->store, 80000);
+    gate_leave(&f->store->gate);
+    add_many(f->store, 1);
+    store_stats(f->store, &stats);
+    assert_true(stats.pending_bytes > 0);
+    for (int i = 2; i < 8; i++) {
+        add_many(f->store, 1);
+        check_sum(f, 80000 + i);
+    }
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.pending_bytes, 0);
+    assert_int_equal(stats.pending_waits, 0);
+}
+
+static void *add_one(void *arg)
+{
+    struct fixture *f = arg;
+    add_many(f->store, 1);
+    return NULL;
+}
+
+/* Too much of it, and a commit waits until it gets in. */
+static void test_too_much_is_left_over(void **state)
+{
+    struct fixture *f = *state;
+    struct store_stats stats;
+    pthread_t writer;
+    const int n = (int)(PENDING_BYTES_MAX / sizeof(struct add_cell)) + 1;
+    gate_enter(&f->store->gate);
+    add_many(f->store, n);
+    thread_start(&writer, "writer", add_one, f);
+    do
+        store_stats(f->store, &stats);
+    while (stats.pending_waits == 0);
+    gate_leave(&f->store->gate);
+    thread_join(writer);
+    check_sum(f, n + 1);
+    for (int i = 0; i < n / 10000 && stats.pending_bytes > 0; i++) {
+        add_many(f->store, 1);
+        store_stats(f->store, &stats);
+    }
+    assert_int_equal(stats.pending_bytes, 0);
+    assert_int_equal(stats.pending_waits, 1);
+}
+
+/* Between its moment and the fetch a snapshot is in nobody's way: blocks are sealed, cells deleted,
+ * series forgotten, and it does not see any of that. */
+static void test_a_snapshot_holds_nobody_up(void **state)
+{
+    struct fixture *f = *state;
+    struct matcher name = {MATCH_EQUAL, SLICE("__name__"), SLICE("orders_total"), NULL};
+    struct matcher rome = {MATCH_EQUAL, SLICE("market"), SLICE("rome"), NULL};
+    struct plan *plan;
+    struct columns c;
+    struct arena arena;
+    struct err err = {0};
+    uint64_t n;
+    add(f->store, "berlin", 5000, 1);
+    add(f->store, "rome", 5000, 2);
+    assert_true(store_maintain(f->store, 2 * BLOCK, &err));
+    add(f->store, "berlin", 2 * BLOCK + 5000, 4);
+    add(f->store, "rome", 2 * BLOCK + 5000, 8);
+    assert_true(store_delete(f->store, &rome, 1, INT64_MIN, BLOCK, &n, &err));
+    struct snapshot *s = snapshot_get(f->store);
+    assert_true(plan_new(s, NULL, &name, 1, NULL, &plan, &err));
+    assert_int_equal(plan_n(plan), 2);
+    add(f->store, "berlin", 2 * BLOCK + 5000, 16);
+    assert_true(store_delete(f->store, &name, 1, INT64_MIN, INT64_MAX, &n, &err));
+    assert_int_equal(n, 2);
+    assert_true(store_delete_finish(f->store, &err));
+    assert_true(store_maintain(f->store, 4 * BLOCK, &err));
+    for (size_t i = 0; i < 2; i++)
+        plan_range(plan, i, INT64_MIN, INT64_MAX);
+    assert_true(snapshot_fetch(s, NULL, NULL, &err));
+    arena_init(&arena, 0);
+    assert_true(plan_columns(plan, 0, &arena, &c, &err));
+    assert_int_equal(c.n, 2);
+    assert_true(c.amount[0] == 1 && c.amount[1] == 4);
+    assert_true(plan_columns(plan, 1, &arena, &c, &err));
+    assert_int_equal(c.n, 1); /* what was deleted before is */
+    assert_true(c.amount[0] == 8);
+    arena_fini(&arena);
+    snapshot_put(&s);
+    s = snapshot_get(f->store);
+    assert_int_equal(sum_of(f, s), 0);
+    snapshot_put(&s);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -289,6 +399,9 @@ int main(void)
         TEST(test_a_series_that_comes_anew),
         TEST(test_sources_of_a_snapshot),
         TEST(test_pending_cells_are_seen),
+        TEST(test_what_is_left_over_is_shared),
+        TEST(test_too_much_is_left_over),
+        TEST(test_a_snapshot_holds_nobody_up),
         TEST(test_plans_have_a_memory_limit),
     };
     log_set_level(LOG_ERROR);
