@@ -281,7 +281,7 @@ static bool merge_time(struct arena *arena, struct lane *lanes, size_t k, size_t
     return true;
 }
 
-bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int64_t from,
+static bool merge_few(struct arena *arena, const struct columns *in, size_t k, int64_t from,
     int64_t to, struct columns *out)
 {
     size_t n = 0, n_buckets = 0, made = 0, j;
@@ -318,6 +318,29 @@ bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int6
     }
     out->n = made;
     return true;
+}
+
+/* So many are looked at one by one, which is fastest for few. More are merged by so many, in their
+ * order, and what comes of them again: the rules of the kinds allow it. */
+#define LANES_MAX 64
+
+bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int64_t from,
+    int64_t to, struct columns *out)
+{
+    while (k > LANES_MAX) {
+        size_t n = 0;
+        struct columns *merged = arena_array(arena, (k - 1) / LANES_MAX + 1, sizeof *merged);
+        if (!merged)
+            return false;
+        for (size_t i = 0, few; i < k; i += few) {
+            few = k - i < LANES_MAX ? k - i : LANES_MAX;
+            if (!merge_few(arena, in + i, few, from, to, &merged[n++]))
+                return false;
+        }
+        in = merged;
+        k = n;
+    }
+    return merge_few(arena, in, k, from, to, out);
 }
 
 /* ---- sorting ---- */
