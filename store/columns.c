@@ -153,7 +153,7 @@ static bool merge_cell(
 {
     switch (out->kind) {
     case KIND_COUNTER:
-    case KIND_LEVEL: out->amount[at] += in->amount[i]; return true;
+    case KIND_LEVEL: out->amount[at] = sum_add(out->amount[at], in->amount[i]); return true;
     case KIND_GAUGE: {
         struct gauge_cell to = {out->last[at], out->last_ms[at], out->min[at], out->max[at],
             out->sum[at], out->count[at]};
@@ -169,7 +169,7 @@ static bool merge_cell(
         return true;
     }
     case KIND_HISTOGRAM: {
-        out->sum[at] += in->sum[i];
+        out->sum[at] = sum_add(out->sum[at], in->sum[i]);
         struct hist_bucket *a = out->bucket + out->bucket_at[at];
         uint32_t n_a = out->bucket_at[at + 1] - out->bucket_at[at];
         uint32_t n_b = in->bucket_at[i + 1] - in->bucket_at[i];
