@@ -117,8 +117,25 @@ bool hist_check(const struct hist *hist, struct err *err)
            err_set(err, ERR_INVALID, "a histogram of schema %d with custom bounds", hist->schema);
 }
 
+bool amount_check(int128 amount, struct err *err)
+{
+    return sum_fits(amount) ||
+           err_set(err, ERR_INVALID, "an amount that does not lie in (-2^112, 2^112)");
+}
+
+bool gauge_cell_check(const struct gauge_cell *cell, struct err *err)
+{
+    if (cell->count < 1 || !count_fits(cell->count))
+        return err_set(err, ERR_INVALID,
+            "a gauge with %" PRId64 " readings; 1 to 2^48 - 1 are allowed", cell->count);
+    return sum_fits(cell->sum) ||
+           err_set(err, ERR_INVALID, "a gauge whose sum does not lie in (-2^112, 2^112)");
+}
+
 bool hist_cell_check(const struct hist_cell *cell, struct err *err)
 {
+    if (!sum_fits(cell->sum))
+        return err_set(err, ERR_INVALID, "a histogram whose sum does not lie in (-2^112, 2^112)");
     for (uint32_t i = 0; i < cell->n; i++) {
         const struct hist_bucket *b = &cell->buckets[i];
         if (!hist_key_fits(b->key))
@@ -126,6 +143,11 @@ bool hist_cell_check(const struct hist_cell *cell, struct err *err)
         if (b->count == 0)
             return err_set(
                 err, ERR_INVALID, "a histogram whose bucket %" PRId32 " counts nothing", b->key);
+        if (!count_fits(b->count))
+            return err_set(err, ERR_INVALID,
+                "a histogram whose bucket %" PRId32 " counts %" PRId64
+                "; counts lie in (-2^48, 2^48)",
+                b->key, b->count);
         if (i && b[-1].key >= b->key)
             return err_set(err, ERR_INVALID, "a histogram whose buckets do not ascend");
     }

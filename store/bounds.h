@@ -7,6 +7,9 @@
  *     window histograms  indexes in (-2^14, 2^14): more than any scaled integer of 64 bits has at
  *                        any schema, and all of them together fit into one chunk, however many
  *                        cells of a window are merged
+ *     amounts, sums      (-2^112, 2^112)
+ *     counts             of a bucket, or a gauge's readings: (-2^48, 2^48), so that 2^15 cells of
+ *                        one time at these bounds add up without overflow
  *     sample histograms  65,535 buckets and 32,768 custom bounds: what a chunk has room for
  *     metrics            digits 0..18, schema -4..8; clock, help and unit 65,536 bytes each
  *     label sets         labels.h
@@ -26,6 +29,18 @@
 #define TIME_BOUND_MS    (INT64_C(1) << 62)
 #define HIST_INDEX_BOUND (1 << 14) /* |i| of a window histogram's bucket stays below */
 #define METRIC_TEXT_MAX  65536     /* bytes of clock, help, unit each */
+#define SUM_BOUND        ((int128)1 << 112)
+#define COUNT_BOUND      (INT64_C(1) << 48)
+
+static inline bool sum_fits(int128 sum)
+{
+    return sum > -SUM_BOUND && sum < SUM_BOUND;
+}
+
+static inline bool count_fits(int64_t count)
+{
+    return count > -COUNT_BOUND && count < COUNT_BOUND;
+}
 
 /* Of a cell, and of an event that becomes one. */
 static inline bool time_fits(int64_t t_ms)
@@ -46,6 +61,8 @@ bool hist_fits(const struct hist *hist, struct err *err);
  * asked may hold others, so they are read by hist_fits. */
 bool hist_check(const struct hist *hist, struct err *err);
 bool hist_cell_check(const struct hist_cell *cell, struct err *err);
+bool amount_check(int128 amount, struct err *err);
+bool gauge_cell_check(const struct gauge_cell *cell, struct err *err);
 /* Sorted, nothing empty; ERR_LIMIT: too many, or too long. */
 bool labels_check(struct labels labels, struct err *err);
 /* newest_ms is INT64_MIN, or a time that fits. */

@@ -96,6 +96,6 @@ void gauge_cell_merge(struct gauge_cell *to, const struct gauge_cell *in)
         to->min = in->min;
     if (in->max > to->max)
         to->max = in->max;
-    to->sum += in->sum;
-    to->count += in->count;
+    to->sum = sum_add(to->sum, in->sum);
+    to->count = (int64_t)((uint64_t)to->count + (uint64_t)in->count);
 }

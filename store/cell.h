@@ -40,6 +40,13 @@ struct metric_def {
     struct slice help, unit;
 };
 
+/* The sum; what does not fit wraps: store/bounds.h keeps it from that, but a file may say
+ * anything. */
+static inline int128 sum_add(int128 a, int128 b)
+{
+    return (int128)((uint128)a + (uint128)b);
+}
+
 struct gauge_cell {
     int64_t last, last_ms; /* reading and its event time */
     int64_t min, max;

@@ -73,6 +73,8 @@ void cells_decode_adds(struct reader *r, struct transaction *t, uint64_t n)
         case ADD_MINUS_ONE: amount = -1; break;
         default: amount = (int128)form - ADD_ONE + 1; break;
         }
+        if (!sum_fits(amount))
+            r->failed = true;
         t->adds[t->n_adds++] = (struct add_cell){(uint32_t)front.series, front.t, amount};
     }
 }
@@ -124,7 +126,7 @@ void cells_decode_gauges(struct reader *r, struct transaction *t, uint64_t n)
             c.count = (int64_t)varint_of(r);
             c.sum = int128_of(r);
         }
-        if (form > GAUGE_ONE || c.count < 1)
+        if (form > GAUGE_ONE || !gauge_cell_check(&c, NULL))
             r->failed = true;
         t->gauges[t->n_gauges++] = (struct gauge_entry){(uint32_t)front.series, front.t, c};
     }
@@ -169,7 +171,8 @@ static void decode_buckets(struct reader *r, struct transaction *t, uint64_t n)
             key = svarint_of(r);
         }
         int64_t count = svarint_of(r);
-        if (key < INT32_MIN || key > INT32_MAX || !hist_key_fits((int32_t)key) || count == 0) {
+        if (key < INT32_MIN || key > INT32_MAX || !hist_key_fits((int32_t)key) || count == 0 ||
+            !count_fits(count)) {
             r->failed = true;
             return;
         }
@@ -188,6 +191,8 @@ void cells_decode_hists(struct reader *r, struct transaction *t, uint64_t n)
         h.series = (uint32_t)front.series;
         h.t = front.t;
         h.sum = int128_of(r);
+        if (!sum_fits(h.sum))
+            r->failed = true;
         decode_buckets(r, t, varint_of(r));
         h.n = (uint32_t)(t->n_buckets - h.first);
         t->hists[t->n_hists++] = h;

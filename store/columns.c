@@ -153,7 +153,7 @@ static bool merge_cell(
 {
     switch (out->kind) {
     case KIND_COUNTER:
-    case KIND_LEVEL: out->amount[at] += in->amount[i]; return true;
+    case KIND_LEVEL: out->amount[at] = sum_add(out->amount[at], in->amount[i]); return true;
     case KIND_GAUGE: {
         struct gauge_cell to = {out->last[at], out->last_ms[at], out->min[at], out->max[at],
             out->sum[at], out->count[at]};
@@ -169,7 +169,7 @@ static bool merge_cell(
         return true;
     }
     case KIND_HISTOGRAM: {
-        out->sum[at] += in->sum[i];
+        out->sum[at] = sum_add(out->sum[at], in->sum[i]);
         struct hist_bucket *a = out->bucket + out->bucket_at[at];
         uint32_t n_a = out->bucket_at[at + 1] - out->bucket_at[at];
         uint32_t n_b = in->bucket_at[i + 1] - in->bucket_at[i];
@@ -281,7 +281,7 @@ static bool merge_time(struct arena *arena, struct lane *lanes, size_t k, size_t
     return true;
 }
 
-bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int64_t from,
+static bool merge_few(struct arena *arena, const struct columns *in, size_t k, int64_t from,
     int64_t to, struct columns *out)
 {
     size_t n = 0, n_buckets = 0, made = 0, j;
@@ -318,6 +318,29 @@ bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int6
     }
     out->n = made;
     return true;
+}
+
+/* So many are looked at one by one, which is fastest for few. More are merged by so many, in their
+ * order, and what comes of them again: the rules of the kinds allow it. */
+#define LANES_MAX 64
+
+bool columns_merge(struct arena *arena, const struct columns *in, size_t k, int64_t from,
+    int64_t to, struct columns *out)
+{
+    while (k > LANES_MAX) {
+        size_t n = 0;
+        struct columns *merged = arena_array(arena, (k - 1) / LANES_MAX + 1, sizeof *merged);
+        if (!merged)
+            return false;
+        for (size_t i = 0, few; i < k; i += few) {
+            few = k - i < LANES_MAX ? k - i : LANES_MAX;
+            if (!merge_few(arena, in + i, few, from, to, &merged[n++]))
+                return false;
+        }
+        in = merged;
+        k = n;
+    }
+    return merge_few(arena, in, k, from, to, out);
 }
 
 /* ---- sorting ---- */

@@ -114,6 +114,7 @@ bool plan_opening_sum(
         return false;
     *out = opening->sum;
     for (size_t k = 0; k < rest.n; k++)
-        *out += rest.amount[k];
+        if (__builtin_add_overflow(*out, rest.amount[k], out))
+            return err_set(err, ERR_LIMIT, "the sum of a level's changes has more than 128 bits");
     return true;
 }

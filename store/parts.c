@@ -152,6 +152,14 @@ static bool ranges_without(struct snapshot *s, const struct planned *series,
     return kept != NULL;
 }
 
+uint64_t part_bytes(const struct segment_chunk *chunk)
+{
+    uint64_t bytes = chunk->bytes;
+    for (uint32_t i = 0; i < chunk->n_bases; i++)
+        bytes += chunk->bases[i].bytes;
+    return bytes;
+}
+
 /* Whether a chunk of an opening counts as a whole: then its sum is in the directory. */
 static bool add_whole(const struct attached *a, const struct segment_chunk *chunk,
     struct planned *series, bool *whole, struct err *err)
@@ -162,9 +170,8 @@ static bool add_whole(const struct attached *a, const struct segment_chunk *chun
         return true;
     if (!segment_aggregate(a->segment, chunk, &sum, err))
         return false;
-    *whole = sum.has & SEGMENT_HAS_SUM;
-    if (*whole)
-        series->sum += sum.sum;
+    *whole =
+        (sum.has & SEGMENT_HAS_SUM) && !__builtin_add_overflow(series->sum, sum.sum, &series->sum);
     return true;
 }
 
@@ -219,7 +226,7 @@ static bool take_segment(
         **last = p;
         *last = &p->next;
         s->cells += chunks[i].n;
-        s->bytes += chunks[i].bytes;
+        s->bytes += part_bytes(&chunks[i]);
     }
     return true;
 }

@@ -92,7 +92,7 @@ static bool know(struct snapshot *s, struct piece *piece, struct err *err)
     p->whole = piece->whole;
     if (piece->whole) {
         s->cells -= p->piece->n;
-        s->bytes -= p->piece->bytes;
+        s->bytes -= part_bytes(p->piece);
     }
     return true;
 }

@@ -64,7 +64,7 @@ struct scope {
 struct read_budget {
     uint64_t max_series; /* of one plan */
     uint64_t max_cells;  /* of the whole snapshot */
-    uint64_t max_bytes;
+    uint64_t max_bytes;  /* that are unpacked, also of chunks that others are differences to */
 };
 
 struct snapshot;

@@ -66,7 +66,7 @@ static void add_amounts(const struct columns *in, size_t i, size_t end, struct c
 {
     int128 sum = 0;
     for (; i < end; i++)
-        sum += in->amount[i];
+        sum = sum_add(sum, in->amount[i]);
     out->amount[out->n] = sum;
 }
 
@@ -101,7 +101,7 @@ static void add_histograms(const struct columns *in, size_t i, size_t end,
     for (; i < end; i++) {
         const struct hist_bucket *b = in->bucket + in->bucket_at[i];
         uint32_t n_b = in->bucket_at[i + 1] - in->bucket_at[i];
-        sum += in->sum[i];
+        sum = sum_add(sum, in->sum[i]);
         n = buckets_add(to, n, b, n_b, scratch);
         memcpy(to, scratch, n * sizeof *to);
     }

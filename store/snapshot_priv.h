@@ -144,6 +144,9 @@ bool planned_columns(const struct snapshot *snapshot, const struct planned *seri
     struct arena *arena, struct columns *out, struct err *err);
 /* Makes a part, behind the others of its series; NULL at the arena's limit. */
 struct part *part_add(struct snapshot *snapshot, struct planned *series);
+/* What a chunk counts in the budget: its bytes, and those of the chunks that it is a difference to,
+ * which are unpacked for it. */
+uint64_t part_bytes(const struct segment_chunk *chunk);
 /* After an error of a segment: true when the answer goes on without it. */
 bool snapshot_without(struct snapshot *snapshot, size_t segment, const struct err *why);
 /* As above, of cells in (from, to]. */

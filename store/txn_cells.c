@@ -51,8 +51,11 @@ static inline bool may_add(struct txn *txn, uint32_t series, int64_t t_ms, enum 
 bool txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount)
 {
     struct transaction *t = &txn->data;
+    struct err err;
     if (!may_add(txn, series, end_ms, KIND_COUNTER))
         return false;
+    if (!amount_check(amount, &err))
+        return refuse(txn, &err);
     GROW(t->adds, t->adds_cap, t->n_adds + 1);
     t->adds[t->n_adds++] = (struct add_cell){series, end_ms, amount};
     return true;
@@ -61,9 +64,11 @@ bool txn_add(struct txn *txn, uint32_t series, int64_t end_ms, int128 amount)
 bool txn_gauge(struct txn *txn, uint32_t series, int64_t end_ms, const struct gauge_cell *cell)
 {
     struct transaction *t = &txn->data;
-    ensure(cell->count >= 1);
+    struct err err;
     if (!may_add(txn, series, end_ms, KIND_GAUGE))
         return false;
+    if (!gauge_cell_check(cell, &err))
+        return refuse(txn, &err);
     GROW(t->gauges, t->gauges_cap, t->n_gauges + 1);
     t->gauges[t->n_gauges++] = (struct gauge_entry){series, end_ms, *cell};
     return true;

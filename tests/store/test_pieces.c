@@ -119,7 +119,8 @@ static void test_random(void **state)
     while (w.ops < total) {
         struct txn *txn = txn_begin(store);
         workload_fill(&w, txn, 60);
-        assert_true(txn_commit(&txn, NULL, &err));
+        if (!txn_commit(&txn, NULL, &err))
+            fail_msg("%s", err.text);
         w.newest += workload_below(&w, 3) == 0;
         if (workload_below(&w, 30) == 0)
             maintain(store, workload_end(w.newest - workload_below(&w, 60)));

@@ -151,6 +151,70 @@ static void count_bases(const struct fixture *f, size_t *with_base, size_t *seri
     closedir(dir);
 }
 
+/* Bytes that the buckets' chunks have, in the one raw segment, where they stand in their order: of
+ * their own, and with those that they are differences to. */
+static void measure(const struct fixture *f, uint64_t own[BOUNDS], uint64_t with_bases[BOUNDS])
+{
+    char folder[PATH_BYTES], path[PATH_BYTES];
+    assert_true(path_join(folder, f->dir, "seg", NULL));
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir));) {
+        struct segment *segment;
+        struct arena arena;
+        const struct segment_chunk *c;
+        size_t n = 0;
+        if (!strstr(e->d_name, ".seg"))
+            continue;
+        assert_true(path_join(path, folder, e->d_name, NULL));
+        assert_true(segment_open(path, NULL, &segment, NULL));
+        arena_init(&arena, 0);
+        for (uint32_t b = 0; segment_info(segment)->resolution_ms == 0 && b < BOUNDS; b++) {
+            own[b] = with_bases[b] = 0;
+            assert_true(segment_chunks(segment, b, INT64_MIN, INT64_MAX, &arena, &c, &n, NULL));
+            for (size_t i = 0; i < n; i++) {
+                own[b] += c[i].bytes;
+                with_bases[b] += c[i].bytes;
+                for (uint32_t k = 0; k < c[i].n_bases; k++)
+                    with_bases[b] += c[i].bases[k].bytes;
+            }
+        }
+        arena_fini(&arena);
+        segment_put(&segment);
+    }
+    closedir(dir);
+}
+
+static bool may_read(struct fixture *f, size_t b, uint64_t max_bytes)
+{
+    struct matcher m = is(b);
+    struct read_budget budget = {.max_bytes = max_bytes};
+    struct snapshot *s = snapshot_get(f->store);
+    struct plan *plan;
+    struct err err = {0};
+    assert_true(plan_new(s, NULL, &m, 1, NULL, &plan, &err));
+    assert_int_equal(plan_n(plan), 1);
+    plan_range(plan, 0, INT64_MIN, INT64_MAX);
+    bool ok = snapshot_fetch(s, &budget, NULL, &err);
+    assert_true(ok || err.code == ERR_LIMIT);
+    snapshot_put(&s);
+    return ok;
+}
+
+/* What a bucket is a difference to is unpacked with it, and counts. */
+static void check_budgets(struct fixture *f)
+{
+    uint64_t own[BOUNDS] = {0}, with_bases[BOUNDS] = {0};
+    size_t more = 0;
+    measure(f, own, with_bases);
+    for (size_t b = 0; b < BOUNDS; b++) {
+        assert_true(may_read(f, b, with_bases[b]));
+        assert_false(may_read(f, b, with_bases[b] - 1));
+        more += with_bases[b] > own[b];
+    }
+    assert_true(more >= 6);
+}
+
 static void maintain(struct fixture *f, int64_t passed)
 {
     struct err err = {0};
@@ -189,6 +253,7 @@ static void sealed_compacted_deleted(void **state)
     expect_all(f);
     count_bases(f, &before, &series);
     assert_true(before >= 6);
+    check_budgets(f);
     reopen(f);
     expect_all(f);
     /* The greatest bucket goes altogether, another for a while: others hang on both. */

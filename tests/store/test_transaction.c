@@ -40,7 +40,7 @@ static int128 random_wide(void)
 {
     uint64_t r = random64();
     return r % 4 ? (int128)(r % 17) - 3
-                 : (int128)random_int() * ((int128)1 << (r % 64)) - random_int();
+                 : (int128)random_int() * ((int128)1 << (r % 32)) - random_int();
 }
 
 static double random_double(void)
@@ -132,7 +132,7 @@ static void fill_cells(struct transaction *t, size_t n)
         for (uint32_t k = 0; k < buckets; k++, key += 1 + (int32_t)(random64() % 9)) {
             GROW(t->buckets, t->buckets_cap, t->n_buckets + 1);
             t->buckets[t->n_buckets++] =
-                (struct hist_bucket){key, k % 2 ? -3 : 1 + (random_int() >> 1)};
+                (struct hist_bucket){key, k % 2 ? -3 : 1 + (int64_t)(random64() >> 25)};
         }
         GROW(t->samples, t->samples_cap, t->n_samples + 1);
         struct sample_entry s = {series, at, 0, double_bits(random_double()), NULL};
