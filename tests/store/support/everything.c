@@ -172,7 +172,7 @@ static void add_lone_day(struct maker *m)
     const struct labels labels = {&label, 1};
     struct workload *w = &m->out->load;
     const int64_t day = RESOLUTION_1D / WORKLOAD_EVERY;
-    uint32_t metric, series;
+    uint32_t metric, series = 0;
     struct err err;
     w->newest = (w->newest / day + 1) * day + HISTORY;
     naive_define(w->naive, LONE, &def, labels);
