@@ -134,7 +134,8 @@ static void test_every_sync_is_missed(void **state)
     uint64_t tried = 0;
     for (size_t i = all ? all - 1 : 0; i < n; i++) {
         struct crash_result result = {0};
-        for (uint64_t script = 0; script < SCRIPTS + RETAINING && !result.failed; script++) {
+        uint64_t scripts = SCRIPTS + (all ? RETAINING : 0);
+        for (uint64_t script = 0; script < scripts && !result.failed; script++) {
             bool plain = i < retaining && script < SCRIPTS;
             struct crash_plan plan = {
                 .script = {seed + 1000 * script, plain ? RETAIN_ALL : RETAIN_BY_AGE},
