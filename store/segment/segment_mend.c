@@ -242,11 +242,11 @@ static void add_sections(struct footer *f, const struct page_index *index, uint6
 {
     size_t i = 0;
     uint64_t at = HEADER_BYTES;
-    for (uint16_t id = SECTION_DATA; id < SECTION_INDEX; id++) {
+    for (unsigned id = SECTION_DATA; id < SECTION_INDEX; id++) {
         uint64_t begin = at;
         for (; i < index->n && section_of(index->pages[i].type) == id; i++)
             at = index->pages[i].offset + index->pages[i].bytes;
-        add_section(f, id, begin, at, id == SECTION_DATA ? n_data : 0);
+        add_section(f, (uint16_t)id, begin, at, id == SECTION_DATA ? n_data : 0);
     }
 }
 
