@@ -3,8 +3,8 @@
  * that:
  *
  *     admit   sees method and path when the headers are in, before any of the body is read
- *     handle  makes the answer of a complete request, either at once in the server's thread, for
- * what never waits, or on a pool of workers
+ *     handle  makes the answer of a complete request: what never waits in the server's thread, all
+ *             else on a pool of workers
  *
  *     accept -> headers -> admit -> body -> [suspend -> queue -> worker: handle -> resume] -> send
  *

@@ -128,30 +128,34 @@ static bool put_integer(double v, char *out, size_t *len)
     return true;
 }
 
+/* What looks the same in all forms. */
+static bool put_simple(double v, char *out, size_t *len)
+{
+    if (!isfinite(v))
+        *len = put_special(v, out);
+    else if (v == 0 && signbit(v))
+        *len = (size_t)sprintf(out, "-0");
+    else
+        return put_integer(v, out, len);
+    return true;
+}
+
 size_t number_format_f(double v, char *out)
 {
-    size_t len;
-    if (!isfinite(v))
-        return put_special(v, out);
-    if (put_integer(v, out, &len))
-        return len;
-    if (v == 0)
-        return (size_t)sprintf(out, "-0");
     struct digits g;
+    size_t len;
+    if (put_simple(v, out, &len))
+        return len;
     shortest(v, &g);
     return put_f(&g, out);
 }
 
 size_t number_format_g(double v, char *out)
 {
-    size_t len;
-    if (!isfinite(v))
-        return put_special(v, out);
-    if (put_integer(v, out, &len))
-        return len;
-    if (v == 0)
-        return (size_t)sprintf(out, "-0");
     struct digits g;
+    size_t len;
+    if (put_simple(v, out, &len))
+        return len;
     shortest(v, &g);
     return g.exp10 - 1 < -4 || g.exp10 - 1 >= 21 ? put_e(&g, out) : put_f(&g, out);
 }

@@ -16,8 +16,10 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "bench/measure.h"
 #include "store/codec/codec.h"
 #include "store/codec/kernels.h"
 
@@ -61,13 +63,6 @@ static int64_t poisson(double lambda)
     return k;
 }
 
-static int64_t bits_of(double v)
-{
-    int64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 /* ---- classes ---- */
 
 typedef void make_f(int64_t *values);
@@ -76,41 +71,41 @@ static void counters(int64_t *values)
 {
     double v = (double)below(1000000);
     for (size_t i = 0; i < N; i++, v += below(4) ? (double)below(20) : 0)
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void gauges(int64_t *values)
 {
     int64_t k = 2000;
     for (size_t i = 0; i < N; i++, k += (int64_t)below(101) - 50)
-        values[i] = bits_of((double)k / 100);
+        values[i] = (int64_t)double_bits((double)k / 100);
 }
 
 static void constants(int64_t *values)
 {
     double v = (double)below(1000);
     for (size_t i = 0; i < N; i++)
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void buckets(int64_t *values)
 {
     double v = (double)below(100000);
     for (size_t i = 0; i < N; i++, v += (double)below(3))
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void floats(int64_t *values)
 {
     for (size_t i = 0; i < N; i++)
-        values[i] = bits_of(100 + normal());
+        values[i] = (int64_t)double_bits(100 + normal());
 }
 
 static void poisson_of(int64_t *values, double lambda)
 {
     double v = 0;
     for (size_t i = 0; i < N; i++, v += (double)poisson(lambda))
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void poisson_1(int64_t *values)
@@ -132,7 +127,7 @@ static void resets(int64_t *values)
 {
     double v = 1e6;
     for (size_t i = 0; i < N; i++, v = below(200) ? v + (double)below(50) : 0)
-        values[i] = bits_of(v);
+        values[i] = (int64_t)double_bits(v);
 }
 
 static void stale(int64_t *values)
@@ -140,7 +135,7 @@ static void stale(int64_t *values)
     gauges(values);
     for (size_t i = 0; i < N; i++)
         if (below(50) == 0)
-            values[i] = 0x7ff0000000000002;
+            values[i] = (int64_t)STALE_BITS;
 }
 
 /* Counts of one bucket of a histogram with 10 lognormal observations a window: integers. The
@@ -175,13 +170,6 @@ static const struct {
 #define N_CLASSES (sizeof classes / sizeof *classes)
 
 /* ---- measuring ---- */
-
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -228,12 +216,12 @@ static double speed(void (*work)(struct streams *), struct streams *s)
 {
     double runs[RUNS];
     for (size_t r = 0; r < RUNS; r++) {
-        double from = cpu_s(), took;
+        double from = seconds(CLOCK_THREAD_CPUTIME_ID), took;
         size_t rounds = 0;
         do {
             work(s);
             rounds++;
-        } while ((took = cpu_s() - from) < 0.1);
+        } while ((took = seconds(CLOCK_THREAD_CPUTIME_ID) - from) < 0.1);
         runs[r] = 1e-6 * (double)(rounds * STREAMS * N) / took;
     }
     qsort(runs, RUNS, sizeof *runs, by_value);

@@ -14,12 +14,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "bench/measure.h"
 #include "store/files.h"
 #include "store/segment.h"
 
@@ -114,23 +115,9 @@ static bool next_series(void *ctx, struct segment_series *out)
     for (uint32_t i = 0; i < w->n_samples; i++) {
         double v = counts[i];
         out->columns.t[i] = T0 + (int64_t)(i + 1) * STEP_MS;
-        memcpy(&out->columns.bits[i], &v, sizeof v);
+        out->columns.bits[i] = double_bits(v);
     }
     return true;
-}
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void die(const struct err *err)
-{
-    char text[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
-    fprintf(stderr, "segment_families: %s\n", err_format(err, text, sizeof text));
-    exit(2);
 }
 
 struct reading {
@@ -145,8 +132,7 @@ static struct slice *fetch_all(const struct segment *s, struct arena *arena)
     size_t n = segment_pages(s);
     struct slice *raw = arena_array(arena, n, sizeof *raw);
     for (uint32_t i = 0; i < n; i++)
-        if (!segment_fetch(s, i, arena, &raw[i], &err))
-            die(&err);
+        check(segment_fetch(s, i, arena, &raw[i], &err), &err);
     return raw;
 }
 
@@ -158,8 +144,7 @@ static void read_series(const struct segment *s, uint32_t ordinal, const struct 
     struct columns c;
     size_t n;
     arena_reset(&arenas[0]);
-    if (!segment_chunks(s, ordinal, INT64_MIN, INT64_MAX, &arenas[0], &chunks, &n, &err))
-        die(&err);
+    check(segment_chunks(s, ordinal, INT64_MIN, INT64_MAX, &arenas[0], &chunks, &n, &err), &err);
     for (size_t k = 0; k < n; k++) {
         uint32_t numbers[CHUNK_PAGES_MAX];
         struct slice raw[CHUNK_PAGES_MAX];
@@ -167,8 +152,7 @@ static void read_series(const struct segment *s, uint32_t ordinal, const struct 
         for (size_t i = 0; i < n_pages; i++)
             raw[i] = pages[numbers[i]];
         arena_reset(&arenas[1]);
-        if (!segment_decode(s, &chunks[k], raw, &arenas[1], &c, &err))
-            die(&err);
+        check(segment_decode(s, &chunks[k], raw, &arenas[1], &c, &err), &err);
         out->with_base += chunks[k].n_bases > 0;
         out->bases += chunks[k].n_bases;
     }
@@ -185,11 +169,11 @@ static struct reading read_all(const struct segment *s)
         arena_init(&arenas[i], 0);
     const struct slice *pages = fetch_all(s, &arenas[2]);
     for (int round = 0; round < ROUNDS; round++) {
-        double start = seconds();
+        double start = seconds(CLOCK_MONOTONIC);
         out.chunks = out.with_base = out.bases = 0;
         for (uint32_t i = 0; i < segment_info(s)->series; i++)
             read_series(s, i, pages, arenas, &out);
-        out.seconds = fmin(out.seconds, seconds() - start);
+        out.seconds = fmin(out.seconds, seconds(CLOCK_MONOTONIC) - start);
     }
     for (int i = 0; i < 3; i++)
         arena_fini(&arenas[i]);
@@ -206,12 +190,10 @@ static double measure(struct work *w, const char *label, const char *dir)
     char path[PATH_BYTES];
     w->label = label;
     w->at = 0;
-    double start = seconds();
-    if (!segment_write(dir, &input, &info, &err) || !path_join(path, dir, info.name, &err))
-        die(&err);
-    double written = seconds();
-    if (!segment_open(path, NULL, &s, &err))
-        die(&err);
+    double start = seconds(CLOCK_MONOTONIC);
+    check(segment_write(dir, &input, &info, &err) && path_join(path, dir, info.name, &err), &err);
+    double written = seconds(CLOCK_MONOTONIC);
+    check(segment_open(path, NULL, &s, &err), &err);
     struct reading r = read_all(s);
     double each = (double)info.bytes / (double)info.cells;
     printf("{\"samples\": %" PRIu64 ", \"bytes_per_sample\": %.4f, \"chunks\": %" PRIu64

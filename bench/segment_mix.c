@@ -14,12 +14,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "bench/measure.h"
 #include "store/files.h"
 #include "store/segment.h"
 #include "store/segment/segment_reader.h"
@@ -109,7 +110,7 @@ static bool next_series(void *ctx, struct segment_series *out)
     for (uint32_t k = 0; k < m->n_samples; k++) {
         double v = step_of(m, i, &hundredths) / 100;
         out->columns.t[k] = T0 + (int64_t)(k + 1) * STEP_MS;
-        memcpy(&out->columns.bits[k], &v, sizeof v);
+        out->columns.bits[k] = double_bits(v);
     }
     return true;
 }
@@ -122,25 +123,11 @@ static int by_labels(const void *a, const void *b, void *ctx)
     return c ? c : labels_cmp(labels_of_series(&x, i), labels_of_series(&y, k));
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void die(const struct err *err)
-{
-    char text[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
-    fprintf(stderr, "segment_mix: %s\n", err_format(err, text, sizeof text));
-    exit(2);
-}
-
 static double read_all(const struct segment *s)
 {
     struct arena list, cells, pages;
     struct err err = {0};
-    double start = seconds();
+    double start = seconds(CLOCK_MONOTONIC);
     uint32_t known = UINT32_MAX, numbers[CHUNK_PAGES_MAX];
     struct slice raw = {NULL, 0};
     arena_init(&list, 0);
@@ -151,24 +138,21 @@ static double read_all(const struct segment *s)
         struct columns c;
         size_t n;
         arena_reset(&list);
-        if (!segment_chunks(s, i, INT64_MIN, INT64_MAX, &list, &chunks, &n, &err))
-            die(&err);
+        check(segment_chunks(s, i, INT64_MIN, INT64_MAX, &list, &chunks, &n, &err), &err);
         for (size_t k = 0; k < n; k++) {
             ensure(segment_chunk_pages(&chunks[k], numbers) == 1);
             if (numbers[0] != known) {
                 arena_reset(&pages);
-                if (!segment_fetch(s, known = numbers[0], &pages, &raw, &err))
-                    die(&err);
+                check(segment_fetch(s, known = numbers[0], &pages, &raw, &err), &err);
             }
             arena_reset(&cells);
-            if (!segment_decode(s, &chunks[k], &raw, &cells, &c, &err))
-                die(&err);
+            check(segment_decode(s, &chunks[k], &raw, &cells, &c, &err), &err);
         }
     }
     arena_fini(&list);
     arena_fini(&cells);
     arena_fini(&pages);
-    return seconds() - start;
+    return seconds(CLOCK_MONOTONIC) - start;
 }
 
 static void print(const struct segment *s, double write_s, double open_s, double read_s)
@@ -204,13 +188,11 @@ int main(int argc, char **argv)
     arena_init(&m.arena, 0);
     struct segment_input input = {
         .t0 = T0, .t1 = T0 + (int64_t)(m.n_samples + 1) * STEP_MS, .next = next_series, .ctx = &m};
-    double start = seconds();
-    if (!segment_write(dir, &input, &info, &err) || !path_join(path, dir, info.name, &err))
-        die(&err);
-    double written = seconds();
-    if (!segment_open(path, NULL, &s, &err))
-        die(&err);
-    double opened = seconds();
+    double start = seconds(CLOCK_MONOTONIC);
+    check(segment_write(dir, &input, &info, &err) && path_join(path, dir, info.name, &err), &err);
+    double written = seconds(CLOCK_MONOTONIC);
+    check(segment_open(path, NULL, &s, &err), &err);
+    double opened = seconds(CLOCK_MONOTONIC);
     print(s, written - start, opened - written, read_all(s));
     segment_put(&s);
     unlink(path);

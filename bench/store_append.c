@@ -34,6 +34,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "bench/measure.h"
 #include "store/read.h"
 #include "store/store.h"
 
@@ -54,13 +55,6 @@ struct bench {
     atomic_llong reads;
 };
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* ---- what commits wait for ---- */
 
 /* The library's calls of these come here. */
@@ -70,32 +64,26 @@ static _Thread_local unsigned held;     /* locks */
 static _Thread_local bool is_reader;
 static atomic_ullong longest_hold_ns;
 
-static double thread_cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 int fdatasync(int fd)
 {
-    double begin = now_s();
+    double begin = seconds(CLOCK_MONOTONIC);
     long result = syscall(SYS_fdatasync, fd);
-    synced_s += now_s() - begin;
+    synced_s += seconds(CLOCK_MONOTONIC) - begin;
     return (int)result;
 }
 
 static void lock_taken(void)
 {
     if (is_reader && held++ == 0)
-        held_since = thread_cpu_s();
+        held_since = seconds(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static void lock_left(void)
 {
     if (!is_reader || held == 0 || --held > 0)
         return;
-    unsigned long long ns = (unsigned long long)((thread_cpu_s() - held_since) * 1e9);
+    unsigned long long ns =
+        (unsigned long long)((seconds(CLOCK_THREAD_CPUTIME_ID) - held_since) * 1e9);
     unsigned long long before = atomic_load(&longest_hold_ns);
     while (ns > before && !atomic_compare_exchange_weak(&longest_hold_ns, &before, ns))
         ;
@@ -140,14 +128,6 @@ int pthread_mutex_unlock(pthread_mutex_t *lock)
     REAL("pthread_mutex_unlock");
     lock_left();
     return real(lock);
-}
-
-/* Of this process, all threads: what another process takes away does not count. */
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* Only where jemalloc is: the sanitizers bring their own allocator. */
@@ -248,15 +228,16 @@ static void shuffle(struct bench *b)
 static void pass(struct bench *b, int64_t t, double *wall, double *cpu)
 {
     shuffle(b);
-    double begin = now_s(), cpu_begin = cpu_s();
+    /* CPU of this process, all threads: what another process takes away does not count. */
+    double begin = seconds(CLOCK_MONOTONIC), cpu_begin = seconds(CLOCK_PROCESS_CPUTIME_ID);
     for (uint32_t i = 0; i < b->n;) {
         struct txn *txn = txn_begin(b->store);
         for (uint32_t end = i + PER_TXN; i < b->n && i < end; i++)
             put(b, txn, b->order[i], t);
         commit(txn);
     }
-    *wall += now_s() - begin;
-    *cpu += cpu_s() - cpu_begin;
+    *wall += seconds(CLOCK_MONOTONIC) - begin;
+    *cpu += seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin;
 }
 
 /* ---- readers ---- */
@@ -299,10 +280,10 @@ static void small_commits(struct bench *b, int64_t t, long long reads, struct co
     while (out->n < COMMITS || atomic_load(&b->reads) < reads) {
         struct txn *txn = txn_begin(b->store);
         put(b, txn, (uint32_t)(out->n % b->n), t + (int64_t)(out->n / b->n) * STEP_MS);
-        double begin = now_s(), synced = synced_s;
+        double begin = seconds(CLOCK_MONOTONIC), synced = synced_s;
         commit(txn);
         GROW(out->ms, out->cap, out->n + 1);
-        out->ms[out->n++] = (now_s() - begin - (synced_s - synced)) * 1e3;
+        out->ms[out->n++] = (seconds(CLOCK_MONOTONIC) - begin - (synced_s - synced)) * 1e3;
         nanosleep(&pause, NULL);
     }
     qsort(out->ms, out->n, sizeof *out->ms, by_value);

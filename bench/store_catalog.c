@@ -15,16 +15,10 @@
 #include <time.h>
 
 #include "base/ensure.h"
+#include "bench/measure.h"
 #include "store/catalog.h"
 
 #define SELECTIONS 50
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* Only where jemalloc is: the sanitizers bring their own allocator. */
 #pragma weak mallctl
@@ -70,14 +64,14 @@ static double insert(struct catalog *c, uint32_t n)
         uint32_t k = n - from < 1000 ? n - from : 1000;
         for (uint32_t i = 0; i < k; i++)
             fill(&rows[i], from + i);
-        double start = now_s();
+        double start = seconds(CLOCK_MONOTONIC);
         for (uint32_t i = 0; i < k; i++) {
             struct labels labels = {rows[i].labels, 6};
             ensure(catalog_find_series(c, labels) == MAP_NONE);
             ensure(catalog_find_series(c, labels) == MAP_NONE);
             catalog_add_series(c, (from + i) % 100, labels);
         }
-        used += now_s() - start;
+        used += seconds(CLOCK_MONOTONIC) - start;
     }
     free(rows);
     return used;
@@ -109,12 +103,12 @@ static struct timing time_selection(struct catalog *c, const struct matcher *m, 
         struct err err;
         uint32_t *ids;
         arena_reset(&arena);
-        double t0 = now_s();
+        double t0 = seconds(CLOCK_MONOTONIC);
         ensure(catalog_select(c, all, n, &arena, &ids, &out.n, &err));
-        double t1 = now_s();
+        double t1 = seconds(CLOCK_MONOTONIC);
         ensure(catalog_describe(c, ids, out.n, &arena, &entries, &out.n));
         select[k] = (t1 - t0) * 1e3;
-        describe[k] = (now_s() - t1) * 1e3;
+        describe[k] = (seconds(CLOCK_MONOTONIC) - t1) * 1e3;
     }
     qsort(select, SELECTIONS, sizeof *select, by_value);
     qsort(describe, SELECTIONS, sizeof *describe, by_value);

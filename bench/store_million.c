@@ -20,6 +20,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "bench/measure.h"
 #include "store/read.h"
 #include "store/store.h"
 
@@ -45,21 +46,6 @@ static uint64_t next_random(void)
     rng ^= rng >> 7;
     rng ^= rng << 17;
     return rng >> 11;
-}
-
-static double seconds(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void check(bool ok, const struct err *err)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "store_million: %s\n", err->text);
-    exit(2);
 }
 
 static uint64_t rss_bytes(void)

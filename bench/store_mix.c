@@ -29,6 +29,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "bench/measure.h"
 #include "store/segment.h"
 #include "store/store.h"
 
@@ -44,21 +45,6 @@ static uint64_t next_random(void)
     rng ^= rng >> 7;
     rng ^= rng << 17;
     return rng >> 11;
-}
-
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void check(bool ok, const struct err *err)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "store_mix: %s\n", err->text);
-    exit(2);
 }
 
 /* ---- series ---- */
@@ -248,12 +234,12 @@ int main(int argc, char **argv)
     struct err err;
     log_set_level(LOG_WARN);
     check(store_open(&options, &store, &err), &err);
-    double begin = seconds();
+    double begin = seconds(CLOCK_MONOTONIC);
     struct units units = write_all(store, histograms, n, steps);
-    double written = seconds();
+    double written = seconds(CLOCK_MONOTONIC);
     /* Two days later everything is sealed, compacted and derived. */
     check(store_maintain(store, T0 + 3ll * DAY_MS, &err), &err);
-    double maintained = seconds();
+    double maintained = seconds(CLOCK_MONOTONIC);
     store_stats(store, &stats);
     store_close(&store);
     struct weights w = {0};

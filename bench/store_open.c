@@ -14,6 +14,7 @@
 
 #include "base/ensure.h"
 #include "base/log.h"
+#include "bench/measure.h"
 #include "store/store.h"
 
 #define BATCH 100000
@@ -24,30 +25,15 @@ static struct metric_def orders = {.name = {"orders_total", 12},
     .stale_after_ms = 3600000,
     .clock = {"orders", 6}};
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void check(bool ok, const struct err *err)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "store_open: %s\n", err->text);
-    exit(2);
-}
-
-static struct store *open_store(const char *path, double *seconds)
+static struct store *open_store(const char *path, double *took)
 {
     /* No checkpoint but those at the end: the log keeps all that came since. */
     struct store_options options = {.path = path, .checkpoint_bytes = UINT64_MAX};
     struct store *store;
     struct err err = {0};
-    double start = now();
+    double start = seconds(CLOCK_MONOTONIC);
     check(store_open(&options, &store, &err), &err);
-    *seconds = now() - start;
+    *took = seconds(CLOCK_MONOTONIC) - start;
     return store;
 }
 
@@ -81,9 +67,9 @@ int main(int argc, char **argv)
     }
     uint32_t n_series = argc > 2 ? (uint32_t)atoi(argv[2]) : 1000000;
     int cells = argc > 3 ? atoi(argv[3]) : 20;
-    double seconds, clean, killed;
+    double took, clean, killed;
     log_set_level(LOG_ERROR);
-    struct store *store = open_store(argv[1], &seconds);
+    struct store *store = open_store(argv[1], &took);
     append(store, n_series, 5000);
     store_close(&store);
     store = open_store(argv[1], &clean);
@@ -95,7 +81,7 @@ int main(int argc, char **argv)
     /* The child dies as by kill -9. */
     pid_t child = fork();
     if (child == 0) {
-        store = open_store(argv[1], &seconds);
+        store = open_store(argv[1], &took);
         for (int i = 1; i <= cells; i++)
             append(store, n_series, 5000 * (cells + i));
         _exit(0);

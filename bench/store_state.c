@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/thread.h"
+#include "bench/measure.h"
 #include "store/state/state.h"
 #include "store/store.h"
 
@@ -32,13 +33,6 @@ static struct store *store;
 static struct err err;
 static atomic_bool stop;
 static double maintenance_cpu;
-
-static double seconds(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void must(bool ok)
 {

@@ -4,8 +4,9 @@
  *     market  stage      VALUE          an instant vector
  *     zrh     delivered     42
  *
- *     market  TIME                  VALUE    a range: the labels stand at the first point of a
- * series zrh     2026-11-20T18:00:00Z     40 2026-11-20T18:01:00Z     42
+ *     market  TIME                  VALUE    a range: the labels stand at a series' first point
+ *     zrh     2026-11-20T18:00:00Z     40
+ *             2026-11-20T18:01:00Z     42
  *
  * A scalar or a string is printed alone. CSV (RFC 4180) has the same columns, every cell filled,
  * times as Unix seconds.

@@ -2,8 +2,8 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
+#include "base/double_bits.h"
 #include "base/number.h"
 
 static void add_quoted(struct buf *out, struct slice s)
@@ -61,8 +61,7 @@ static void add_scaled(struct buf *out, int128 v, int digits)
 static void add_sample(struct buf *out, uint64_t bits)
 {
     char text[NUMBER_MAX];
-    double v;
-    memcpy(&v, &bits, sizeof v);
+    double v = bits_double(bits);
     if (isnan(v)) {
         buf_printf(out, "NaN(0x%016" PRIx64 ")", bits);
         return;
@@ -102,10 +101,8 @@ static void add_histogram(struct buf *out, const struct columns *c, size_t i, in
 
 static void add_double(struct buf *out, const char *name, double v)
 {
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
     buf_str(out, name);
-    add_sample(out, bits);
+    add_sample(out, double_bits(v));
 }
 
 static void add_fbuckets(

@@ -26,7 +26,7 @@ static const char usage[] =
     "Exit code: 0 all is well, 1 there are mistakes, 2 it could not be checked.\n";
 
 /* A file that cannot be read is no finding. */
-static int report(const char *path, const struct config_errors *errors)
+static int report(const char *path, const struct err_list *errors)
 {
     char line[ERR_FILE_MAX + ERR_TEXT_MAX + 32];
     for (size_t i = 0; i < errors->n; i++) {
@@ -35,7 +35,7 @@ static int report(const char *path, const struct config_errors *errors)
         if (unread)
             return EXIT_USAGE;
     }
-    if (errors->n == CONFIG_ERRORS_MAX)
+    if (errors->n == ERR_LIST_MAX)
         printf("%s: and perhaps more: this is where counting ends\n", path);
     if (errors->n == 0)
         printf("%s: OK\n", path);
@@ -45,10 +45,10 @@ static int report(const char *path, const struct config_errors *errors)
 static int check_config(const char *path, const char *const *overrides, size_t n)
 {
     struct config config;
-    struct config_errors errors;
+    struct err_list errors;
     config_load(path, overrides, n, &config, &errors);
     int code = report(path, &errors);
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     config_free(&config);
     return code;
 }

@@ -31,8 +31,6 @@ static const struct query_limits query_defaults = {
     .memory_bytes = UINT64_C(1) << 30,
 };
 
-_Static_assert(CONFIG_ERRORS_MAX == ERR_LIST_MAX, "the errors of a config are such a list");
-
 static const char *const root_keys[] = {
     "kafka", "http", "store", "query", "streams", "lifecycles", "rollups"};
 
@@ -232,38 +230,31 @@ static void read_root(
 }
 
 bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
-    struct config *out, struct config_errors *errors)
+    struct config *out, struct err_list *errors)
 {
-    struct err_list list = {0};
     struct yaml_node *root;
     struct err err;
+    *errors = (struct err_list){0};
     *out = (struct config){.http_address = LISTEN_DEFAULT_ADDRESS,
         .http_port = LISTEN_DEFAULT_PORT,
         .store_path = STORE_DEFAULT_PATH,
         .query = query_defaults};
     arena_init(&out->arena, 0); /* the tree is bounded, and what is made from it is in proportion */
-    struct settings settings = {&list, &out->arena};
+    struct settings settings = {errors, &out->arena};
     out->file = arena_slice(&out->arena, slice_from(path)).ptr;
     if (yaml_load(path, &out->arena, &root, &err)) {
         for (size_t i = 0; i < n_overrides && root->type == YAML_MAPPING; i++)
             config_override(&settings, root, overrides[i]);
         read_root(&settings, root, out);
     } else {
-        err_list_add(&list, &err);
+        err_list_add(errors, &err);
     }
-    err_list_sort(&list);
-    *errors = (struct config_errors){list.items, list.n, list.cap};
-    return list.n == 0;
+    err_list_sort(errors);
+    return errors->n == 0;
 }
 
 void config_free(struct config *config)
 {
     arena_fini(&config->arena);
     *config = (struct config){0};
-}
-
-void config_errors_free(struct config_errors *errors)
-{
-    free(errors->items);
-    *errors = (struct config_errors){0};
 }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #include "base/arena.h"
-#include "base/err.h"
+#include "base/err_list.h"
 #include "ingest/ingest.h"
 
 /* What queries may take; never 0. */
@@ -36,20 +36,11 @@ struct config {
     struct streams streams;
 };
 
-/* One error of many. */
-struct config_errors {
-    struct err *items;
-    size_t n, cap;
-};
-
-#define CONFIG_ERRORS_MAX 100
-
 /* overrides: "kafka.brokers=HOST:PORT", dotted paths as with --set. All mistakes are collected,
  * each with file, line, column and what would be right; false when there is one. The caller frees
  * both. */
 bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
-    struct config *out, struct config_errors *errors);
+    struct config *out, struct err_list *errors);
 void config_free(struct config *config);
-void config_errors_free(struct config_errors *errors);
 
 #endif

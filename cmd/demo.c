@@ -155,7 +155,7 @@ static struct slice shipped_config(void)
 static bool load_config(struct demo *demo, struct err *err)
 {
     char path[DEMO_PATH_MAX + 16], brokers[320], listen[64], store[DEMO_PATH_MAX + 32];
-    struct config_errors errors = {0};
+    struct err_list errors = {0};
     if (!demo_folder_write(&demo->folder, "larder.yml", shipped_config(), err))
         return false;
     snprintf(path, sizeof path, "%s/larder.yml", demo->folder.path);
@@ -169,7 +169,7 @@ static bool load_config(struct demo *demo, struct err *err)
             *err = errors.items[0];
         err_wrap(err, "the shipped larder.yml");
     }
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     return demo->configured;
 }
 

@@ -62,7 +62,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *out)
 
 static bool load_config(const struct arguments *arguments, struct config *config)
 {
-    struct config_errors errors = {0};
+    struct err_list errors = {0};
     char line[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
     bool ok = config_load(
         arguments->config, arguments->overrides, arguments->n_overrides, config, &errors);
@@ -71,7 +71,7 @@ static bool load_config(const struct arguments *arguments, struct config *config
     if (!ok)
         fprintf(stderr, "larder serve: %s has %zu error%s\n", arguments->config, errors.n,
             errors.n == 1 ? "" : "s");
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     return ok;
 }
 

@@ -154,11 +154,6 @@ int service_port(const struct service *service)
     return server_port(service->server);
 }
 
-struct store *service_store(struct service *service)
-{
-    return service->store;
-}
-
 struct ingest *service_ingest(struct service *service)
 {
     return atomic_load(&service->ingest);

@@ -2,8 +2,8 @@
  * The running server: HTTP, store, ingestion and the store's maintenance, made from a config. What
  * `larder serve` and `larder demo` have in common.
  *
- *     start:  HTTP (answers 503) -> store (recovers) -> queries answered -> ingestion ->
- * maintenance stop:   HTTP drains -> ingestion drains and commits -> maintenance -> store
+ *     start:  HTTP (503) -> store (recovers) -> queries answered -> ingestion -> maintenance
+ *     stop:   HTTP drains -> ingestion drains and commits -> maintenance -> store
  */
 #ifndef CMD_SERVICE_H
 #define CMD_SERVICE_H
@@ -22,7 +22,6 @@ struct service;
  * text says which. */
 bool service_start(const struct config *config, struct service **out, struct err *err);
 int service_port(const struct service *service);
-struct store *service_store(struct service *service);
 /* Borrowed; NULL when the config has no streams. */
 struct ingest *service_ingest(struct service *service);
 void service_stop(struct service **service);

@@ -65,7 +65,8 @@ static int compare_nan_first(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double quantile_of(double q, double *values, size_t n)
+/* The q-quantile of n values, which are sorted in place; NaN are the smallest. */
+static double quantile_of(double q, double *values, size_t n)
 {
     if (n == 0 || isnan(q))
         return NAN;

@@ -45,7 +45,4 @@ bool aggregate_quantile(const struct aggregation *a, struct vector *out, struct 
 bool aggregate_select(const struct aggregation *a, struct vector *out, struct err *err);
 bool aggregate_count_values(const struct aggregation *a, struct vector *out, struct err *err);
 
-/* The q-quantile of n values, which are sorted in place; NaN are the smallest. */
-double quantile_of(double q, double *values, size_t n);
-
 #endif

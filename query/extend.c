@@ -42,7 +42,9 @@ static double between(double a, int64_t a_ms, double b, int64_t b_ms, int64_t t,
     return a + (b - a) * (double)(t - a_ms) / (double)(b_ms - a_ms);
 }
 
-bool extend_between(struct range_call *call, const struct hist *a, int64_t a_ms,
+/* The histogram at t on the line between two; of a counter that was reset between them, from 0.
+ * *fits false: they do not fit together. */
+static bool extend_between(struct range_call *call, const struct hist *a, int64_t a_ms,
     const struct hist *b, int64_t b_ms, int64_t t, bool counter, const struct hist **out,
     bool *fits, struct err *err)
 {

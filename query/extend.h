@@ -27,12 +27,6 @@ static inline int64_t extend_after(enum range_extend extend, int64_t lookback_ms
     return extend == EXTEND_SMOOTHED ? lookback_ms : 0;
 }
 
-/* The histogram at t on the line between two; of a counter that was reset between them, from 0.
- * *fits false: they do not fit together. */
-bool extend_between(struct range_call *call, const struct hist *a, int64_t a_ms,
-    const struct hist *b, int64_t b_ms, int64_t t, bool counter, const struct hist **out,
-    bool *fits, struct err *err);
-
 /* The range vector itself: the floats inside, with a point at each end of the range. Histograms are
  * an error of execution. */
 bool extend_range(struct eval *eval, const struct window *window, bool smoothed,

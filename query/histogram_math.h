@@ -93,7 +93,6 @@ void hist_sum_init(struct hist_sum *sum, struct arena *arena);
 void hist_sum_clear(struct hist_sum *sum);
 /* After HIST_INCOMPATIBLE the sum is as before. */
 enum hist_status hist_sum_add(struct hist_sum *sum, const struct hist *h, unsigned *notes);
-enum hist_status hist_sum_subtract(struct hist_sum *sum, const struct hist *h, unsigned *notes);
 /* As hist_sum_add, for hist_mean_result: a plain sum until it would overflow, from then on the
  * mean. */
 enum hist_status hist_mean_add(struct hist_sum *sum, const struct hist *h, unsigned *notes);

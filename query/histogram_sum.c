@@ -209,12 +209,6 @@ enum hist_status hist_sum_add(struct hist_sum *sum, const struct hist *h, unsign
     return sum->any ? add_weighted(sum, h, 1, 1, notes) : set(sum, h);
 }
 
-enum hist_status hist_sum_subtract(struct hist_sum *sum, const struct hist *h, unsigned *notes)
-{
-    ensure(sum->any);
-    return add_weighted(sum, h, -1, 1, notes);
-}
-
 /* ---- means ---- */
 
 static double largest(const struct hist *h)

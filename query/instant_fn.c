@@ -66,7 +66,9 @@ static instant_fn_f *const functions[FUNCTIONS] = {
     [FN_YEAR] = fn_date,
 };
 
-bool instant_fn_has(enum function_id id)
+/* Whether eval_instant_function has the function. It has none with range vectors, and not info and
+ * start_timestamp, which read the store. */
+static bool instant_fn_has(enum function_id id)
 {
     return functions[id] != NULL;
 }

@@ -22,10 +22,6 @@ struct instant_call {
 
 typedef bool instant_fn_f(const struct instant_call *c, struct vector *out, struct err *err);
 
-/* Whether eval_instant_function has the function. It has none with range vectors, and not info and
- * start_timestamp, which read the store. */
-bool instant_fn_has(enum function_id id);
-
 /* A result with the series and labels of in. */
 bool call_like(const struct instant_call *c, const struct vector *in, bool histograms,
     struct vector *out, struct err *err);

@@ -6,8 +6,7 @@
  *     label_ids_init(&ids, arena);
  *     for each series: label_ids_pick(&ids, labels, &pick, &id)    ids are dense from 0
  *     ids.sets[id]
- *     label_ids_fini(&ids);                                        the sets stay, they are in the
- * arena
+ *     label_ids_fini(&ids);                                        the sets stay, in the arena
  */
 #ifndef QUERY_LABEL_SET_H
 #define QUERY_LABEL_SET_H

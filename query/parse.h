@@ -43,8 +43,6 @@ void print_node_at(const struct node *node, int64_t at_ms, struct buf *out);
 
 /* "5m", "1h30m", "0s": Prometheus' form of a duration; a leading minus when it is negative. */
 void print_duration(int64_t ms, struct buf *out);
-/* `name="value"`, the name quoted where it must be. */
-void print_matcher(const struct matcher *matcher, struct buf *out);
 
 /* 1-based line and column of a byte of the query text. */
 void text_place(struct slice text, uint32_t at, int *line, int *col);

@@ -88,7 +88,7 @@ bool parser_is_number(const struct parser *p)
     return p->now.type == TOKEN_NUMBER || p->now.type == TOKEN_DURATION;
 }
 
-bool parse_number(struct parser *p, double *out)
+static bool parse_number(struct parser *p, double *out)
 {
     *out = 0;
     if (!parser_is_number(p))

@@ -85,9 +85,8 @@ bool parse_offset_duration(struct parser *p, struct duration *out);
 /* ---- parse_number.c ---- */
 
 bool parser_is_number(const struct parser *p); /* a number or a duration is current */
-/* A number or a duration literal: a node, or the bare value. */
+/* A number or a duration literal, as a node. */
 struct node *parse_number_node(struct parser *p);
-bool parse_number(struct parser *p, double *out);
 /* With a sign or without one. */
 bool parse_signed_number(struct parser *p, double *out);
 

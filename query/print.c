@@ -37,7 +37,8 @@ static void print_label(struct slice name, bool plain, struct buf *out)
         quote_text(name, out);
 }
 
-void print_matcher(const struct matcher *matcher, struct buf *out)
+/* `name="value"`, the name quoted where it must be. */
+static void print_matcher(const struct matcher *matcher, struct buf *out)
 {
     print_label(matcher->name, label_name_is_plain(matcher->name), out);
     buf_str(out, match_ops[matcher->op]);

@@ -33,7 +33,8 @@ uint32_t rune_at(struct slice text, size_t at, int *width)
     return r;
 }
 
-void rune_add(uint32_t rune, struct buf *out)
+/* Appends the UTF-8 form. */
+static void rune_add(uint32_t rune, struct buf *out)
 {
     if (rune < 0x80) {
         buf_char(out, (char)rune);

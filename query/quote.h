@@ -23,7 +23,5 @@ struct slice unquote_text(struct slice literal, struct arena *arena);
 /* The character at text[at], and its bytes in *width (1 for a broken one, with rune 0xfffd). */
 uint32_t rune_at(struct slice text, size_t at, int *width);
 #define RUNE_ERROR 0xfffdu
-/* Appends the UTF-8 form. */
-void rune_add(uint32_t rune, struct buf *out);
 
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/number.h"
+#include "query/label_set.h"
 #include "query/quote.h"
 #include "query/script_histogram.h"
 
@@ -81,22 +82,6 @@ static void print_value(double v, const struct hist *h, struct buf *out)
     }
 }
 
-/* {__name__="a", b="c"} */
-static void print_labels(struct labels labels, struct buf *out)
-{
-    buf_char(out, '{');
-    for (size_t i = 0; i < labels.n; i++) {
-        buf_str(out, i ? ", " : "");
-        if (label_name_is_plain(labels.items[i].name))
-            buf_slice(out, labels.items[i].name);
-        else
-            quote_text(labels.items[i].name, out);
-        buf_char(out, '=');
-        quote_text(labels.items[i].value, out);
-    }
-    buf_char(out, '}');
-}
-
 static void print_points(const struct series *s, struct buf *out)
 {
     for (size_t i = 0; i < s->n; i++) {
@@ -109,7 +94,7 @@ static void print_points(const struct series *s, struct buf *out)
 static bool unexpected_series(const struct series *s, struct buf *why)
 {
     buf_str(why, "unexpected series ");
-    print_labels(s->labels, why);
+    labels_text(s->labels, why);
     print_points(s, why);
     return false;
 }
@@ -120,7 +105,7 @@ static bool different(
     buf_str(why, "expected ");
     print_value(want->v, want->h, why);
     buf_str(why, " for ");
-    print_labels(labels, why);
+    labels_text(labels, why);
     buf_printf(why, " at %" PRId64 " ms, but got ", got->t_ms);
     print_value(got->v, got->h, why);
     return false;
@@ -156,7 +141,7 @@ static bool all_found(const struct script_eval *eval, const struct value *value,
             found = labels_cmp(value->series[k].labels, eval->series[i].labels) == 0;
         if (!found) {
             buf_str(why, "expected series not found: ");
-            print_labels(eval->series[i].labels, why);
+            labels_text(eval->series[i].labels, why);
             return false;
         }
     }
@@ -173,7 +158,7 @@ static bool compare_vector(
         if (!want || want->n == 0 || got->n != 1)
             return unexpected_series(got, why);
         if (eval->ordered && at != k) {
-            print_labels(got->labels, why);
+            labels_text(got->labels, why);
             buf_printf(why, " expected at position %zu, but it was at %zu", at + 1, k + 1);
             return false;
         }
@@ -207,7 +192,7 @@ static bool compare_points(const struct script_eval *eval, const struct script_s
         return true;
     buf_printf(why, "expected %zu values from %" PRId64 " ms, %" PRId64 " apart, for ", want->n,
         from, step);
-    print_labels(got->labels, why);
+    labels_text(got->labels, why);
     buf_str(why, ", but got");
     print_points(got, why);
     return false;
@@ -228,7 +213,7 @@ static bool compare_matrix(
             return unexpected_series(got, why);
         if (k > 0 && labels_cmp(value->series[k - 1].labels, got->labels) >= 0) {
             buf_str(why, "the matrix is not sorted by labels at ");
-            print_labels(got->labels, why);
+            labels_text(got->labels, why);
             return false;
         }
         if (!compare_points(eval, want, got, why))

@@ -53,7 +53,8 @@ static size_t skip_digits(struct slice text, size_t at)
     return at;
 }
 
-bool scan_number(struct slice text, size_t *at, double *out)
+/* An unsigned decimal, Inf or NaN. */
+static bool scan_number(struct slice text, size_t *at, double *out)
 {
     if (scan_special(text, at, out))
         return true;

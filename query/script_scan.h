@@ -14,8 +14,6 @@
 /* Each moves *at behind what it has read; on false *at is as before. */
 bool scan_char(struct slice text, size_t *at, char c);
 bool scan_word(struct slice text, size_t *at, const char *word);
-/* An unsigned decimal, Inf or NaN. */
-bool scan_number(struct slice text, size_t *at, double *out);
 /* With a sign or without. */
 bool scan_signed(struct slice text, size_t *at, double *out);
 /* Decimal digits; false also when they pass max. */

@@ -1,12 +1,11 @@
 #include "query/script_series.h"
 
+#include "base/double_bits.h"
 #include "query/histogram_math.h"
 #include "query/lex.h"
 #include "query/quote.h"
 #include "query/script_histogram.h"
 #include "query/script_scan.h"
-
-#define STALE_NAN_BITS 0x7ff0000000000002ull
 
 struct reading {
     struct slice text;
@@ -18,17 +17,12 @@ struct reading {
 
 double script_stale_nan(void)
 {
-    double v;
-    uint64_t bits = STALE_NAN_BITS;
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return bits_double(STALE_BITS);
 }
 
 bool script_is_stale(double v)
 {
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits == STALE_NAN_BITS;
+    return double_bits(v) == STALE_BITS;
 }
 
 static bool fail(struct reading *r, const char *what)

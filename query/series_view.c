@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "query/histogram_math.h"
 
@@ -38,21 +39,10 @@ void series_view_reach(const struct metric_def *def, int64_t lookback_ms, struct
     }
 }
 
-static double bits_double(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-#define STALE_BITS UINT64_C(0x7ff0000000000002)
-
 static bool is_stale(const struct series_view *view, size_t i)
 {
-    uint64_t bits = view->cells.bits[i];
-    if (view->cells.hist && view->cells.hist[i])
-        memcpy(&bits, &view->cells.hist[i]->sum, sizeof bits);
-    return bits == STALE_BITS;
+    const struct hist *h = view->cells.hist ? view->cells.hist[i] : NULL;
+    return (h ? double_bits(h->sum) : view->cells.bits[i]) == STALE_BITS;
 }
 
 static bool same_layout(const struct hist *a, const struct hist *b)

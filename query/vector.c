@@ -76,22 +76,6 @@ bool vector_drop_names(struct eval *eval, struct vector *x, struct err *err)
     return x->drop_name ? true : eval_no_memory(eval, err);
 }
 
-bool vector_like(struct eval *eval, const struct vector *in, bool histograms, struct vector *out,
-    struct err *err)
-{
-    if (!vector_new(eval, in->n, in->n_steps, histograms, out, err))
-        return false;
-    out->invariant = in->invariant;
-    if (in->n)
-        memcpy(out->labels, in->labels, in->n * sizeof *in->labels);
-    if (in->drop_name) {
-        if (!vector_drop_names(eval, out, err))
-            return false;
-        memcpy(out->drop_name, in->drop_name, in->n * sizeof *in->drop_name);
-    }
-    return true;
-}
-
 size_t vector_steps(const struct eval *eval, const struct vector *a, const struct vector *b)
 {
     return a->invariant && (!b || b->invariant) ? 1 : eval->n_steps;
@@ -179,13 +163,6 @@ void eval_warn_named(
     struct eval *eval, const struct node *node, struct labels labels, const char *text)
 {
     eval_warn(
-        eval, node, "%s%s", text, eval_quote(eval, labels_get(labels, SLICE(LABEL_METRIC_NAME))));
-}
-
-void eval_info_named(
-    struct eval *eval, const struct node *node, struct labels labels, const char *text)
-{
-    eval_info(
         eval, node, "%s%s", text, eval_quote(eval, labels_get(labels, SLICE(LABEL_METRIC_NAME))));
 }
 

@@ -3,8 +3,8 @@
  * columns.
  *
  *     labels[s]         of series s, without duplicates when evaluation of the node is complete
- *     v[s * n_steps + k], present[s * n_steps + k]      float, or histogram when h and h[...] are
- * set
+ *     v[s * n_steps + k], present[s * n_steps + k]
+ *                       float; histogram when h and h[s * n_steps + k] are set
  *
  * An instant query has one step. A node whose value cannot change between steps (`@`, literals) may
  * be evaluated once: n_steps 1, `invariant`, and readers use step_at(). All arrays live in the
@@ -73,9 +73,6 @@ bool vector_histograms(struct eval *eval, struct vector *x, struct err *err);
 /* The array drop_name, all false, unless it is there already. */
 bool vector_drop_names(struct eval *eval, struct vector *x, struct err *err);
 
-/* A vector like in: its series, steps and labels, nothing present. */
-bool vector_like(struct eval *eval, const struct vector *in, bool histograms, struct vector *out,
-    struct err *err);
 /* The steps of an operation on these: 1 when both are invariant. b may be NULL. */
 size_t vector_steps(const struct eval *eval, const struct vector *a, const struct vector *b);
 
@@ -101,10 +98,8 @@ void eval_info(struct eval *eval, const struct node *node, const char *fmt, ...)
 
 /* The text in quotes, as Go's %q writes it; in the arena. */
 const char *eval_quote(struct eval *eval, struct slice text);
-/* As eval_warn and eval_info, with the metric's name in quotes behind the text. */
+/* As eval_warn, with the metric's name in quotes behind the text. */
 void eval_warn_named(
-    struct eval *eval, const struct node *node, struct labels labels, const char *text);
-void eval_info_named(
     struct eval *eval, const struct node *node, struct labels labels, const char *text);
 
 /* An error of execution (not of parsing): ERR_INVALID with sys = 1. Returns false. */

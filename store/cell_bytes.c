@@ -36,9 +36,7 @@ uint8_t *double_at(uint8_t *p, double v)
     if (scale > 0)
         return svarint_at(varint_at(p, (uint64_t)scale * 2 + 1), m);
     *p++ = 1;
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    le64_put(p, bits);
+    le64_put(p, double_bits(v));
     return p + 8;
 }
 
@@ -48,12 +46,8 @@ double double_of(struct reader *r)
     if (!(u & 1))
         return (double)unzigzag(u >> 1);
     u >>= 1;
-    if (u == 0) {
-        uint64_t bits = read_le64(r);
-        double v;
-        memcpy(&v, &bits, sizeof v);
-        return v;
-    }
+    if (u == 0)
+        return bits_double(read_le64(r));
     if (u > DECIMALS_MAX) {
         r->failed = true;
         return 0;

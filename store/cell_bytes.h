@@ -10,9 +10,9 @@
 #define STORE_CELL_BYTES_H
 
 #include <stdint.h>
-#include <string.h>
 
 #include "base/bytes.h"
+#include "base/double_bits.h"
 #include "base/number.h"
 #include "store/bounds.h"
 
@@ -136,11 +136,8 @@ static inline bool decimal_of(double v, int scale, int64_t *m)
     /* To nearest: what a multiplication left beside the integer does not matter. */
     int64_t i = scale ? (int64_t)(scaled + (scaled < 0 ? -0.5 : 0.5)) : (int64_t)scaled;
     double back = scale ? (double)i / decimal_powers[scale] : (double)i;
-    uint64_t a, b;
-    memcpy(&a, &v, sizeof a);
-    memcpy(&b, &back, sizeof b);
     *m = i;
-    return a == b;
+    return double_bits(v) == double_bits(back);
 }
 
 /* The smallest scale that does, trying `hint` first; -1: none. */

@@ -26,7 +26,8 @@ void head_fini(struct head *head)
     *head = (struct head){.block_ms = head->block_ms};
 }
 
-int64_t head_block_of(const struct head *head, int64_t t)
+/* The block that a cell at t lies in. */
+static int64_t block_of(const struct head *head, int64_t t)
 {
     int64_t x = t - 1;
     int64_t q = x / head->block_ms;
@@ -73,7 +74,7 @@ static inline struct head_block *block_for(struct head *head, int64_t t)
     struct head_block *b = head->last;
     if (b && t > b->start && t <= b->start + head->block_ms)
         return b;
-    return head_open_block(head, head_block_of(head, t));
+    return head_open_block(head, block_of(head, t));
 }
 
 static struct head_record *record_for(
@@ -81,33 +82,6 @@ static struct head_record *record_for(
 {
     struct head_record *r = head_block_find(block, series);
     return r ? r : head_block_add_series(block, series, head->shape(head->shape_ctx, series));
-}
-
-/* ---- one cell ---- */
-
-void head_add(struct head *head, uint32_t series, int64_t t, int128 amount)
-{
-    struct head_block *b = block_for(head, t);
-    record_amount(b, record_for(head, b, series), t, amount, &head->scratch);
-}
-
-void head_gauge(struct head *head, uint32_t series, int64_t t, const struct gauge_cell *cell)
-{
-    struct head_block *b = block_for(head, t);
-    record_gauge(b, record_for(head, b, series), t, cell, &head->scratch);
-}
-
-void head_histogram(struct head *head, uint32_t series, int64_t t, const struct hist_cell *cell)
-{
-    struct head_block *b = block_for(head, t);
-    record_histogram(b, record_for(head, b, series), t, cell, &head->scratch);
-}
-
-void head_sample(struct head *head, uint32_t series, int64_t t, uint64_t bits,
-    const struct hist *histogram, int64_t start_ms)
-{
-    struct head_block *b = block_for(head, t);
-    record_sample(b, record_for(head, b, series), t, bits, histogram, start_ms, &head->scratch);
 }
 
 /* ---- a transaction ---- */
@@ -170,7 +144,7 @@ static bool wanted(
     const struct head *head, const struct head_filter *filter, uint32_t series, int64_t t)
 {
     return !filter || ((!filter->series || filter->series(filter->ctx, series)) &&
-                          (!filter->block || filter->block(filter->ctx, head_block_of(head, t))));
+                          (!filter->block || filter->block(filter->ctx, block_of(head, t))));
 }
 
 /* At most BATCH cells, each step for all of them before the next: slots, records, tails. */

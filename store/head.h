@@ -51,21 +51,10 @@ struct head {
 void head_init(struct head *head, int64_t block_ms, shape_f *shape, void *ctx);
 void head_fini(struct head *head);
 
-/* The block that a cell at t lies in. */
-int64_t head_block_of(const struct head *head, int64_t t);
 /* NULL when it is not open. */
 struct head_block *head_find_block(const struct head *head, int64_t number);
 /* Made when it is not open. */
 struct head_block *head_open_block(struct head *head, int64_t number);
-
-/* ---- one cell ---- */
-
-void head_add(struct head *head, uint32_t series, int64_t t, int128 amount);
-void head_gauge(struct head *head, uint32_t series, int64_t t, const struct gauge_cell *cell);
-void head_histogram(struct head *head, uint32_t series, int64_t t, const struct hist_cell *cell);
-/* histogram NULL: a float. start_ms: when its counter began, 0: unknown. */
-void head_sample(struct head *head, uint32_t series, int64_t t, uint64_t bits,
-    const struct hist *histogram, int64_t start_ms);
 
 /* ---- a transaction ---- */
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment/aggregate.h"

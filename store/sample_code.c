@@ -3,13 +3,12 @@
  * the difference to the sample before when that is smaller; any other is its bits. A histogram
  * stands behind its front byte with all that it has, floats exact to the bit.
  */
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/bounds.h"
 #include "store/cell_bytes.h"
 #include "store/cell_code.h"
-
-#define STALE_BITS 0x7ff0000000000002u /* Prometheus' staleness marker */
 
 enum {
     SAMPLE_BITS = 0,  /* 8 bytes */
@@ -44,9 +43,8 @@ struct coded {
 
 static struct coded code_value(struct value_state *s, uint64_t bits)
 {
-    double v;
+    double v = bits_double(bits);
     struct coded c = {SAMPLE_BITS, 0};
-    memcpy(&v, &bits, sizeof v);
     if (bits == s->bits)
         return (struct coded){SAMPLE_SAME, 0};
     s->bits = bits;
@@ -223,7 +221,7 @@ static void decode_value(struct reader *r, struct value_state *s, unsigned form)
     double v = (double)s->m;
     if (s->scale)
         v /= decimal_powers[s->scale];
-    memcpy(&s->bits, &v, sizeof v);
+    s->bits = double_bits(v);
 }
 
 void cells_decode_samples(struct reader *r, struct transaction *t, uint64_t n)

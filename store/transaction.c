@@ -39,14 +39,6 @@ void transaction_init(struct transaction *t)
     state_changes_init(&t->state);
 }
 
-void transaction_clear(struct transaction *t)
-{
-    arena_reset(&t->arena);
-    state_changes_clear(&t->state);
-    t->n_metrics = t->n_updates = t->n_series = t->n_adds = t->n_gauges = t->n_hists = 0;
-    t->n_buckets = t->n_samples = t->n_sources = t->n_clocks = t->n_folds = 0;
-}
-
 void transaction_fini(struct transaction *t)
 {
     arena_fini(&t->arena);

@@ -99,8 +99,6 @@ struct transaction {
 
 void transaction_init(struct transaction *t);
 void transaction_fini(struct transaction *t);
-/* Empties it, keeping memory. */
-void transaction_clear(struct transaction *t);
 
 void transaction_encode(const struct transaction *t, struct buf *out);
 /* Into an initialised, empty transaction. ERR_CORRUPT says what and at which byte of the payload;

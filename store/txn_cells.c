@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/bounds.h"
@@ -90,12 +91,10 @@ bool txn_histogram(struct txn *txn, uint32_t series, int64_t end_ms, const struc
 bool txn_sample(struct txn *txn, uint32_t series, int64_t t_ms, double v)
 {
     struct transaction *t = &txn->data;
-    uint64_t bits;
     if (!may_add(txn, series, t_ms, KIND_SAMPLE))
         return false;
-    memcpy(&bits, &v, sizeof bits);
     GROW(t->samples, t->samples_cap, t->n_samples + 1);
-    t->samples[t->n_samples++] = (struct sample_entry){series, t_ms, 0, bits, NULL};
+    t->samples[t->n_samples++] = (struct sample_entry){series, t_ms, 0, double_bits(v), NULL};
     return true;
 }
 

@@ -240,14 +240,6 @@ uint64_t wal_last_lsn(const struct wal *wal)
     return wal->last_lsn;
 }
 
-uint64_t wal_bytes(const struct wal *wal)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < wal->n_files; i++)
-        bytes += wal->files[i].bytes;
-    return bytes;
-}
-
 uint64_t wal_syncs(const struct wal *wal)
 {
     return wal->syncs;

@@ -82,8 +82,6 @@ bool wal_rotate(struct wal *wal, struct err *err);
 bool wal_forget(struct wal *wal, uint64_t lsn, struct err *err);
 
 uint64_t wal_last_lsn(const struct wal *wal);
-/* Bytes of all files' frames. */
-uint64_t wal_bytes(const struct wal *wal);
 uint64_t wal_syncs(const struct wal *wal);
 
 /* Reads one file that lies anywhere, which need not be part of a log: as it was shipped. Groups

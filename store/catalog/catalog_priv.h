@@ -44,9 +44,13 @@ static inline void catalog_prefetch(const struct catalog *catalog, uint32_t seri
         __builtin_prefetch(&chunk[series % CATALOG_CHUNK]);
 }
 
+void catalog_lock_write(struct catalog *catalog);
 /* MAP_NONE: unknown. */
 uint32_t catalog_find_name(const struct catalog *catalog, struct slice name);
 uint32_t catalog_find_pair(const struct catalog *catalog, uint32_t name, struct slice value);
+/* They are found no more; the labels are those of the series. */
+void catalog_unmap_pair(struct catalog *catalog, uint32_t pair);
+void catalog_unmap_series(struct catalog *catalog, uint32_t series, struct labels labels);
 /* The next values of a name, after pair `last`; by pair id, since the place of a pair changes when
  * series are removed. */
 void catalog_next_values(

@@ -1,12 +1,12 @@
 /*
  * Selecting series.
  *
- *   resolve   every matcher becomes a set of pairs that a series must have one of, or must have
- * none of. Equalities and regular expressions that are lists of words look their pairs up; others
- * are tried on every value of their label, with the lock released meanwhile. gather    the series
- * of the smallest set that must be had. filter    what the other sets say: by walking a pair's list
- * beside the candidates when it is not much longer than they are many, else by looking at the rows
- * of the candidates.
+ *     resolve   every matcher becomes a set of pairs that a series must have one of, or none of.
+ *               Equalities and regular expressions that are lists of words look their pairs up;
+ *               others are tried on every value of their label, with the lock released meanwhile.
+ *     gather    the series of the smallest set that must be had.
+ *     filter    what the other sets say: by walking a pair's list beside the candidates when it is
+ *               not much longer than they are many, else by looking at the candidates' rows.
  *
  * Work under the lock is counted; it is released and taken again in between. Series that come
  * meanwhile do no harm: lists grow at their ends only. When series were removed meanwhile, the

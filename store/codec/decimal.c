@@ -1,7 +1,6 @@
 #include "store/codec/decimal.h"
 
-#include <string.h>
-
+#include "base/double_bits.h"
 #include "base/ensure.h"
 
 #define SAMPLE 32
@@ -10,30 +9,16 @@
 #define ROUND_ADD   0x1.8p52
 #define EXACT_LIMIT 0x1p53
 
-static double double_of(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-static uint64_t bits_of(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 static bool integer_of(uint64_t bits, unsigned e, int64_t *k)
 {
-    double x = double_of(bits) * kernels_power[e];
+    double x = bits_double(bits) * kernels_power[e];
     if (x > -ROUND_LIMIT && x < ROUND_LIMIT)
-        *k = (int64_t)(bits_of(x + ROUND_ADD) - bits_of(ROUND_ADD));
+        *k = (int64_t)(double_bits(x + ROUND_ADD) - double_bits(ROUND_ADD));
     else if (x >= -EXACT_LIMIT && x <= EXACT_LIMIT)
         *k = (int64_t)x;
     else
         return false; /* NaN too */
-    return bits_of((double)*k / kernels_power[e]) == bits;
+    return double_bits((double)*k / kernels_power[e]) == bits;
 }
 
 /* Whether the value is a decimal with an exponent of at least *e, which is then set. */
@@ -74,14 +59,6 @@ bool decimal_guess(const uint64_t *bits, size_t n, unsigned *e)
     size_t m = n < SAMPLE ? n : SAMPLE;
     *e = 0;
     return m > 0 && sample(bits, n, m, e) <= m / 4;
-}
-
-bool decimal_choose(const uint64_t *bits, size_t n, unsigned *e)
-{
-    if (!decimal_guess(bits, n, e))
-        return false;
-    decimal_raise(bits, n, e);
-    return true;
 }
 
 size_t decimal_integers(const uint64_t *bits, size_t n, unsigned e, int64_t *out, uint32_t *others)

@@ -14,12 +14,11 @@
 
 #include "store/codec/kernels.h" /* DECIMAL_MAX */
 
-/* The least exponent, 0..DECIMAL_MAX, with which nearly all of the values are decimals. False when
- * most are none. A guess from a sample: decimal_integers has the truth. */
-bool decimal_choose(const uint64_t *bits, size_t n, unsigned *e);
-/* Its two halves. The guess from 32 values, evenly taken; then the exponent that the first few
- * values need which are no decimals with it. True when that is a larger one. */
+/* The least exponent, 0..DECIMAL_MAX, with which nearly all of 32 values, evenly taken, are
+ * decimals. False when most are none. A guess: decimal_integers has the truth. */
 bool decimal_guess(const uint64_t *bits, size_t n, unsigned *e);
+/* The exponent that the first few values need which are no decimals with *e. True when that is a
+ * larger one. */
 bool decimal_raise(const uint64_t *bits, size_t n, unsigned *e);
 /* out[i] = k of value i; where it is no decimal with this e, the k before it. Returns how many
  * those are; their indices go to others, which has room for n, or is NULL. */

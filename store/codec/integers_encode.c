@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "store/codec/integers.h"
 
@@ -95,10 +96,7 @@ static void sort(int64_t *v, size_t n)
 /* About 16 log2(v + 1). */
 static unsigned log_of(uint64_t v)
 {
-    double d = (double)v + 1;
-    uint64_t bits;
-    memcpy(&bits, &d, sizeof bits);
-    return (unsigned)(bits >> 48) - 1023 * 16;
+    return (unsigned)(double_bits((double)v + 1) >> 48) - 1023 * 16;
 }
 
 static struct range sample(const uint64_t *v, unsigned mode, size_t n)

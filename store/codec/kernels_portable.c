@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/double_bits.h"
 #include "store/codec/kernels.h"
 #include "store/codec/radix.h"
 
@@ -81,10 +82,8 @@ static void unfold(uint64_t *values, size_t n)
 static void decimals(uint64_t *values, size_t n, unsigned e)
 {
     double power = kernels_power[e];
-    for (size_t i = 0; i < n; i++) {
-        double v = (double)(int64_t)values[i] / power;
-        memcpy(&values[i], &v, sizeof v);
-    }
+    for (size_t i = 0; i < n; i++)
+        values[i] = double_bits((double)(int64_t)values[i] / power);
 }
 
 const struct kernels kernels_portable = {

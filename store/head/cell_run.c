@@ -1,9 +1,9 @@
 #include "store/head/cell_run.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/bytes.h"
+#include "base/double_bits.h"
 #include "base/number.h"
 
 #define DECIMAL_MAX 9007199254740992.0 /* 2^53 */
@@ -104,20 +104,6 @@ size_t run_put_gauge(struct run_state *state, const struct run_shape *shape, uin
 
 /* ---- samples ---- */
 
-static inline uint64_t bits_of(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
-static inline double double_of(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 static inline double decimal_value(int64_t k, unsigned digits)
 {
     return digits ? (double)k / powers[digits] : (double)k;
@@ -125,11 +111,11 @@ static inline double decimal_value(int64_t k, unsigned digits)
 
 static inline bool decimal(uint64_t bits, unsigned digits, int64_t *k)
 {
-    double scaled = double_of(bits) * powers[digits];
+    double scaled = bits_double(bits) * powers[digits];
     if (!(fabs(scaled) < DECIMAL_MAX))
         return false;
     *k = (int64_t)(scaled + (scaled < 0 ? -0.5 : 0.5));
-    return bits_of(decimal_value(*k, digits)) == bits;
+    return double_bits(decimal_value(*k, digits)) == bits;
 }
 
 /* With the digits of the last decimal, or with as few others as do. */
@@ -216,7 +202,7 @@ void run_put_histogram(struct run_state *state, const struct run_shape *shape, u
 
 static void put_double(struct buf *out, double v)
 {
-    buf_le64(out, bits_of(v));
+    buf_le64(out, double_bits(v));
 }
 
 static void put_fbuckets(struct buf *out, const struct hist_fbucket *bucket, uint32_t n)

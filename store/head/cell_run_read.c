@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/double_bits.h"
 #include "base/mem.h"
 #include "base/number.h"
 
@@ -144,10 +145,7 @@ static void get_histogram(struct run_reader *r)
 
 static double get_double(struct reader *in)
 {
-    uint64_t bits = read_le64(in);
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return bits_double(read_le64(in));
 }
 
 static struct hist_fbucket *get_fbuckets(struct run_reader *r, uint32_t *n_out)
@@ -215,9 +213,7 @@ static uint64_t decimal_bits(const struct run_state *state)
 {
     double v = state->digits ? (double)state->value / (double)pow10_int(state->digits)
                              : (double)state->value;
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
+    return double_bits(v);
 }
 
 static uint64_t get_flagged(struct run_reader *r)

@@ -1,8 +1,8 @@
 #include "store/segment/aggregate.h"
 
 #include <math.h>
-#include <string.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "store/segment.h"
 #include "store/segment/scaled.h"
@@ -75,20 +75,9 @@ static void of_histogram(
     }
 }
 
-static double to_double(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 static uint64_t to_bits(double v)
 {
-    uint64_t bits;
-    if (isnan(v))
-        return NAN_BITS;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
+    return isnan(v) ? NAN_BITS : double_bits(v);
 }
 
 /* Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", 1974. */
@@ -111,11 +100,11 @@ static void of_samples(const uint64_t *bits, size_t n, struct segment_aggregate 
     for (size_t i = 0; i < n; i++) {
         if (bits[i] == STALE_BITS)
             continue;
-        double v = to_double(bits[i]);
+        double v = bits_double(bits[i]);
         add_compensated(v, &sum, &compensation);
-        if (!isnan(v) && (!numbers || v < to_double((uint64_t)out->min)))
+        if (!isnan(v) && (!numbers || v < bits_double((uint64_t)out->min)))
             out->min = (int64_t)bits[i];
-        if (!isnan(v) && (!numbers || v > to_double((uint64_t)out->max)))
+        if (!isnan(v) && (!numbers || v > bits_double((uint64_t)out->max)))
             out->max = (int64_t)bits[i];
         numbers |= !isnan(v);
         if (out->count == 0)

@@ -18,9 +18,9 @@
  * 0. Samples that are all decimals of at most DECIMAL_DIGITS digits behind the point have
  * SEGMENT_DECIMAL: sum and reset_sum are integers over 10^digits, exact, and cost little. Of the
  * others, sums follow Neumaier's compensated summation in time order; a NaN among the results is
- * always NAN_BITS, so that a file does not depend on the processor's choice of NaN. reset_sum is
- * the sum of the values before each reset; where more than an eighth of the samples are resets,
- * this is no counter, and resets are absent.
+ * always NAN_BITS (base/double_bits.h), so that a file does not depend on the processor's choice of
+ * NaN. reset_sum is the sum of the values before each reset; where more than an eighth of the
+ * samples are resets, this is no counter, and resets are absent.
  */
 #ifndef STORE_SEGMENT_AGGREGATE_H
 #define STORE_SEGMENT_AGGREGATE_H
@@ -31,9 +31,6 @@
 
 #include "store/columns.h"
 #include "store/segment.h"
-
-#define NAN_BITS   UINT64_C(0x7ff8000000000001) /* Prometheus' ordinary NaN */
-#define STALE_BITS UINT64_C(0x7ff0000000000002) /* Prometheus' staleness marker */
 
 /* Of cells [from, from + n), n > 0. */
 void aggregate_of(

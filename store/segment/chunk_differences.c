@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "store/segment/chunk.h"
 
@@ -13,30 +14,16 @@
 #define ROUNDER_BITS UINT64_C(0x4338000000000000)
 #define UPPER_BITS   52
 
-static double double_of(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-static uint64_t bits_of(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 /* Not 0: the bits are no count. */
 static uint64_t no_count(uint64_t bits)
 {
-    double sum = double_of(bits) + ROUNDER;
-    return (bits_of(sum - ROUNDER) ^ bits) | ((bits_of(sum) ^ ROUNDER_BITS) >> UPPER_BITS);
+    double sum = bits_double(bits) + ROUNDER;
+    return (double_bits(sum - ROUNDER) ^ bits) | ((double_bits(sum) ^ ROUNDER_BITS) >> UPPER_BITS);
 }
 
 static uint64_t count_of(uint64_t bits)
 {
-    return bits_of(double_of(bits) + ROUNDER) - ROUNDER_BITS;
+    return double_bits(bits_double(bits) + ROUNDER) - ROUNDER_BITS;
 }
 
 /* Not 0: the integer is no count. */
@@ -47,7 +34,7 @@ static uint64_t no_integer(uint64_t count)
 
 static uint64_t bits_of_count(uint64_t count)
 {
-    return bits_of(double_of(count + ROUNDER_BITS) - ROUNDER);
+    return double_bits(bits_double(count + ROUNDER_BITS) - ROUNDER);
 }
 
 bool differences_count(uint64_t bits, int64_t *out)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "store/segment.h"
@@ -24,20 +25,6 @@ enum {
 };
 
 #define WHOLE_MAX 9007199254740992.0 /* 2^53 */
-
-static int64_t bits_of(double v)
-{
-    int64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
-static double double_of(int64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
 
 static bool is_whole(double v)
 {
@@ -97,18 +84,18 @@ static unsigned how_of(const struct gathered *g)
     bool zeros = false;
     for (uint32_t i = 0; i < g->n; i++) {
         const struct hist *h = g->hist[i];
-        if (isnan(h->count) || bits_of(count_of(h)) != bits_of(h->count))
+        if (isnan(h->count) || double_bits(count_of(h)) != double_bits(h->count))
             how &= ~(unsigned)SUMMED;
         if (h->n_positive + h->n_negative != g->n_keys)
             how &= ~(unsigned)EVERY;
         bool whole = is_whole(h->zero_count);
         for (uint32_t k = 0; k < h->n_positive; k++) {
             whole = whole && is_whole(h->positive[k].count);
-            zeros |= bits_of(h->positive[k].count) == 0;
+            zeros |= double_bits(h->positive[k].count) == 0;
         }
         for (uint32_t k = 0; k < h->n_negative; k++) {
             whole = whole && is_whole(h->negative[k].count);
-            zeros |= bits_of(h->negative[k].count) == 0;
+            zeros |= double_bits(h->negative[k].count) == 0;
         }
         if (!whole)
             how &= ~(unsigned)WHOLE;
@@ -118,7 +105,7 @@ static unsigned how_of(const struct gathered *g)
 
 static int64_t word_of(const struct gathered *g, double count)
 {
-    return g->how & WHOLE ? (int64_t)count : bits_of(count);
+    return g->how & WHOLE ? (int64_t)count : (int64_t)double_bits(count);
 }
 
 static void fill_counts(struct gathered *g, uint32_t i, const struct key_set *keys, uint32_t first,
@@ -142,13 +129,13 @@ static int64_t hint_part(const struct gathered *g, const struct hist *h)
 static int64_t count_part(const struct gathered *g, const struct hist *h)
 {
     (void)g;
-    return bits_of(h->count);
+    return (int64_t)double_bits(h->count);
 }
 
 static int64_t sum_part(const struct gathered *g, const struct hist *h)
 {
     (void)g;
-    return bits_of(h->sum);
+    return (int64_t)double_bits(h->sum);
 }
 
 static int64_t zero_part(const struct gathered *g, const struct hist *h)
@@ -325,7 +312,7 @@ static bool get_parts(struct decoder *d, const struct hist_layout *l, struct par
 
 static double count_at(const struct parts *p, int64_t word)
 {
-    return p->how & WHOLE ? (double)word : double_of(word);
+    return p->how & WHOLE ? (double)word : bits_double((uint64_t)word);
 }
 
 /* The buckets of histogram i of its layout with keys from `first` on, those that it has. */
@@ -355,15 +342,15 @@ static bool make_hist(struct decoder *d, const struct hist_layout *l, const stru
         return no_memory(d);
     *h = (struct hist){.schema = l->schema,
         .reset_hint = (enum hist_reset_hint)p->hints[i],
-        .zero_threshold = double_of((int64_t)l->threshold),
+        .zero_threshold = bits_double(l->threshold),
         .zero_count = count_at(p, p->zeros[i]),
-        .sum = double_of(p->sums[i]),
+        .sum = bits_double((uint64_t)p->sums[i]),
         .n_bounds = l->n_bounds,
         .bounds = l->n_bounds ? bounds : NULL};
     if (!make_buckets(d, l, p, &l->positive, 0, i, &h->positive, &h->n_positive) ||
         !make_buckets(d, l, p, &l->negative, l->positive.n, i, &h->negative, &h->n_negative))
         return no_memory(d);
-    h->count = p->how & SUMMED ? count_of(h) : double_of(p->counts[i]);
+    h->count = p->how & SUMMED ? count_of(h) : bits_double((uint64_t)p->counts[i]);
     *out = h;
     return true;
 }

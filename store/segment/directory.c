@@ -18,7 +18,8 @@ uint32_t row_upto(struct row *row, size_t column, int64_t max)
     return 0;
 }
 
-bool data_has(
+/* Whether [offset, offset + bytes) lies in a page of DATA. */
+static bool data_has(
     const struct page_index *index, uint32_t page, uint32_t offset, uint32_t bytes, bool times)
 {
     if (page >= index->n_data)

@@ -162,9 +162,6 @@ static inline int64_t row_take(const struct row *row, size_t column)
 }
 uint32_t row_upto(struct row *row, size_t column, int64_t max);
 
-/* Whether [offset, offset + bytes) lies in a page of DATA. */
-bool data_has(
-    const struct page_index *index, uint32_t page, uint32_t offset, uint32_t bytes, bool times);
 /* Whether the times of a vector can be, and lie in the block. */
 bool vector_fits(const struct directory_page *page, const struct vector *vector);
 /* Copies what the chunk needs of its vector, and checks the chunk but for its place in order. */

@@ -4,22 +4,9 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "base/mem.h"
-
-static uint64_t bits_of(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
-static double double_of(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
 
 void layouts_fini(struct hist_layouts *layouts)
 {
@@ -86,7 +73,7 @@ static void add_keys(struct key_set *keys, const struct hist_fbucket *b, uint32_
 
 static bool has_layout(const struct hist_layout *l, const struct hist *h, uint64_t bounds_hash)
 {
-    return l->schema == h->schema && l->threshold == bits_of(h->zero_threshold) &&
+    return l->schema == h->schema && l->threshold == double_bits(h->zero_threshold) &&
            l->n_bounds == h->n_bounds && l->bounds_hash == bounds_hash &&
            (h->n_bounds == 0 || memcmp(l->bounds, h->bounds, h->n_bounds * sizeof *h->bounds) == 0);
 }
@@ -104,7 +91,7 @@ static void begin(struct hist_layouts *layouts, const struct hist *hist, uint64_
 {
     struct hist_layout *l = &layouts->items[layouts->n++];
     *l = (struct hist_layout){.schema = hist->schema,
-        .threshold = bits_of(hist->zero_threshold),
+        .threshold = double_bits(hist->zero_threshold),
         .bounds_hash = bounds_hash,
         .n_bounds = hist->n_bounds};
     l->bounds = xreallocarray(NULL, (size_t)hist->n_bounds + 1, sizeof *l->bounds);
@@ -163,7 +150,7 @@ void layouts_put(const struct hist_layouts *layouts, struct buf *out)
         buf_le64(out, l->threshold);
         buf_varint(out, l->n_bounds);
         for (uint32_t k = 0; k < l->n_bounds; k++)
-            buf_le64(out, bits_of(l->bounds[k]));
+            buf_le64(out, double_bits(l->bounds[k]));
         put_keys(out, &l->positive);
         put_keys(out, &l->negative);
     }
@@ -204,7 +191,7 @@ static bool get_layout(struct hist_layouts *layouts, struct reader *in)
     layouts->bounds += l->n_bounds;
     l->bounds = xreallocarray(NULL, (size_t)n + 1, sizeof *l->bounds);
     for (uint32_t k = 0; k < n; k++)
-        l->bounds[k] = double_of(read_le64(in));
+        l->bounds[k] = bits_double(read_le64(in));
     return get_keys(in, &l->positive) && get_keys(in, &l->negative) &&
            l->positive.n + l->negative.n <= LAYOUT_KEYS_MAX;
 }

@@ -84,7 +84,8 @@ size_t page_bytes(const struct page *page)
     return PAGE_HEADER_BYTES + page->stored.len;
 }
 
-bool page_inflate(const struct page *page, void *to, struct err *err)
+/* Raw bytes to `to`, which has room for page->raw_bytes. */
+static bool page_inflate(const struct page *page, void *to, struct err *err)
 {
     if (!page->lz4) {
         memcpy(to, page->stored.ptr, page->raw_bytes);

@@ -86,8 +86,6 @@ struct page {
 bool page_get(struct slice bytes, const struct place *place, struct page *out, struct err *err);
 /* Bytes of the page in the file. */
 size_t page_bytes(const struct page *page);
-/* Raw bytes to `to`, which has room for page->raw_bytes. */
-bool page_inflate(const struct page *page, void *to, struct err *err);
 /* Raw bytes, borrowed from the page or from scratch, whose contents are replaced. */
 bool page_raw(const struct page *page, struct buf *scratch, struct slice *out, struct err *err);
 

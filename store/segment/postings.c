@@ -129,33 +129,20 @@ void postings_put(struct buf *out, const uint32_t *ordinals, size_t n)
 
 /* ---- reading ---- */
 
-/* Where a checked or unchecked list's ordinals go: to out up to max, counted always. */
-struct sink {
-    uint32_t *out;
-    size_t n, max;
-};
-
-static void sink_add(struct sink *sink, uint32_t ordinal)
-{
-    if (sink->n < sink->max)
-        sink->out[sink->n] = ordinal;
-    sink->n++;
-}
-
-static bool get_range(struct reader *r, uint32_t end, struct sink *sink)
+static bool get_range(struct reader *r, uint32_t end, struct ordinals *to)
 {
     uint32_t first = read_le32(r), n = read_le32(r);
     if (r->failed || n == 0 || first >= end || n > end - first)
         return false;
-    for (uint32_t i = 0; i < n && i < sink->max; i++)
-        sink->out[i] = first + i;
-    sink->n = n;
+    for (uint32_t i = 0; i < n && i < to->max; i++)
+        to->out[i] = first + i;
+    to->n = n;
     return true;
 }
 
 /* One block: its ordinals begin at first and stay below end. */
 static bool get_block(
-    struct reader *r, uint32_t first, size_t n, uint32_t end, uint32_t *last, struct sink *sink)
+    struct reader *r, uint32_t first, size_t n, uint32_t end, uint32_t *last, struct ordinals *to)
 {
     unsigned width = read_u8(r);
     if (width > 32 || first >= end)
@@ -164,18 +151,18 @@ static bool get_block(
     if (r->failed)
         return false;
     uint64_t at = first;
-    sink_add(sink, first);
+    ordinals_add(to, first);
     for (size_t i = 0; i + 1 < n; i++) {
         at += (uint64_t)bits_at(p, i * width, width) + 1;
         if (at >= end)
             return false;
-        sink_add(sink, (uint32_t)at);
+        ordinals_add(to, (uint32_t)at);
     }
     *last = (uint32_t)at;
     return true;
 }
 
-static bool get_delta(struct reader *r, uint32_t end, struct sink *sink)
+static bool get_delta(struct reader *r, uint32_t end, struct ordinals *to)
 {
     size_t n = read_le32(r);
     if (r->failed || n == 0 || n > end)
@@ -188,13 +175,13 @@ static bool get_delta(struct reader *r, uint32_t end, struct sink *sink)
     for (size_t b = 0; b < blocks_of(n); b++) {
         uint32_t first = le32_get(skips.ptr + 8 * b), at = le32_get(skips.ptr + 8 * b + 4);
         if ((b > 0 && first <= last) || at != (size_t)(r->at - start) ||
-            !get_block(r, first, block_n(n, b), end, &last, sink))
+            !get_block(r, first, block_n(n, b), end, &last, to))
             return false;
     }
     return true;
 }
 
-static bool get_bitmap(struct reader *r, uint32_t end, struct sink *sink)
+static bool get_bitmap(struct reader *r, uint32_t end, struct ordinals *to)
 {
     uint32_t first = read_le32(r), n_bits = read_le32(r), n = read_le32(r);
     if (r->failed || n_bits == 0 || first >= end || n_bits > end - first)
@@ -207,19 +194,19 @@ static bool get_bitmap(struct reader *r, uint32_t end, struct sink *sink)
             uint32_t bit = 8 * i + (uint32_t)__builtin_ctz(byte);
             if (bit >= n_bits)
                 return false;
-            sink_add(sink, first + bit);
+            ordinals_add(to, first + bit);
         }
-    return sink->n == n;
+    return to->n == n;
 }
 
-static bool get_list(struct slice bytes, uint32_t end, struct sink *sink)
+static bool get_list(struct slice bytes, uint32_t end, struct ordinals *to)
 {
     struct reader r = reader_of(bytes);
     bool ok = false;
     switch (read_u8(&r)) {
-    case POSTINGS_RANGE: ok = get_range(&r, end, sink); break;
-    case POSTINGS_DELTA: ok = get_delta(&r, end, sink); break;
-    case POSTINGS_BITMAP: ok = get_bitmap(&r, end, sink); break;
+    case POSTINGS_RANGE: ok = get_range(&r, end, to); break;
+    case POSTINGS_DELTA: ok = get_delta(&r, end, to); break;
+    case POSTINGS_BITMAP: ok = get_bitmap(&r, end, to); break;
     default: break;
     }
     return ok && reader_left(&r) == 0;
@@ -227,15 +214,15 @@ static bool get_list(struct slice bytes, uint32_t end, struct sink *sink)
 
 bool postings_check(struct slice bytes, uint32_t end, size_t *n)
 {
-    struct sink sink = {NULL, 0, 0};
-    bool ok = get_list(bytes, end, &sink);
-    *n = ok ? sink.n : 0;
+    struct ordinals to = {NULL, 0, 0};
+    bool ok = get_list(bytes, end, &to);
+    *n = ok ? to.n : 0;
     return ok;
 }
 
 size_t postings_get(struct slice bytes, uint32_t *out, size_t max)
 {
-    struct sink sink = {out, 0, max};
-    ensure(get_list(bytes, UINT32_MAX, &sink));
-    return sink.n;
+    struct ordinals to = {out, 0, max};
+    ensure(get_list(bytes, UINT32_MAX, &to));
+    return to.n;
 }

@@ -5,10 +5,12 @@
  *     list    := shape u8 | one of
  *     1 range    first u32 | n u32                     first, first + 1, ..., n of them
  *     2 delta    n u32 | skip* | block*                one of each per 128 ordinals
- *                skip  := first u32 | at u32           first ordinal; the block's start behind the
- * skips block := width u8 | packed            differences to the ordinal before, less 1, width bits
- * each, low bits first, whole bytes 3 bitmap   first u32 | n_bits u32 | n u32 | bits bit i of the
- * run: first + i; n of them are set
+ *                skip  := first u32 | at u32           first ordinal; where, behind the skips, the
+ *                                                      block begins
+ *                block := width u8 | packed            differences to the ordinal before, less 1,
+ *                                                      width bits each, low bits first, whole bytes
+ *     3 bitmap   first u32 | n_bits u32 | n u32 | bits bit i of the run: first + i; n of them are
+ *                                                      set
  *
  * Series are sorted by metric, so a metric's list is always a range, and labels that lead the sort
  * give ranges too; the skips let an intersection pass over whole blocks.
@@ -26,6 +28,19 @@
 #define POSTINGS_BLOCK 128
 
 enum postings_shape { POSTINGS_RANGE = 1, POSTINGS_DELTA = 2, POSTINGS_BITMAP = 3 };
+
+/* Where ordinals go: to out up to max, counted always. */
+struct ordinals {
+    uint32_t *out;
+    size_t n, max;
+};
+
+static inline void ordinals_add(struct ordinals *to, uint32_t ordinal)
+{
+    if (to->n < to->max)
+        to->out[to->n] = ordinal;
+    to->n++;
+}
 
 /* Appends the list of n > 0 ascending ordinals (ensured). */
 void postings_put(struct buf *out, const uint32_t *ordinals, size_t n);

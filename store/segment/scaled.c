@@ -1,18 +1,15 @@
 #include "store/segment/scaled.h"
 
 #include <math.h>
-#include <string.h>
 
-#include "store/segment/aggregate.h"
+#include "base/double_bits.h"
 
 static const double power_of_ten[DECIMAL_DIGITS + 1] = {
     1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
 
 bool scaled_of(uint64_t bits, int digits, int64_t *k)
 {
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    double scaled = v * power_of_ten[digits];
+    double v = bits_double(bits), scaled = v * power_of_ten[digits];
     if (!(fabs(scaled) < (double)SCALED_MAX))
         return false;
     *k = (int64_t)nearbyint(scaled);
@@ -21,10 +18,7 @@ bool scaled_of(uint64_t bits, int digits, int64_t *k)
 
 uint64_t scaled_bits(int64_t k, int digits)
 {
-    double v = (double)k / power_of_ten[digits];
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
+    return double_bits((double)k / power_of_ten[digits]);
 }
 
 bool scaled_sum(const uint64_t *bits, size_t n, int digits, struct scaled_sum *out)

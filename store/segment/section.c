@@ -6,11 +6,6 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 
-void section_init(struct section_buf *section)
-{
-    *section = (struct section_buf){0};
-}
-
 void section_fini(struct section_buf *section)
 {
     buf_fini(&section->bytes);

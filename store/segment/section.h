@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "store/segment/page.h"
 
+/* Begins as zeros. */
 struct section_buf {
     struct buf bytes;       /* pages */
     struct buf digest;      /* type u8, hash 16, of each page */
@@ -26,7 +27,6 @@ struct section_buf {
     size_t n_pages, pages_cap;
 };
 
-void section_init(struct section_buf *section);
 void section_fini(struct section_buf *section);
 /* Appends a page, of which what->type, key, first and rows are set. */
 void section_add(struct section_buf *section, struct page_ref what, struct slice raw);

@@ -6,7 +6,8 @@
  *
  *     segment_reader.c   opening, closing, bytes of the file
  *     segment_pages.c    pages to what they hold, and the cache
- *     segment_series.c   metrics, labels, posting lists, ids
+ *     segment_once.c     metrics and sources
+ *     segment_series.c   labels, posting lists, ids
  *     segment_data.c     chunks, aggregates, cells
  *     segment_bases.c    what chunks of differences are differences to
  *
@@ -100,8 +101,6 @@ void segment_release(const struct segment *segment, struct cache_entry *entry);
 
 /* The metrics, with names and first ordinals; NULL: *err says why. */
 const struct metric_table *segment_metrics(const struct segment *segment, struct err *err);
-/* Rank of the metric of a series. */
-uint32_t metric_rank(const struct metric_table *metrics, uint32_t ordinal);
 /* The code of a label of a series: the rank of its value and 1 more; 0: it does not have it. */
 bool segment_code(const struct segment *segment, uint32_t name, uint32_t ordinal, uint32_t *code,
     struct err *err);

@@ -1,12 +1,9 @@
 /*
- * What series are: their metrics, labels, ids, and the lists that lead to them.
+ * What series are: their labels and ids, and the lists that lead to them.
  */
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/ensure.h"
-#include "base/mem.h"
 #include "store/segment/label_index.h"
 #include "store/segment/postings.h"
 #include "store/segment/segment_reader.h"
@@ -102,162 +99,6 @@ bool segment_label_value(const struct segment *segment, size_t name, size_t valu
     return segment_copy_value(segment, (uint32_t)name, (uint32_t)value, arena, out, err);
 }
 
-/* ---- metrics ---- */
-
-/* Version 1 has a column of names in the stead of numbers of series. */
-static bool ends_from_column(const struct segment *s, struct metric_table *metrics, struct err *err)
-{
-    uint32_t metric = 0, series = (uint32_t)s->info.series;
-    for (uint32_t first = 0; first < series; first += COLUMN_GROUP) {
-        const struct page_ref *ref = page_index_find(&s->index, PAGE_COLUMN, s->metric_name, first);
-        if (!ref || ref->first != first)
-            return segment_damaged(s, SECTION_SERIES, "the name of a series is missing", err);
-        struct cache_entry *entry = segment_hold(s, ref, err);
-        if (!entry)
-            return false;
-        const struct column_page *page = entry->value;
-        bool ascend = true;
-        for (uint32_t i = 0; ascend && i < page->n; i++) {
-            if (page->codes[i] == metric + 2 && first + i > 0)
-                metrics->end[metric++] = first + i;
-            ascend = page->codes[i] == metric + 1;
-        }
-        segment_release(s, entry);
-        if (!ascend || metric >= metrics->n)
-            return segment_damaged(s, SECTION_SERIES, "names of series do not ascend", err);
-    }
-    if (metric + 1 != metrics->n)
-        return segment_damaged(s, SECTION_SERIES, "a metric has no series", err);
-    metrics->end[metric] = series;
-    return true;
-}
-
-static bool load_names(
-    const struct segment *s, struct metric_table *metrics, struct arena *arena, struct err *err)
-{
-    if (metrics->n != page_index_rows(&s->index, PAGE_DICT, s->metric_name + 1))
-        return segment_damaged(s, SECTION_SERIES, "there are not as many metrics as names", err);
-    for (uint32_t i = 0; i < metrics->n; i++)
-        if (!segment_copy_value(s, s->metric_name, i, arena, &metrics->defs[i].name, err))
-            return false;
-    return true;
-}
-
-static bool load_metrics(
-    const struct segment *s, struct metric_table *metrics, struct arena *arena, struct err *err)
-{
-    struct buf stored, scratch;
-    bool v1 = s->header.major == 1, ok = true;
-    const struct page_range range = s->index.types[PAGE_METRICS];
-    buf_init(&stored, 0);
-    buf_init(&scratch, 0);
-    for (uint32_t i = range.begin; ok && i < range.end; i++) {
-        struct slice raw;
-        struct place place;
-        ok = segment_raw(s, &s->index.pages[i], &stored, &scratch, &raw, &place, err) &&
-             metric_table_get(metrics, raw, !v1, &place, arena, err);
-    }
-    buf_fini(&stored);
-    buf_fini(&scratch);
-    if (!ok)
-        return false;
-    if (metrics->n == 0 || !metrics->end || metrics->n != metrics->total ||
-        (!v1 && metrics->end[metrics->n - 1] != s->info.series))
-        return segment_damaged(
-            s, SECTION_SERIES, "metrics are missing, or their series are not all there are", err);
-    return load_names(s, metrics, arena, err) && (!v1 || ends_from_column(s, metrics, err));
-}
-
-const struct metric_table *segment_metrics(const struct segment *segment, struct err *err)
-{
-    struct segment_once *once = segment->once;
-    if (atomic_load_explicit(&once->metrics_there, memory_order_acquire))
-        return &once->metrics;
-    pthread_mutex_lock(&once->lock);
-    bool ok = atomic_load_explicit(&once->metrics_there, memory_order_relaxed);
-    if (!ok) {
-        struct metric_table metrics = {0};
-        ok = load_metrics(segment, &metrics, &once->metrics_arena, err);
-        if (ok) {
-            once->metrics = metrics;
-            atomic_store_explicit(&once->metrics_there, true, memory_order_release);
-        } else {
-            arena_fini(&once->metrics_arena);
-        }
-    }
-    pthread_mutex_unlock(&once->lock);
-    return ok ? &once->metrics : NULL;
-}
-
-uint32_t metric_rank(const struct metric_table *metrics, uint32_t ordinal)
-{
-    uint32_t lo = 0, hi = metrics->n - 1;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (metrics->end[mid] <= ordinal)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
-bool segment_metric(
-    const struct segment *segment, uint32_t ordinal, const struct metric_def **out, struct err *err)
-{
-    ensure(ordinal < segment->info.series);
-    const struct metric_table *metrics = segment_metrics(segment, err);
-    if (!metrics)
-        return false;
-    *out = &metrics->defs[metric_rank(metrics, ordinal)];
-    return true;
-}
-
-/* ---- sources ---- */
-
-static bool load_sources(
-    const struct segment *s, struct provenance *out, struct arena *arena, struct err *err)
-{
-    struct buf stored, scratch;
-    bool ok = true;
-    const struct page_range range = s->index.types[PAGE_SOURCES];
-    buf_init(&stored, 0);
-    buf_init(&scratch, 0);
-    for (uint32_t i = range.begin; ok && i < range.end; i++) {
-        struct slice raw;
-        struct place place;
-        ok = segment_raw(s, &s->index.pages[i], &stored, &scratch, &raw, &place, err) &&
-             provenance_get(out, raw, &place, arena, err);
-    }
-    buf_fini(&stored);
-    buf_fini(&scratch);
-    if (ok && out->n != out->total)
-        ok = segment_damaged(s, SECTION_PROVENANCE, "a source is missing", err);
-    return ok;
-}
-
-bool segment_sources(
-    const struct segment *segment, const struct segment_source **out, size_t *n, struct err *err)
-{
-    struct segment_once *once = segment->once;
-    pthread_mutex_lock(&once->lock);
-    bool ok = atomic_load_explicit(&once->sources_there, memory_order_relaxed);
-    if (!ok) {
-        struct provenance provenance = {0};
-        ok = load_sources(segment, &provenance, &once->sources_arena, err);
-        if (ok) {
-            once->provenance = provenance;
-            atomic_store_explicit(&once->sources_there, true, memory_order_relaxed);
-        } else {
-            arena_fini(&once->sources_arena);
-        }
-    }
-    *out = once->provenance.sources;
-    *n = once->provenance.n;
-    pthread_mutex_unlock(&once->lock);
-    return ok;
-}
-
 /* ---- labels of a series ---- */
 
 /* Groups without the label are left out. */
@@ -321,28 +162,15 @@ bool segment_labels(const struct segment *segment, uint32_t ordinal, struct aren
 
 /* ---- lists ---- */
 
-/* Where ordinals go: to out up to max, counted always. */
-struct sink {
-    uint32_t *out;
-    size_t n, max;
-};
-
-static void sink_add(struct sink *sink, uint32_t ordinal)
-{
-    if (sink->n < sink->max)
-        sink->out[sink->n] = ordinal;
-    sink->n++;
-}
-
-static void sink_range(struct sink *sink, uint32_t first, uint32_t end)
+static void add_range(struct ordinals *to, uint32_t first, uint32_t end)
 {
     for (uint32_t i = first; i < end; i++)
-        sink_add(sink, i);
+        ordinals_add(to, i);
 }
 
 /* The series whose code of the name is this one; 0: those without the label. */
 static bool scan_column(
-    const struct segment *s, uint32_t name, uint32_t code, struct sink *sink, struct err *err)
+    const struct segment *s, uint32_t name, uint32_t code, struct ordinals *to, struct err *err)
 {
     uint32_t series = (uint32_t)s->info.series;
     for (uint32_t first = 0; first < series; first += COLUMN_GROUP) {
@@ -350,7 +178,7 @@ static bool scan_column(
         uint32_t end = series - first < COLUMN_GROUP ? series : first + COLUMN_GROUP;
         if (!ref || ref->first != first) {
             if (code == 0)
-                sink_range(sink, first, end);
+                add_range(to, first, end);
             continue;
         }
         struct cache_entry *entry = segment_hold(s, ref, err);
@@ -359,30 +187,30 @@ static bool scan_column(
         const struct column_page *page = entry->value;
         for (uint32_t i = 0; i < page->n; i++)
             if (page->codes[i] == code)
-                sink_add(sink, first + i);
+                ordinals_add(to, first + i);
         segment_release(s, entry);
     }
     return true;
 }
 
 static bool read_list(
-    const struct segment *s, uint32_t name, uint32_t rank, struct sink *sink, struct err *err)
+    const struct segment *s, uint32_t name, uint32_t rank, struct ordinals *to, struct err *err)
 {
     const struct page_ref *ref = page_index_find(&s->index, PAGE_POSTINGS, name, rank);
     if (!ref)
-        return scan_column(s, name, rank + 1, sink, err);
+        return scan_column(s, name, rank + 1, to, err);
     if (rank - ref->first >= ref->rows)
         return segment_damaged(s, SECTION_POSTINGS, "a list is missing", err);
     struct cache_entry *entry = segment_hold(s, ref, err);
     if (!entry)
         return false;
-    sink->n = postings_get(postings_list(entry->value, rank - ref->first), sink->out, sink->max);
+    to->n = postings_get(postings_list(entry->value, rank - ref->first), to->out, to->max);
     segment_release(s, entry);
     return true;
 }
 
 static bool series_of_metric(
-    const struct segment *s, struct slice name, struct sink *sink, struct err *err)
+    const struct segment *s, struct slice name, struct ordinals *to, struct err *err)
 {
     const struct metric_table *metrics = segment_metrics(s, err);
     if (!metrics)
@@ -391,7 +219,7 @@ static bool series_of_metric(
         uint32_t mid = lo + (hi - lo) / 2;
         int c = slice_cmp(metrics->defs[mid].name, name);
         if (c == 0) {
-            sink_range(sink, mid ? metrics->end[mid - 1] : 0, metrics->end[mid]);
+            add_range(to, mid ? metrics->end[mid - 1] : 0, metrics->end[mid]);
             return true;
         }
         *(c < 0 ? &lo : &hi) = c < 0 ? mid + 1 : mid;
@@ -402,21 +230,21 @@ static bool series_of_metric(
 bool segment_postings(const struct segment *segment, struct slice name, struct slice value,
     uint32_t *out, size_t *n, struct err *err)
 {
-    struct sink sink = {out, 0, *n};
+    struct ordinals to = {out, 0, *n};
     uint32_t name_rank = dict_find(&segment->names, name), rank = 0;
     bool ok = true;
     if (name_rank == UINT32_MAX) {
         if (value.len == 0)
-            sink_range(&sink, 0, (uint32_t)segment->info.series);
+            add_range(&to, 0, (uint32_t)segment->info.series);
     } else if (name_rank == segment->metric_name) {
-        ok = series_of_metric(segment, value, &sink, err);
+        ok = series_of_metric(segment, value, &to, err);
     } else if (value.len == 0) {
-        ok = scan_column(segment, name_rank, 0, &sink, err);
+        ok = scan_column(segment, name_rank, 0, &to, err);
     } else {
         ok = find_value(segment, name_rank, value, &rank, err) &&
-             (rank == UINT32_MAX || read_list(segment, name_rank, rank, &sink, err));
+             (rank == UINT32_MAX || read_list(segment, name_rank, rank, &to, err));
     }
-    *n = sink.n;
+    *n = to.n;
     return ok;
 }
 

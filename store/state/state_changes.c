@@ -16,7 +16,7 @@ void state_changes_init(struct state_changes *changes)
     map_init(&changes->map);
 }
 
-void state_changes_clear(struct state_changes *changes)
+void state_changes_fini(struct state_changes *changes)
 {
     for (size_t i = 0; i < changes->n_tables; i++)
         free(changes->tables[i].name);
@@ -24,13 +24,6 @@ void state_changes_clear(struct state_changes *changes)
         memtable_unref(&changes->batches[i].changes);
         state_view_unref(&changes->batches[i].view);
     }
-    changes->n_tables = changes->n_batches = changes->last = 0;
-    map_clear(&changes->map);
-}
-
-void state_changes_fini(struct state_changes *changes)
-{
-    state_changes_clear(changes);
     free(changes->tables);
     free(changes->batches);
     map_fini(&changes->map);

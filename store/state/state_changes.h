@@ -56,7 +56,6 @@ struct state_changes {
 
 void state_changes_init(struct state_changes *changes);
 void state_changes_fini(struct state_changes *changes);
-void state_changes_clear(struct state_changes *changes);
 
 /* The id counts from first_table. */
 void state_changes_table(struct state_changes *changes, struct slice name, uint32_t record_bytes);

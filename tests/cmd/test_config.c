@@ -31,7 +31,7 @@ struct want {
     const char *text;
 };
 
-static void assert_errors(const struct config_errors *errors, const struct want *want, size_t n)
+static void assert_errors(const struct err_list *errors, const struct want *want, size_t n)
 {
     for (size_t i = 0; i < errors->n || i < n; i++) {
         const struct err *got = i < errors->n ? &errors->items[i] : NULL;
@@ -50,7 +50,7 @@ static void check_text(const char *text, const char *const *overrides, size_t n_
 {
     char path[128];
     struct config config;
-    struct config_errors errors;
+    struct err_list errors;
     snprintf(path, sizeof path, "%s/larder.yml", folder);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
@@ -60,7 +60,7 @@ static void check_text(const char *text, const char *const *overrides, size_t n_
     unlink(path);
     assert_int_equal(ok, n == 0);
     assert_errors(&errors, want, n);
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     config_free(&config);
 }
 
@@ -128,7 +128,7 @@ static void test_every_mistake(void **state)
     };
     /* clang-format on */
     struct config config;
-    struct config_errors errors;
+    struct err_list errors;
     (void)state;
     assert_false(config_load("tests/data/bad_config.yml", NULL, 0, &config, &errors));
     assert_errors(&errors, want, sizeof want / sizeof *want);
@@ -137,7 +137,7 @@ static void test_every_mistake(void **state)
         assert_int_equal(errors.items[i].code, unsupported ? ERR_UNSUPPORTED : ERR_INVALID);
         assert_string_equal(errors.items[i].file, "tests/data/bad_config.yml");
     }
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     config_free(&config);
 }
 
@@ -303,7 +303,7 @@ static void test_places(void **state)
 static void test_defaults(void **state)
 {
     struct config config;
-    struct config_errors errors;
+    struct err_list errors;
     char path[128];
     (void)state;
     snprintf(path, sizeof path, "%s/empty.yml", folder);
@@ -349,7 +349,7 @@ static void test_defaults(void **state)
     assert_int_equal(m->def.digits, 6);
     assert_true(slice_is(m->def.clock, "s"));
     assert_int_equal(m->n_labels, 0);
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     config_free(&config);
 }
 
@@ -386,7 +386,7 @@ static void test_shipped(void **state)
         {"payments_total", KIND_COUNTER, 0, "market,status"},
     };
     struct config config;
-    struct config_errors errors;
+    struct err_list errors;
     (void)state;
     config_load("larder.yml", NULL, 0, &config, &errors);
     assert_errors(&errors, NULL, 0);
@@ -407,7 +407,7 @@ static void test_shipped(void **state)
         assert_true(r->def.help.len > 0);
     }
     assert_int_equal(rollup_named(&config, "fridge_stock_units")->def.stale_after_ms, 86400000);
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     config_free(&config);
 }
 
@@ -416,7 +416,7 @@ static void test_retention_of_metrics(void **state)
     static const char *const set[] = {"store.retention={raw: 30d, metrics: {"
                                       "orders_total: {raw: 2d, 1h: forever}, up: {1m: 1d}}}"};
     struct config config;
-    struct config_errors errors;
+    struct err_list errors;
     (void)state;
     config_load("larder.yml", set, 1, &config, &errors);
     assert_errors(&errors, NULL, 0);
@@ -429,7 +429,7 @@ static void test_retention_of_metrics(void **state)
     assert_true(r->metrics[0].hour_ms == RETENTION_FOR_EVER);
     assert_true(slice_is(r->metrics[1].metric, "up"));
     assert_int_equal(r->metrics[1].minute_ms, INT64_C(86400000));
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     config_free(&config);
 }
 
@@ -441,7 +441,7 @@ static void test_overrides(void **state)
     static const char *const bad[] = {"kafka", "=x", "http.listen=here", "store.path.x=1",
         "streams.orders.topics=[a", "rollups.eta_error_seconds.value=market", "nothing=1"};
     struct config config;
-    struct config_errors errors;
+    struct err_list errors;
     (void)state;
     config_load("larder.yml", good, 8, &config, &errors);
     assert_errors(&errors, NULL, 0);
@@ -455,7 +455,7 @@ static void test_overrides(void **state)
     assert_int_equal(config.query.max_series, 9);
     assert_int_equal(config.streams.streams[0].n_topics, 2);
     assert_int_equal(rollup_named(&config, "orders_total")->def.every_ms, 60000);
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     config_free(&config);
 
     static const struct {
@@ -477,7 +477,7 @@ static void test_overrides(void **state)
         assert_string_equal(errors.items[i].file, want[i].file);
         assert_string_equal(errors.items[i].text, want[i].text);
     }
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     config_free(&config);
 }
 

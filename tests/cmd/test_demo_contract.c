@@ -26,7 +26,7 @@ static void load_shipped(struct config *config)
     struct err err = {0};
     struct demo_folder folder;
     struct slice text = {NULL, 0};
-    struct config_errors errors = {0};
+    struct err_list errors = {0};
     char path[DEMO_PATH_MAX + 16];
     for (size_t i = 0; i < assets_n; i++)
         if (strcmp(assets[i].path, "larder.yml") == 0)
@@ -36,7 +36,7 @@ static void load_shipped(struct config *config)
     assert_true(demo_folder_write(&folder, "larder.yml", text, &err));
     snprintf(path, sizeof path, "%s/larder.yml", folder.path);
     assert_true(config_load(path, NULL, 0, config, &errors));
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     demo_folder_end(&folder);
     assert_int_not_equal(access(path, F_OK), 0);
 }

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
+#include "base/double_bits.h"
 #include "cmd/commands.h"
 
 #define T0 INT64_C(1700000000000)
@@ -51,7 +52,7 @@ static void fill(struct fixture *f)
     c->t[0] = T0 + 1;
     c->t[1] = T0 + 2;
     c->bits[0] = 0x3ff8000000000000;
-    c->bits[1] = 0x7ff0000000000002;
+    c->bits[1] = STALE_BITS;
     f->sources[0] = (struct segment_source){SLICE("orders/0"), 99};
     f->n_sources = 1;
 }

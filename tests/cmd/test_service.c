@@ -23,11 +23,14 @@ struct fixture {
     struct buf answer;
 };
 
-/* Two series of one metric, a sample each. */
-static void fill(struct store *store)
+/* Two series of one metric, a sample each: what an earlier run of the service left. */
+static void fill(const char *path)
 {
     struct metric_def up = {.name = SLICE("up"), .kind = KIND_SAMPLE};
+    struct store_options options = {.path = path};
+    struct store *store;
     struct err err = {0};
+    assert_true(store_open(&options, &store, &err));
     struct txn *txn = txn_begin(store);
     for (int i = 0; i < 2; i++) {
         uint32_t metric, id;
@@ -38,12 +41,13 @@ static void fill(struct store *store)
         txn_sample(txn, id, T0, 1);
     }
     assert_true(txn_commit(&txn, NULL, &err));
+    store_close(&store);
 }
 
 static void start(struct fixture *f, const char *limit)
 {
     char path[128], file[96];
-    struct config_errors errors;
+    struct err_list errors;
     struct err err = {0};
     snprintf(f->folder, sizeof f->folder, "/tmp/larder_test_service_XXXXXX");
     assert_non_null(mkdtemp(f->folder));
@@ -54,10 +58,10 @@ static void start(struct fixture *f, const char *limit)
     fclose(empty);
     const char *overrides[] = {path, "http.listen=127.0.0.1:0", limit};
     assert_true(config_load(file, overrides, 3, &f->config, &errors));
-    config_errors_free(&errors);
+    err_list_fini(&errors);
+    fill(f->config.store_path);
     if (!service_start(&f->config, &f->service, &err))
         fail_msg("%s", err.text);
-    fill(service_store(f->service));
     buf_init(&f->answer, 0);
 }
 

@@ -203,9 +203,8 @@ static inline void parts_pages(struct segment_parts *parts, size_t changed, stru
 static inline size_t parts_put(
     struct segment_parts *parts, size_t changed, uint8_t *out, size_t max)
 {
-    struct section_buf all;
+    struct section_buf all = {0};
     struct buf file;
-    section_init(&all);
     buf_init(&file, 0);
     parts_pages(parts, changed, &all);
     parts->header.id = parts->footer.id =

@@ -6,15 +6,13 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/double_bits.h"
 
 /* Series of kind sample, as in Prometheus; limits, cancellation, errors. */
 
 static double stale(void)
 {
-    uint64_t bits = UINT64_C(0x7ff0000000000002);
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return bits_double(STALE_BITS);
 }
 
 static const struct metric_def requests = {.name = {"requests_total", 14}, .kind = KIND_SAMPLE};

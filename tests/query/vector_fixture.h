@@ -2,8 +2,7 @@
  * An evaluation without a store, for tests of what works on vectors: an arena, options, a parsed
  * query whose operators are called by hand, and vectors made from text.
  *
- *     "x{a=1} 1 2 _ 4"      labels without quotes, then a value per step; _ is absent, H0.. a
- * histogram
+ *     "x{a=1} 1 2 _ 4"      labels without quotes, then values: _ absent, H0.. a histogram
  */
 #ifndef TESTS_QUERY_VECTOR_FIXTURE_H
 #define TESTS_QUERY_VECTOR_FIXTURE_H

@@ -288,8 +288,12 @@ static void decimals(void **state)
     int64_t k[5];
     unsigned e;
     memcpy(bits, values, sizeof bits);
-    assert_true(decimal_choose(bits, 2, &e));
+    assert_true(decimal_guess(bits, 2, &e));
     assert_int_equal(e, 2);
+    e = 1;
+    assert_true(decimal_raise(bits, 2, &e));
+    assert_int_equal(e, 2);
+    assert_false(decimal_raise(bits, 2, &e));
     assert_int_equal(decimal_integers(bits, 5, 5, k, NULL), 1); /* 1e15 * 10^5 is too large */
     assert_int_equal(k[1], 2137000);
     assert_int_equal(decimal_integers(bits, 3, 2, k, NULL), 0);

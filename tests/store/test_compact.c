@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/double_bits.h"
 #include "base/log.h"
 #include "store/files.h"
 #include "store/read.h"
@@ -316,14 +317,13 @@ static double sample_at(struct store *store, int64_t t)
     struct arena arena;
     struct columns c;
     struct err err = {0};
-    double v;
     arena_init(&arena, 0);
     assert_true(plan_new(snap, NULL, &is, 1, NULL, &plan, &err));
     plan_range(plan, 0, t - 1, t);
     assert_true(snapshot_fetch(snap, NULL, NULL, &err));
     assert_true(plan_columns(plan, 0, &arena, &c, &err));
     assert_int_equal(c.n, 1);
-    memcpy(&v, &c.bits[0], sizeof v);
+    double v = bits_double(c.bits[0]);
     snapshot_put(&snap);
     arena_fini(&arena);
     return v;

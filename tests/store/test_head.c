@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/double_bits.h"
 #include "base/mem.h"
 #include "store/head.h"
 #include "store/head/head_view.h"
@@ -74,6 +75,18 @@ static struct columns *naive_add(struct naive *m, uint32_t s, int64_t t, size_t 
     return c;
 }
 
+static void apply(struct head *head, const struct transaction *t)
+{
+    size_t at = 0;
+    assert_true(head_apply(head, t, &at, SIZE_MAX, NULL));
+}
+
+static void apply_amount(struct head *head, uint32_t s, int64_t t, int128 amount)
+{
+    struct add_cell cell = {.series = s, .t = t, .amount = amount};
+    apply(head, &(struct transaction){.adds = &cell, .n_adds = 1});
+}
+
 static int64_t random_amount(void)
 {
     static const int64_t odd[] = {0, 1, -1, INT64_MAX, INT64_MIN, 1ll << 61, -(1ll << 61)};
@@ -91,7 +104,7 @@ static void add_amount(struct head *head, struct naive *m, uint32_t s, int64_t t
         t = c->t[0];
     }
     naive_add(m, s, t, 0)->amount[0] = v;
-    head_add(head, s, t, v);
+    apply_amount(head, s, t, v);
 }
 
 static void add_gauge(struct head *head, struct naive *m, uint32_t s, int64_t t)
@@ -108,7 +121,8 @@ static void add_gauge(struct head *head, struct naive *m, uint32_t s, int64_t t)
     c->max[0] = g.max;
     c->sum[0] = g.sum;
     c->count[0] = g.count;
-    head_gauge(head, s, t, &g);
+    struct gauge_entry entry = {.series = s, .t = t, .cell = g};
+    apply(head, &(struct transaction){.gauges = &entry, .n_gauges = 1});
 }
 
 static void add_histogram(struct head *head, struct naive *m, uint32_t s, int64_t t)
@@ -120,20 +134,19 @@ static void add_histogram(struct head *head, struct naive *m, uint32_t s, int64_
         c->bucket[k] = (struct hist_bucket){key, below(20) == 0 ? -5 : 1 + (int64_t)below(9)};
     c->bucket_at[1] = n;
     c->sum[0] = random_amount();
-    struct hist_cell cell = {c->sum[0], n, c->bucket};
-    head_histogram(head, s, t, &cell);
+    struct hist_entry entry = {.series = s, .t = t, .sum = c->sum[0], .n = n};
+    apply(head,
+        &(struct transaction){.hists = &entry, .n_hists = 1, .buckets = c->bucket, .n_buckets = n});
 }
 
 static uint64_t random_bits(void)
 {
-    static const uint64_t odd[] = {0x7ff0000000000002, 0x7ff8000000000001, 0x8000000000000000, 0,
+    static const uint64_t odd[] = {STALE_BITS, 0x7ff8000000000001, 0x8000000000000000, 0,
         0x7ff0000000000000, 0xfff0000000000000, 1, 0x433fffffffffffff, 0x4340000000000000};
     double v = below(3) ? (double)below(100000) / 100 : (double)below(1000000);
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
     if (below(12) == 0)
         return odd[below(9)];
-    return below(12) == 0 ? (uint64_t)below(UINT32_MAX) << 32 | below(UINT32_MAX) : bits;
+    return below(12) == 0 ? (uint64_t)below(UINT32_MAX) << 32 | below(UINT32_MAX) : double_bits(v);
 }
 
 static struct hist *random_hist(struct arena *arena)
@@ -166,7 +179,8 @@ static void add_sample(struct head *head, struct naive *m, uint32_t s, int64_t t
     c->bits[0] = h ? 0 : random_bits();
     c->start[0] = below(6) == 0 ? t - (int64_t)below(100000) + 10 : 0;
     c->hist[0] = h;
-    head_sample(head, s, t, c->bits[0], h, c->start[0]);
+    struct sample_entry entry = {s, t, c->start[0], c->bits[0], h};
+    apply(head, &(struct transaction){.samples = &entry, .n_samples = 1});
 }
 
 static void add_random(struct head *head, struct naive *m, uint32_t s, int64_t *now)
@@ -396,7 +410,7 @@ static void test_cells_are_small(void **state)
     head_init(&head, 2 * 3600000, shape, NULL);
     for (uint32_t i = 0; i < 100; i++)
         for (uint32_t s = 0; s < 50000; s += 5)
-            head_add(&head, s, (i + 1) * EVERY, 1 + i % 7);
+            apply_amount(&head, s, (i + 1) * EVERY, 1 + i % 7);
     uint64_t per_series = head_bytes(&head) / 10000;
     printf("# %llu bytes per series of 100 cells\n", (unsigned long long)per_series);
     assert_int_equal(head_cells(&head), 1000000);

@@ -6,11 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
 
+#include "base/double_bits.h"
 #include "base/log.h"
 #include "store/read.h"
 #include "store/resolution.h"
@@ -183,11 +183,8 @@ static void test_reads_the_edges_only(void **state)
         want += (double)(t % 1000);
     for (size_t i = 0; i < n; i++) {
         assert_true(i == 0 || pieces[i].whole);
-        for (size_t k = 0; !pieces[i].whole && k < pieces[i].columns.n; k++) {
-            double v;
-            memcpy(&v, &pieces[i].columns.bits[k], sizeof v);
-            sum += v;
-        }
+        for (size_t k = 0; !pieces[i].whole && k < pieces[i].columns.n; k++)
+            sum += bits_double(pieces[i].columns.bits[k]);
         if (pieces[i].whole) {
             assert_true(pieces[i].aggregate.has & SEGMENT_DECIMAL);
             assert_int_equal(pieces[i].aggregate.digits, 0);

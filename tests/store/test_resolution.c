@@ -14,10 +14,10 @@
 
 #include <cmocka.h>
 
+#include "base/double_bits.h"
 #include "base/log.h"
 #include "store/compact.h"
 #include "store/read.h"
-#include "store/segment/aggregate.h"
 
 #define EVERY  20000
 #define DAYS   2
@@ -74,9 +74,7 @@ static void add_cell(struct txn *txn, int64_t t)
     int64_t v = (int64_t)below(200) - 100;
     struct hist_bucket b[2] = {
         {(int32_t)below(3), below(2) ? 1 : -1}, {(int32_t)below(3) + 3, (int64_t)below(9) + 1}};
-    uint64_t stale = STALE_BITS;
-    double marker;
-    memcpy(&marker, &stale, sizeof marker);
+    double marker = bits_double(STALE_BITS);
     switch (kind) {
     case 0:
     case 1: txn_add(txn, id, t, v ? v : 1); break;
@@ -148,9 +146,7 @@ static struct columns columns_of(const struct read *r, size_t i, struct arena *a
 
 static double number(int64_t bits)
 {
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return bits_double((uint64_t)bits);
 }
 
 /* What functions over a range are made of. Samples' sums are integers over 10^SCALE, when they are

@@ -1,60 +1,11 @@
-#include "tests/store/segment_fixture.h"
+/* What comes out of a segment is what went in: cells of all kinds, aggregates, ids, labels. */
+#include "tests/store/segment_kinds.h"
 
-#include <fcntl.h>
 #include <math.h>
-#include <sys/stat.h>
 
-#include "store/segment/aggregate.h"
+#include "base/double_bits.h"
 #include "store/segment/chunk.h"
 #include "store/segment/page.h"
-
-#define T0 INT64_C(1700000000000)
-#define T1 (T0 + 7200000)
-
-static const struct metric_def counter = {.name = {"orders_total", 12},
-    .kind = KIND_COUNTER,
-    .digits = 2,
-    .every_ms = 5000,
-    .stale_after_ms = 3600000,
-    .clock = {"orders", 6},
-    .help = {"Orders, by stage.", 17},
-    .unit = {"orders", 6}};
-static const struct metric_def level = {
-    .name = {"orders_open", 11}, .kind = KIND_LEVEL, .every_ms = 5000};
-static const struct metric_def gauge = {
-    .name = {"fridge_temperature_celsius", 26}, .kind = KIND_GAUGE, .digits = 6, .every_ms = 5000};
-static const struct metric_def histogram = {.name = {"delivery_seconds", 16},
-    .kind = KIND_HISTOGRAM,
-    .digits = 3,
-    .schema = 5,
-    .every_ms = 5000};
-static const struct metric_def sample = {.name = {"up", 2}, .kind = KIND_SAMPLE};
-
-static uint64_t seed;
-
-static uint64_t next_random(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof *f);
-    fixture_init(f, T0, T1);
-    seed = 42;
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fixture_fini(*state);
-    free(*state);
-    return 0;
-}
 
 /* ---- kinds ---- */
 
@@ -129,28 +80,6 @@ static void bits_of_samples(void **state)
     assert_int_equal(chunk.has, 0);
     assert_int_equal(chunk.count, 0);
     segment_put(&s);
-}
-
-/* Cells with random buckets out of `keys` keys from `least` on. */
-static void fill_histogram(
-    struct columns *c, size_t n, int32_t least, uint32_t keys, uint32_t per_cell)
-{
-    uint32_t at = 0;
-    c->n = n;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t key = 0;
-        c->t[i] = T0 + 5000 * (int64_t)(i + 1);
-        c->sum[i] = (int128)(int64_t)next_random() * 3;
-        c->bucket_at[i] = at;
-        for (uint32_t k = 0; k < per_cell && key < keys; k++) {
-            key += (uint32_t)(next_random() % (keys / per_cell + 1));
-            if (key >= keys)
-                break;
-            int64_t count = 1 + (int64_t)(next_random() % 9);
-            c->bucket[at++] = (struct hist_bucket){least + (int32_t)key++, count};
-        }
-    }
-    c->bucket_at[n] = at;
 }
 
 static void histograms(void **state)
@@ -283,13 +212,6 @@ static void extreme_times(void **state)
 
 /* ---- aggregates ---- */
 
-static uint64_t bits_of(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 static void aggregates(void **state)
 {
     struct fixture *f = *state;
@@ -303,7 +225,7 @@ static void aggregates(void **state)
     static const double v[40] = {1e100, 1, NAN, 5, 2, -1e100, 3, 0};
     for (size_t i = 0; i < 40; i++) {
         c->t[i] = T0 + 1 + (int64_t)i;
-        c->bits[i] = bits_of(v[i]);
+        c->bits[i] = double_bits(v[i]);
     }
     c->bits[2] = STALE_BITS;
     struct segment *s = fixture_round_trip(f, &info);
@@ -321,17 +243,14 @@ static void aggregates(void **state)
     a = fixture_aggregate(f, s, 2);
     assert_int_equal(a.has, 15);
     assert_int_equal(a.count, 39);
-    assert_int_equal(a.min, bits_of(-1e100));
-    assert_int_equal(a.max, bits_of(1e100));
-    assert_int_equal(a.first, bits_of(1e100));
-    assert_int_equal(a.last, bits_of(0));
+    assert_int_equal(a.min, double_bits(-1e100));
+    assert_int_equal(a.max, double_bits(1e100));
+    assert_int_equal(a.first, double_bits(1e100));
+    assert_int_equal(a.last, double_bits(0));
     assert_int_equal(a.resets, 4);
-    assert_int_equal(a.reset_sum, bits_of(1e100 + 5 + 2 + 3));
+    assert_int_equal(a.reset_sum, double_bits(1e100 + 5 + 2 + 3));
     uint64_t lo = (uint64_t)a.sum, hi = (uint64_t)(a.sum >> 64);
-    double sum, compensation;
-    memcpy(&sum, &lo, sizeof sum);
-    memcpy(&compensation, &hi, sizeof compensation);
-    assert_true(sum + compensation == 11); /* nothing is lost beside 1e100 */
+    assert_true(bits_double(lo) + bits_double(hi) == 11); /* nothing is lost beside 1e100 */
     segment_put(&s);
 }
 
@@ -342,7 +261,7 @@ static struct segment_aggregate aggregate_of_samples(struct fixture *f, const do
     struct columns *c = fixture_add(f, &sample, "", n, 0);
     for (size_t i = 0; i < n; i++) {
         c->t[i] = T0 + 1 + (int64_t)i;
-        c->bits[i] = bits_of(v[i]);
+        c->bits[i] = double_bits(v[i]);
     }
     struct segment *s = fixture_round_trip(f, &info);
     struct segment_aggregate a = fixture_aggregate(f, s, 0);
@@ -373,7 +292,7 @@ static void decimal_aggregates(void **state)
     assert_int_equal(a.has & SEGMENT_DECIMAL, 0);
     a = aggregate_of_samples(*state, (double[]){1, 1.0 / 3}, 2);
     assert_int_equal(a.has & SEGMENT_DECIMAL, 0);
-    assert_int_equal((uint64_t)a.sum, bits_of(1 + 1.0 / 3));
+    assert_int_equal((uint64_t)a.sum, double_bits(1 + 1.0 / 3));
 }
 
 /* ---- ids ---- */
@@ -508,247 +427,6 @@ static void big_dictionaries(void **state)
     segment_put(&s);
 }
 
-/* ---- the file ---- */
-
-static void fill_mix(struct fixture *f)
-{
-    for (int i = 0; i < 30; i++) {
-        char labels[64];
-        snprintf(labels, sizeof labels, "market=m%d,stage=s%d", i % 7, i);
-        struct columns *c = fixture_counter(f, &counter, labels, 100, T0 + 1, 5, 1);
-        for (size_t k = 0; k < c->n; k++)
-            c->t[k] += (int64_t)(next_random() % 5);
-        fill_histogram(fixture_add(f, &histogram, labels, 20, 20 * 10), 20, -5, 50, 10);
-    }
-    f->sources[0] = (struct segment_source){SLICE("orders/1"), 12345};
-    f->sources[1] = (struct segment_source){SLICE("orders/0"), 0};
-    f->n_sources = 2;
-}
-
-static void read_all(const char *path, struct buf *out)
-{
-    buf_init(out, 0);
-    assert_true(file_read(path, SIZE_MAX / 2, out, NULL));
-}
-
-/* The same input gives the same file under the same name; anything else another name. */
-static void deterministic(void **state)
-{
-    struct fixture *f = *state;
-    struct segment_info a, b;
-    char path[PATH_BYTES];
-    struct buf before, after;
-    fill_mix(f);
-    struct segment *s = fixture_round_trip(f, &a);
-    segment_put(&s);
-    fixture_path(f, &a, path);
-    read_all(path, &before);
-    struct segment_source swap = f->sources[0]; /* their order is no content */
-    f->sources[0] = f->sources[1];
-    f->sources[1] = swap;
-    assert_true(fixture_write(f, &b, NULL));
-    read_all(path, &after);
-    assert_string_equal(a.name, b.name);
-    assert_int_equal(before.len, after.len);
-    assert_memory_equal(before.ptr, after.ptr, before.len);
-    assert_int_equal(fixture_files(f), 1);
-    char start[64];
-    snprintf(start, sizeof start, "%lld-%lld.", (long long)T0, (long long)T1);
-    assert_memory_equal(a.name, start, strlen(start));
-    assert_int_equal(strlen(a.name), strlen(start) + 32 + 4);
-
-    f->series[3].columns.amount ? (f->series[3].columns.amount[5] += 1)
-                                : (f->series[3].columns.sum[5] += 1);
-    assert_true(fixture_write(f, &b, NULL));
-    assert_string_not_equal(a.name, b.name);
-    strcpy(a.name, b.name);
-    f->sources[0].next++;
-    assert_true(fixture_write(f, &b, NULL));
-    assert_string_not_equal(a.name, b.name);
-    strcpy(a.name, b.name);
-    f->t1++;
-    assert_true(fixture_write(f, &b, NULL));
-    assert_string_not_equal(a.name, b.name);
-    assert_int_equal(fixture_files(f), 4);
-    buf_fini(&before);
-    buf_fini(&after);
-}
-
-static void sources(void **state)
-{
-    struct fixture *f = *state;
-    struct segment_info info;
-    struct err err;
-    size_t n;
-    fill_mix(f);
-    struct segment *s = fixture_round_trip(f, &info);
-    const struct segment_source *got;
-    assert_true(segment_sources(s, &got, &n, NULL));
-    assert_int_equal(n, 2);
-    assert_true(slice_is(got[0].name, "orders/0"));
-    assert_int_equal(got[0].next, 0);
-    assert_true(slice_is(got[1].name, "orders/1"));
-    assert_int_equal(got[1].next, 12345);
-    segment_put(&s);
-    f->sources[1] = f->sources[0];
-    assert_false(fixture_write(f, &info, &err));
-    assert_int_equal(err.code, ERR_INVALID);
-}
-
-static void pages_in_two_steps(void **state)
-{
-    struct fixture *f = *state;
-    struct segment_info info;
-    struct err err;
-    struct arena arena;
-    fill_mix(f);
-    struct segment *s = fixture_round_trip(f, &info);
-    struct segment *second = segment_get(s);
-    arena_init(&arena, 0);
-    struct slice *raw = xcalloc(segment_pages(s), sizeof *raw);
-    for (uint32_t p = 0; p < segment_pages(s); p++)
-        assert_true(segment_fetch(s, p, &arena, &raw[p], &err));
-    segment_put(&s);
-    const struct segment_chunk *chunks = NULL;
-    size_t n_chunks;
-    for (uint32_t i = 0; i < f->n; i++) {
-        chunks = fixture_chunks(f, second, i, &n_chunks);
-        for (size_t k = 0, at = 0; k < n_chunks; k++) {
-            uint32_t pages[CHUNK_PAGES_MAX];
-            struct slice its[CHUNK_PAGES_MAX];
-            struct columns c;
-            size_t n = segment_chunk_pages(&chunks[k], pages);
-            for (size_t j = 0; j < n; j++)
-                its[j] = raw[pages[j]];
-            assert_true(segment_decode(second, &chunks[k], its, &arena, &c, &err));
-            for (size_t j = 0; j < c.n; j++)
-                assert_true(cell_eq(&c, j, &f->series[i].columns, at + j));
-            at += c.n;
-        }
-    }
-    arena_fini(&arena);
-    /* A full arena is a limit, no damage. */
-    struct columns c;
-    arena_init(&arena, 100);
-    assert_false(segment_read(second, chunks, &arena, &c, &err));
-    assert_int_equal(err.code, ERR_LIMIT);
-    assert_false(segment_fetch(second, 0, &arena, &raw[0], &err));
-    assert_int_equal(err.code, ERR_LIMIT);
-    arena_fini(&arena);
-    free(raw);
-    segment_put(&second);
-}
-
-/* ---- what is refused ---- */
-
-static void expect_refused(struct fixture *f, enum err_code code)
-{
-    struct err err = {0};
-    struct segment_info info;
-    assert_false(fixture_write_unsorted(f, &info, &err));
-    assert_int_equal(err.code, code);
-    assert_true(err.text[0]);
-    assert_int_equal(fixture_files(f), 0); /* nothing is left */
-}
-
-static void bad_input(void **state)
-{
-    struct fixture *f = *state;
-    expect_refused(f, ERR_INVALID); /* no series */
-    struct columns *c = fixture_counter(f, &counter, "a=1", 3, T0 + 1, 1, 1);
-    struct segment_series good = f->series[0];
-    c->t[1] = c->t[0];
-    expect_refused(f, ERR_INVALID); /* times do not ascend */
-    c->t[0] = T0;
-    c->t[1] = T0 + 2;
-    expect_refused(f, ERR_INVALID); /* t0 itself is outside */
-    c->t[0] = T0 + 1;
-    c->t[2] = T1 + 1;
-    expect_refused(f, ERR_INVALID);
-    c->t[2] = T1;
-    c->amount[1] = 0;
-    expect_refused(f, ERR_INVALID); /* not canonical */
-    c->amount[1] = 1;
-    f->series[0].columns.n = 0;
-    expect_refused(f, ERR_INVALID);
-    f->series[0].columns.n = 3;
-    f->series[0].columns.kind = KIND_LEVEL;
-    expect_refused(f, ERR_INVALID);
-    f->series[0] = good;
-    fixture_counter(f, &counter, "a=1", 1, T0 + 1, 1, 1);
-    expect_refused(f, ERR_INVALID); /* the same labels again */
-    f->series[1].labels = fixture_labels(f, &counter, "a=0");
-    expect_refused(f, ERR_INVALID); /* out of order */
-    struct metric_def other = counter;
-    other.digits = 3;
-    f->series[1].labels = fixture_labels(f, &counter, "a=2");
-    f->series[1].def = &other;
-    expect_refused(f, ERR_INVALID); /* two definitions of a name */
-    f->series[1].def = &counter;
-    f->series[1].labels = fixture_labels(f, &level, "a=2");
-    expect_refused(f, ERR_INVALID); /* labels of another metric */
-    f->n = 1;
-    other = counter;
-    other.every_ms = 0;
-    f->series[0].def = &other;
-    expect_refused(f, ERR_INVALID);
-    f->series[0] = good;
-    f->t1 = f->t0;
-    expect_refused(f, ERR_INVALID);
-}
-
-/* What is refused names the series and the time. */
-static void errors_name_their_place(void **state)
-{
-    struct fixture *f = *state;
-    struct segment_info info;
-    struct err err = {0};
-    char expected[256];
-    struct columns *c = fixture_counter(f, &counter, "a=1,b=x", 3, T0 + 1, 1, 1);
-    c->amount[1] = 0;
-    assert_false(fixture_write(f, &info, &err));
-    snprintf(expected, sizeof expected,
-        "a cell that is zero at %lld ms: series %.*s{a=\"1\", b=\"x\"}", (long long)T0 + 2,
-        SLICE_FMT(counter.name));
-    assert_string_equal(err.text, expected);
-    char *big = arena_alloc(&f->arena, LABEL_VALUE_MAX);
-    memset(big, 'y', LABEL_VALUE_MAX);
-    struct label *items = arena_array(&f->arena, 2, sizeof *items);
-    items[0] = (struct label){SLICE(LABEL_METRIC_NAME), counter.name};
-    items[1] = (struct label){SLICE("a"), slice_of(big, LABEL_VALUE_MAX)};
-    f->series[0].labels = (struct labels){items, 2};
-    assert_false(fixture_write(f, &info, &err));
-    assert_memory_equal(err.text, expected, 40); /* the labels are cut */
-}
-
-static bool failing_next(void *ctx, struct segment_series *out)
-{
-    struct fixture *f = ctx;
-    return f->at < 3 && fixture_next(f, out);
-}
-
-static bool has_failed(void *ctx, struct err *err)
-{
-    (void)ctx;
-    err_set(err, ERR_CORRUPT, "the input broke");
-    return true;
-}
-
-static void failing_input(void **state)
-{
-    struct fixture *f = *state;
-    struct err err = {0};
-    struct segment_info info;
-    fill_mix(f);
-    qsort(f->series, f->n, sizeof *f->series, fixture_cmp);
-    struct segment_input input = {
-        .t0 = T0, .t1 = T1, .next = failing_next, .failed = has_failed, .ctx = f};
-    assert_false(segment_write(f->dir, &input, &info, &err));
-    assert_int_equal(err.code, ERR_CORRUPT);
-    assert_string_equal(err.text, "the input broke");
-    assert_int_equal(fixture_files(f), 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -767,12 +445,6 @@ int main(void)
         TEST(ids),
         TEST(label_queries),
         TEST(big_dictionaries),
-        TEST(deterministic),
-        TEST(sources),
-        TEST(pages_in_two_steps),
-        TEST(bad_input),
-        TEST(errors_name_their_place),
-        TEST(failing_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,22 +6,14 @@
 
 #include <math.h>
 
+#include "base/double_bits.h"
 #include "store/segment/chunk_differences.h"
 #include "store/segment/segment_reader.h"
 
 #define T0 INT64_C(1700000000000)
 #define T1 (T0 + 86400000)
 
-#define STALE UINT64_C(0x7ff0000000000002)
-
 static const struct metric_def bucket = {.name = {"latency_bucket", 14}, .kind = KIND_SAMPLE};
-
-static uint64_t bits_of(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
 
 static int setup(void **state)
 {
@@ -49,7 +41,7 @@ static void add_family(struct fixture *f, const char *others, size_t n, int k)
         for (size_t i = 0; i < n; i++) {
             count += (double)((i * 7919 + 13) % 31 + (size_t)b * ((i * 104729) % 5));
             c->t[i] = T0 + 1000 * (int64_t)(i + 1);
-            c->bits[i] = bits_of(count);
+            c->bits[i] = double_bits(count);
         }
     }
 }
@@ -59,10 +51,10 @@ static void add_family(struct fixture *f, const char *others, size_t n, int k)
 static void edges(void **state)
 {
     (void)state;
-    const uint64_t base[] = {bits_of(0), bits_of(-0x1p51), bits_of(0x1p51 - 1), STALE, bits_of(7),
-        bits_of(-0.0), bits_of(0x1p51), bits_of(0.5)};
-    const uint64_t fits[] = {bits_of(-0x1p51), bits_of(0x1p51 - 1), bits_of(-0x1p51), STALE,
-        bits_of(7), bits_of(-0.0), bits_of(0x1p51), bits_of(0.5)};
+    const uint64_t base[] = {double_bits(0), double_bits(-0x1p51), double_bits(0x1p51 - 1),
+        STALE_BITS, double_bits(7), double_bits(-0.0), double_bits(0x1p51), double_bits(0.5)};
+    const uint64_t fits[] = {double_bits(-0x1p51), double_bits(0x1p51 - 1), double_bits(-0x1p51),
+        STALE_BITS, double_bits(7), double_bits(-0.0), double_bits(0x1p51), double_bits(0.5)};
     const double others[] = {
         -0.0, 0x1p51, -0x1p51 - 1, 0.5, NAN, INFINITY, 0x1p52, 0x1.8p52, 0x1p63, 1e300};
     int64_t out[8], v;
@@ -72,13 +64,13 @@ static void edges(void **state)
     assert_int_equal(out[3], out[2]); /* goes on */
     assert_int_equal(out[7], 0);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        uint64_t bits = bits_of(others[i]);
+        uint64_t bits = double_bits(others[i]);
         assert_false(differences_count(bits, &v));
         assert_false(differences_of(&bits, &base[4], 1, out));
         assert_false(differences_of(&base[4], &bits, 1, out));
         assert_true(differences_of(&bits, &bits, 1, out));
     }
-    assert_true(differences_count(bits_of(-12345), &v));
+    assert_true(differences_count(double_bits(-12345), &v));
     assert_int_equal(v, -12345);
 }
 

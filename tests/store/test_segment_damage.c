@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/double_bits.h"
+
 #define T0 INT64_C(1700000000000)
 #define T1 (T0 + 7200000)
 
@@ -91,7 +93,7 @@ static void fill_small(struct fixture *f)
     c->t[0] = T0 + 1;
     c->t[1] = T0 + 2;
     c->bits[0] = 0x3ff0000000000000;
-    c->bits[1] = 0x7ff0000000000002;
+    c->bits[1] = STALE_BITS;
     f->sources[0] = (struct segment_source){SLICE("orders/0"), 99};
     f->n_sources = 1;
 }
@@ -127,7 +129,7 @@ static void fill_family(struct fixture *f)
         for (size_t i = 0; i < c->n; i++) {
             count += (double)((i * 7919 + 13) % 31 + (size_t)b * ((i * 104729) % 5));
             c->t[i] = T0 + 10 * (int64_t)(i + 1);
-            memcpy(&c->bits[i], &count, sizeof count);
+            c->bits[i] = double_bits(count);
         }
     }
     fixture_counter(f, &counter, "market=oslo,stage=placed", 3, T0 + 5, 5, 1);

@@ -7,12 +7,11 @@
 
 #include <math.h>
 
+#include "base/double_bits.h"
 #include "store/merge.h"
 
 #define T0 INT64_C(1700000000000)
 #define T1 (T0 + 86400000)
-
-#define STALE UINT64_C(0x7ff0000000000002)
 
 static const struct metric_def bucket = {.name = {"latency_bucket", 14}, .kind = KIND_SAMPLE};
 static const struct metric_def total = {
@@ -34,13 +33,6 @@ static uint64_t next_random(void)
 static uint64_t below(uint64_t n)
 {
     return next_random() % n;
-}
-
-static uint64_t bits_of(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
 }
 
 static int setup(void **state)
@@ -79,7 +71,7 @@ static void add_family(
         for (size_t b = 0, sum = 0; b < k; b++) {
             now[b] += sum += below(most + 1);
             c[b]->t[i] = T0 + 1000 * (int64_t)(i + 1);
-            c[b]->bits[i] = bits_of((double)now[b]);
+            c[b]->bits[i] = double_bits((double)now[b]);
         }
 }
 
@@ -169,7 +161,7 @@ static void not_too_deep(void **state)
 static uint64_t odd_value(void)
 {
     static const double odd[] = {-0.0, 0.5, 1e300, INFINITY, 0x1p51, -0x1p51, 0x1p53, -3, 1e-300};
-    return below(3) ? bits_of(odd[below(9)]) : below(2) ? STALE : next_random();
+    return below(3) ? double_bits(odd[below(9)]) : below(2) ? STALE_BITS : next_random();
 }
 
 struct style {
@@ -186,7 +178,7 @@ static void make_counts(uint64_t *bits, size_t n, size_t k, const struct style *
             memset(now, 0, sizeof now);
         for (size_t b = 0, sum = 0; b < k; b++) {
             now[b] += sum += below(most + 1);
-            bits[b * n + i] = stale ? STALE : bits_of((double)now[b]);
+            bits[b * n + i] = stale ? STALE_BITS : double_bits((double)now[b]);
         }
     }
 }
@@ -306,7 +298,7 @@ static void forgotten(void **state)
         struct columns *c = fixture_add(f, &bucket, labels, i < 2 ? 200 : 2048, 0);
         for (size_t k = 0; k < c->n; k++) {
             c->t[k] = T0 + 1000 * (int64_t)(k + 1);
-            c->bits[k] = bits_of((double)(next_random() >> 14));
+            c->bits[k] = double_bits((double)(next_random() >> 14));
         }
     }
     struct segment *s = fixture_round_trip(f, &info);

@@ -23,6 +23,7 @@
 
 #include <fcntl.h>
 
+#include "base/double_bits.h"
 #include "store/segment/postings.h"
 #include "store/segment/scaled.h"
 #include "store/segment/segment_reader.h"
@@ -123,7 +124,7 @@ static void fill_samples(struct fixture *f)
     for (size_t i = 0; i < c->n; i++) {
         c->t[i] = T0 + 1000 * (int64_t)(i + 1);
         c->hist[i] = i % 2 ? NULL : &hist[i / 2];
-        c->bits[i] = 0x7ff0000000000002;
+        c->bits[i] = STALE_BITS;
         c->start[i] = i < 3 ? T0 : 0;
     }
     c = fixture_add(f, &request, "a=derived", 4, 0);
@@ -171,9 +172,9 @@ static void fill_families(struct fixture *f)
                 count += (seed >> 33) % 1000 < part[b];
             }
             c->t[i] = T0 + 10000 * (int64_t)(i + 1);
-            memcpy(&c->bits[i], &count, sizeof count);
+            c->bits[i] = double_bits(count);
             if (i == 59)
-                c->bits[i] = 0x7ff0000000000002;
+                c->bits[i] = STALE_BITS;
             if (c->start)
                 c->start[i] = i < 60 ? T0 : T0 + 600000;
         }

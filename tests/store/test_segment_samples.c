@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "store/segment/aggregate.h"
+#include "base/double_bits.h"
 #include "store/segment/hist_layout.h"
 
 #define T0 INT64_C(1700000000000)
@@ -53,11 +53,7 @@ static double any_double(void)
 {
     static const double odd[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1e300, -1.5, 5e-324};
     uint64_t bits = next_random();
-    double v;
-    if (below(2))
-        return odd[below(8)];
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return below(2) ? odd[below(8)] : bits_double(bits);
 }
 
 static double count_of(enum style style)
@@ -230,8 +226,8 @@ static void derived(void **state)
         double v = (double)i * 1.5, w = v + (double)below(9);
         c->t[i] = T0 + 60000 * ((int64_t)i + 1);
         c->count[i] = 6;
-        memcpy(&c->first[i], &v, sizeof v);
-        memcpy(&c->last[i], &w, sizeof w);
+        c->first[i] = (int64_t)double_bits(v);
+        c->last[i] = (int64_t)double_bits(w);
         c->min[i] = c->first[i];
         c->max[i] = i % 100 == 3 ? (int64_t)next_random() : c->last[i];
         c->first_ms[i] = c->t[i] - 50000;

@@ -499,7 +499,8 @@ static void apply(struct state *state, struct state_changes *changes, uint64_t l
     struct err err;
     assert_true(state_check(state, changes, &err));
     state_apply(state, changes, lsn, false);
-    state_changes_clear(changes);
+    state_changes_fini(changes);
+    state_changes_init(changes);
 }
 
 static void test_a_drop_is_carried(void **ctx)

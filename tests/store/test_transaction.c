@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "base/double_bits.h"
 #include "base/mem.h"
 #include "store/bounds.h"
 #include "store/cell_bytes.h"
@@ -41,20 +42,6 @@ static int128 random_wide(void)
                  : (int128)random_int() * ((int128)1 << (r % 64)) - random_int();
 }
 
-static double double_from(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
-static uint64_t bits_from(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
-}
-
 static double random_double(void)
 {
     static const double odd[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 5e-324,
@@ -63,8 +50,8 @@ static double random_double(void)
     case 0: return (double)random_int();
     case 1: return (double)(int)(random64() % 200000) / 100;
     case 2: return (double)(int)(random64() % 200000) / 1000000;
-    case 3: return double_from(random64()); /* payloads of NaN among them */
-    case 4: return double_from(0x7ff0000000000002u);
+    case 3: return bits_double(random64()); /* payloads of NaN among them */
+    case 4: return bits_double(STALE_BITS);
     case 5: return odd[random64() % (sizeof odd / sizeof *odd)];
     default: return (double)(random64() % 1000);
     }
@@ -147,7 +134,7 @@ static void fill_cells(struct transaction *t, size_t n)
                 (struct hist_bucket){key, k % 2 ? -3 : 1 + (random_int() >> 1)};
         }
         GROW(t->samples, t->samples_cap, t->n_samples + 1);
-        struct sample_entry s = {series, at, 0, bits_from(random_double()), NULL};
+        struct sample_entry s = {series, at, 0, double_bits(random_double()), NULL};
         if (random64() % 3 == 0)
             s.start = random_int();
         if (random64() % 4 == 0) {
@@ -185,7 +172,7 @@ static bool same_buckets(
 {
     bool same = n_a == n_b;
     for (uint32_t i = 0; same && i < n_a; i++)
-        same = a[i].index == b[i].index && bits_from(a[i].count) == bits_from(b[i].count);
+        same = a[i].index == b[i].index && double_bits(a[i].count) == double_bits(b[i].count);
     return same;
 }
 
@@ -193,15 +180,15 @@ static void assert_same_hist(const struct hist *a, const struct hist *b)
 {
     assert_int_equal(a->schema, b->schema);
     assert_int_equal(a->reset_hint, b->reset_hint);
-    assert_true(bits_from(a->zero_threshold) == bits_from(b->zero_threshold));
-    assert_true(bits_from(a->zero_count) == bits_from(b->zero_count));
-    assert_true(bits_from(a->count) == bits_from(b->count));
-    assert_true(bits_from(a->sum) == bits_from(b->sum));
+    assert_true(double_bits(a->zero_threshold) == double_bits(b->zero_threshold));
+    assert_true(double_bits(a->zero_count) == double_bits(b->zero_count));
+    assert_true(double_bits(a->count) == double_bits(b->count));
+    assert_true(double_bits(a->sum) == double_bits(b->sum));
     assert_true(same_buckets(a->positive, b->positive, a->n_positive, b->n_positive));
     assert_true(same_buckets(a->negative, b->negative, a->n_negative, b->n_negative));
     assert_int_equal(a->n_bounds, b->n_bounds);
     for (uint32_t i = 0; i < a->n_bounds; i++)
-        assert_true(bits_from(a->bounds[i]) == bits_from(b->bounds[i]));
+        assert_true(double_bits(a->bounds[i]) == double_bits(b->bounds[i]));
 }
 
 static void assert_same_cells(const struct transaction *a, const struct transaction *b)
@@ -238,6 +225,12 @@ static void assert_same_cells(const struct transaction *a, const struct transact
     }
 }
 
+static void empty(struct transaction *t)
+{
+    transaction_fini(t);
+    transaction_init(t);
+}
+
 static void test_everything_comes_back(void **state)
 {
     (void)state;
@@ -264,7 +257,7 @@ static void test_everything_comes_back(void **state)
         assert_true(back.folds[0].metric == 7 && back.folds[0].until_ms == -86400000);
         assert_true(slice_is(back.folds[0].label, "city") && back.folds[0].values == 70000);
 
-        transaction_clear(&back);
+        empty(&back);
         assert_true(transaction_decode_definitions(buf_view(&payload), &back, &err));
         assert_int_equal(back.n_series, 1);
         assert_int_equal(transaction_cells(&back), 0);
@@ -293,13 +286,13 @@ static void test_damage_is_survived(void **state)
         char *exact = malloc(i);
         if (i)
             memcpy(exact, payload.ptr, i);
-        transaction_clear(&back);
+        empty(&back);
         if (!transaction_decode(slice_of(exact, i), &back, &err))
             assert_int_equal(err.code, ERR_CORRUPT);
         free(exact);
         for (int bit = 0; bit < 8; bit++) {
             payload.ptr[i] ^= (char)(1 << bit);
-            transaction_clear(&back);
+            empty(&back);
             if (!transaction_decode(buf_view(&payload), &back, &err))
                 assert_int_equal(err.code, ERR_CORRUPT);
             payload.ptr[i] ^= (char)(1 << bit);
@@ -383,7 +376,7 @@ static void test_old_cells_are_read(void **state)
     assert_int_equal((int)t.adds[0].amount, 3);
     assert_int_equal(t.n_samples, 1);
     assert_int_equal(t.samples[0].series, 6);
-    assert_true(t.samples[0].bits == bits_from(1.5));
+    assert_true(t.samples[0].bits == double_bits(1.5));
     transaction_fini(&t);
 }
 
@@ -397,7 +390,7 @@ static double bytes_per_sample(double (*value)(uint32_t i), uint32_t n)
     GROW(t.samples, t.samples_cap, n);
     for (uint32_t i = 0; i < n; i++)
         t.samples[t.n_samples++] =
-            (struct sample_entry){i, 1763690000000, 0, bits_from(value(i)), NULL};
+            (struct sample_entry){i, 1763690000000, 0, double_bits(value(i)), NULL};
     transaction_encode(&t, &payload);
     double bytes = (double)payload.len / n;
     transaction_fini(&t);

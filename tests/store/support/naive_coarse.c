@@ -5,12 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/double_bits.h"
 #include "store/resolution.h"
 #include "store/segment/scaled.h"
 #include "tests/store/support/naive.h"
-
-#define STALE      0x7ff0000000000002u /* Prometheus' marker */
-#define NOT_NUMBER 0x7ff8000000000001u /* what every NaN that is computed becomes */
 
 /* The times here are positive. */
 static int64_t floor_to(int64_t t, int64_t ms)
@@ -44,25 +42,16 @@ struct bucket {
     size_t n;
 };
 
-static double double_of(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 static uint64_t bits_of(double v)
 {
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return isnan(v) ? NOT_NUMBER : bits;
+    return isnan(v) ? NAN_BITS : double_bits(v);
 }
 
 static void add_sample(struct bucket *b, const struct naive_cell *c)
 {
-    double v = double_of(c->bits), t = b->sum + v;
+    double v = bits_double(c->bits), t = b->sum + v;
     b->vague |= c->vague;
-    if (c->bits == STALE)
+    if (c->bits == STALE_BITS)
         return;
     /* Neumaier's sum. */
     if (isinf(t))
@@ -70,16 +59,16 @@ static void add_sample(struct bucket *b, const struct naive_cell *c)
     else
         b->compensation += fabs(b->sum) >= fabs(v) ? (b->sum - t) + v : (v - t) + b->sum;
     b->sum = t;
-    if (!isnan(v) && (!b->numbers || v < double_of(b->min_bits)))
+    if (!isnan(v) && (!b->numbers || v < bits_double(b->min_bits)))
         b->min_bits = c->bits;
-    if (!isnan(v) && (!b->numbers || v > double_of(b->max_bits)))
+    if (!isnan(v) && (!b->numbers || v > bits_double(b->max_bits)))
         b->max_bits = c->bits;
     b->numbers |= !isnan(v);
     if (b->cell.count == 0) {
         b->first_bits = c->bits;
         b->first_ms = c->t;
-    } else if (v < double_of(b->last_bits)) {
-        b->reset_sum += double_of(b->last_bits);
+    } else if (v < bits_double(b->last_bits)) {
+        b->reset_sum += bits_double(b->last_bits);
         b->resets++;
     }
     b->last_bits = c->bits;
@@ -139,9 +128,9 @@ static bool exact_sums(const struct bucket *b, int digits, int128 *sum, int128 *
     bool first = true;
     *sum = *reset_sum = 0;
     for (size_t i = 0; i < b->n; i++) {
-        if (b->cells[i].bits == STALE)
+        if (b->cells[i].bits == STALE_BITS)
             continue;
-        if (!is_decimal(double_of(b->cells[i].bits), digits, &k))
+        if (!is_decimal(bits_double(b->cells[i].bits), digits, &k))
             return false;
         *sum += k;
         *reset_sum += !first && k < before ? before : 0;
@@ -156,7 +145,7 @@ static bool is_close(const struct bucket *b, int digits)
 {
     bool close = false;
     for (size_t i = 0; i < b->n; i++)
-        close |= fabs(double_of(b->cells[i].bits)) * pow(10, digits) >= 0x1p51;
+        close |= fabs(bits_double(b->cells[i].bits)) * pow(10, digits) >= 0x1p51;
     return close;
 }
 
@@ -181,8 +170,8 @@ static bool same_sums(const struct bucket *b, const struct columns *c, size_t i)
 
 static bool same_samples(const struct bucket *b, const struct columns *c, size_t i)
 {
-    uint64_t min = b->numbers ? b->min_bits : NOT_NUMBER;
-    uint64_t max = b->numbers ? b->max_bits : NOT_NUMBER;
+    uint64_t min = b->numbers ? b->min_bits : NAN_BITS;
+    uint64_t max = b->numbers ? b->max_bits : NAN_BITS;
     return c->first && c->count[i] == b->cell.count && (uint64_t)c->first[i] == b->first_bits &&
            c->first_ms[i] == b->first_ms && (uint64_t)c->last[i] == b->last_bits &&
            c->last_ms[i] == b->cell.last_ms && (uint64_t)c->min[i] == min &&

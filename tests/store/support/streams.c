@@ -1,7 +1,6 @@
 #include "tests/store/support/streams.h"
 
-#include <string.h>
-
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "store/codec/decimal.h"
 
@@ -20,13 +19,6 @@ static uint64_t below(uint64_t n)
 {
     ensure(n > 0);
     return next() % n;
-}
-
-static int64_t bits_of(double v)
-{
-    int64_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits;
 }
 
 /* ---- shapes ---- */
@@ -125,19 +117,19 @@ static int64_t decimal(size_t i, int64_t before)
     static int64_t k;
     (void)before;
     k = i ? k + (int64_t)below(101) - 50 : 2150;
-    return bits_of((double)k / 100);
+    return (int64_t)double_bits((double)k / 100);
 }
 
 static int64_t decimal_with_others(size_t i, int64_t before)
 {
-    static const uint64_t odd[] = {0x7ff0000000000002, 0x7ff8000000000001, 0xfff8000000abcdef,
+    static const uint64_t odd[] = {STALE_BITS, 0x7ff8000000000001, 0xfff8000000abcdef,
         0x7ff0000000000000, 0xfff0000000000000, 0x8000000000000000, 1, 0x3ff123456789abcd};
     return below(40) ? decimal(i, before) : (int64_t)odd[below(8)];
 }
 
 static int64_t decimal_with_stale(size_t i, int64_t before)
 {
-    return below(9) ? decimal(i, before) : 0x7ff0000000000002;
+    return below(9) ? decimal(i, before) : (int64_t)STALE_BITS;
 }
 
 static int64_t digits(size_t i, int64_t before)
@@ -145,14 +137,15 @@ static int64_t digits(size_t i, int64_t before)
     static unsigned e;
     (void)before;
     e = i % 256 ? e : (unsigned)below(DECIMAL_MAX + 1);
-    return bits_of((double)((int64_t)(next() >> (11 + below(53))) - 5000) / kernels_power[e]);
+    return (int64_t)double_bits(
+        (double)((int64_t)(next() >> (11 + below(53))) - 5000) / kernels_power[e]);
 }
 
 static int64_t mantissa(size_t i, int64_t before)
 {
     (void)i;
     (void)before;
-    return bits_of((double)next() / 0x1p64 - 0.25);
+    return (int64_t)double_bits((double)next() / 0x1p64 - 0.25);
 }
 
 static int64_t tiny(size_t i, int64_t before)

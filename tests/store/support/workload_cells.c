@@ -1,7 +1,7 @@
 /* The cells of a workload, of every kind. See workload.h. */
 #include <stdio.h>
-#include <string.h>
 
+#include "base/double_bits.h"
 #include "base/ensure.h"
 #include "tests/store/support/workload.h"
 
@@ -187,15 +187,13 @@ static void put_gauge(struct workload *w, struct txn *txn, const struct place *p
 /* Both zeros, infinities, NaNs with payloads, the marker, the smallest and the largest. */
 static double odd_double(struct workload *w)
 {
-    static const uint64_t odd[] = {0x7ff0000000000002, 0x7ff8000000000001, 0xfff8000000000000,
+    static const uint64_t odd[] = {STALE_BITS, 0x7ff8000000000001, 0xfff8000000000000,
         0x7ff0000000000001, 0xffffffffffffffff, 0xfff8000000abcdef, 0x8000000000000000, 0,
         0x7ff0000000000000, 0xfff0000000000000, 1, 0x7fefffffffffffff, 0x433fffffffffffff,
         0xc340000000000000};
     uint64_t bits =
         workload_below(w, 3) ? odd[workload_below(w, sizeof odd / sizeof *odd)] : workload_bits(w);
-    double v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
+    return bits_double(bits);
 }
 
 static double random_count(struct workload *w)
@@ -281,9 +279,7 @@ static void put_sample(struct workload *w, struct txn *txn, const struct place *
         if (txn)
             txn_sample_histogram(txn, p->id, p->t, &r.hist);
     } else {
-        uint64_t bits;
-        memcpy(&bits, &v, sizeof bits);
-        naive_sample(w->naive, p->slot, p->t, bits);
+        naive_sample(w->naive, p->slot, p->t, double_bits(v));
         if (txn)
             txn_sample(txn, p->id, p->t, v);
     }
