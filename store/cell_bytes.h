@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/double_bits.h"
 #include "base/number.h"
+#include "base/wrap.h"
 #include "store/bounds.h"
 
 #define VARINT_MAX   10
@@ -44,16 +45,6 @@ static inline uint8_t *varint_at(uint8_t *p, uint64_t v)
 static inline uint8_t *svarint_at(uint8_t *p, int64_t v)
 {
     return varint_at(p, zigzag(v));
-}
-
-static inline int64_t wrap_sub(int64_t a, int64_t b)
-{
-    return (int64_t)((uint64_t)a - (uint64_t)b);
-}
-
-static inline int64_t wrap_add(int64_t a, int64_t b)
-{
-    return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
 static inline uint8_t *front_at(

@@ -8,18 +8,7 @@
 #include "store/catalog.h"
 #include "store/segment/label_walk.h"
 #include "store/segment/metric_table.h"
-
-/* Series follow each other in the pages, so a few pages of an input are kept; more only while one
- * chunk needs more at once. */
-#define PAGES_KEPT 8
-#define PAGES      (CHUNK_PAGES_MAX + 1)
-
-struct cached_page {
-    struct arena arena;
-    struct slice raw; /* ptr NULL: none */
-    uint32_t page;
-    uint64_t used;
-};
+#include "store/segment/page_window.h"
 
 struct merge_segment {
     struct segment *segment;
@@ -31,7 +20,7 @@ struct merge_segment {
     const struct segment_chunk *chunks;
     size_t n_chunks;
     bool taken; /* its head is the series that is given out */
-    struct cached_page pages[PAGES];
+    struct page_window pages;
 };
 
 struct merge {
@@ -44,7 +33,6 @@ struct merge {
     struct arena names;
     struct segment_source *sources;
     size_t n_sources;
-    uint64_t clock; /* counts uses of pages */
     bool any, ended, failed;
     size_t bad; /* SIZE_MAX: none */
     struct err err;
@@ -135,58 +123,12 @@ static bool def_of(struct merge *m, const struct metric_def *def)
 
 /* ---- cells ---- */
 
-/* Where a page may go: pages used since `since` stay. */
-static struct cached_page *free_slot(struct merge_segment *in, uint64_t since)
-{
-    struct cached_page *oldest = NULL, *empty = NULL;
-    size_t kept = 0;
-    for (size_t i = 0; i < PAGES; i++) {
-        struct cached_page *p = &in->pages[i];
-        kept += p->raw.ptr != NULL;
-        if (!p->raw.ptr)
-            empty = p;
-        else if (!oldest || p->used < oldest->used)
-            oldest = p;
-    }
-    bool evict = kept >= PAGES_KEPT && oldest->used < since;
-    return evict ? oldest : empty;
-}
-
-static bool fetch(
-    struct merge *m, struct merge_segment *in, uint32_t page, uint64_t since, struct slice *raw)
-{
-    for (size_t i = 0; i < PAGES; i++) {
-        struct cached_page *p = &in->pages[i];
-        if (p->raw.ptr && p->page == page) {
-            p->used = ++m->clock;
-            *raw = p->raw;
-            return true;
-        }
-    }
-    struct cached_page *slot = free_slot(in, since);
-    struct slice read;
-    ensure(slot != NULL);
-    arena_reset(&slot->arena);
-    slot->raw = (struct slice){NULL, 0};
-    if (!segment_fetch(in->segment, page, &slot->arena, &read, &m->err))
-        return false;
-    slot->raw = *raw = read;
-    slot->page = page;
-    slot->used = ++m->clock;
-    return true;
-}
-
 static bool read_chunk(struct merge *m, struct merge_segment *in, const struct segment_chunk *chunk,
     struct columns *out)
 {
     struct slice raw[CHUNK_PAGES_MAX] = {{NULL, 0}};
-    uint32_t pages[CHUNK_PAGES_MAX];
-    uint64_t since = m->clock + 1;
-    size_t n = segment_chunk_pages(chunk, pages);
-    for (size_t i = 0; i < n; i++)
-        if (!fetch(m, in, pages[i], since, &raw[i]))
-            return false;
-    return segment_decode(in->segment, chunk, raw, &m->arena, out, &m->err);
+    return page_window_get(&in->pages, chunk, raw, &m->err) &&
+           segment_decode(in->segment, chunk, raw, &m->arena, out, &m->err);
 }
 
 static bool read_input(struct merge *m, struct merge_segment *in, struct columns *out)
@@ -355,8 +297,7 @@ void merge_new(struct segment *const *segments, size_t n, const struct merge_opt
         m->in[i].walk = label_walk_new(segments[i]);
         arena_init(&m->in[i].arena, 0);
         m->in[i].n = (uint32_t)segment_info(segments[i])->series;
-        for (size_t p = 0; p < PAGES; p++)
-            arena_init(&m->in[i].pages[p].arena, 0);
+        page_window_init(&m->in[i].pages, segments[i]);
     }
     *out = m;
 }
@@ -368,8 +309,7 @@ void merge_free(struct merge **merge)
     if (!m)
         return;
     for (size_t i = 0; i < m->n; i++) {
-        for (size_t p = 0; p < PAGES; p++)
-            arena_fini(&m->in[i].pages[p].arena);
+        page_window_fini(&m->in[i].pages);
         arena_fini(&m->in[i].arena);
         label_walk_free(&m->in[i].walk);
     }

@@ -64,7 +64,7 @@ static size_t keys_of_cells(struct keys *keys, const struct columns *c, size_t f
     for (; n < max; n++) {
         const uint32_t *at = c->bucket_at + from + n;
         size_t m = keys_union(keys, c->bucket + at[0], at[1] - at[0]);
-        if (m > HIST_KEYS_MAX || m * (n + 1) > HIST_CHUNK_COUNTS)
+        if (m > HIST_KEYS_MAX || m * (n + 1) > LAYOUT_COUNTS_MAX)
             break;
         if (m > keys->n)
             keys_take(keys, m);
@@ -306,7 +306,7 @@ static void fill_buckets(
 static bool get_histogram(struct decoder *d, struct arena *arena, struct columns *out)
 {
     size_t n_keys = read_le32(&d->in), n_buckets;
-    if (n_keys > HIST_KEYS_MAX || n_keys * d->n > HIST_CHUNK_COUNTS)
+    if (n_keys > HIST_KEYS_MAX || n_keys * d->n > LAYOUT_COUNTS_MAX)
         return place_corrupt(
             d->place, d->err, "a chunk of %zu cells with %zu bucket keys", d->n, n_keys);
     int64_t *keys = xreallocarray(NULL, n_keys * (d->n + 1) + 1, sizeof *keys);

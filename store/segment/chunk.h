@@ -15,7 +15,7 @@
  * A 128-bit number is two words; its hi stream is left out when every value is the sign extension
  * of its lo word. The codec of each stream stands in the directory. The keys are those of all
  * buckets that occur in the chunk, ascending; a bucket that a cell does not have counts 0 there. A
- * histogram chunk holds at most HIST_CHUNK_COUNTS counts, which bounds what a reader allocates. A
+ * histogram chunk holds at most LAYOUT_COUNTS_MAX counts, which bounds what a reader allocates. A
  * chunk lies in one page, so it is at most PAGE_RAW_MAX bytes: one cell always fits, several that
  * do not are cut in halves.
  */
@@ -32,15 +32,15 @@
 #include "base/err.h"
 #include "store/columns.h"
 #include "store/segment.h"
+#include "store/segment/hist_layout.h"
 #include "store/segment/page.h"
 
-#define CHUNK_FORM        7 /* of the codecs; CODEC_NONE: streams as above */
-#define FORM_DERIVED      1
-#define FORM_HISTOGRAMS   2
-#define FORM_DIFFERENCES  3 /* chunk_differences.h */
-#define FORM_COARSE       4 /* derived cells, in less room than as FORM_DERIVED */
-#define HIST_CHUNK_COUNTS (1u << 17)
-#define HIST_KEYS_MAX     65535
+#define CHUNK_FORM       7 /* of the codecs; CODEC_NONE: streams as above */
+#define FORM_DERIVED     1
+#define FORM_HISTOGRAMS  2
+#define FORM_DIFFERENCES 3 /* chunk_differences.h */
+#define FORM_COARSE      4 /* derived cells, in less room than as FORM_DERIVED */
+#define HIST_KEYS_MAX    65535
 
 /* Streams of a chunk of samples without a form. */
 enum { SAMPLE_BITS = 0, SAMPLE_START = 1 };

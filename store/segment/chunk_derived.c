@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/ensure.h"
+#include "base/wrap.h"
 #include "store/segment.h"
 #include "store/segment/chunk.h"
 #include "store/segment/scaled.h"
@@ -28,16 +29,6 @@ enum {
 struct derived_streams {
     int64_t values[STREAMS][CHUNK_CELLS_MAX];
 };
-
-static int64_t less(int64_t a, int64_t b)
-{
-    return (int64_t)((uint64_t)a - (uint64_t)b);
-}
-
-static int64_t plus(int64_t a, int64_t b)
-{
-    return (int64_t)((uint64_t)a + (uint64_t)b);
-}
 
 static int128 wide(int64_t lo, int64_t hi)
 {
@@ -100,7 +91,7 @@ static void take_decimals(
     s->values[MIN][i] = (first < last ? first : last) - integer_of(c->min[at], digits);
     s->values[MAX][i] = integer_of(c->max[at], digits) - (first > last ? first : last);
     s->values[SUM_LO][i] = (int64_t)sum;
-    s->values[SUM_HI][i] = less((int64_t)(sum >> 64), (int64_t)sum < 0 ? -1 : 0);
+    s->values[SUM_HI][i] = wrap_sub((int64_t)(sum >> 64), (int64_t)sum < 0 ? -1 : 0);
     s->values[DIGITS][i] = 0;
 }
 
@@ -116,8 +107,8 @@ static void take_cells(
         s->values[COUNT][i] = c->count[at];
         s->values[RESET_SUM][i] = c->reset_sum[at];
         s->values[RESETS][i] = c->resets[at];
-        s->values[FIRST_MS][i] = less(c->t[at], c->first_ms[at]);
-        s->values[LAST_MS][i] = less(c->t[at], c->last_ms[at]);
+        s->values[FIRST_MS][i] = wrap_sub(c->t[at], c->first_ms[at]);
+        s->values[LAST_MS][i] = wrap_sub(c->t[at], c->last_ms[at]);
     }
 }
 
@@ -226,10 +217,10 @@ static bool give_decimals(
     give_common(s, n, out);
     for (size_t i = 0; i < n; i++) {
         int64_t last = s->values[LAST][i];
-        int64_t first = plus(s->values[FIRST][i], s->values[LAST][i ? i - 1 : 0]);
-        int64_t min = less(first < last ? first : last, s->values[MIN][i]);
-        int64_t max = plus(first > last ? first : last, s->values[MAX][i]);
-        int64_t lo = s->values[SUM_LO][i], hi = plus(s->values[SUM_HI][i], lo < 0 ? -1 : 0);
+        int64_t first = wrap_add(s->values[FIRST][i], s->values[LAST][i ? i - 1 : 0]);
+        int64_t min = wrap_sub(first < last ? first : last, s->values[MIN][i]);
+        int64_t max = wrap_add(first > last ? first : last, s->values[MAX][i]);
+        int64_t lo = s->values[SUM_LO][i], hi = wrap_add(s->values[SUM_HI][i], lo < 0 ? -1 : 0);
         if (!fits(first) || !fits(last) || !fits(min) || !fits(max))
             return false;
         out->first[i] = (int64_t)scaled_bits(first, digits);
@@ -269,7 +260,7 @@ void chunk_derived_finish(struct columns *columns)
 {
     struct columns *c = columns;
     for (size_t i = 0; i < c->n; i++) {
-        c->first_ms[i] = less(c->t[i], c->first_ms[i]);
-        c->last_ms[i] = less(c->t[i], c->last_ms[i]);
+        c->first_ms[i] = wrap_sub(c->t[i], c->first_ms[i]);
+        c->last_ms[i] = wrap_sub(c->t[i], c->last_ms[i]);
     }
 }

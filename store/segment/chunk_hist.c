@@ -359,10 +359,12 @@ static bool get_layout(struct decoder *d, const struct hist_layout *l, int64_t n
 {
     struct parts parts = {0};
     double *bounds = arena_array(d->arena, l->n_bounds, sizeof *bounds);
-    bool ok = bounds ? get_parts(d, l, &parts) : no_memory(d);
-    if (ok && l->n_bounds)
-        memcpy(bounds, l->bounds, l->n_bounds * sizeof *bounds);
     uint32_t at = 0;
+    if (!bounds)
+        return no_memory(d);
+    if (l->n_bounds)
+        memcpy(bounds, l->bounds, l->n_bounds * sizeof *bounds);
+    bool ok = get_parts(d, l, &parts);
     for (size_t i = 0; ok && i < d->n; i++)
         if (d->kinds[i] == number)
             ok = make_hist(d, l, &parts, bounds, at++, &d->out->hist[i]);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/bytes.h"
+#include "base/wrap.h"
 #include "store/codec/codec.h"
 #include "store/segment/chunk.h"
 #include "store/segment/scaled.h"
@@ -81,11 +82,6 @@ void *group_alloc(const struct directory_page *page, size_t n, size_t row_bytes,
 
 /* ---- version 2 ---- */
 
-static int64_t plus(int64_t a, int64_t b)
-{
-    return (int64_t)((uint64_t)a + (uint64_t)b);
-}
-
 /* Where the item before ended in its page. */
 struct running {
     uint32_t page, end;
@@ -93,7 +89,7 @@ struct running {
 
 static uint32_t take_offset(struct row *row, size_t column, const struct running *at, uint32_t page)
 {
-    int64_t offset = plus(row_take(row, column), page == at->page ? at->end : 0);
+    int64_t offset = wrap_add(row_take(row, column), page == at->page ? at->end : 0);
     if (offset < 0 || offset > PAGE_RAW_MAX)
         row->failed = true;
     return row->failed ? 0 : (uint32_t)offset;
@@ -158,11 +154,11 @@ static void get_times(const struct directory_page *page, const struct row *row,
     bool steps = v->codec == CODEC_NONE;
     int64_t min = start == 0 ? v->first : t0, max = start + c->n == v->n ? v->last : t0;
     if (steps) {
-        min = plus(v->first, (int64_t)((uint64_t)v->step * start));
-        max = plus(min, (int64_t)((uint64_t)v->step * (c->n - UINT64_C(1))));
+        min = wrap_add(v->first, (int64_t)((uint64_t)v->step * start));
+        max = wrap_add(min, (int64_t)((uint64_t)v->step * (c->n - UINT64_C(1))));
     }
-    c->min_t = plus(min, row_take(row, CHUNK_MIN_T));
-    c->max_t = plus(max, row_take(row, CHUNK_MAX_T));
+    c->min_t = wrap_add(min, row_take(row, CHUNK_MIN_T));
+    c->max_t = wrap_add(max, row_take(row, CHUNK_MAX_T));
 }
 
 /* False without a text in *err: it is out of bounds. */
@@ -241,7 +237,7 @@ static bool aggregate_fits(const struct segment_aggregate *a)
 static bool get_aggregate(struct row *row, struct segment_aggregate *a)
 {
     uint64_t lo = (uint64_t)row_take(row, AGGREGATE_SUM_LO);
-    uint64_t hi = (uint64_t)plus(row_take(row, AGGREGATE_SUM_HI), (int64_t)lo >> 63);
+    uint64_t hi = (uint64_t)wrap_add(row_take(row, AGGREGATE_SUM_HI), (int64_t)lo >> 63);
     *a = (struct segment_aggregate){.has = row_upto(row, AGGREGATE_HAS, UINT32_MAX),
         .digits = (int)row_upto(row, AGGREGATE_DIGITS, UINT8_MAX),
         .count = row_take(row, AGGREGATE_COUNT),
@@ -251,8 +247,8 @@ static bool get_aggregate(struct row *row, struct segment_aggregate *a)
         .reset_sum = row_take(row, AGGREGATE_RESET_SUM),
         .resets = row_take(row, AGGREGATE_RESETS)};
     int64_t less = row_take(row, AGGREGATE_LESS);
-    a->min = plus(row_take(row, AGGREGATE_MIN), less & MIN_LESS_FIRST ? a->first : 0);
-    a->max = plus(row_take(row, AGGREGATE_MAX), less & MAX_LESS_LAST ? a->last : 0);
+    a->min = wrap_add(row_take(row, AGGREGATE_MIN), less & MIN_LESS_FIRST ? a->first : 0);
+    a->max = wrap_add(row_take(row, AGGREGATE_MAX), less & MAX_LESS_LAST ? a->last : 0);
     return !row->failed && aggregate_fits(a);
 }
 

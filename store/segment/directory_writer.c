@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "base/wrap.h"
 #include "store/codec/codec.h"
 #include "store/segment/directory.h"
 
@@ -26,11 +27,6 @@ void directory_writer_fini(struct directory_writer *writer)
     section_fini(&writer->vectors);
     section_fini(&writer->chunks);
     section_fini(&writer->aggregates);
-}
-
-static int64_t less(int64_t a, int64_t b)
-{
-    return (int64_t)((uint64_t)a - (uint64_t)b);
 }
 
 static void put_group(struct table *rows, struct section_buf *out, struct page_ref what)
@@ -109,8 +105,8 @@ static void chunk_row(const struct directory_writer *w, const struct chunk *c,
     row[CHUNK_OFFSET] = offset_less_expected(running, at->page, at->offset, at->bytes);
     row[CHUNK_BYTES] = at->bytes;
     row[CHUNK_CODECS] = (int64_t)le64_get(at->codecs);
-    row[CHUNK_MIN_T] = begins ? 0 : less(at->min_t, w->t0);
-    row[CHUNK_MAX_T] = ends ? 0 : less(at->max_t, w->t0);
+    row[CHUNK_MIN_T] = begins ? 0 : wrap_sub(at->min_t, w->t0);
+    row[CHUNK_MAX_T] = ends ? 0 : wrap_sub(at->max_t, w->t0);
     row[CHUNK_BACK] = at->back;
 }
 
@@ -120,9 +116,9 @@ static void aggregate_row(const struct chunk *c, int64_t row[AGGREGATE_COLUMNS])
     int64_t lo = (int64_t)a->sum;
     row[AGGREGATE_HAS] = a->has;
     row[AGGREGATE_DIGITS] = a->digits;
-    row[AGGREGATE_COUNT] = a->has & SEGMENT_HAS_SUM ? less(a->count, c->at.n) : 0;
+    row[AGGREGATE_COUNT] = a->has & SEGMENT_HAS_SUM ? wrap_sub(a->count, c->at.n) : 0;
     row[AGGREGATE_SUM_LO] = lo;
-    row[AGGREGATE_SUM_HI] = less((int64_t)(a->sum >> 64), lo >> 63);
+    row[AGGREGATE_SUM_HI] = wrap_sub((int64_t)(a->sum >> 64), lo >> 63);
     row[AGGREGATE_MIN] = a->min;
     row[AGGREGATE_MAX] = a->max;
     row[AGGREGATE_FIRST] = a->first;
@@ -143,7 +139,7 @@ static void subtract(struct table *rows, size_t column, size_t other, int64_t fl
     if (differ > n / 8)
         return;
     for (size_t i = 0; i < n; i++) {
-        values[i] = less(values[i], rows->values[other][i]);
+        values[i] = wrap_sub(values[i], rows->values[other][i]);
         rows->values[AGGREGATE_LESS][i] |= flag;
     }
 }

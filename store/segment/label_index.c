@@ -6,6 +6,7 @@
 #include "base/checksum.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/bounds.h"
 #include "store/codec/codec.h"
 #include "store/segment/dictionary.h"
 #include "store/segment/postings.h"
@@ -72,26 +73,11 @@ static uint32_t pair_id(struct label_index *index, uint32_t name, struct slice v
     return id;
 }
 
-static bool check_labels(struct labels labels, struct err *err)
-{
-    if (labels.n == 0 || labels.n > LABELS_MAX)
-        return err_set(err, ERR_INVALID, "a series of %zu labels", labels.n);
-    for (size_t i = 0; i < labels.n; i++) {
-        const struct label *l = &labels.items[i];
-        if (l->name.len == 0 || l->name.len > LABEL_NAME_MAX)
-            return err_set(err, ERR_INVALID, "a label name of %zu bytes", l->name.len);
-        if (l->value.len == 0 || l->value.len > LABEL_VALUE_MAX)
-            return err_set(err, ERR_INVALID, "label %.*s has a value of %zu bytes",
-                SLICE_FMT(l->name), l->value.len);
-        if (i > 0 && slice_cmp(labels.items[i - 1].name, l->name) >= 0)
-            return err_set(err, ERR_INVALID, "label %.*s is out of order", SLICE_FMT(l->name));
-    }
-    return true;
-}
-
 bool label_index_add(struct label_index *index, struct labels labels, struct err *err)
 {
-    if (!check_labels(labels, err))
+    if (labels.n == 0)
+        return err_set(err, ERR_INVALID, "a series without labels");
+    if (!labels_check(labels, err))
         return false;
     GROW(index->labels, index->labels_cap, index->n_labels + labels.n);
     for (size_t i = 0; i < labels.n; i++) {

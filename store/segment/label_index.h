@@ -45,7 +45,8 @@ struct label_index {
 
 void label_index_init(struct label_index *index);
 void label_index_fini(struct label_index *index);
-/* The next series. ERR_INVALID: labels are not sorted, or break a bound of store/labels.h. */
+/* The next series. ERR_INVALID: labels are not sorted, or there are none; ERR_LIMIT: they break a
+ * bound of store/labels.h. */
 bool label_index_add(struct label_index *index, struct labels labels, struct err *err);
 /* The labels of the series added last, of which there is one (ensured). */
 struct labels label_index_last(const struct label_index *index, struct label out[LABELS_MAX]);

@@ -5,9 +5,8 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/segment/label_index.h"
 #include "store/segment/segment_reader.h"
-
-#define GROUP 8192 /* as columns are written */
 
 struct has {
     uint32_t series, name, code; /* series: counted from the group's first */
@@ -20,7 +19,7 @@ struct label_walk {
     size_t n_has, cap;
     struct has *sorted; /* by series, then by name */
     size_t sorted_cap;
-    uint32_t at[GROUP + 1]; /* where those of each series begin in `sorted` */
+    uint32_t at[COLUMN_GROUP + 1]; /* where those of each series begin in `sorted` */
 };
 
 struct label_walk *label_walk_new(const struct segment *segment)
@@ -82,13 +81,13 @@ static void sort_by_series(struct label_walk *w)
     GROW(w->sorted, w->sorted_cap, w->n_has + 1);
     for (size_t i = 0; i < w->n_has; i++)
         w->at[w->has[i].series + 1]++;
-    for (uint32_t i = 0; i < GROUP; i++)
+    for (uint32_t i = 0; i < COLUMN_GROUP; i++)
         w->at[i + 1] += w->at[i];
     for (size_t i = w->n_has; i-- > 0;)
         w->sorted[--w->at[w->has[i].series + 1]] = w->has[i];
     /* at[s + 1] is now where series s begins. */
-    memmove(w->at, w->at + 1, GROUP * sizeof *w->at);
-    w->at[GROUP] = (uint32_t)w->n_has;
+    memmove(w->at, w->at + 1, COLUMN_GROUP * sizeof *w->at);
+    w->at[COLUMN_GROUP] = (uint32_t)w->n_has;
 }
 
 /* A small file can claim a lot: no more is kept than its series may have. */
@@ -107,11 +106,11 @@ static bool add_names(struct label_walk *w, uint32_t n, struct err *err)
 static bool load(struct label_walk *w, uint32_t ordinal, struct err *err)
 {
     const struct segment *s = w->segment;
-    uint32_t left = (uint32_t)s->info.series - ordinal / GROUP * GROUP;
-    w->first = ordinal / GROUP * GROUP;
+    uint32_t left = (uint32_t)s->info.series - ordinal / COLUMN_GROUP * COLUMN_GROUP;
+    w->first = ordinal / COLUMN_GROUP * COLUMN_GROUP;
     w->n = 0;
     w->n_has = 0;
-    uint32_t n = left < GROUP ? left : GROUP;
+    uint32_t n = left < COLUMN_GROUP ? left : COLUMN_GROUP;
     if (!add_names(w, n, err))
         return false;
     sort_by_series(w);

@@ -12,8 +12,8 @@
 #include "base/err.h"
 #include "store/segment.h"
 
-/* More than one chunk needs. */
-#define PAGE_WINDOW 16
+/* More than one chunk needs, and few: a merge has one of these for each of its inputs. */
+#define PAGE_WINDOW 12
 
 struct page_window {
     const struct segment *segment;

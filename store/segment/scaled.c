@@ -3,22 +3,22 @@
 #include <math.h>
 
 #include "base/double_bits.h"
+#include "store/codec/kernels.h"
 
-static const double power_of_ten[DECIMAL_DIGITS + 1] = {
-    1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+_Static_assert(DECIMAL_DIGITS <= DECIMAL_MAX, "a power of ten for all");
 
 bool scaled_of(uint64_t bits, int digits, int64_t *k)
 {
-    double v = bits_double(bits), scaled = v * power_of_ten[digits];
+    double v = bits_double(bits), scaled = v * kernels_power[digits];
     if (!(fabs(scaled) < (double)SCALED_MAX))
         return false;
     *k = (int64_t)nearbyint(scaled);
-    return (double)*k / power_of_ten[digits] == v && (v != 0 || !signbit(v));
+    return (double)*k / kernels_power[digits] == v && (v != 0 || !signbit(v));
 }
 
 uint64_t scaled_bits(int64_t k, int digits)
 {
-    return double_bits((double)k / power_of_ten[digits]);
+    return double_bits((double)k / kernels_power[digits]);
 }
 
 bool scaled_sum(const uint64_t *bits, size_t n, int digits, struct scaled_sum *out)
