@@ -189,6 +189,39 @@ static void test_a_mark_is_told(void **state)
     assert_false(aside_find(f, &(struct aside_which){4 * DAY, 0, 0}, name));
 }
 
+/* Finer cells that were repaired with losses do not make coarser ones less. */
+static void test_finer_ones_with_losses(void **state)
+{
+    struct aside *f = *state;
+    const struct aside_cells fine = {.metric = "o",
+        .kind = KIND_COUNTER,
+        .every = 20000,
+        .series = 100,
+        .from = 4 * DAY,
+        .to = 4 * DAY + DAY / 2,
+        .noisy = true};
+    char name[SEGMENT_NAME_MAX];
+    aside_write(f, &fine);
+    aside_fill(f, 7 * DAY, 8 * DAY);
+    aside_maintain(f, 8 * DAY);
+    assert_true(aside_find(f, &(struct aside_which){4 * DAY, DAY, RESOLUTION_1M}, name));
+    aside_damage(f, name, true);
+    assert_int_equal(aside_repair(f), 1);
+    aside_reopen(f);
+    int64_t all = aside_total(&fine, 0, 5 * DAY);
+    int64_t minutes = aside_sum(f, "o", RESOLUTION_1M, "");
+    assert_true(minutes > 0 && minutes < all);
+    assert_int_equal(aside_sum(f, "o", HOUR, ""), all);
+    /* Ten minutes of each: from hours whose minutes are there ten minutes go, else the hour. */
+    aside_delete(f, "o", NULL, 4 * DAY + HOUR, 4 * DAY + HOUR + HOUR / 6);
+    aside_maintain(f, 8 * DAY);
+    assert_int_equal(aside_stats(f).deletions_pending, 0);
+    int64_t hour = aside_total(&fine, 4 * DAY + HOUR, 4 * DAY + 2 * HOUR);
+    int64_t part = aside_total(&fine, 4 * DAY + HOUR, 4 * DAY + HOUR + HOUR / 6);
+    int64_t left = aside_sum(f, "o", HOUR, "");
+    assert_true(left > all - hour && left < all - part);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +232,7 @@ int main(void)
             test_an_opening_inside_without_the_day, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_whole, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_a_mark_is_told, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_finer_ones_with_losses, setup, aside_teardown),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,9 @@ static void test_a_level_counts_once_with_a_deletion(void **state)
     int64_t end = aside_opening(f, "open", DAY, name);
     assert_true(noon == 73 || noon == -1);
     assert_true(end == 145 - 6 || end == -1);
+    aside_maintain(f, DAY + 5 * BLOCK);
+    assert_int_equal(aside_opening(f, "open", DAY / 2, name), 73);
+    assert_int_equal(aside_opening(f, "open", DAY, name), 145 - 6);
 }
 
 /* A series that has no cell in the window has none in what is set aside. */

@@ -1,0 +1,113 @@
+/*
+ * Derived segments that have more than the raw ones left: whatever maintenance does with those
+ * beside them, their cells stay, and are deleted where they are to be.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "store/read.h"
+#include "store/store_priv.h"
+#include "tests/store/support/aside.h"
+
+#define DAY   ASIDE_DAY
+#define HOUR  ASIDE_HOUR
+#define BLOCK ASIDE_BLOCK
+
+static const struct aside_cells big = {
+    .metric = "o", .kind = KIND_LEVEL, .series = 500, .to = DAY, .noisy = true};
+static const struct aside_cells late = {
+    .metric = "late", .kind = KIND_LEVEL, .series = 2, .to = ASIDE_EVERY};
+
+/* A compacted day and a late segment, which derived ones were made of; then the day is set aside.
+ */
+static int setup(void **state)
+{
+    aside_setup(state);
+    struct aside *f = *state;
+    char name[SEGMENT_NAME_MAX];
+    aside_write(f, &big);
+    aside_fill(f, 0, DAY);
+    aside_maintain(f, DAY);
+    aside_maintain(f, DAY + 2 * BLOCK);
+    aside_write(f, &late);
+    aside_maintain(f, DAY + 3 * BLOCK);
+    aside_maintain(f, DAY + 5 * BLOCK);
+    aside_delete(f, "o", "499", 0, DAY); /* so they are derived anew */
+    aside_maintain(f, DAY + 5 * BLOCK);
+    assert_true(aside_find(f, &(struct aside_which){0, BLOCK, 0}, name));
+    aside_set_aside(f, &(struct aside_which){0, DAY, 0}, name);
+    return 0;
+}
+
+/* Without those from the first on that are deleted. */
+static int64_t big_total(int first, int64_t from)
+{
+    struct aside_cells c = big;
+    c.first = first;
+    c.series = 499 - first;
+    return aside_total(&c, from, DAY);
+}
+
+static void check(struct aside *f, int64_t total)
+{
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(aside_sum(f, "o", HOUR, ""), total);
+        assert_int_equal(aside_sum(f, "o", RESOLUTION_1D, ""), total);
+        assert_int_equal(aside_opening(f, "o", DAY, ""), total);
+        aside_reopen(f);
+    }
+}
+
+/* The raw segment beside it is rewritten. */
+static void test_a_deletion_beside(void **state)
+{
+    struct aside *f = *state;
+    check(f, big_total(0, 0));
+    assert_int_equal(aside_delete(f, "late", "000", 0, DAY), 1);
+    assert_int_equal(aside_sum(f, "late", HOUR, ""), 1);
+    for (int round = 0; round < 2; round++) {
+        aside_maintain(f, DAY + 5 * BLOCK);
+        assert_int_equal(aside_stats(f).deletions_pending, 0);
+        check(f, big_total(0, 0));
+        assert_int_equal(aside_sum(f, "late", HOUR, ""), 1);
+        assert_int_equal(aside_sum(f, "late", 0, "0-86400000."), -1);
+    }
+}
+
+/* Nothing raw is left beside it. */
+static void test_all_beside_is_deleted(void **state)
+{
+    struct aside *f = *state;
+    assert_int_equal(aside_delete(f, "late", NULL, 0, DAY), 2);
+    aside_maintain(f, DAY + 5 * BLOCK);
+    check(f, big_total(0, 0));
+    assert_int_equal(aside_sum(f, "late", HOUR, ""), 0);
+}
+
+/* The deletion reaches what is set aside, and the derived cells. */
+static void test_a_deletion_in_it(void **state)
+{
+    struct aside *f = *state;
+    assert_int_equal(aside_delete(f, "o", "000", 0, DAY), 1);
+    check(f, big_total(1, 0));
+    aside_maintain(f, DAY + 5 * BLOCK);
+    assert_int_equal(aside_stats(f).deletions_pending, 0);
+    check(f, big_total(1, 0));
+    assert_int_equal(aside_sum(f, "late", HOUR, ""), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_deletion_beside, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_all_beside_is_deleted, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_a_deletion_in_it, setup, aside_teardown),
+    };
+    log_set_level(LOG_ERROR + 1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
