@@ -10,7 +10,9 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/read.h"
+#include "store/seal.h"
 #include "store/store_priv.h"
 #include "tests/store/support/aside.h"
 
@@ -101,12 +103,72 @@ static void test_a_deletion_in_it(void **state)
     assert_int_equal(aside_sum(f, "late", HOUR, ""), 2);
 }
 
+/* Late segments that came after are merged, the ones that the derived cells are of are not. */
+static void test_compaction_beside(void **state)
+{
+    struct aside *f = *state;
+    struct aside_cells more = late;
+    more.series = 200;
+    more.noisy = true;
+    int64_t sum = 2;
+    for (int i = 0; i < 12; i++) {
+        more.from = (i % 11) * BLOCK;
+        more.to = more.from + BLOCK;
+        aside_write(f, &more);
+        sum += aside_total(&more, 0, DAY);
+        aside_maintain(f, DAY + (6 + 3 * i) * BLOCK);
+        aside_maintain(f, DAY + (8 + 3 * i) * BLOCK);
+        assert_int_equal(aside_sum(f, "late", HOUR, ""), sum);
+    }
+    assert_true(aside_stats(f).compactions > 0);
+    assert_true(aside_stats(f).segments < 12);
+    check(f, big_total(0, 0));
+}
+
+/* One that is put back lies between what was before it and what came after. */
+static void test_the_order_of_commits(void **state)
+{
+    struct aside *f = *state;
+    const struct metric_def def = {.name = SLICE("s"), .kind = KIND_SAMPLE};
+    const struct label l = {SLICE("__name__"), def.name};
+    struct err err = {0};
+    char name[SEGMENT_NAME_MAX] = "";
+    for (int v = 1; v <= 3; v++) {
+        struct txn *txn = txn_begin(f->store);
+        uint32_t metric, id;
+        assert_true(txn_metric(txn, &def, &metric, &err));
+        assert_true(txn_series(txn, metric, (struct labels){&l, 1}, &id, &err));
+        txn_sample(txn, id, 20 * DAY + (v < 3 ? 1000 : 2000), v);
+        assert_true(txn_commit(&txn, NULL, &err));
+        mutex_lock(&f->store->seal);
+        assert_true(seal_block(f->store, 20 * 12, &err));
+        mutex_unlock(&f->store->seal);
+        if (v == 2)
+            assert_true(aside_find(f, &(struct aside_which){20 * DAY, BLOCK, 0}, name));
+    }
+    aside_damage(f, name, false);
+    aside_reopen(f);
+    aside_maintain(f, 22 * DAY);
+    aside_damage(f, name, false); /* whole again */
+    aside_repair(f);
+    for (int round = 0; round < 2; round++) {
+        aside_reopen(f);
+        const struct aside_question q = {.metric = "s", .from = 20 * DAY, .to = 21 * DAY};
+        struct aside_answer a = aside_ask(f, &q);
+        assert_int_equal(a.cells, 2);
+        assert_true(a.first == 2);
+        aside_maintain(f, 23 * DAY);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_deletion_beside, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_all_beside_is_deleted, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_a_deletion_in_it, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_compaction_beside, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_the_order_of_commits, aside_setup, aside_teardown),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
