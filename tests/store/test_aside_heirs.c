@@ -103,6 +103,73 @@ static void test_a_deletion_in_it(void **state)
     assert_int_equal(aside_sum(f, "late", HOUR, ""), 2);
 }
 
+/* Raw cells have their age: what is kept is made of the derived cells, and what is set aside goes.
+ */
+static void test_the_age_of_raw_cells(void **state)
+{
+    struct aside *f = *state;
+    struct aside_cells more = late;
+    f->options.retention.raw_ms = 4 * DAY;
+    aside_reopen(f);
+    aside_fill(f, 6 * DAY, 6 * DAY + BLOCK);
+    aside_maintain(f, 6 * DAY + BLOCK);
+    for (int round = 0; round < 3; round++) {
+        check(f, big_total(0, 0));
+        assert_int_equal(aside_sum(f, "late", HOUR, ""), 2 + 24 * (round > 0));
+        assert_int_equal(aside_sum(f, "late", 0, ""), 0);
+        assert_int_equal(aside_sum(f, "o", 0, ""), 0);
+        assert_int_equal(aside_stats(f).quarantined, 0);
+        if (round == 0) { /* later ones are merged into them */
+            more.to = BLOCK;
+            aside_write(f, &more);
+            aside_maintain(f, 7 * DAY);
+        }
+        aside_maintain(f, 8 * DAY);
+    }
+}
+
+/* The same, with late cells that came after the derived ones, and the day's segment damaged too. */
+static void test_the_age_without_the_day(void **state)
+{
+    struct aside *f = *state;
+    struct aside_cells more = late;
+    char name[SEGMENT_NAME_MAX];
+    more.to = BLOCK;
+    aside_write(f, &more);
+    aside_maintain(f, DAY + 6 * BLOCK);
+    aside_maintain(f, DAY + 8 * BLOCK);
+    assert_true(aside_find(f, &(struct aside_which){0, DAY, RESOLUTION_1D}, name));
+    aside_damage(f, name, false);
+    f->options.retention.raw_ms = 4 * DAY;
+    aside_reopen(f);
+    assert_int_equal(aside_sum(f, "late", HOUR, ""), 26);
+    aside_fill(f, 6 * DAY, 6 * DAY + BLOCK);
+    for (int round = 0; round < 2; round++) {
+        aside_maintain(f, 6 * DAY + BLOCK);
+        assert_int_equal(aside_sum(f, "o", HOUR, ""), big_total(0, 0));
+        assert_int_equal(aside_sum(f, "late", HOUR, ""), 26);
+        int64_t end = aside_opening(f, "o", DAY, "0-86400000.");
+        assert_true(end == -1 || end == big_total(0, 0));
+        aside_reopen(f);
+    }
+}
+
+/* Metrics with ages of their own wait for the others: nobody knows whose cells are set aside. */
+static void test_ages_of_their_own(void **state)
+{
+    struct aside *f = *state;
+    const struct metric_retention own = {.metric = SLICE("late"), .raw_ms = 2 * DAY};
+    f->options.retention = (struct retention){.raw_ms = 6 * DAY, .metrics = &own, .n_metrics = 1};
+    aside_reopen(f);
+    for (int day = 4; day < 10; day += 4) {
+        aside_fill(f, day * DAY, day * DAY + BLOCK);
+        aside_maintain(f, day * DAY + BLOCK);
+        check(f, big_total(0, 0));
+        assert_int_equal(aside_sum(f, "late", HOUR, ""), 2);
+        assert_int_equal(aside_stats(f).quarantined, day < 6);
+    }
+}
+
 /* Late segments that came after are merged, the ones that the derived cells are of are not. */
 static void test_compaction_beside(void **state)
 {
@@ -167,6 +234,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_deletion_beside, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_all_beside_is_deleted, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_a_deletion_in_it, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_the_age_of_raw_cells, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_the_age_without_the_day, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_ages_of_their_own, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_compaction_beside, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_the_order_of_commits, aside_setup, aside_teardown),
     };
