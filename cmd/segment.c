@@ -306,8 +306,11 @@ static int repair(const char *file, const char *folder)
     struct segment_repaired out;
     struct err err = {0};
     int code = EXIT_FINE;
-    bool open = segment_open(file, NULL, &segment, &err);
+    struct err why = {0};
+    bool open = segment_open_damaged(file, -1, &segment, &why, &err);
     const struct segment_repair_how how = {.lost = print_loss, .ctx = segment, .disk_errors = true};
+    if (why.code != ERR_OK)
+        report(&why);
     if (!open || !segment_repair(segment, folder, &how, &out, &err)) {
         code = report(&err);
     } else {

@@ -228,9 +228,19 @@ static bool leave(struct salvage *s, const struct err *why, struct err *err)
     return input_set_aside(s->store, s->q->name, s->q->t0, s->q->t1, why, err);
 }
 
+/* Though its frame is damaged. */
+static bool open_damaged(struct salvage *s)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    struct err why, err;
+    return path_join(dir, s->store->path, "seg", &err) && path_join(path, dir, s->q->name, &err) &&
+           segment_open_damaged(path, s->q->derived ? -1 : 0, &s->segment, &why, &err);
+}
+
 static bool open_file(struct salvage *s, struct err *err)
 {
-    if (attach_open(s->store, s->q->name, &s->segment, err))
+    if (attach_open(s->store, s->q->name, &s->segment, err) ||
+        (err->code == ERR_CORRUPT && open_damaged(s)))
         return true;
     if (err->code == ERR_IO && err->sys == ENOENT)
         err->code = ERR_CORRUPT; /* not there: nothing can be read */

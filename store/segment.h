@@ -242,6 +242,13 @@ bool segment_verify(const struct segment *segment, struct err *err);
 
 /* ---- repairing ---- */
 
+/* Opens a segment for segment_repair, though its header, its footer or its index of pages is
+ * damaged: what they said is made out from each other, the pages and the file's name. Nothing else
+ * may be done with it. resolution_ms: what the caller knows of it, below 0 nothing. *why: what
+ * segment_open says of it; ERR_OK when it opens. */
+bool segment_open_damaged(const char *path, int64_t resolution_ms, struct segment **out,
+    struct err *why, struct err *err);
+
 /* What a repair could not read. */
 struct segment_loss {
     uint32_t ordinal;

@@ -232,6 +232,8 @@ static bool check_segment(
         if (whole)
             err_set(&why, ERR_CORRUPT, "%s is whole, and was set aside when it was not", path);
         report(v, &why);
+        if (v->mode != VERIFY_ONLY && !segment)
+            segment_open_damaged(path, named->derived ? -1 : 0, &segment, &why, &(struct err){0});
         ok = v->mode == VERIFY_ONLY || repair_segment(v, segment, named, set_aside, err);
     }
     segment_put(&segment);

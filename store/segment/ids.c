@@ -7,10 +7,6 @@
 #include "store/segment.h"
 #include "store/segment/table.h"
 
-#define IDS_GROUP 8192
-
-enum { ID, ORDINAL, IDS_COLUMNS };
-
 struct pair {
     uint32_t id, ordinal;
 };

@@ -19,6 +19,10 @@
  * have one id. */
 bool ids_put(struct section_buf *section, const uint32_t *ids, uint32_t n, struct err *err);
 
+/* Rows to a page, at most; columns of the table. */
+#define IDS_GROUP 8192
+enum { ID, ORDINAL, IDS_COLUMNS };
+
 struct ids_table {
     uint32_t n;
     uint32_t *id, *ordinal;

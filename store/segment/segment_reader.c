@@ -10,6 +10,7 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/segment/segment_mend.h"
 
 /* The end of a file is read at once: the footer, and as a rule the index of pages before it. */
 #define TAIL_BYTES (64u << 10)
@@ -260,6 +261,20 @@ bool segment_open(
     struct segment_file file;
     *out = NULL;
     return local_open(path, &file, err) && segment_open_file(path, &file, cache, out, err);
+}
+
+bool segment_open_damaged(
+    const char *path, int64_t resolution_ms, struct segment **out, struct err *why, struct err *err)
+{
+    struct segment_file file;
+    *why = (struct err){0};
+    if (segment_open(path, NULL, out, why))
+        return true;
+    if (why->code != ERR_CORRUPT) {
+        *err = *why;
+        return false;
+    }
+    return local_open(path, &file, err) && segment_mend(path, &file, resolution_ms, out, err);
 }
 
 struct segment *segment_get(struct segment *segment)

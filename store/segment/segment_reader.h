@@ -9,6 +9,7 @@
  *     segment_series.c   metrics, labels, posting lists, ids
  *     segment_data.c     chunks, aggregates, cells
  *     segment_bases.c    what chunks of differences are differences to
+ *     segment_mend.c     opening one whose frame is damaged
  *
  * A page's claims are checked against the index and the footer when it is unpacked; what takes
  * several pages to see is segment_verify's, and wrong there can mean a wrong answer, never a crash.

@@ -3,8 +3,8 @@
  * chunks cannot be read is lost, and a chunk whose page cannot; the rest is written as it is. What
  * was written is again a segment like every other, so its name differs, and the damaged file stays.
  *
- * Header, footer, the index of pages and the table of metrics have to be whole: without them
- * nothing is known of the rest.
+ * The names of labels and the table of metrics have to be whole: without them nothing is known of
+ * the rest. Header, footer and the index of pages can be mended (segment_mend.h).
  */
 #include <stdlib.h>
 #include <string.h>

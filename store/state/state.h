@@ -92,8 +92,8 @@ size_t txn_state_generations(struct txn *txn, uint32_t table, int64_t *out, size
  * maintenance flushes each generation of the table and merges its files into one, a generation a
  * step, and ends with a checkpoint, which forgets the log. What was deleted before the call is in
  * no file after it, but for generations with a damaged run, which stay as they are; the log and the
- * statistics say so. Runs that a repair has put away (store/put_away.h) go, too. A restart forgets a
- * purge that has not ended. ERR_NOT_FOUND: no such table.
+ * statistics say so. Runs that a repair has put away (store/put_away.h) go, too. A restart forgets
+ * a purge that has not ended. ERR_NOT_FOUND: no such table.
  */
 bool store_state_purge(struct store *store, uint32_t table, struct err *err);
 /* Whether one has not ended. */

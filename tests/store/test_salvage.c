@@ -182,6 +182,19 @@ static void damage(struct fixture *f, const char *prefix, long at, char path[PAT
     reopen(f);
 }
 
+/* Leaves half of the file. */
+static void cut(struct fixture *f, const char *prefix, char path[PATH_BYTES])
+{
+    char seg[PATH_BYTES];
+    snprintf(seg, sizeof seg, "%s/seg", f->dir);
+    store_close(&f->store);
+    assert_true(folder_last(seg, prefix, path));
+    struct content c = content_of(path);
+    assert_int_equal(truncate(path, (off_t)c.len / 2), 0);
+    free(c.ptr);
+    reopen(f);
+}
+
 static struct store_stats stats_of(struct fixture *f)
 {
     struct store_stats stats;
@@ -230,7 +243,7 @@ static void test_a_damaged_page(void **state)
         sum(f, BOB, 4 * DAY_MS, 0, false, &err), filled(3 * DAY_MS, 3 * DAY_MS + BLOCK));
 }
 
-/* Nothing can be read: it may hold something of ada's, so it goes. */
+/* The frame is damaged, and made out from the pages: nothing of bob's is lost. */
 static void test_a_damaged_footer(void **state)
 {
     struct fixture *f = *state;
@@ -240,6 +253,29 @@ static void test_a_damaged_footer(void **state)
     fill(f, BOB, 0, 2 * BLOCK);
     maintain(f, 2 * BLOCK);
     damage(f, "0-", -20, path);
+    assert_int_equal(stats_of(f).quarantined, 1);
+    assert_int_equal(sum(f, BOB, 2 * BLOCK, 0, false, &err), -1);
+    delete_who(f, ADA, INT64_MIN, INT64_MAX);
+    maintain(f, 2 * BLOCK);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(files_with(f->dir, ADA), 0);
+        assert_int_not_equal(access(path, F_OK), 0);
+        assert_int_equal(stats_of(f).quarantined, 0);
+        assert_int_equal(sum(f, BOB, 2 * BLOCK, 0, false, &err), filled(0, 2 * BLOCK));
+        reopen(f);
+    }
+}
+
+/* Nothing can be read: it may hold something of ada's, so it goes. */
+static void test_half_a_file(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_BYTES];
+    struct err err = {0};
+    fill(f, ADA, 0, BLOCK);
+    fill(f, BOB, 0, 2 * BLOCK);
+    maintain(f, 2 * BLOCK);
+    cut(f, "0-", path);
     assert_int_equal(stats_of(f).quarantined, 1);
     delete_who(f, ADA, BLOCK, 2 * BLOCK); /* not in its time */
     maintain(f, 2 * BLOCK);
@@ -439,7 +475,7 @@ static void test_derived_cells_outlive_the_mark(void **state)
 static int64_t scattered(int who, int64_t t)
 {
     uint64_t v = (uint64_t)(who * 1000003 + t / EVERY) * UINT64_C(0x9e3779b97f4a7c15);
-    return (int64_t)((v ^ v >> 29) >> 4) + 1;
+    return (int64_t)((v ^ v >> 29) >> 10) + 1;
 }
 
 /* Every minute of the block before `to`. */
@@ -466,9 +502,8 @@ static bool has_cells(struct fixture *f, int who, int64_t from, int64_t to)
     int64_t want = 0;
     snprintf(name, sizeof name, "w%03d", who);
     for (int64_t t = from + EVERY; t <= to; t += EVERY)
-        want = (int64_t)((uint64_t)want + (uint64_t)scattered(who, t));
-    int64_t is = (int64_t)((uint64_t)sum(f, name, to, 0, false, &err) -
-                           (uint64_t)(from ? sum(f, name, from, 0, false, &err) : 0));
+        want += scattered(who, t);
+    int64_t is = sum(f, name, to, 0, false, &err) - sum(f, name, from, 0, false, &err);
     assert_true(is == 0 || is == want);
     return is != 0;
 }
@@ -615,6 +650,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_damaged_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_damaged_footer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_half_a_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_touched_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_disk_does_not_give_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_derived_cells_stay, setup, teardown),

@@ -163,6 +163,167 @@ static void every_page(void **state)
     segment_put(&s);
 }
 
+/* ---- every part by its name ---- */
+
+struct part {
+    const char *name;
+    uint64_t from, to; /* in the file */
+    bool harmless;     /* nothing is lost with it */
+};
+
+static size_t parts_of(const struct segment *s, struct part *out)
+{
+    size_t n = 0;
+    uint64_t size = s->file.size, footer = size;
+    for (size_t i = 0; i < s->footer.n_sections; i++) {
+        const struct section *x = &s->footer.sections[i];
+        bool harmless = x->id >= SECTION_POSTINGS;
+        if (x->bytes)
+            out[n++] =
+                (struct part){section_name(x->id), x->offset, x->offset + x->bytes, harmless};
+        footer = x->offset + x->bytes;
+    }
+    out[n++] = (struct part){"header", 0, HEADER_BYTES, true};
+    out[n++] = (struct part){"footer", footer, size, true};
+    const struct page_range aggregates = s->index.types[PAGE_AGGREGATES];
+    const struct page_ref *first = &s->index.pages[aggregates.begin];
+    const struct page_ref *last = &s->index.pages[aggregates.end - 1];
+    out[n++] = (struct part){"aggregates", first->offset, last->offset + last->bytes, true};
+    out[n++] =
+        (struct part){"index and footer", s->footer.sections[SECTION_INDEX - 1].offset, size, true};
+    out[n++] =
+        (struct part){"ids, index, footer", s->footer.sections[SECTION_IDS - 1].offset, size, true};
+    out[n++] = (struct part){
+        "from sources on", s->footer.sections[SECTION_PROVENANCE - 1].offset, size, true};
+    return n;
+}
+
+/* What is left of the file and what is told to be lost are what there was. */
+static void repair_part(struct fixture *f, const char *path, const struct part *part, uint64_t all)
+{
+    struct segment *s = NULL, *whole = NULL;
+    struct segment_repaired out;
+    struct losses losses = {.f = f};
+    struct err err = {0}, why = {0};
+    char made[PATH_BYTES];
+    uint64_t cells = 0;
+    if (!segment_open_damaged(path, -1, &s, &why, &err) ||
+        !segment_repair(s, f->dir, &how_of(&losses), &out, &err)) {
+        if (part->harmless)
+            fail_msg("%s: %s", part->name, err.text);
+        assert_int_equal(err.code, ERR_CORRUPT);
+        assert_true(err.text[0]);
+        segment_put(&s);
+        return;
+    }
+    if (out.info.series) {
+        fixture_path(f, &out.info, made);
+        expect_ok(segment_open(made, NULL, &whole, &err), &err);
+        expect_ok(segment_verify(whole, &err), &err);
+        cells = count_right_cells(f, whole);
+        segment_put(&whole);
+    }
+    segment_put(&s);
+    if (cells + losses.cells != all || (part->harmless && losses.cells))
+        fail_msg("%s: %llu cells are left and %llu lost of %llu", part->name,
+            (unsigned long long)cells, (unsigned long long)losses.cells, (unsigned long long)all);
+}
+
+enum ruin { FLIP_FIRST, FLIP_MIDDLE, FLIP_LAST, ZERO, CUT, RUINS };
+
+/* False: the part cannot be ruined so. */
+static bool ruin(const char *path, const struct buf *bytes, const struct part *part, enum ruin how)
+{
+    struct buf copy;
+    uint64_t at = how == FLIP_FIRST  ? part->from
+                  : how == FLIP_LAST ? part->to - 1
+                                     : (part->from + part->to) / 2;
+    buf_init(&copy, 0);
+    buf_slice(&copy, buf_view(bytes));
+    if (how == ZERO)
+        memset(copy.ptr + part->from, 0, part->to - part->from);
+    else if (how == CUT)
+        copy.len = part->from;
+    else
+        copy.ptr[at] ^= 32;
+    bool is = how != CUT || (part->to == bytes->len && part->from > 0);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0 && file_write_at(fd, path, 0, copy.ptr, copy.len, NULL));
+    close(fd);
+    buf_fini(&copy);
+    return is;
+}
+
+/* With its own name, and with one that says nothing; with a damaged page of cells besides. */
+static void every_part(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct segment *s = fixture_round_trip(f, &info);
+    struct part parts[16];
+    char good[PATH_BYTES], dir[PATH_BYTES], paths[2][PATH_BYTES];
+    struct buf bytes;
+    size_t n = parts_of(s, parts);
+    fixture_path(f, &info, good);
+    buf_init(&bytes, 0);
+    assert_true(file_read(good, 1u << 30, &bytes, NULL));
+    assert_true(path_join(dir, f->dir, "apart", NULL) && dir_make(dir, NULL));
+    assert_true(path_join(paths[0], dir, info.name, NULL));
+    assert_true(path_join(paths[1], dir, "damaged.seg", NULL));
+    for (size_t i = 0; i < n; i++)
+        for (enum ruin how = 0; how < RUINS; how++)
+            for (int name = 0; name < 2; name++) {
+                /* Without a name nothing is left of a header that is all zeros but the content. */
+                if (ruin(paths[name], &bytes, &parts[i], how) &&
+                    !(name == 1 && how == ZERO && parts[i].from == 0))
+                    repair_part(f, paths[name], &parts[i], info.cells);
+                assert_int_equal(unlink(paths[name]), 0);
+            }
+    assert_int_equal(rmdir(dir), 0);
+    buf_fini(&bytes);
+    segment_put(&s);
+}
+
+/* A footer, a header or an index, and a page of cells: what hangs on that page is lost, no more. */
+static void a_part_and_a_page(void **state)
+{
+    struct fixture *f = *state;
+    struct segment_info info;
+    struct segment *s = fixture_round_trip(f, &info);
+    struct part parts[16];
+    char good[PATH_BYTES], path[PATH_BYTES];
+    struct buf bytes;
+    size_t n = parts_of(s, parts);
+    uint64_t tried = 0;
+    fixture_path(f, &info, good);
+    buf_init(&bytes, 0);
+    assert_true(file_read(good, 1u << 30, &bytes, NULL));
+    assert_true(path_join(path, f->dir, "damaged.seg", NULL));
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(parts[i].name, "header") != 0 && strcmp(parts[i].name, "index") != 0 &&
+            strcmp(parts[i].name, "footer") != 0)
+            continue;
+        for (size_t page = 0; page < s->index.n_data; page++) {
+            struct part cells = parts[i];
+            const struct page_ref *ref = &s->index.pages[page];
+            bytes.ptr[ref->offset + ref->bytes - 1] ^= 8;
+            ruin(path, &bytes, &parts[i], FLIP_MIDDLE);
+            bytes.ptr[ref->offset + ref->bytes - 1] ^= 8;
+            cells.harmless = false;
+            struct segment *open = NULL;
+            struct err err, why;
+            if (!segment_open_damaged(path, -1, &open, &why, &err))
+                fail_msg("%s: %s", parts[i].name, err.text);
+            segment_put(&open);
+            repair_part(f, path, &cells, info.cells);
+            tried++;
+        }
+    }
+    assert_int_equal(tried, 3 * s->index.n_data);
+    buf_fini(&bytes);
+    segment_put(&s);
+}
+
 /* The page of a base takes along what hangs on it, and the repair says of both why. */
 static void base_lost(void **state)
 {
@@ -286,7 +447,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(every_page), TEST(base_lost), TEST(unreachable_bytes), TEST(pages_are_fetched_once)};
+    const struct CMUnitTest tests[] = {TEST(every_page), TEST(every_part), TEST(a_part_and_a_page),
+        TEST(base_lost), TEST(unreachable_bytes), TEST(pages_are_fetched_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

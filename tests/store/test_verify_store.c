@@ -21,6 +21,7 @@
 #include "store/files.h"
 #include "store/read.h"
 #include "store/resolution.h"
+#include "store/segment/segment_reader.h"
 #include "store/state/run_layout.h"
 #include "store/state/state.h"
 #include "tests/store/support/folder.h"
@@ -36,6 +37,8 @@ struct fixture {
     char folder[FOLDER_MAX], path[FOLDER_MAX];
     struct buf told;
     uint64_t lost_cells, lost_keys;
+    int64_t lost_amount;
+    bool lost_all;
     struct verify_result result;
 };
 
@@ -51,6 +54,11 @@ static struct store *open_store(const struct fixture *f)
     return store;
 }
 
+static int64_t amount_of(int series, int64_t t)
+{
+    return 1 + (t / EVERY * 1000003 + series * 7919) * 12347 % 999983;
+}
+
 static void write_cells(struct txn *txn)
 {
     struct err err = {0};
@@ -62,7 +70,7 @@ static void write_cells(struct txn *txn)
         struct label l[2] = {{SLICE("__name__"), counter.name}, {SLICE("x"), slice_from(name)}};
         assert_true(txn_series(txn, metric, (struct labels){l, 2}, &id, &err));
         for (int64_t t = EVERY; t <= DAY_MS; t += EVERY)
-            txn_add(txn, id, t, 1 + (t / EVERY * 1000003 + i * 7919) * 12347 % 999983);
+            txn_add(txn, id, t, amount_of(i, t));
     }
 }
 
@@ -221,8 +229,13 @@ static void hear_damage(void *ctx, const struct err *why)
 static void hear_loss(void *ctx, const struct segment *segment, const struct segment_loss *loss)
 {
     struct fixture *f = ctx;
-    (void)segment;
     f->lost_cells += loss->cells;
+    if (segment_info(segment)->resolution_ms) /* made anew */
+        return;
+    assert_true(loss->ordinal < SERIES); /* by name they are in the order of their numbers */
+    for (int64_t t = EVERY; t <= DAY_MS; t += EVERY)
+        if (loss->min_t <= t && t <= loss->max_t)
+            f->lost_amount += amount_of((int)loss->ordinal, t);
 }
 
 static void hear_keys(void *ctx, const char *name, uint64_t lost, uint64_t of)
@@ -232,13 +245,25 @@ static void hear_keys(void *ctx, const char *name, uint64_t lost, uint64_t of)
     f->lost_keys += lost;
 }
 
+static void hear_repair(void *ctx, const char *name, const char *by, bool anew)
+{
+    struct fixture *f = ctx;
+    (void)name;
+    f->lost_all |= !by && !anew;
+}
+
 static void verify(struct fixture *f, bool repair)
 {
-    const struct verify_watch watch = {
-        .damaged = hear_damage, .lost_cells = hear_loss, .lost_keys = hear_keys, .ctx = f};
+    const struct verify_watch watch = {.damaged = hear_damage,
+        .lost_cells = hear_loss,
+        .lost_keys = hear_keys,
+        .repaired = hear_repair,
+        .ctx = f};
     struct err err = {0};
     buf_clear(&f->told);
     f->lost_cells = f->lost_keys = 0;
+    f->lost_amount = 0;
+    f->lost_all = false;
     if (!store_verify(f->path, repair, &watch, &f->result, &err))
         fail_msg("%s", err.text);
 }
@@ -331,6 +356,57 @@ static void a_segment_that_does_not_open_goes(void **state)
     assert_int_equal(total(f, 0, false), 0);
     verify(f, false);
     assert_int_equal(f->result.damaged, 0);
+}
+
+/* Every part of the raw segment by its name: what is left and what is told to be lost are what
+ * there was, coarser cells follow, and the folder is whole again. */
+static void every_part_of_a_segment(void **state)
+{
+    struct fixture *f = *state;
+    struct {
+        uint64_t from, to;
+        bool harmless;
+        const char *name;
+    } parts[SECTION_END + 2];
+    char path[FOLDER_MAX], kept[FOLDER_MAX];
+    size_t n = 0;
+    struct segment *s;
+    struct err err = {0};
+    int64_t all = total(f, 0, false);
+    file_of(f, ".seg", 0, path);
+    assert_true(segment_open(path, NULL, &s, &err));
+    parts[n].name = "header", parts[n].to = HEADER_BYTES, parts[n].from = 0;
+    parts[n++].harmless = true;
+    for (size_t i = 0; i < s->footer.n_sections; i++) {
+        const struct section *x = &s->footer.sections[i];
+        parts[n].name = section_name(x->id), parts[n].from = x->offset;
+        parts[n].to = x->offset + x->bytes;
+        parts[n].harmless = x->id >= SECTION_POSTINGS;
+        n += x->bytes > 0;
+    }
+    parts[n].name = "footer", parts[n].from = parts[n - 1].to, parts[n].to = s->file.size;
+    parts[n++].harmless = true;
+    segment_put(&s);
+    snprintf(kept, sizeof kept, "%.400s/kept", f->folder);
+    folder_copy(f->path, kept);
+    for (size_t i = 0; i < n; i++) {
+        folder_remove(f->path);
+        folder_copy(kept, f->path);
+        flip(path, (parts[i].from + parts[i].to) / 2);
+        verify(f, true);
+        assert_int_equal(f->result.damaged, 1);
+        assert_int_equal(f->result.repaired, 1);
+        int64_t lost = f->lost_all ? all : f->lost_amount, left = total(f, 0, false);
+        print_message(
+            "%s: %lld of %lld are lost\n", parts[i].name, (long long)lost, (long long)all);
+        assert_int_equal(left + lost, all);
+        assert_true(!parts[i].harmless || lost == 0);
+        assert_int_equal(total(f, RESOLUTION_1H, true), f->lost_all ? all : left);
+        verify(f, false);
+        assert_int_equal(f->result.damaged, 0);
+        assert_true(f->result.starts);
+    }
+    folder_remove(kept);
 }
 
 static void pages_of_runs_are_dropped(void **state)
@@ -441,6 +517,7 @@ int main(void)
         TEST(a_damaged_page_is_dropped_and_the_rest_kept),
         TEST(coarser_cells_are_made_anew),
         TEST(a_segment_that_does_not_open_goes),
+        TEST(every_part_of_a_segment),
         TEST(pages_of_runs_are_dropped),
         TEST(runs_that_are_put_away_are_purged),
         TEST(fences_are_made_anew),
