@@ -85,6 +85,14 @@ static bool overlaps(const struct quarantined *q, int64_t t0, int64_t t1)
     return q->t0 < t1 && t0 < q->t1;
 }
 
+size_t quarantine_count(const struct store *store)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < store->n_quarantined; i++)
+        n += !store->quarantined[i].gone;
+    return n;
+}
+
 bool quarantine_has_kept(const struct store *store, int64_t t0, int64_t t1)
 {
     for (size_t i = 0; i < store->n_quarantined; i++) {

@@ -53,6 +53,8 @@ bool quarantine_segment(
 bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t t1,
     const struct err *why, struct err *err);
 
+/* How many are set aside, of which readers are told. */
+size_t quarantine_count(const struct store *store);
 /* Whether a kept segment of the window is set aside, whose file is there: late cells cannot be
  * merged into it now, and nothing may take its place. */
 bool quarantine_has_kept(const struct store *store, int64_t t0, int64_t t1);

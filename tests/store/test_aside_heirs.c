@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,6 +15,7 @@
 #include "store/read.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
+#include "store/verify_store.h"
 #include "tests/store/support/aside.h"
 
 #define DAY   ASIDE_DAY
@@ -170,6 +172,95 @@ static void test_ages_of_their_own(void **state)
     }
 }
 
+/* ---- repair ---- */
+
+/* One page of the day is damaged: the repaired segment lacks cells, what was derived does not. */
+static int setup_page(void **state)
+{
+    aside_setup(state);
+    struct aside *f = *state;
+    char name[SEGMENT_NAME_MAX];
+    aside_write(f, &big);
+    aside_maintain(f, DAY);
+    assert_true(aside_find(f, &(struct aside_which){0, DAY, 0}, name));
+    aside_damage(f, name, true);
+    return 0;
+}
+
+static void test_a_repair_with_losses(void **state)
+{
+    struct aside *f = *state;
+    struct aside_cells more = late;
+    int64_t sum = 0, all = aside_total(&big, 0, DAY);
+    assert_int_equal(aside_repair(f), 1);
+    assert_int_equal(aside_repair(f), 0);
+    aside_reopen(f);
+    assert_int_equal(aside_stats(f).quarantined, 0);
+    int64_t raw = aside_sum(f, "o", 0, "");
+    assert_true(raw > 0 && raw < all);
+    for (int i = 0; i < 10; i++) { /* late cells, and compaction of them */
+        check(f, all);
+        more.from = i * BLOCK;
+        more.to = more.from + BLOCK;
+        aside_write(f, &more);
+        sum += 24;
+        aside_maintain(f, DAY + (3 * i + 1) * BLOCK);
+        aside_maintain(f, DAY + (3 * i + 3) * BLOCK);
+        assert_int_equal(aside_sum(f, "late", HOUR, ""), sum);
+        assert_int_equal(aside_sum(f, "late", 0, ""), sum);
+    }
+    assert_int_equal(aside_sum(f, "o", 0, ""), raw);
+    aside_delete(f, "o", "499", 0, DAY);
+    aside_maintain(f, 5 * DAY);
+    check(f, big_total(0, 0));
+    f->options.retention.raw_ms = 4 * DAY;
+    aside_reopen(f);
+    aside_fill(f, 8 * DAY, 8 * DAY + BLOCK);
+    aside_maintain(f, 9 * DAY);
+    check(f, big_total(0, 0));
+    assert_int_equal(aside_sum(f, "o", 0, ""), 0);
+    assert_int_equal(aside_sum(f, "late", HOUR, ""), sum);
+    assert_int_equal(aside_repair(f), 0);
+    aside_reopen(f);
+}
+
+/* What cannot be kept is not taken from the manifest. */
+static void test_a_repair_that_cannot_hold_the_file(void **state)
+{
+    struct aside *f = *state;
+    struct verify_result result;
+    struct err err = {0};
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "%s/damaged", f->dir);
+    FILE *in_the_way = fopen(path, "w");
+    assert_non_null(in_the_way);
+    fclose(in_the_way);
+    assert_false(store_verify(f->dir, VERIFY_REPAIR, NULL, &result, &err));
+    assert_int_equal(unlink(path), 0);
+    aside_reopen(f);
+    assert_int_equal(aside_sum(f, "o", HOUR, ""), aside_total(&big, 0, DAY));
+    assert_int_equal(aside_repair(f), 1);
+    aside_reopen(f);
+    check(f, aside_total(&big, 0, DAY));
+}
+
+/* A file that the disk does not give now is not taken for damaged. */
+static void test_a_repair_without_the_disk(void **state)
+{
+    struct aside *f = *state;
+    struct verify_result result;
+    struct err err = {0};
+    aside_unreadable("0-86400000.");
+    assert_false(store_verify(f->dir, VERIFY_REPAIR, NULL, &result, &err));
+    assert_int_equal(err.code, ERR_IO);
+    aside_unreadable(NULL);
+    assert_int_equal(aside_repair(f), 1);
+    aside_reopen(f);
+    check(f, aside_total(&big, 0, DAY));
+}
+
+/* ---- compaction ---- */
+
 /* Late segments that came after are merged, the ones that the derived cells are of are not. */
 static void test_compaction_beside(void **state)
 {
@@ -231,6 +322,10 @@ static void test_the_order_of_commits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_repair_with_losses, setup_page, aside_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_a_repair_that_cannot_hold_the_file, setup_page, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_a_repair_without_the_disk, setup_page, aside_teardown),
         cmocka_unit_test_setup_teardown(test_a_deletion_beside, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_all_beside_is_deleted, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_a_deletion_in_it, setup, aside_teardown),
