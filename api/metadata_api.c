@@ -49,7 +49,7 @@ static int by_bytes(const void *a, const void *b)
     return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-static void write_strings(struct buf *out, struct strings *set, size_t limit)
+static void write_strings(struct buf *out, struct strings *set, struct notes notes, size_t limit)
 {
     size_t n = set->n < limit ? set->n : limit;
     if (set->n)
@@ -62,7 +62,7 @@ static void write_strings(struct buf *out, struct strings *set, size_t limit)
         json_out_string(out, set->items[i]);
     }
     buf_char(out, ']');
-    json_out_end(out, NULL, set->n > limit);
+    json_out_end(out, &notes, set->n > limit);
 }
 
 static bool found_string(void *ctx, struct slice text)
@@ -94,7 +94,7 @@ static void list(
     map_init(&set.map);
     if (params_limit(&request->params, "limit", &set.limit, &err) &&
         search_params(search, &n, &err) && search_run(search, ask_strings, &set, &err))
-        write_strings(&response->body, &set, set.limit);
+        write_strings(&response->body, &set, search_notes(search), set.limit);
     else
         response_err(response, &err);
     map_fini(&set.map);
@@ -206,7 +206,8 @@ static int by_labels(const void *a, const void *b)
     return labels_cmp(*(const struct labels *)a, *(const struct labels *)b);
 }
 
-static void write_series(struct buf *out, struct found_series *set, size_t limit)
+static void write_series(
+    struct buf *out, struct found_series *set, struct notes notes, size_t limit)
 {
     size_t written = 0;
     bool more = false;
@@ -225,7 +226,7 @@ static void write_series(struct buf *out, struct found_series *set, size_t limit
         json_out_labels(out, set->items[i]);
     }
     buf_char(out, ']');
-    json_out_end(out, NULL, more);
+    json_out_end(out, &notes, more);
 }
 
 void metadata_series(const struct api *api, struct request *request, struct response *response)
@@ -239,7 +240,7 @@ void metadata_series(const struct api *api, struct request *request, struct resp
     if (ok && !n)
         ok = err_set(&err, ERR_INVALID, "no match[] parameter provided");
     if (ok && search_run(search, ask_series, &set, &err))
-        write_series(&response->body, &set, set.limit);
+        write_series(&response->body, &set, search_notes(search), set.limit);
     else
         response_err(response, &err);
     search_free(&search);

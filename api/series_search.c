@@ -1,12 +1,14 @@
 #include "api/series_search.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "query/parse.h"
 
 #define SELECTORS_MAX 256 /* match[] of one request */
+#define WARNINGS_MAX  64  /* more are not told apart */
 
 struct series_search {
     const struct api *api;
@@ -14,6 +16,8 @@ struct series_search {
     int64_t start_ms, end_ms;
     struct ast selectors[SELECTORS_MAX];
     size_t n_selectors;
+    const char *warnings[WARNINGS_MAX]; /* in the request's arena */
+    size_t n_warnings;
 };
 
 bool search_full(struct err *err)
@@ -92,6 +96,26 @@ static int64_t reach(const struct metric_def *def, int64_t from_ms)
     return from_ms - def->stale_after_ms;
 }
 
+static void lacks(void *ctx, const struct err *why)
+{
+    struct series_search *search = ctx;
+    for (size_t i = 0; i < search->n_warnings; i++)
+        if (strcmp(search->warnings[i], why->text) == 0)
+            return;
+    size_t bytes = strlen(why->text) + 1;
+    char *copy =
+        search->n_warnings < WARNINGS_MAX ? arena_alloc(search->request->arena, bytes) : NULL;
+    if (!copy)
+        return;
+    memcpy(copy, why->text, bytes);
+    search->warnings[search->n_warnings++] = copy;
+}
+
+struct notes search_notes(struct series_search *search)
+{
+    return (struct notes){.warnings = search->warnings, .n_warnings = search->n_warnings};
+}
+
 bool search_run(struct series_search *search, search_ask_f *ask, void *ctx, struct err *err)
 {
     struct listing listing = {.from_ms = search->start_ms - 1,
@@ -99,7 +123,9 @@ bool search_run(struct series_search *search, search_ask_f *ask, void *ctx, stru
         .from_of = reach,
         .cancel = search->request->cancel,
         .go_on = may_go_on,
-        .go_on_ctx = search};
+        .go_on_ctx = search,
+        .lacks = lacks,
+        .lacks_ctx = search};
     if (!search->n_selectors)
         return may_go_on(search, err) && ask(ctx, &listing, err);
     for (size_t i = 0; i < search->n_selectors; i++) {

@@ -13,6 +13,7 @@
 
 #include "api/request.h"
 #include "api/route.h"
+#include "query/value.h"
 #include "store/metadata.h"
 
 struct series_search;
@@ -29,6 +30,9 @@ bool search_params(struct series_search *search, size_t *n_selectors, struct err
 /* Calls ask once for every selector. ERR_CANCELED, ERR_TIMEOUT (after the time that a query may
  * take), and what ask says. */
 bool search_run(struct series_search *search, search_ask_f *ask, void *ctx, struct err *err);
+/* What the answer lacks, each once: series may have cells in segments that are damaged or cannot be
+ * read now. Valid after search_run, and as long as the request. */
+struct notes search_notes(struct series_search *search);
 /* The arena is full: ERR_LIMIT. Returns false. */
 bool search_full(struct err *err);
 

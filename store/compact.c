@@ -11,7 +11,7 @@
 #include "store/merge.h"
 #include "store/store_priv.h"
 
-/* So many late segments are merged with each other. */
+/* So many late segments are merged with each other: those of about one size. */
 #define LATE_SEGMENTS 8
 /* Late segments are merged in when they have 1 / LATE_SHARE of the bytes. */
 #define LATE_SHARE 4
@@ -34,7 +34,8 @@ int64_t window_start(int64_t t, int64_t window)
 struct placed {
     int64_t start; /* of the group: a window, or a block of one that is not passed */
     int64_t end;
-    size_t at; /* in store->segments */
+    size_t part; /* how many that are set aside lie before it, in the order of commits */
+    size_t at;   /* in store->segments */
 };
 
 static int by_start(const void *a, const void *b)
@@ -42,6 +43,8 @@ static int by_start(const void *a, const void *b)
     const struct placed *x = a, *y = b;
     if (x->start != y->start)
         return x->start < y->start ? -1 : 1;
+    if (x->part != y->part)
+        return x->part < y->part ? -1 : 1;
     return (x->at > y->at) - (x->at < y->at);
 }
 
@@ -55,7 +58,7 @@ static void sort(struct placed *all, size_t n)
 static size_t group_end(const struct placed *all, size_t n, size_t i)
 {
     size_t end = i + 1;
-    while (end < n && all[end].start == all[i].start)
+    while (end < n && all[end].start == all[i].start && all[end].part == all[i].part)
         end++;
     return end;
 }
@@ -81,30 +84,60 @@ static bool is_passed(
            was_passed(store, all, n);
 }
 
+/* Whether it is a part of what a derived segment was made from that cannot be made again, since
+ * others of its inputs are set aside (heirs.h). */
+static bool has_heir(const struct store *store, const struct attached *a)
+{
+    for (int r = 0; r < RESOLUTIONS; r++)
+        if (a->cover[r] != NOT_COVERED && !store->segments[a->cover[r]].backed)
+            return true;
+    return false;
+}
+
+/* What is set aside may be put back, and then lies between the others. */
+static size_t part_of(const struct store *store, const struct placed *p)
+{
+    size_t before = 0;
+    for (size_t i = 0; i < store->n_quarantined; i++) {
+        const struct quarantined *q = &store->quarantined[i];
+        before += !q->derived && !q->mark && q->t0 < p->end && p->start < q->t1 &&
+                  q->lsn < store->segments[p->at].lsn;
+    }
+    return before;
+}
+
+static void place_window(const struct store *store, struct placed *all, size_t n, int64_t passed_ms)
+{
+    bool passed = is_passed(store, all, n, passed_ms);
+    for (size_t k = 0; k < n; k++) {
+        const struct segment_info *info = segment_info(store->segments[all[k].at].segment);
+        if (!passed) {
+            all[k].start = info->t0;
+            all[k].end = info->t1;
+        }
+        all[k].part = part_of(store, &all[k]);
+    }
+}
+
 /* Groups, oldest first: all raw segments of a passed window are one, those of another one are a
- * group by block. So of the segments that a group overlaps none is left out that lies, in the order
- * of commits, among its own. */
+ * group by block; but one ends where a segment is set aside. So of the segments that a group
+ * overlaps none is left out that lies, in the order of commits, among its own. */
 static struct placed *place_all(const struct store *store, int64_t passed_ms, size_t *n)
 {
     struct placed *all = xcalloc(store->n_segments, sizeof *all);
     int64_t window = window_ms(store->options.block_ms);
     *n = 0;
     for (size_t i = 0; i < store->n_segments; i++) {
-        const struct segment_info *info = segment_info(store->segments[i].segment);
-        int64_t start = window_start(info->t1, window);
-        if (!store->segments[i].derived)
-            all[(*n)++] =
-                (struct placed){start, start > INT64_MAX - window ? INT64_MAX : start + window, i};
+        const struct attached *a = &store->segments[i];
+        int64_t start = window_start(segment_info(a->segment)->t1, window);
+        int64_t end = start > INT64_MAX - window ? INT64_MAX : start + window;
+        if (!a->derived && !has_heir(store, a))
+            all[(*n)++] = (struct placed){.start = start, .end = end, .at = i};
     }
     sort(all, *n);
     for (size_t i = 0, end; i < *n; i = end) {
         end = group_end(all, *n, i);
-        bool passed = is_passed(store, &all[i], end - i, passed_ms);
-        for (size_t k = i; k < end && !passed; k++) {
-            const struct segment_info *info = segment_info(store->segments[all[k].at].segment);
-            all[k].start = info->t0;
-            all[k].end = info->t1;
-        }
+        place_window(store, &all[i], end - i, passed_ms);
     }
     sort(all, *n);
     return all;
@@ -118,7 +151,23 @@ static uint64_t bytes_of(const struct store *store, const struct placed *all, si
     return bytes;
 }
 
-/* How many of a group are left out, the oldest: 0 or 1; n when nothing is due. */
+/* From where on the late segments of a compacted window are of one size: none is larger than all
+ * that came after it. So whenever cells are written anew with others, there are twice as many. */
+static size_t late_from(const struct store *store, const struct placed *group, size_t n)
+{
+    size_t from = n;
+    uint64_t after = 0;
+    while (from > 1) {
+        uint64_t bytes = bytes_of(store, &group[from - 1], 1);
+        if (from < n && bytes > after)
+            break;
+        after += bytes;
+        from--;
+    }
+    return from;
+}
+
+/* How many of a group are left out, the oldest; n when nothing is due. */
 static size_t due_from(const struct store *store, const struct placed *group, size_t n)
 {
     if (n < 2)
@@ -128,7 +177,8 @@ static size_t due_from(const struct store *store, const struct placed *group, si
         return 0; /* the window was never compacted */
     if (bytes_of(store, group + 1, n - 1) >= first->bytes / LATE_SHARE)
         return 0;
-    return n > LATE_SEGMENTS ? 1 : n;
+    size_t from = late_from(store, group, n);
+    return n - from >= LATE_SEGMENTS ? from : n;
 }
 
 static void take(const struct store *store, const struct placed *group, size_t n, size_t from,

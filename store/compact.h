@@ -7,14 +7,16 @@
  *
  * A *window* is a UTC day, (00:00, 24:00], or a time block when blocks do not divide a day; nothing
  * is ever merged across its end. In a window that was compacted, late segments wait until they are
- * worth rewriting it: a quarter of its bytes, or, when there are LATE_SEGMENTS of them, they are
- * merged with each other. So a cell is written about twice: when it is sealed, and with its day. In
- * a window that is not passed yet the same holds for each block and its late segments. A window
- * that was compacted stays passed, even when the sources go back.
+ * worth rewriting it: a quarter of its bytes, or, when there are LATE_SEGMENTS of about one size,
+ * they are merged with each other. So a cell is written when it is sealed, with its day, and, when
+ * it is late, once more for each doubling of what is late there. In a window that is not passed yet
+ * the same holds for each block and its late segments. A window that was compacted stays passed,
+ * even when the sources go back.
  *
  * The output depends on the inputs alone, and takes their place in one edit: it has the greatest
  * LSN of theirs, and all segments of the same time between their LSNs are among them, so that what
- * came later stays later.
+ * came later stays later. Nothing is merged over one that is set aside, since it may come back; and
+ * what a derived segment was made from together with such a one stays as it is (heirs.h).
  *
  * A window that cannot be read now (store/skip.h) waits, and is no debt: slowing the writer down
  * would not help it.

@@ -61,12 +61,13 @@ bool derive_fits(int64_t t0, int64_t t1, int64_t resolution_ms)
 }
 
 /* Whether nothing came of it the last time, and would again; as with what is derived, what came
- * later does not matter. */
+ * later does not matter, nor what was set aside since. */
 static bool comes_to_nothing(
     const struct store *store, const struct timeline *timeline, const struct derivation *d)
 {
     const struct nothing *last = nothing_find(&store->manifest.nothing, d->t0, d->resolution_ms);
-    return last && last->inputs == timeline_digest(timeline, d->t0, d->t1, last->lsn, false);
+    return last && (last->inputs == timeline_digest(timeline, d->t0, d->t1, last->lsn, false) ||
+                       last->inputs == timeline_digest(timeline, d->t0, d->t1, last->lsn, true));
 }
 
 /* The coarsest first: what a level stands at is taken from those. */

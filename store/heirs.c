@@ -40,6 +40,84 @@ static bool made_from(
     return is;
 }
 
+/* ---- an edit ---- */
+
+static bool touches(const struct manifest *m, const struct manifest_edit *edit,
+    const struct manifest_segment *derived)
+{
+    for (size_t i = 0; i < m->n_segments + m->n_quarantined; i++) {
+        const struct manifest_segment *s =
+            i < m->n_segments ? &m->segments[i] : &m->quarantined[i - m->n_segments];
+        if (is_input(s, derived) && manifest_edit_drops(edit, s->name))
+            return true;
+    }
+    return false;
+}
+
+/* The digest of its inputs as they are after the edit. *alone: all of them can be read then, so it
+ * can be made anew. */
+static uint64_t inputs_after(const struct manifest *m, const struct manifest_edit *edit,
+    const struct manifest_segment *derived, bool *alone)
+{
+    size_t n_all = m->n_segments + m->n_quarantined, n = 0;
+    const char **names = xcalloc(n_all + edit->n_adds, sizeof *names);
+    *alone = true;
+    for (size_t i = 0; i < n_all; i++) {
+        const struct manifest_segment *s =
+            i < m->n_segments ? &m->segments[i] : &m->quarantined[i - m->n_segments];
+        if (!is_input(s, derived) || manifest_edit_drops(edit, s->name))
+            continue;
+        names[n++] = s->name;
+        *alone = *alone && i < m->n_segments && !s->unread;
+    }
+    for (size_t i = 0; i < edit->n_adds; i++) {
+        if (!is_input(&edit->adds[i], derived))
+            continue;
+        names[n++] = edit->adds[i].name;
+        *alone = *alone && !(edit->quarantine && strcmp(edit->quarantine, names[n - 1]) == 0);
+    }
+    uint64_t inputs = resolution_digest(names, n);
+    free(names);
+    return inputs;
+}
+
+void heirs_init(
+    struct heirs *heirs, const struct manifest *manifest, const struct manifest_edit *edit)
+{
+    size_t room = manifest->n_segments + manifest->n_quarantined;
+    *heirs = (struct heirs){.edit = *edit,
+        .drops = xcalloc(edit->n_drops + room, sizeof *heirs->drops),
+        .adds = xcalloc(edit->n_adds + room, sizeof *heirs->adds)};
+    for (size_t i = 0; i < edit->n_drops; i++)
+        heirs->drops[i] = edit->drops[i];
+    for (size_t i = 0; i < edit->n_adds; i++)
+        heirs->adds[i] = edit->adds[i];
+    for (size_t i = 0; i < manifest->n_segments; i++) {
+        const struct manifest_segment *s = &manifest->segments[i];
+        bool alone;
+        if (!s->derived || s->inputs == 0 || manifest_edit_drops(edit, s->name) ||
+            !touches(manifest, edit, s) || !made_from(manifest, s, true))
+            continue;
+        uint64_t inputs = inputs_after(manifest, edit, s, &alone);
+        if (alone)
+            continue;
+        struct manifest_segment *told = &heirs->adds[heirs->edit.n_adds++];
+        *told = *s;
+        told->inputs = inputs;
+        heirs->drops[heirs->edit.n_drops++] = told->name;
+    }
+    heirs->edit.drops = heirs->drops;
+    heirs->edit.adds = heirs->adds;
+}
+
+void heirs_fini(struct heirs *heirs)
+{
+    free(heirs->drops);
+    free(heirs->adds);
+}
+
+/* ---- one that leaves nothing ---- */
+
 bool heirs_can_be_made(const struct manifest *manifest, const struct manifest_segment *derived)
 {
     const struct manifest_segment *d = derived;

@@ -1,8 +1,15 @@
 /*
- * Heirs: derived segments that have all cells of a raw one which is gone for good, in the manifest
- * of a store that nobody has open. They are kept (keep.h) when nothing else of their window is
- * left, as if the raw cells had gone for their age; where other raw cells are left, coarser ones
- * are made anew from those, so that both say the same.
+ * Heirs: derived segments that have cells of raw ones which are set aside, or which a mark stands
+ * for (mark.h), and which nobody can make again. A derived segment is one when its inputs are the
+ * raw segments of its window that count and those others, and not the first alone.
+ *
+ *     raw A, raw Q (set aside)        1h of A and Q: an heir of Q
+ *     A is rewritten: A'              1h of A' and Q, the same file: told in the same edit
+ *
+ * So it goes on holding, and readers of coarser cells go on being answered, whatever becomes of the
+ * raw segments beside it: a deletion rewrites them, and it in its turn (rewrite.h); compaction
+ * leaves those alone that it was made from (compact.h); when raw cells have had their age, it is
+ * kept (keep.h).
  */
 #ifndef STORE_HEIRS_H
 #define STORE_HEIRS_H
@@ -11,6 +18,19 @@
 #include <stddef.h>
 
 #include "store/manifest.h"
+
+/* An edit, with what the heirs have to be told: they go, and come with other inputs. */
+struct heirs {
+    struct manifest_edit edit;
+    const char **drops;
+    struct manifest_segment *adds;
+};
+
+/* Of an edit that drops raw segments, quarantined ones too, and adds those that take their place.
+ * It is borrowed. */
+void heirs_init(
+    struct heirs *heirs, const struct manifest *manifest, const struct manifest_edit *edit);
+void heirs_fini(struct heirs *heirs);
 
 /* Of the raw segment `gone`, which the manifest still names, and which leaves nothing: its heirs as
  * they will be, into out, which has room for all segments. How many they are. */

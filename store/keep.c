@@ -8,8 +8,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/derive.h"
+#include "store/mark.h"
 #include "store/resolution.h"
 #include "store/store_priv.h"
+#include "store/timeline.h"
 
 /* Ascending. */
 struct metric_names {
@@ -20,7 +22,10 @@ struct metric_names {
 struct keep {
     struct store *store;
     const struct keeping *what;
-    struct segment **inputs; /* the raw ones, the oldest commit first; then room for a kept one */
+    bool all;                /* as asked for, or since there are heirs */
+    struct segment **inputs; /* the raw ones, the oldest commit first; then room for a kept one,
+                              * and for an heir */
+    uint64_t *lsns;          /* of the raw ones */
     size_t n;
     uint64_t lsn;                 /* the greatest of theirs */
     struct manifest_segment *raw; /* as they will be */
@@ -33,6 +38,8 @@ struct keep {
     /* Of the resolution that is being made: */
     int64_t resolution_ms;
     struct metric_names kept;                 /* metrics of the kept segment */
+    const struct attached *heir;              /* NULL: there is none */
+    struct metric_names inherited;            /* its metrics */
     struct metric_names coarser[RESOLUTIONS]; /* of those of coarser resolutions */
     size_t n_coarser;
 };
@@ -45,16 +52,20 @@ static const struct segment_info *info_of(const struct store *store, size_t i)
 static void keep_init(struct keep *k, struct store *store, const struct keeping *what)
 {
     size_t n = store->n_segments;
-    *k = (struct keep){.store = store, .what = what};
-    k->inputs = xcalloc(n + 1, sizeof(struct segment *));
+    *k = (struct keep){.store = store,
+        .what = what,
+        .all = what->all || keep_has_heirs(store, what->t0, what->t1)};
+    k->inputs = xcalloc(n + 2, sizeof(struct segment *));
+    k->lsns = xcalloc(n, sizeof *k->lsns);
     k->raw = xcalloc(n, sizeof *k->raw);
-    k->drops = xcalloc(n, sizeof *k->drops);
+    k->drops = xcalloc(n + store->n_quarantined, sizeof *k->drops);
     k->adds = xcalloc(n + RESOLUTIONS, sizeof *k->adds);
     k->edit = (struct manifest_edit){.drops = k->drops, .adds = k->adds, .nothing = k->nothing};
     for (size_t i = 0; i < n; i++) {
         const struct attached *a = &store->segments[i];
         if (a->derived || info_of(store, i)->t0 < what->t0 || info_of(store, i)->t1 > what->t1)
             continue;
+        k->lsns[k->n] = a->lsn;
         k->inputs[k->n++] = a->segment;
         k->lsn = a->lsn;
     }
@@ -63,6 +74,7 @@ static void keep_init(struct keep *k, struct store *store, const struct keeping 
 static void keep_fini(struct keep *k)
 {
     free(k->inputs);
+    free(k->lsns);
     free(k->raw);
     free(k->drops);
     free(k->adds);
@@ -70,14 +82,14 @@ static void keep_fini(struct keep *k)
 
 static bool goes(const struct keep *k, struct slice metric)
 {
-    return k->what->all || retention_takes(&k->store->options.retention, metric, 0, k->what->t1,
-                               k->what->newest_ms);
+    return k->all || retention_takes(
+                         &k->store->options.retention, metric, 0, k->what->t1, k->what->newest_ms);
 }
 
 /* Whether nothing raw is left. */
 static bool all_go(const struct keep *k)
 {
-    return k->what->all || k->store->options.retention.n_metrics == 0;
+    return k->all || k->store->options.retention.n_metrics == 0;
 }
 
 static void drop(struct keep *k, const char *name)
@@ -91,6 +103,136 @@ static struct manifest_segment *add(struct keep *k, const char *name, uint64_t l
     *s = (struct manifest_segment){.lsn = lsn};
     snprintf(s->name, sizeof s->name, "%s", name);
     return s;
+}
+
+/* ---- heirs ---- */
+
+static bool is_heir(const struct attached *a)
+{
+    return a->derived && a->holds && !a->kept && !a->backed;
+}
+
+static const struct attached *find_heir(
+    const struct store *store, int64_t t0, int64_t resolution_ms)
+{
+    for (size_t i = 0; i < store->n_segments; i++)
+        if (is_heir(&store->segments[i]) && info_of(store, i)->t0 == t0 &&
+            info_of(store, i)->resolution_ms == resolution_ms)
+            return &store->segments[i];
+    return NULL;
+}
+
+bool keep_has_heirs(const struct store *store, int64_t t0, int64_t t1)
+{
+    (void)t1;
+    for (int r = 0; r < RESOLUTIONS; r++)
+        if (find_heir(store, t0, resolutions[r]))
+            return true;
+    return false;
+}
+
+/* Whether it is raw, in the window, and an input of its heirs; *some: of some of them. */
+static bool is_inherited(
+    const struct store *store, const struct keeping *what, const struct quarantined *q, bool *some)
+{
+    bool all = true;
+    *some = false;
+    if (q->derived || q->t0 < what->t0 || q->t1 > what->t1)
+        return false;
+    for (int r = 0; r < RESOLUTIONS; r++) {
+        const struct attached *heir = find_heir(store, what->t0, resolutions[r]);
+        all = all && (!heir || q->lsn <= heir->lsn);
+        *some = *some || (heir && q->lsn <= heir->lsn);
+    }
+    return all && *some;
+}
+
+static bool any_metric(
+    struct store *store, bool (*is)(const struct metric_def *def, int64_t with), int64_t with)
+{
+    struct catalog *catalog = &store->catalog;
+    bool any = false;
+    catalog_lock_read(catalog);
+    for (size_t i = 0; i < catalog->n_metrics && !any; i++)
+        any = is(catalog->metrics[i], with);
+    catalog_unlock(catalog);
+    return any;
+}
+
+static bool is_of_kind(const struct metric_def *def, int64_t kind)
+{
+    return def->kind == (enum kind)kind;
+}
+
+bool keep_waits(struct store *store, const struct keeping *keeping)
+{
+    const struct keeping *what = keeping;
+    if (quarantine_has_kept(store, what->t0, what->t1))
+        return true;
+    if (!keep_has_heirs(store, what->t0, what->t1))
+        return false;
+    if (any_metric(store, is_of_kind, KIND_SAMPLE))
+        return true;
+    for (size_t i = 0; i < store->n_quarantined; i++) {
+        bool some;
+        if (!is_inherited(store, what, &store->quarantined[i], &some) && some)
+            return true;
+    }
+    return !what->all &&
+           !retention_takes_all(&store->options.retention, 0, what->t1, what->newest_ms);
+}
+
+/* Whether cells of the resolution that stay were in what is set aside, and are in no heir. */
+static bool is_lost(const struct keep *k, int64_t resolution_ms)
+{
+    const struct keeping *what = k->what;
+    struct timeline timeline;
+    if (!derive_fits(what->t0, what->t1, resolution_ms) ||
+        find_heir(k->store, what->t0, resolution_ms) ||
+        retention_takes_all(
+            &k->store->options.retention, resolution_ms, what->t1, what->newest_ms) ||
+        !any_metric(k->store, resolution_fits, resolution_ms))
+        return false;
+    const struct nothing *nothing =
+        nothing_find(&k->store->manifest.nothing, what->t0, resolution_ms);
+    timeline_init(&timeline, k->store->segments, k->store->n_segments, &k->store->manifest);
+    bool none = nothing && nothing->inputs ==
+                               timeline_digest(&timeline, what->t0, what->t1, nothing->lsn, true);
+    timeline_fini(&timeline);
+    return !none;
+}
+
+static bool mark_one(
+    struct store *store, const struct quarantined *q, int64_t resolution_ms, struct err *err)
+{
+    struct manifest_segment mark = {.lsn = q->lsn, .derived = true};
+    mark_lost(q->name, resolution_ms, mark.name);
+    return manifest_names(&store->manifest, mark.name) ||
+           segments_change(store,
+               &(struct manifest_edit){.adds = &mark, .n_adds = 1, .quarantine = mark.name}, err);
+}
+
+/* Before anything goes: what is lost of the resolutions that no heir has. */
+static bool mark_what_is_lost(struct keep *k, struct err *err)
+{
+    bool some;
+    for (int r = 0; r < RESOLUTIONS; r++) {
+        if (!is_lost(k, resolutions[r]))
+            continue;
+        for (size_t i = 0; i < k->store->n_quarantined; i++)
+            if (is_inherited(k->store, k->what, &k->store->quarantined[i], &some) &&
+                !mark_one(k->store, &k->store->quarantined[i], resolutions[r], err))
+                return false;
+    }
+    return true;
+}
+
+static void drop_inherited(struct keep *k)
+{
+    bool some;
+    for (size_t i = 0; i < k->store->n_quarantined; i++)
+        if (is_inherited(k->store, k->what, &k->store->quarantined[i], &some))
+            drop(k, k->store->quarantined[i].name);
 }
 
 /* ---- what is kept ---- */
@@ -133,12 +275,15 @@ static bool wants(void *ctx, const struct metric_def *def)
                k->what->newest_ms);
 }
 
-/* Behind the raw inputs is what was kept before. */
+/* Behind the raw inputs is what was kept before, and the heir: that has all of its metrics that
+ * came by its time. */
 static bool takes(void *ctx, size_t input, const struct metric_def *def)
 {
     const struct keep *k = ctx;
-    if (input == k->n)
+    if (input >= k->n)
         return true;
+    if (k->heir && k->lsns[input] <= k->heir->lsn && has_name(&k->inherited, def->name))
+        return false;
     return goes(k, def->name) && !(def->kind == KIND_SAMPLE && is_kept(k, def->name));
 }
 
@@ -170,6 +315,11 @@ static const struct attached *find_kept(const struct keep *k, int64_t resolution
     return NULL;
 }
 
+static uint64_t greater(uint64_t lsn, const struct attached *a)
+{
+    return a && a->lsn > lsn ? a->lsn : lsn;
+}
+
 static bool keep_cells(struct keep *k, const struct attached *before, struct err *err)
 {
     const struct derivation d = {k->what->t0, k->what->t1, k->resolution_ms, k->what->newest_ms};
@@ -178,12 +328,16 @@ static bool keep_cells(struct keep *k, const struct attached *before, struct err
     size_t n = k->n;
     if (before)
         k->inputs[n++] = before->segment;
+    if (k->heir)
+        k->inputs[n++] = k->heir->segment;
+    if (n == 0)
+        return true;
     if (!derive_write(k->store, &d, k->inputs, n, &choice, &out, &k->bad, err))
         return false;
     if (before)
         drop(k, segment_info(before->segment)->name);
     if (out.series)
-        add(k, out.name, before && before->lsn > k->lsn ? before->lsn : k->lsn)->derived = true;
+        add(k, out.name, greater(greater(k->lsn, before), k->heir))->derived = true;
     return true;
 }
 
@@ -208,8 +362,10 @@ static bool keep_resolution(struct keep *k, int64_t resolution_ms, struct err *e
     const struct attached *before = find_kept(k, resolution_ms);
     arena_init(&arena, 0);
     k->resolution_ms = resolution_ms;
-    k->kept = (struct metric_names){0};
-    bool ok = (!before || load_names(k, before->segment, &arena, &k->kept, err)) &&
+    k->kept = k->inherited = (struct metric_names){0};
+    k->heir = find_heir(k->store, k->what->t0, resolution_ms);
+    bool ok = (!k->heir || load_names(k, k->heir->segment, &arena, &k->inherited, err)) &&
+              (!before || load_names(k, before->segment, &arena, &k->kept, err)) &&
               load_coarser(k, &arena, err) && keep_cells(k, before, err);
     arena_fini(&arena);
     return ok;
@@ -324,16 +480,24 @@ static bool leave_rest(struct keep *k, struct err *err)
     return true;
 }
 
+static bool keep_all(struct keep *k, struct err *err)
+{
+    for (int r = 0; r < RESOLUTIONS; r++)
+        if (derive_fits(k->what->t0, k->what->t1, resolutions[r]) &&
+            !keep_resolution(k, resolutions[r], err))
+            return false;
+    drop_inherited(k);
+    return leave_rest(k, err) && segments_change(k->store, &k->edit, err);
+}
+
 bool keep_window(struct store *store, const struct keeping *keeping, struct err *err)
 {
-    struct keep k;
+    struct keep k = {.store = store, .what = keeping};
     struct err why = {0};
-    bool ok = true;
+    if (keep_has_heirs(store, keeping->t0, keeping->t1) && !mark_what_is_lost(&k, err))
+        return false;
     keep_init(&k, store, keeping);
-    for (int r = 0; ok && r < RESOLUTIONS; r++)
-        if (derive_fits(keeping->t0, keeping->t1, resolutions[r]))
-            ok = keep_resolution(&k, resolutions[r], &why);
-    ok = ok && leave_rest(&k, &why) && segments_change(store, &k.edit, &why);
+    bool ok = keep_all(&k, &why);
     if (ok)
         log_info("retention: raw cells of (%" PRId64 ", %" PRId64 "] are gone, %zu of %zu segments "
                  "are left",

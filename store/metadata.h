@@ -29,6 +29,10 @@ struct listing {
     /* Asked now and then; false ends the call with the error that it has set. May be NULL. */
     bool (*go_on)(void *ctx, struct err *err);
     void *go_on_ctx;
+    /* Segments that are set aside, or cannot be read, are an error. Unless somebody takes that as a
+     * warning, perhaps more than once: series may be missing that have their cells there. */
+    void (*lacks)(void *ctx, const struct err *why);
+    void *lacks_ctx;
 };
 
 /* Calls each for every series, in order of labels; it returns false to stop. */

@@ -164,6 +164,13 @@ static int64_t floor_to(int64_t t, int64_t step)
     return t - (t % step + step) % step;
 }
 
+/* Of a time up to the end of a window. */
+static int64_t ceil_to(int64_t t, int64_t step)
+{
+    int64_t floor = floor_to(t, step);
+    return floor == t ? t : floor + step;
+}
+
 static bool look_at_derived(
     struct presence *presence, const struct planned *s, bool *has, struct err *err)
 {
@@ -181,7 +188,7 @@ static bool look_at_derived(
             return false;
         probe.resolution_ms = info->resolution_ms;
         probe.from = floor_to(probe.from, info->resolution_ms);
-        probe.to = floor_to(probe.to, info->resolution_ms);
+        probe.to = ceil_to(probe.to, info->resolution_ms);
         arena_reset(&presence->cells);
         if (finest && probe.from < probe.to &&
             (!copy_parts(&presence->cells, s, true, &probe, err) ||
@@ -243,6 +250,15 @@ static bool look(struct presence *presence, const uint32_t *ids, size_t n, struc
     return true;
 }
 
+static void tell_what_lacks(const struct presence *presence)
+{
+    const struct listing *l = presence->listing;
+    size_t n;
+    const struct read_warning *all = snapshot_warnings(presence->snapshot, &n);
+    for (size_t i = 0; i < n; i++)
+        l->lacks(l->lacks_ctx, &all[i].err);
+}
+
 bool presence_look(struct presence *presence, const uint32_t *ids, size_t n, struct present **out,
     size_t *n_out, struct err *err)
 {
@@ -253,5 +269,10 @@ bool presence_look(struct presence *presence, const uint32_t *ids, size_t n, str
     arena_reset(&presence->pages);
     snapshot_put(&presence->snapshot);
     presence->snapshot = snapshot_get(presence->store);
-    return look(presence, ids, n, out, n_out, err);
+    if (l->lacks)
+        snapshot_partial(presence->snapshot);
+    bool ok = look(presence, ids, n, out, n_out, err);
+    if (ok)
+        tell_what_lacks(presence);
+    return ok;
 }

@@ -5,7 +5,7 @@
  * cells. Where they do not, cells are decoded: of the head, which may cancel out; where several
  * parts of a counter, level or histogram meet, since theirs may too; where the range lies between
  * the ends of a chunk; where something was deleted. Where raw cells are gone and only derived ones
- * are left, the finest of those count.
+ * are left, the finest of those count, as far as their windows reach into the range.
  *
  *     presence_begin -> presence_look* -> presence_end
  *

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "store/attach.h"
 #include "store/mark.h"
+#include "store/resolution.h"
 #include "store/store_priv.h"
 
 bool segment_name_times(const char *name, int64_t *t0, int64_t *t1)
@@ -84,6 +85,14 @@ static bool overlaps(const struct quarantined *q, int64_t t0, int64_t t1)
     return q->t0 < t1 && t0 < q->t1;
 }
 
+size_t quarantine_count(const struct store *store)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < store->n_quarantined; i++)
+        n += !store->quarantined[i].gone;
+    return n;
+}
+
 bool quarantine_has_kept(const struct store *store, int64_t t0, int64_t t1)
 {
     for (size_t i = 0; i < store->n_quarantined; i++) {
@@ -94,51 +103,48 @@ bool quarantine_has_kept(const struct store *store, int64_t t0, int64_t t1)
     return false;
 }
 
-static bool is_heir(const struct quarantined *q, const struct attached *a)
-{
-    const struct segment_info *info = segment_info(a->segment);
-    return a->derived && a->holds && a->whole && q->lsn <= a->lsn && info->t0 <= q->t0 &&
-           q->t1 <= info->t1;
-}
-
-bool quarantine_has_heirs(const struct store *store, const struct quarantined *quarantined)
+bool quarantine_stays(const struct quarantined *quarantined)
 {
     const struct quarantined *q = quarantined;
-    bool heirs = false;
-    for (size_t i = 0; i < store->n_segments && !q->derived && !q->unread; i++) {
+    return q->t0 == INT64_MIN || (q->mark && q->kept && q->resolution_ms == RESOLUTION_1D);
+}
+
+static bool has_levels(struct store *store)
+{
+    bool has = false;
+    catalog_lock_read(&store->catalog);
+    for (size_t i = 0; i < store->catalog.n_metrics && !has; i++)
+        has = store->catalog.metrics[i]->kind == KIND_LEVEL;
+    catalog_unlock(&store->catalog);
+    return has;
+}
+
+/* Whether cells of a day may be lost with it. Of kept segments there is one of each resolution. */
+static bool loses_days(struct store *store, const struct quarantined *q)
+{
+    if (q->gone || (q->derived && !q->kept) || !has_levels(store) ||
+        (q->mark && q->kept && q->resolution_ms != MARK_ANY_RESOLUTION))
+        return false;
+    for (size_t i = 0; i < store->n_segments && q->kept && !q->mark; i++) {
         const struct attached *a = &store->segments[i];
         const struct segment_info *info = segment_info(a->segment);
-        if (overlaps(q, info->t0, info->t1) && (!a->derived || a->kept))
+        if (a->kept && info->resolution_ms == RESOLUTION_1D && info->t0 == q->t0)
             return false;
-        heirs = heirs || is_heir(q, a);
     }
-    for (size_t i = 0; i < store->n_quarantined; i++)
-        if (&store->quarantined[i] != q &&
-            overlaps(q, store->quarantined[i].t0, store->quarantined[i].t1))
-            return false;
-    return heirs;
+    return true;
 }
 
 bool quarantine_expire(struct store *store, const struct quarantined *quarantined, struct err *err)
 {
     const struct quarantined *q = quarantined;
-    const char **drops = xcalloc(store->n_segments + 1, sizeof *drops);
-    struct manifest_segment *adds = xcalloc(store->n_segments, sizeof *adds);
-    struct manifest_edit edit = {.drops = drops, .n_drops = 1, .adds = adds};
-    bool heirs = quarantine_has_heirs(store, q);
-    drops[0] = q->name;
-    for (size_t i = 0; heirs && i < store->n_segments; i++) {
-        const struct attached *a = &store->segments[i];
-        if (!is_heir(q, a))
-            continue;
-        struct manifest_segment *keep = &adds[edit.n_adds++];
-        *keep = (struct manifest_segment){.lsn = a->lsn, .derived = true};
-        snprintf(keep->name, sizeof keep->name, "%s", segment_info(a->segment)->name);
-        drops[edit.n_drops++] = segment_info(a->segment)->name;
+    struct manifest_segment mark = {.lsn = q->lsn, .derived = true};
+    struct manifest_edit edit = {.drops = (const char *[]){q->name}, .n_drops = 1};
+    if (loses_days(store, q)) {
+        mark_lost(q->name, RESOLUTION_1D, mark.name);
+        edit.adds = &mark;
+        edit.n_adds = manifest_names(&store->manifest, mark.name) ? 0 : 1;
+        edit.quarantine = edit.n_adds ? mark.name : NULL;
     }
     log_info("retention: %s, which was set aside, goes", q->name);
-    bool ok = segments_change(store, &edit, err);
-    free(drops);
-    free(adds);
-    return ok;
+    return segments_change(store, &edit, err);
 }

@@ -53,14 +53,15 @@ bool quarantine_segment(
 bool input_set_aside(struct store *store, const char *name, int64_t t0, int64_t t1,
     const struct err *why, struct err *err);
 
+/* How many are set aside, of which readers are told. */
+size_t quarantine_count(const struct store *store);
 /* Whether a kept segment of the window is set aside, whose file is there: late cells cannot be
  * merged into it now, and nothing may take its place. */
 bool quarantine_has_kept(const struct store *store, int64_t t0, int64_t t1);
-/* Whether derived segments have all cells of a raw one that is set aside, and nothing else is in
- * its window: then they outlive it, as if its raw cells went for their age. */
-bool quarantine_has_heirs(const struct store *store, const struct quarantined *quarantined);
-/* Removes it for its age, the file too; its heirs are kept (store/keep.h). The caller holds
- * `seal`. */
+/* Whether it says for good that cells of a day are lost, or nobody knows of what time it is. */
+bool quarantine_stays(const struct quarantined *quarantined);
+/* Removes it for its age, the file too. Cells of a day have none: where levels may have lost some,
+ * a mark says so from now on. The caller holds `seal`. */
 bool quarantine_expire(struct store *store, const struct quarantined *quarantined, struct err *err);
 
 #endif

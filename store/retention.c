@@ -179,8 +179,10 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
         const struct segment_info *info = segment_info(a->segment);
         struct leaving x = {.resolution_ms = info->resolution_ms, .at = i};
         if (info->resolution_ms == RESOLUTION_1D || !window_of(store, info->t1, &x) ||
-            skips_find(&store->maintenance.skips, x.t0, x.t1) ||
-            (info->resolution_ms == 0 && quarantine_has_kept(store, x.t0, x.t1)))
+            skips_find(&store->maintenance.skips, x.t0, x.t1))
+            continue;
+        const struct keeping keeping = {x.t0, x.t1, newest_ms, any};
+        if (info->resolution_ms == 0 && keep_waits(store, &keeping))
             continue;
         if (!any && !first_leaves(store, a, x.t1, err)) {
             *bad = info->name;
@@ -192,19 +194,28 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
     return true;
 }
 
+/* Whether its heirs are kept, and it goes. */
+static bool is_inherited(
+    struct store *store, const struct quarantined *q, const struct keeping *keeping)
+{
+    return !q->derived && keep_has_heirs(store, keeping->t0, keeping->t1) &&
+           !keep_waits(store, keeping);
+}
+
 /* Of what is set aside: it goes when nothing else of its window may stay; raw cells that were
  * derived, at their own age. */
-static void find_damaged(
-    const struct store *store, int64_t newest_ms, bool any, struct leaving *out)
+static void find_damaged(struct store *store, int64_t newest_ms, bool any, struct leaving *out)
 {
     const struct retention *r = &store->options.retention;
     int64_t raw = longest_age(r, 0), all = age_of_all(r);
     for (size_t i = 0; i < store->n_quarantined; i++) {
         const struct quarantined *q = &store->quarantined[i];
         struct leaving x = {.resolution_ms = DAMAGED, .damaged = q};
-        if (!q->unread && q->t0 != INT64_MIN && window_of(store, q->t1, &x) &&
-            (any || has_left(x.t1, all, newest_ms) ||
-                (has_left(x.t1, raw, newest_ms) && quarantine_has_heirs(store, q))))
+        if (q->unread || quarantine_stays(q) || !window_of(store, q->t1, &x))
+            continue;
+        const struct keeping keeping = {x.t0, x.t1, newest_ms, any};
+        if (any || has_left(x.t1, all, newest_ms) ||
+            (has_left(x.t1, raw, newest_ms) && is_inherited(store, q, &keeping)))
             offer(out, &x);
     }
 }
@@ -240,12 +251,11 @@ static bool take_cells(struct store *store, const struct leaving *l, int64_t new
     const struct merge_options options = {.filter = is_left, .ctx = &left};
     char name[SEGMENT_NAME_MAX];
     store->maintenance.series_left = true;
+    const struct keeping keeping = {l->t0, l->t1, newest_ms, whole};
+    if (l->resolution_ms == 0 || (l->damaged && is_inherited(store, l->damaged, &keeping)))
+        return keep_window(store, &keeping, err);
     if (l->damaged)
         return quarantine_expire(store, l->damaged, err);
-    if (l->resolution_ms == 0) {
-        const struct keeping keeping = {l->t0, l->t1, newest_ms, whole};
-        return keep_window(store, &keeping, err);
-    }
     *bad = segment_info(store->segments[l->at].segment)->name;
     if (whole || store->options.retention.n_metrics == 0)
         return drop_file(store, *bad, err);

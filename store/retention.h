@@ -20,8 +20,9 @@
  * checkpoint, the catalogue and state tables count too, and take their part of the bound.
  *
  * Damaged segments go by age when nothing else of their window is left to be kept, and so do those
- * that a repair has put away (put_away.h), which count for no bytes. Raw cells wait while a kept
- * segment of their window is set aside.
+ * that a repair has put away (put_away.h), which count for no bytes; a mark (mark.h) says from then
+ * on what levels may lack. Raw cells wait while a kept segment of their window is set aside, and
+ * for derived segments that have more than they (keep.h).
  *
  * Series that have no cell left are removed from the catalogue.
  */

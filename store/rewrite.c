@@ -8,19 +8,19 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "store/coarse_cut.h"
 #include "store/deletion_file.h"
 #include "store/forget.h"
+#include "store/heirs.h"
 #include "store/salvage.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
 
 /* ---- writing a segment anew ---- */
 
-/* Two inputs at most: the segment itself, and a finer one of its window. */
 struct rewriting {
-    struct segment *inputs[2];
-    size_t n;
     const struct merge_options *options;
+    const struct coarse_cut *cut; /* that is part of them, or NULL */
     struct segment_info out;
 };
 
@@ -43,21 +43,25 @@ bool segment_write_kept(struct store *store, struct segment *const *inputs, size
     return ok;
 }
 
-/* The output takes the place of segment `a`. */
+/* The output takes the place of segment `a`, in what heirs are made from too. */
 static bool replace(
     struct store *store, const struct attached *a, const struct segment_info *out, struct err *err)
 {
     const struct segment_info *info = segment_info(a->segment);
     struct manifest_segment add = {.lsn = a->lsn, .derived = a->derived, .inputs = a->inputs};
     const char *drop = info->name;
+    struct heirs heirs;
     if (strcmp(out->name, info->name) == 0)
         return true;
     snprintf(add.name, sizeof add.name, "%s", out->name);
-    struct manifest_edit edit = {
+    const struct manifest_edit edit = {
         .drops = &drop, .n_drops = 1, .adds = &add, .n_adds = out->series ? 1 : 0};
     log_info(
         "rewriting %s: %" PRIu64 " of %" PRIu64 " cells are left", drop, out->cells, info->cells);
-    return segments_change(store, &edit, err);
+    heirs_init(&heirs, &store->manifest, &edit);
+    bool ok = segments_change(store, &heirs.edit, err);
+    heirs_fini(&heirs);
+    return ok;
 }
 
 /* *done false: the input could not be read; that has been seen to. */
@@ -68,9 +72,11 @@ static bool rewrite(
     const struct segment_info *info = segment_info(a->segment);
     struct err why = {0};
     const char *bad;
-    *done = segment_write_kept(store, w->inputs, w->n, w->options, &w->out, &bad, &why);
+    *done = segment_write_kept(store, &a->segment, 1, w->options, &w->out, &bad, &why);
     if (*done)
         return replace(store, a, &w->out, err);
+    if (w->cut && w->cut->bad)
+        bad = segment_info(w->cut->bad->segment)->name;
     if (bad)
         return input_set_aside(store, bad, info->t0, info->t1, &why, err);
     *err = why;
@@ -80,10 +86,9 @@ static bool rewrite(
 bool segment_rewrite(struct store *store, size_t at, const struct merge_options *options,
     char name[SEGMENT_NAME_MAX], struct err *err)
 {
-    struct segment *segment = store->segments[at].segment;
-    struct rewriting w = {.inputs = {segment}, .n = 1, .options = options};
+    struct rewriting w = {.options = options};
     bool done;
-    snprintf(name, SEGMENT_NAME_MAX, "%s", segment_info(segment)->name);
+    snprintf(name, SEGMENT_NAME_MAX, "%s", segment_info(store->segments[at].segment)->name);
     if (!rewrite(store, at, &w, &done, err))
         return false;
     if (done)
@@ -93,90 +98,25 @@ bool segment_rewrite(struct store *store, size_t at, const struct merge_options 
 
 /* ---- without what was deleted ---- */
 
+/* Of raw segments; cells of others are cut. */
 struct cleaning {
     struct store *store;
     uint64_t lsn;
-    int64_t resolution_ms;        /* 0: raw */
-    const struct attached *finer; /* the second input; NULL: there is none */
-    struct slice metric;          /* that was asked for last, in the finer segment */
-    bool has_metric;
-    struct arena arena;
-    struct err err; /* of asking */
     struct merge_range ranges[DELETIONS_MAX];
 };
-
-/* Whether cells of the metric are made from those of the finer segment: it has all of its series,
- * or none, since ages are those of metrics. */
-static bool from_finer(struct cleaning *c, const struct metric_def *def)
-{
-    if (!c->finer || def->kind == KIND_SAMPLE ||
-        !resolution_fits(def, segment_info(c->finer->segment)->resolution_ms))
-        return false;
-    if (c->metric.ptr && slice_eq(c->metric, def->name))
-        return c->has_metric;
-    arena_reset(&c->arena);
-    c->metric = arena_slice(&c->arena, def->name);
-    if (!attached_has_metric(c->finer, def->name, &c->has_metric, &c->err))
-        c->has_metric = false; /* coarsen says so */
-    return c->has_metric;
-}
-
-static bool takes(void *ctx, size_t input, const struct metric_def *def)
-{
-    return (input == 1) == from_finer(ctx, def);
-}
 
 static bool leave_out(void *ctx, const struct metric_def *def, struct labels labels,
     const struct merge_range **out, size_t *n)
 {
     struct cleaning *c = ctx;
-    *n = 0;
-    if (c->resolution_ms && !resolution_fits(def, c->resolution_ms))
-        return false; /* of the finer segment */
-    if (from_finer(c, def))
-        return true; /* that one was cleaned before */
+    (void)def;
     catalog_lock_read(&c->store->catalog);
     uint32_t id = catalog_find_series(&c->store->catalog, labels);
     catalog_unlock(&c->store->catalog);
     const struct deletion_list all = {c->store->deletions, c->store->n_deletions};
-    if (id != MAP_NONE)
-        *n = deleted_ranges(&all, id, c->lsn, c->resolution_ms, c->ranges);
+    *n = id == MAP_NONE ? 0 : deleted_ranges(&all, id, c->lsn, 0, c->ranges);
     *out = c->ranges;
     return true;
-}
-
-static bool coarsen(void *ctx, const struct metric_def *def, struct labels labels,
-    struct arena *arena, struct columns *columns, struct err *err)
-{
-    struct cleaning *c = ctx;
-    struct columns coarse;
-    (void)labels;
-    bool finer = from_finer(c, def);
-    if (c->err.code != ERR_OK)
-        *err = c->err;
-    if (!finer)
-        return c->err.code == ERR_OK;
-    if (!resolution_derive(arena, columns, c->resolution_ms, &coarse))
-        return err_set(err, ERR_LIMIT, "no memory for coarser cells");
-    *columns = coarse;
-    return true;
-}
-
-/* The coarsest of the segments that are finer than this one and stand, as it does, for raw cells of
- * the window that are not attached; NULL: there is none. */
-static const struct attached *finer_of(const struct store *store, const struct attached *a)
-{
-    const struct segment_info *info = segment_info(a->segment);
-    const struct attached *finer = NULL;
-    for (size_t i = 0; i < store->n_segments; i++) {
-        const struct attached *b = &store->segments[i];
-        const struct segment_info *o = segment_info(b->segment);
-        if (b->derived && b->holds && !b->backed && b->kept == a->kept && o->t0 == info->t0 &&
-            o->t1 == info->t1 && o->resolution_ms < info->resolution_ms &&
-            (!finer || o->resolution_ms > segment_info(finer->segment)->resolution_ms))
-            finer = b;
-    }
-    return finer;
 }
 
 /* Snapshots copy the list meanwhile. */
@@ -204,25 +144,23 @@ static bool drop(struct store *store, const struct attached *a, struct err *err)
 static bool clean(struct store *store, size_t at, struct err *err)
 {
     const struct attached *a = &store->segments[at];
-    const struct segment_info *info = segment_info(a->segment);
-    struct cleaning c = {.store = store, .lsn = a->lsn, .resolution_ms = info->resolution_ms};
-    struct merge_options options = {.filter = leave_out, .takes = takes, .map = coarsen, .ctx = &c};
-    struct rewriting w = {.inputs = {a->segment}, .n = 1, .options = &options};
+    struct cleaning c = {.store = store, .lsn = a->lsn};
+    struct coarse_cut cut;
+    const struct merge_options raw = {.filter = leave_out, .ctx = &c};
+    const struct merge_options coarse = {.map = coarse_cut_cells, .ctx = &cut};
+    struct rewriting w = {.options = a->derived ? &coarse : &raw};
+    int64_t t0 = segment_info(a->segment)->t0, t1 = segment_info(a->segment)->t1;
     bool done;
     if (a->derived && !a->holds)
         return drop(store, a, err);
-    c.finer = a->derived ? finer_of(store, a) : NULL;
-    if (c.finer)
-        w.inputs[w.n++] = c.finer->segment;
-    int64_t t0 = info->t0, t1 = info->t1;
-    arena_init(&c.arena, 0);
-    bool ok = rewrite(store, at, &w, &done, err);
-    arena_fini(&c.arena);
-    if (!ok)
+    coarse_cut_init(&cut, store, a);
+    if (a->derived)
+        w.cut = &cut;
+    if (!rewrite(store, at, &w, &done, err))
         return false;
     if (done)
         mark_clean(store, w.out.name);
-    if (done && c.finer) /* readers left out more than what is gone now */
+    if (done && cut.n > 0) /* readers left out more than what is gone now */
         changes_note(store, NULL, 0, t0, t1);
     return true;
 }
@@ -315,13 +253,13 @@ static bool finish(struct store *store, bool *did, struct err *err)
     return true;
 }
 
-/* Raw segments first, then the derived ones from fine to coarse. */
+/* Raw segments first, then the derived ones from coarse to fine. */
 static bool clean_attached(struct store *store, bool *did, bool *waits, struct err *err)
 {
-    for (int r = -1; r < RESOLUTIONS; r++)
+    for (int r = RESOLUTIONS; r >= 0; r--)
         for (size_t i = 0; i < store->n_segments; i++) {
             if (segment_info(store->segments[i].segment)->resolution_ms !=
-                (r < 0 ? 0 : resolutions[r]))
+                (r == RESOLUTIONS ? 0 : resolutions[r]))
                 continue;
             if (!look_at(store, i, did, waits, err))
                 return false;

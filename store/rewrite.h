@@ -3,13 +3,14 @@
  *
  *     raw                      written anew without the cells, under the same LSN
  *     derived, with raw cells  dropped when those have changed: what is left makes it anew
- *     derived, all there is    written anew: first the finest resolution, without the cells whose
- *                              windows the deletion touches; then each coarser one, from the cells
- *                              of the finer that are left
+ *     derived, all there is    written anew, the coarsest first, without the cells whose windows
+ * the deletion touches; those are made from finer cells that are left (coarse_cut.h)
  *
  * So a deleted minute takes a minute from every resolution, as long as there are cells of 1m. Where
- * only coarser ones are left, and of samples, the whole coarse cell goes: nobody can say any more
- * what part of it was deleted.
+ * only coarser ones are left, and of samples, the whole coarse cell goes.
+ *
+ * A derived segment is all there is, too, when it has cells of a raw one that is set aside, or
+ * gone: it is told of the raw ones that are written anew (heirs.h), and goes on holding.
  *
  * A segment that is damaged is set aside (store/quarantine.h); one that cannot be read now keeps
  * its window, and the deletion, waiting.

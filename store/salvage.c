@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "store/heirs.h"
 #include "store/mark.h"
 #include "store/store_priv.h"
 
@@ -177,64 +178,6 @@ static bool repair(struct salvage *s, struct err *err)
 
 /* ---- the edit ---- */
 
-/* Whether the derived segment has all its cells. */
-static bool is_heir(const struct quarantined *q, const struct attached *a)
-{
-    const struct segment_info *info = segment_info(a->segment);
-    return !q->derived && a->derived && a->holds && a->whole && !a->backed && q->lsn <= a->lsn &&
-           info->t0 <= q->t0 && q->t1 <= info->t1;
-}
-
-/* Then the coarser cells outlive it. */
-static bool is_in_derived(const struct salvage *s)
-{
-    for (size_t i = 0; i < s->store->n_segments; i++)
-        if (is_heir(s->q, &s->store->segments[i]))
-            return true;
-    return false;
-}
-
-static void add_name(const struct salvage *s, const struct manifest_segment *raw,
-    const struct attached *a, const char *mark, const char **names, size_t *n)
-{
-    const struct segment_info *info = segment_info(a->segment);
-    int64_t t0, t1;
-    if (!raw->derived && raw->lsn <= a->lsn && segment_name_times(raw->name, &t0, &t1) &&
-        t0 < info->t1 && info->t0 < t1)
-        names[(*n)++] = strcmp(raw->name, s->q->name) == 0 ? mark : raw->name;
-}
-
-/* What derived segment `a` was made from, with the mark in the place of what is gone. */
-static uint64_t inputs_after(const struct salvage *s, const struct attached *a, const char *mark)
-{
-    const struct manifest *m = &s->store->manifest;
-    const char **names = xcalloc(m->n_segments + m->n_quarantined, sizeof *names);
-    size_t n = 0;
-    for (size_t i = 0; i < m->n_segments; i++)
-        add_name(s, &m->segments[i], a, mark, names, &n);
-    for (size_t i = 0; i < m->n_quarantined; i++)
-        add_name(s, &m->quarantined[i], a, mark, names, &n);
-    uint64_t inputs = resolution_digest(names, n);
-    free(names);
-    return inputs;
-}
-
-/* Derived segments that have the cells which are lost go on having them. */
-static void keep_heirs(const struct salvage *s, const char *mark, const char **drops,
-    struct manifest_segment *adds, struct manifest_edit *edit)
-{
-    for (size_t i = 0; i < s->store->n_segments; i++) {
-        const struct attached *a = &s->store->segments[i];
-        if (!is_heir(s->q, a))
-            continue;
-        struct manifest_segment *keep = &adds[edit->n_adds++];
-        *keep = (struct manifest_segment){
-            .lsn = a->lsn, .derived = true, .inputs = inputs_after(s, a, mark)};
-        snprintf(keep->name, sizeof keep->name, "%s", segment_info(a->segment)->name);
-        drops[edit->n_drops++] = segment_info(a->segment)->name;
-    }
-}
-
 static void say(const struct salvage *s)
 {
     if (s->all_lost)
@@ -255,13 +198,11 @@ static int64_t resolution_of(const struct salvage *s)
 
 static bool replace(struct salvage *s, struct err *err)
 {
-    size_t n = s->store->n_segments;
-    const char **drops = xcalloc(n + 1, sizeof *drops);
-    struct manifest_segment *adds = xcalloc(n + 2, sizeof *adds);
-    struct manifest_edit edit = {.drops = drops, .n_drops = 1, .adds = adds};
+    struct manifest_segment adds[2];
+    struct manifest_edit edit = {.drops = (const char *[]){s->q->name}, .n_drops = 1, .adds = adds};
     const struct manifest_segment as_before = {.lsn = s->q->lsn, .derived = s->q->derived};
     int64_t t0 = s->q->t0, t1 = s->q->t1;
-    drops[0] = s->q->name;
+    struct heirs heirs;
     if (s->kept.series) {
         adds[edit.n_adds] = as_before;
         snprintf(adds[edit.n_adds++].name, SEGMENT_NAME_MAX, "%s", s->kept.name);
@@ -271,13 +212,11 @@ static bool replace(struct salvage *s, struct err *err)
         mark_lost(s->q->name, resolution_of(s), adds[edit.n_adds].name);
         edit.quarantine = adds[edit.n_adds++].name;
     }
-    if (s->all_lost)
-        keep_heirs(s, edit.quarantine, drops, adds, &edit);
     say(s);
-    bool ok = segments_change(s->store, &edit, err);
+    heirs_init(&heirs, &s->store->manifest, &edit);
+    bool ok = segments_change(s->store, &heirs.edit, err);
+    heirs_fini(&heirs);
     changes_note(s->store, NULL, 0, t0, t1);
-    free(drops);
-    free(adds);
     return ok;
 }
 
@@ -326,9 +265,6 @@ static bool salvage(struct store *store, struct quarantined *q, struct err *err)
         q->clean = store->deletions_made;
         mutex_unlock(&store->lock);
         ok = true;
-    } else if (is_in_derived(&s)) {
-        s.all_lost = true;
-        ok = replace(&s, err);
     } else if (!repair(&s, &why)) {
         s.kept = (struct segment_info){0};
         s.all_lost = true;

@@ -11,8 +11,8 @@
  * until somebody says that he knows, by `larder verify --repair`; when nothing was lost, there is
  * no mark.
  *
- * A derived segment that can be made anew goes as a whole. So does a raw one whose cells are all in
- * derived segments: those stay, less what is deleted.
+ * A derived segment that can be made anew goes as a whole. Derived segments that have cells of the
+ * raw one which are lost (heirs.h) stay, less what is deleted.
  */
 #ifndef STORE_SALVAGE_H
 #define STORE_SALVAGE_H

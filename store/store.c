@@ -227,7 +227,7 @@ void store_stats(struct store *store, struct store_stats *out)
         .fsyncs = store->fsyncs,
         .cells = store->cells,
         .torn_frames = store->torn_frames,
-        .quarantined = store->n_quarantined,
+        .quarantined = quarantine_count(store),
         .put_away = store->put_away.n,
         .unreadable_windows = store->maintenance.unreadable,
         .debt_bytes = store->maintenance.debt_bytes,

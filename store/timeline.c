@@ -11,10 +11,9 @@ static int by_time(const void *a, const void *b)
     return (x->t0 > y->t0) - (x->t0 < y->t0);
 }
 
-static void add_entry(struct timeline *timeline, const struct manifest_segment *s, bool quarantined)
+static void add_entry(struct timeline *timeline, const struct manifest_segment *s)
 {
-    struct timeline_entry e = {
-        .lsn = s->lsn, .name = s->name, .at = NOT_ATTACHED, .quarantined = quarantined};
+    struct timeline_entry e = {.lsn = s->lsn, .name = s->name, .at = NOT_ATTACHED};
     if (!s->derived && segment_name_times(s->name, &e.t0, &e.t1))
         timeline->entries[timeline->n++] = e;
 }
@@ -29,13 +28,13 @@ void timeline_init(struct timeline *timeline, const struct attached *all, size_t
         const struct segment_info *info = segment_info(all[i].segment);
         if (!all[i].derived)
             timeline->entries[timeline->n++] =
-                (struct timeline_entry){info->t0, info->t1, all[i].lsn, info->name, i, false};
+                (struct timeline_entry){info->t0, info->t1, all[i].lsn, info->name, i};
     }
     for (size_t i = 0; i < manifest->n_quarantined; i++)
-        add_entry(timeline, &manifest->quarantined[i], true);
+        add_entry(timeline, &manifest->quarantined[i]);
     for (size_t i = 0; i < manifest->n_segments; i++)
         if (manifest->segments[i].unread)
-            add_entry(timeline, &manifest->segments[i], false);
+            add_entry(timeline, &manifest->segments[i]);
     if (timeline->n)
         qsort(timeline->entries, timeline->n, sizeof *timeline->entries, by_time);
 }
@@ -75,7 +74,7 @@ uint64_t timeline_digest(
     const struct timeline_entry *e = timeline_window(timeline, t0, t1, &n);
     const char **names = xcalloc(n, sizeof *names);
     for (size_t i = 0; i < n; i++)
-        if (e[i].lsn <= lsn && (all || !e[i].quarantined))
+        if (e[i].lsn <= lsn && (all || e[i].at != NOT_ATTACHED))
             names[n_names++] = e[i].name;
     uint64_t digest = resolution_digest(names, n_names);
     free(names);

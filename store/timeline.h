@@ -17,8 +17,7 @@ struct timeline_entry {
     int64_t t0, t1;
     uint64_t lsn;
     const char *name;
-    size_t at;        /* in the list of attached segments; NOT_ATTACHED: it is set aside */
-    bool quarantined; /* and the manifest says so */
+    size_t at; /* in the list of attached segments; NOT_ATTACHED: it is set aside, or unread */
 };
 #define NOT_ATTACHED SIZE_MAX
 
@@ -34,8 +33,8 @@ void timeline_fini(struct timeline *timeline);
 /* The entries of window (t0, t1]; *n of them. */
 const struct timeline_entry *timeline_window(
     const struct timeline *timeline, int64_t t0, int64_t t1, size_t *n);
-/* The digest of those of the window whose LSN is at most lsn; 0 when there are none. What is
- * quarantined is among them when `all`: so a segment that was derived before is told from one that
+/* The digest of those of the window whose LSN is at most lsn; 0 when there are none. What is not
+ * attached is among them when `all`: so a segment that was derived before is told from one that
  * was derived after it, and lacks its cells. */
 uint64_t timeline_digest(
     const struct timeline *timeline, int64_t t0, int64_t t1, uint64_t lsn, bool all);

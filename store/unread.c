@@ -86,8 +86,12 @@ bool unread_step(struct store *store, bool *did, struct err *err)
         if (!m->segments[i].unread)
             continue;
         times_of(&m->segments[i], &t0, &t1);
-        if (!skips_find(&store->maintenance.skips, t0, t1))
-            return ask(store, &m->segments[i], did, err);
+        if (skips_find(&store->maintenance.skips, t0, t1))
+            continue;
+        if (!ask(store, &m->segments[i], did, err))
+            return false;
+        if (*did)
+            return true;
     }
     return true;
 }

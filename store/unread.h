@@ -26,8 +26,8 @@ bool unread_may_pass(const struct err *why);
 
 /* While the store is opened: it counts, and its window waits. */
 void unread_leave(struct store *store, struct manifest_segment *segment, const struct err *why);
-/* Asks for the next one whose pause is over. *did: it is there now, or is set aside as damaged. The
- * caller holds `seal`. */
+/* Asks for those whose pause is over, up to one that is there. *did: it is there now, or is set
+ * aside as damaged. The caller holds `seal`. */
 bool unread_step(struct store *store, bool *did, struct err *err);
 
 #endif

@@ -41,6 +41,12 @@ static bool is_finding(const struct err *why)
     return why->code == ERR_CORRUPT || why->code == ERR_IO || why->code == ERR_UNSUPPORTED;
 }
 
+/* Of a file that does not open: that nothing of it can be read now. */
+static bool may_pass(const struct err *why)
+{
+    return why->code == ERR_IO && why->sys != ENOENT;
+}
+
 /* ---- what a start reads ---- */
 
 static bool try_start(struct verification *v, const char *folder, struct err *err)
@@ -70,18 +76,38 @@ static bool discard(const char *dir, const char *name, struct err *err)
     return path_join(path, dir, name, err) && file_remove(path, err) && dir_sync(dir, err);
 }
 
+/* Another name of the damaged file, under FOLDER/damaged, before the manifest names it no more:
+ * whatever happens then, it is not swept away. A file system that knows no links has only the
+ * moment of put_away. */
+static bool hold(struct verification *v, const char *dir, const char *name, struct err *err)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+    if (v->mode == VERIFY_DISCARD)
+        return true;
+    if (!dir_make(v->damaged, err) || !path_join(from, dir, name, err) ||
+        !path_join(to, v->damaged, name, err))
+        return false;
+    if (access(from, F_OK) != 0)
+        return errno == ENOENT || err_sys(err, "cannot find %s", from);
+    if (!file_remove(to, err))
+        return false;
+    if (link(from, to) != 0 && errno != EPERM && errno != EOPNOTSUPP && errno != EMLINK)
+        return err_sys(err, "cannot link %s to %s", from, to);
+    return dir_sync(v->damaged, err);
+}
+
 /* Takes the damaged file from where it was; it is kept under FOLDER/damaged, or not at all. */
 static bool put_away(struct verification *v, const char *dir, const char *name, struct err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
     if (v->mode == VERIFY_DISCARD)
         return discard(dir, name, err);
-    if (!dir_make(v->damaged, err) || !path_join(from, dir, name, err) ||
-        !path_join(to, v->damaged, name, err))
+    if (!path_join(from, dir, name, err) || !path_join(to, v->damaged, name, err))
         return false;
     if (rename(from, to) != 0 && errno != ENOENT)
         return err_sys(err, "cannot move %s to %s", from, to);
-    return dir_sync(v->damaged, err) && dir_sync(dir, err);
+    /* Two names of one file stay two. */
+    return file_remove(from, err) && dir_sync(v->damaged, err) && dir_sync(dir, err);
 }
 
 static void tell_repaired(struct verification *v, const char *name, const char *by, bool anew)
@@ -129,25 +155,58 @@ static bool write_rest(struct verification *v, const struct segment *segment, bo
     return err->code == ERR_CORRUPT || err->code == ERR_UNSUPPORTED;
 }
 
-/* add NULL: nothing takes its place but, of a raw segment, its heirs. */
-static bool replace_segment(struct verification *v, const struct manifest_segment *old,
-    const struct manifest_segment *add, struct err *err)
+/* A raw segment of which nothing is left, beside no other: what was derived of it is kept. *done
+ * false: it is another sort. */
+static bool keep_heirs(
+    struct verification *v, const struct manifest_segment *old, bool *done, struct err *err)
 {
-    size_t room = v->manifest.n_segments + 1;
-    struct manifest_segment *adds = xcalloc(room, sizeof *adds);
-    const char **drops = xcalloc(room, sizeof *drops);
-    size_t n = add ? 1 : heirs_of(&v->manifest, old, adds), n_drops = 0;
-    for (size_t i = 0; !add && i < n; i++)
-        drops[n_drops++] = adds[i].name;
-    if (add)
-        adds[0] = *add;
-    drops[n_drops++] = old->name;
-    bool ok = edit(v,
-        &(struct manifest_edit){.drops = drops, .n_drops = n_drops, .adds = adds, .n_adds = n},
-        err);
+    struct manifest_segment *adds = xcalloc(v->manifest.n_segments, sizeof *adds);
+    const char **drops = xcalloc(v->manifest.n_segments + 1, sizeof *drops);
+    struct manifest_edit kept = {.drops = drops, .n_drops = 1, .adds = adds};
+    kept.n_adds = heirs_of(&v->manifest, old, adds);
+    drops[0] = old->name;
+    for (size_t i = 0; i < kept.n_adds; i++)
+        drops[kept.n_drops++] = adds[i].name;
+    *done = kept.n_adds > 0;
+    bool ok = !*done || edit(v, &kept, err);
     free(adds);
     free(drops);
     return ok;
+}
+
+/* One edit, in which what was derived of a raw segment goes on holding: a mark says that there was
+ * more than what is left. *any: something was. */
+static bool replace_with(struct verification *v, const struct manifest_segment *old,
+    const struct manifest_segment *add, bool lossy, bool *any, struct err *err)
+{
+    struct manifest_segment adds[2];
+    struct manifest_edit change = {
+        .drops = (const char *[]){old->name}, .n_drops = 1, .adds = adds};
+    struct heirs heirs;
+    if (add)
+        adds[change.n_adds++] = *add;
+    if (lossy) {
+        adds[change.n_adds] = (struct manifest_segment){.lsn = old->lsn};
+        mark_gone(old->name, adds[change.n_adds].name);
+        change.quarantine = adds[change.n_adds++].name;
+    }
+    heirs_init(&heirs, &v->manifest, &change);
+    *any = heirs.edit.n_adds > change.n_adds;
+    bool ok = (lossy && !*any) || edit(v, &heirs.edit, err);
+    heirs_fini(&heirs);
+    return ok;
+}
+
+/* add NULL: nothing takes its place but heirs. */
+static bool replace_segment(struct verification *v, const struct manifest_segment *old,
+    const struct manifest_segment *add, bool lossy, struct err *err)
+{
+    bool done = false;
+    if (!add && !keep_heirs(v, old, &done, err))
+        return false;
+    if (!done && lossy && !old->derived && !replace_with(v, old, add, true, &done, err))
+        return false;
+    return done || replace_with(v, old, add, false, &done, err);
 }
 
 static bool repair_segment(struct verification *v, const struct segment *segment,
@@ -159,12 +218,13 @@ static bool repair_segment(struct verification *v, const struct segment *segment
     if (!anew && !write_rest(v, segment, set_aside, &made, err))
         return false;
     bool kept = made.info.series > 0;
+    bool lossy = !kept || made.lost_series || made.lost_chunks || made.lost_cells;
     if (kept)
         snprintf(add.name, sizeof add.name, "%s", made.info.name);
-    if (!replace_segment(v, old, kept ? &add : NULL, err))
-        return false;
     bool same = kept && strcmp(add.name, old->name) == 0;
-    if (!same && !put_away(v, v->segments, old->name, err))
+    if ((!same && !hold(v, v->segments, old->name, err)) ||
+        !replace_segment(v, old, kept ? &add : NULL, lossy, err) ||
+        (!same && !put_away(v, v->segments, old->name, err)))
         return false;
     tell_repaired(v, old->name, kept ? add.name : NULL, anew);
     return true;
@@ -181,10 +241,10 @@ static bool repair_run(struct verification *v, const struct manifest_run *old, s
     if (kept)
         snprintf(add.name, sizeof add.name, "%s", made.name);
     struct manifest_run_edit runs = {.drops = drops, .n_drops = 1, .add = kept ? &add : NULL};
-    if (!edit(v, &(struct manifest_edit){.runs = &runs}, err))
-        return false;
     bool same = kept && strcmp(add.name, old->name) == 0;
-    if (!same && !put_away(v, v->runs, old->name, err))
+    if ((!same && !hold(v, v->runs, old->name, err)) ||
+        !edit(v, &(struct manifest_edit){.runs = &runs}, err) ||
+        (!same && !put_away(v, v->runs, old->name, err)))
         return false;
     if (v->watch->lost_keys)
         v->watch->lost_keys(v->watch->ctx, old->name, made.lost_entries, made.entries);
@@ -200,6 +260,8 @@ static bool check_mark(
 {
     int64_t t0 = INT64_MIN, t1 = INT64_MAX;
     struct err why = {0};
+    if (!mark_is_lost(named->name))
+        return true; /* somebody knows */
     segment_name_times(named->name, &t0, &t1);
     err_set(&why, ERR_CORRUPT,
         "%s is a mark: cells from %" PRId64 " to %" PRId64
@@ -234,6 +296,10 @@ static bool check_segment(
         report(v, &why);
         if (v->mode != VERIFY_ONLY && !segment)
             segment_open_damaged(path, named->derived ? -1 : 0, &segment, &why, &(struct err){0});
+        if (v->mode != VERIFY_ONLY && !segment && !whole && may_pass(&why)) {
+            *err = why; /* it says nothing of what is in the file */
+            return false;
+        }
         ok = v->mode == VERIFY_ONLY || repair_segment(v, segment, named, set_aside, err);
     }
     segment_put(&segment);

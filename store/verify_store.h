@@ -7,12 +7,15 @@
  *   segments               each page, chunk, aggregate and list. Repair: a segment of what can be
  *                          read takes the place of the damaged one, in one edit of the manifest; a
  *                          derived one that can be made anew is dropped. What was set aside
- *                          (quarantine.h) is repaired too. Where nothing of a raw segment can be
- *                          read, nor any other is of its time, the derived ones stay (heirs.h).
- *   marks (salvage.h)      count as damage, since cells are lost; a repair ends them.
+ *                          (quarantine.h) is repaired too. What was derived of a raw segment that
+ *                          has lost cells stays, with all of them (heirs.h): kept, or beside a mark
+ *                          that readers are not told of.
+ *   marks (mark.h)         of what is lost count as damage; a repair ends them.
  *   runs of state tables   each page. Repair: a run of the pages that can be read.
  *
- * A damaged file is kept: repair moves it to FOLDER/damaged, where nothing reads it. It may hold
+ * A file that does not open for another reason than damage, or that is not there, may be whole: a
+ * repair ends with that error. A damaged file is kept: it is in FOLDER/damaged, where nothing reads
+ * it, before the manifest names it no more. It may hold
  * personal data, so the store sees to it that it goes when something of it may be deleted
  * (put_away.h); whoever needs no such files discards them, those of earlier repairs too.
  */

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "store/metadata.h"
 #include "store/read.h"
 #include "store/store_priv.h"
 #include "tests/store/support/aside.h"
@@ -115,6 +116,55 @@ static void test_an_opening_inside_without_the_day(void **state)
     assert_int_equal(aside_opening(f, "open", DAY - 1, name), 138);
 }
 
+/* An hour that is kept reaches into parts of it, from either side. */
+static void test_listed_in_part_of_an_hour(void **state)
+{
+    struct aside *f = *state;
+    int64_t t = 10 * HOUR;
+    assert_int_equal(aside_listed(f, "m_total", t + HOUR / 6, t + HOUR / 2, ""), 1);
+    assert_int_equal(aside_listed(f, "m_total", t - HOUR / 2, t - HOUR / 3, ""), 1);
+    assert_int_equal(aside_listed(f, "m_total", t, t + HOUR, ""), 1);
+    assert_int_equal(aside_listed(f, "m_total", DAY, DAY + HOUR / 2, ""), 0);
+}
+
+static void count_lacks(void *ctx, const struct err *why)
+{
+    assert_int_equal(why->code, ERR_CORRUPT);
+    ++*(int *)ctx;
+}
+
+static bool found(void *ctx, struct slice text)
+{
+    (void)text;
+    ++*(int *)ctx;
+    return true;
+}
+
+/* Who takes it as a warning is told, and gets the rest. */
+static void test_listed_with_a_warning(void **state)
+{
+    struct aside *f = *state;
+    const struct aside_cells later = {
+        .metric = "o", .kind = KIND_COUNTER, .series = 3, .from = 4 * DAY, .to = 4 * DAY + HOUR};
+    char name[SEGMENT_NAME_MAX];
+    int lacks = 0, names = 0;
+    struct listing listing = {
+        .from_ms = 0, .to_ms = 9 * DAY, .lacks = count_lacks, .lacks_ctx = &lacks};
+    struct err err = {0};
+    aside_write(f, &later);
+    aside_maintain(f, 4 * DAY + ASIDE_BLOCK);
+    assert_true(store_label_values(f->store, &listing, SLICE("__name__"), found, &names, &err));
+    assert_int_equal(names, 3);
+    assert_int_equal(lacks, 0);
+    aside_set_aside(f, &(struct aside_which){3 * DAY, DAY, 0}, name);
+    assert_int_equal(aside_listed(f, "o", 0, 3 * DAY + HOUR, name), -1);
+    listing.to_ms = 3 * DAY + HOUR;
+    names = 0;
+    assert_true(store_label_values(f->store, &listing, SLICE("__name__"), found, &names, &err));
+    assert_int_equal(names, 2); /* of the first day */
+    assert_true(lacks > 0);
+}
+
 static unsigned whole(struct aside *f)
 {
     struct matcher m = {MATCH_EQUAL, SLICE("__name__"), SLICE("m_total"), NULL};
@@ -189,6 +239,39 @@ static void test_a_mark_is_told(void **state)
     assert_false(aside_find(f, &(struct aside_which){4 * DAY, 0, 0}, name));
 }
 
+/* Finer cells that were repaired with losses do not make coarser ones less. */
+static void test_finer_ones_with_losses(void **state)
+{
+    struct aside *f = *state;
+    const struct aside_cells fine = {.metric = "o",
+        .kind = KIND_COUNTER,
+        .every = 20000,
+        .series = 100,
+        .from = 4 * DAY,
+        .to = 4 * DAY + DAY / 2,
+        .noisy = true};
+    char name[SEGMENT_NAME_MAX];
+    aside_write(f, &fine);
+    aside_fill(f, 7 * DAY, 8 * DAY);
+    aside_maintain(f, 8 * DAY);
+    assert_true(aside_find(f, &(struct aside_which){4 * DAY, DAY, RESOLUTION_1M}, name));
+    aside_damage(f, name, true);
+    assert_int_equal(aside_repair(f), 1);
+    aside_reopen(f);
+    int64_t all = aside_total(&fine, 0, 5 * DAY);
+    int64_t minutes = aside_sum(f, "o", RESOLUTION_1M, "");
+    assert_true(minutes > 0 && minutes < all);
+    assert_int_equal(aside_sum(f, "o", HOUR, ""), all);
+    /* Ten minutes of each: from hours whose minutes are there ten minutes go, else the hour. */
+    aside_delete(f, "o", NULL, 4 * DAY + HOUR, 4 * DAY + HOUR + HOUR / 6);
+    aside_maintain(f, 8 * DAY);
+    assert_int_equal(aside_stats(f).deletions_pending, 0);
+    int64_t hour = aside_total(&fine, 4 * DAY + HOUR, 4 * DAY + 2 * HOUR);
+    int64_t part = aside_total(&fine, 4 * DAY + HOUR, 4 * DAY + HOUR + HOUR / 6);
+    int64_t left = aside_sum(f, "o", HOUR, "");
+    assert_true(left > all - hour && left < all - part);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,8 +280,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_opening_inside_the_day, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(
             test_an_opening_inside_without_the_day, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_listed_in_part_of_an_hour, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_listed_with_a_warning, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_whole, setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_a_mark_is_told, setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_finer_ones_with_losses, setup, aside_teardown),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,9 @@ static void test_a_level_counts_once_with_a_deletion(void **state)
     int64_t end = aside_opening(f, "open", DAY, name);
     assert_true(noon == 73 || noon == -1);
     assert_true(end == 145 - 6 || end == -1);
+    aside_maintain(f, DAY + 5 * BLOCK);
+    assert_int_equal(aside_opening(f, "open", DAY / 2, name), 73);
+    assert_int_equal(aside_opening(f, "open", DAY, name), 145 - 6);
 }
 
 /* A series that has no cell in the window has none in what is set aside. */
@@ -98,6 +101,32 @@ static void test_the_age_of_raw_cells(void **state)
     assert_int_equal(aside_sum(f, "m_total", 0, name), 12);
     assert_int_equal(aside_sum(f, "m_total", HOUR, name), -1);
     assert_int_equal(aside_opening(f, "open", 21 * DAY, name), -1);
+}
+
+/* What a level stands at has no age: that cells of it are lost is told for good, without the file,
+ * until somebody says that he knows. */
+static void test_levels_have_no_age(void **state)
+{
+    struct aside *f = *state;
+    char name[SEGMENT_NAME_MAX];
+    aside_fill(f, 0, DAY);
+    aside_maintain(f, DAY - 1);
+    f->options.retention =
+        (struct retention){.raw_ms = 3 * DAY, .minute_ms = 3 * DAY, .hour_ms = 3 * DAY};
+    aside_set_aside(f, &(struct aside_which){BLOCK, BLOCK, 0}, name);
+    aside_fill(f, 20 * DAY, 20 * DAY + BLOCK);
+    for (int round = 0; round < 2; round++) {
+        aside_maintain(f, 21 * DAY);
+        assert_false(aside_has_file(f, name));
+        assert_int_equal(aside_stats(f).quarantined, 1);
+        assert_int_equal(aside_sum(f, "m_total", 0, ""), 12);
+        assert_int_equal(aside_sum(f, "m_total", HOUR, ""), 12);
+        assert_int_equal(aside_opening(f, "open", 21 * DAY, ".lost-1d-"), -1);
+        aside_reopen(f);
+    }
+    assert_int_equal(aside_repair(f), 1);
+    aside_reopen(f);
+    assert_int_equal(aside_opening(f, "open", 21 * DAY, ""), 144 - 12 + 12);
 }
 
 /* Cells that are as long as a resolution are kept in it. */
@@ -133,6 +162,7 @@ int main(void)
             test_a_level_counts_once_with_a_deletion, setup_late, aside_teardown),
         cmocka_unit_test_setup_teardown(test_a_level_that_came_later, setup_late, aside_teardown),
         cmocka_unit_test_setup_teardown(test_the_age_of_raw_cells, aside_setup, aside_teardown),
+        cmocka_unit_test_setup_teardown(test_levels_have_no_age, aside_setup, aside_teardown),
         cmocka_unit_test_setup_teardown(test_hourly_cells_are_kept, aside_setup, aside_teardown),
     };
     log_set_level(LOG_ERROR + 1);

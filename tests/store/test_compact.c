@@ -329,6 +329,37 @@ static double sample_at(struct store *store, int64_t t)
     return v;
 }
 
+/* Late segments of one size, too few for the day to be written anew: each of their bytes is written
+ * a few times, however many they are. */
+static void test_late_ones_in_tiers(void **state)
+{
+    enum { LATE_ROUNDS = 64, MERGED = 8 };
+    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    const int64_t hour = 3600000, step_ms = hour / 3;
+    struct store_stats stats;
+    uint64_t before, first = 0;
+    (void)state;
+    rng = 5;
+    assert_non_null(mkdtemp(dir));
+    struct store *store = open_store(dir);
+    put_samples(store, 120, 60000, DAY_MS + 1, 1000);
+    step(store, DAY_MS, UINT32_MAX);
+    store_stats(store, &stats);
+    before = stats.compacted_bytes;
+    for (int i = 0; i < LATE_ROUNDS; i++) {
+        put_samples(store, 20, i * step_ms + 1, (i + 1) * step_ms, 5000000);
+        step(store, DAY_MS + (3 * i + 1) * hour, UINT32_MAX);
+        step(store, DAY_MS + (3 * i + 4) * hour, UINT32_MAX);
+        store_stats(store, &stats);
+        if (!first)
+            first = stats.compacted_bytes - before; /* of eight */
+    }
+    assert_true(stats.compacted_bytes - before >= LATE_ROUNDS / MERGED * first);
+    assert_true(stats.compacted_bytes - before < 3 * LATE_ROUNDS / MERGED * first);
+    store_close(&store);
+    remove_folder(dir);
+}
+
 /* A day, then late cells of two of its blocks. After a restart no source has said how far it is:
  * what was committed last still counts. */
 static void test_passed_goes_back(void **state)
@@ -471,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_a_passed_day_is_one_segment),
         cmocka_unit_test(test_a_snapshot_outlives_its_segments),
         cmocka_unit_test(test_passed_goes_back),
+        cmocka_unit_test(test_late_ones_in_tiers),
         cmocka_unit_test(test_debt_slows_the_writer),
         cmocka_unit_test(test_same_transactions_same_files),
         cmocka_unit_test(test_random_days),

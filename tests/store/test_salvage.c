@@ -355,6 +355,7 @@ static void test_derived_cells_stay(void **state)
     for (size_t i = 0; i < f->store->n_segments; i++)
         if (!f->store->segments[i].derived)
             snprintf(raw, sizeof raw, "%s", segment_info(f->store->segments[i].segment)->name);
+    damage(f, raw, 64 + 16, path);
     damage(f, raw, -20, path);
     delete_who(f, ADA, 0, 5 * RESOLUTION_1H);
     for (int round = 0; round < 3; round++) {
@@ -455,16 +456,18 @@ static void test_derived_cells_outlive_the_mark(void **state)
     for (size_t i = 0; i < f->store->n_segments; i++)
         if (!f->store->segments[i].derived)
             snprintf(raw, sizeof raw, "%s", segment_info(f->store->segments[i].segment)->name);
+    damage(f, raw, 64 + 16, path);
     damage(f, raw, -20, path);
     delete_who(f, ADA, 0, 5 * RESOLUTION_1H);
     maintain(f, DAY_MS);
+    int64_t rest = sum(f, BOB, DAY_MS, 0, true, &err);
     assert_int_equal(verify(f, false).damaged, 1);
     assert_int_equal(verify(f, true).repaired, 1);
     for (int round = 0; round < 2; round++) {
         assert_int_equal(sum(f, BOB, DAY_MS, RESOLUTION_1H, false, &err), filled(0, DAY_MS));
         assert_int_equal(
             sum(f, ADA, DAY_MS, RESOLUTION_1H, false, &err), filled(5 * RESOLUTION_1H, DAY_MS));
-        assert_int_equal(sum(f, BOB, DAY_MS, 0, false, &err), 0);
+        assert_int_equal(sum(f, BOB, DAY_MS, 0, false, &err), rest);
         maintain(f, DAY_MS);
         reopen(f);
     }

@@ -297,7 +297,7 @@ static void a_damaged_page_is_dropped_and_the_rest_kept(void **state)
 {
     struct fixture *f = *state;
     char path[FOLDER_MAX], moved[FOLDER_MAX];
-    int64_t before = total(f, 0, false);
+    int64_t before = total(f, 0, false), hours = total(f, RESOLUTION_1H, false);
     struct segment *segment;
     struct segment_page page;
     struct err err = {0};
@@ -325,7 +325,7 @@ static void a_damaged_page_is_dropped_and_the_rest_kept(void **state)
     int64_t after = total(f, 0, false);
     assert_true(after > 0 && after < before);
     assert_true(before - after <= (int64_t)lost * 999983);
-    assert_int_equal(total(f, RESOLUTION_1H, true), after); /* made anew from what is left */
+    assert_int_equal(total(f, RESOLUTION_1H, true), hours); /* they have all of it */
 }
 
 static void coarser_cells_are_made_anew(void **state)
@@ -359,7 +359,7 @@ static void a_segment_that_does_not_open_goes(void **state)
 }
 
 /* Every part of the raw segment by its name: what is left and what is told to be lost are what
- * there was, coarser cells follow, and the folder is whole again. */
+ * there was, coarser cells have all of it, and the folder is whole again. */
 static void every_part_of_a_segment(void **state)
 {
     struct fixture *f = *state;
@@ -401,7 +401,7 @@ static void every_part_of_a_segment(void **state)
             "%s: %lld of %lld are lost\n", parts[i].name, (long long)lost, (long long)all);
         assert_int_equal(left + lost, all);
         assert_true(!parts[i].harmless || lost == 0);
-        assert_int_equal(total(f, RESOLUTION_1H, true), f->lost_all ? all : left);
+        assert_int_equal(total(f, RESOLUTION_1H, true), all);
         verify(f, false);
         assert_int_equal(f->result.damaged, 0);
         assert_true(f->result.starts);

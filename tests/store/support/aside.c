@@ -257,6 +257,8 @@ static bool add_columns(
         return false;
     a->series += c.n > 0;
     a->cells += (int64_t)c.n;
+    if (c.bits && c.n)
+        memcpy(&a->first, c.bits, sizeof a->first);
     for (size_t k = 0; k < c.n; k++)
         a->sum += (int64_t)(c.amount ? c.amount[k] : c.sum ? c.sum[k] : 0);
     return true;

@@ -82,6 +82,7 @@ struct aside_answer {
     char text[ERR_TEXT_MAX]; /* the error, or what a partial answer lacks */
     int series;              /* with cells */
     int64_t cells, sum;
+    double first; /* the first sample */
 };
 struct aside_question {
     const char *metric;
