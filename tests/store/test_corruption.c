@@ -6,12 +6,25 @@
  * unless a segment has its cells already. A damaged frame with valid ones behind it stops the
  * start.
  *
- * Answers are raw cells of every series, positions, state tables, coarser cells, and what levels
- * stand at. The folder has a segment that is set aside: what it covers must be an error.
+ * Every kind of file that a store writes is among them:
+ *
+ *     CURRENT, manifest-*    with every sort of edit: state runs, segments that are set aside, late
+ *                            cells, derivations of which nothing came, marks of lost cells
+ *     catalog-*, checkpoint-*, deletions
+ *     wal/ *.wal             behind a crash; each by itself, too, as it is shipped
+ *     seg/ *.seg             raw, late, compacted and derived ones; kept by retention; what was
+ *                            salvaged; one that is damaged already
+ *     state/ *.run           of tables with records and without
+ *     LOCK, damaged/, tmp-*, CURRENT.tmp, deletions.tmp
+ *                            which nothing is read from: the same answers
+ *
+ * A backup has the same files. Answers are raw cells of every series, positions, state tables,
+ * coarser cells, and what levels stand at. The folder has a segment that is set aside: what it
+ * covers must be an error.
  *
  * LARDER_STEPS says how much is tried: a million for 1,000 flips for each way to stop, of every
- * file at least FLIPS_OF_FILE, and CUTS of every file. A flip takes a random bit of a byte.
- * LARDER_SEED repeats a run.
+ * file at least FLIPS_OF_FILE, and CUTS of every file. A flip takes a random bit of a byte; in
+ * files of up to SMALL bytes, and a million steps, it is each bit. LARDER_SEED repeats a run.
  */
 #include <setjmp.h>
 #include <fcntl.h>
@@ -30,15 +43,18 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/frame.h"
 #include "store/read.h"
 #include "store/resolution.h"
+#include "store/wal.h"
 #include "tests/store/support/everything.h"
 #include "tests/store/support/folder.h"
 
 #define FILES_MAX     300
 #define FLIPS         1000
 #define FLIPS_OF_FILE 8
-#define CUTS          6 /* of each file */
+#define SMALL         20 /* bytes */
+#define CUTS          6  /* of each file */
 #define COARSE_MAX    300
 #define MESSAGE_BYTES 4096
 
@@ -182,7 +198,8 @@ static bool read_all_coarse(
     const struct everything *e, struct store *store, uint64_t *hashes, size_t *n, struct err *err)
 {
     *n = 0;
-    return read_coarse(e, store, RESOLUTION_1H, hashes, n, err) &&
+    return read_coarse(e, store, RESOLUTION_1M, hashes, n, err) &&
+           read_coarse(e, store, RESOLUTION_1H, hashes, n, err) &&
            read_coarse(e, store, RESOLUTION_1D, hashes, n, err) &&
            read_coarse(e, store, 0, hashes, n, err);
 }
@@ -286,20 +303,37 @@ static void flip(const char *path, uint64_t byte_at, unsigned bit)
     close(fd);
 }
 
+static void flip_at(struct damage *d, size_t file, uint64_t at, unsigned bit)
+{
+    restore(d);
+    flip(d->files[file], at, bit);
+    try_damage(d, "a flip", file, at);
+}
+
+static void flip_small(struct damage *d, size_t file)
+{
+    for (uint64_t at = 0; at < d->bytes[file]; at++)
+        for (unsigned bit = 0; bit < 8; bit++)
+            flip_at(d, file, at, bit);
+}
+
 /* Bytes that lie apart as evenly as their number asks for, from a random one on. */
 static void flip_file(struct damage *d, size_t file, uint64_t flips)
 {
     uint64_t bytes = d->bytes[file];
     uint64_t step = bytes > flips ? bytes / flips : 1;
-    for (uint64_t at = random_bits(d) % step; at < bytes; at += step) {
-        unsigned bit = (unsigned)(random_bits(d) % 8);
-        restore(d);
-        flip(d->files[file], at, bit);
-        try_damage(d, "a flip", file, at);
-    }
+    for (uint64_t at = random_bits(d) % step; at < bytes; at += step)
+        flip_at(d, file, at, (unsigned)(random_bits(d) % 8));
 }
 
-/* A log that is cut after a crash may look like one that was not written on. */
+/* A log that is cut after a crash may look like one that was not written on, and so may the
+ * manifest's. */
+static bool may_be_cut(const struct damage *d, size_t file, enum everything_end how)
+{
+    const char *path = d->files[file];
+    return how == END_CLEAN || strstr(path, ".seg") || strstr(path, ".run");
+}
+
 static void cut_file(struct damage *d, size_t file, uint64_t cuts)
 {
     uint64_t step = 1 + d->bytes[file] / cuts;
@@ -314,8 +348,6 @@ static void add_file(void *ctx, const char *path)
 {
     struct damage *d = ctx;
     struct stat st;
-    if (strstr(path, "/LOCK"))
-        return; /* what it holds is for people */
     ensure(d->n_files < FILES_MAX && stat(path, &st) == 0);
     snprintf(d->files[d->n_files], FOLDER_MAX, "%s", path);
     d->bytes[d->n_files++] = (uint64_t)st.st_size;
@@ -353,33 +385,46 @@ static void begin(struct damage *d, enum everything_end end)
         fail_msg("without damage: %s", d->message);
 }
 
+static void end(struct damage *d)
+{
+    everything_fini(&d->now);
+    everything_fini(&d->before);
+    folder_remove(d->folder);
+    munmap(d->message, MESSAGE_BYTES);
+    free(d);
+}
+
+static uint64_t steps(void)
+{
+    const char *text = getenv("LARDER_STEPS");
+    return text ? strtoull(text, NULL, 10) : 1000000;
+}
+
 /* So many for a million steps; at least one. */
 static uint64_t scaled(uint64_t n)
 {
-    const char *steps = getenv("LARDER_STEPS");
-    uint64_t some = n * (steps ? strtoull(steps, NULL, 10) : 1000000) / 1000000;
+    uint64_t some = n * steps() / 1000000;
     return some ? some : 1;
 }
 
-static void run(enum everything_end end)
+static void run(enum everything_end how)
 {
     struct damage *d = xcalloc(1, sizeof *d);
-    begin(d, end);
+    begin(d, how);
     for (size_t file = 0; file < d->n_files; file++) {
         uint64_t share = scaled(FLIPS) * d->bytes[file] / d->all_bytes;
-        flip_file(d, file, share > scaled(FLIPS_OF_FILE) ? share : scaled(FLIPS_OF_FILE));
-        if (end == END_CLEAN)
+        if (d->bytes[file] <= SMALL && steps() >= 1000000)
+            flip_small(d, file);
+        else
+            flip_file(d, file, share > scaled(FLIPS_OF_FILE) ? share : scaled(FLIPS_OF_FILE));
+        if (may_be_cut(d, file, how))
             cut_file(d, file, scaled(CUTS));
     }
     printf("# %zu files, %llu bytes: %llu errors, %llu same answers, %llu torn transactions\n",
         d->n_files, (unsigned long long)d->all_bytes, (unsigned long long)d->errors,
         (unsigned long long)d->same, (unsigned long long)d->torn);
     assert_true(d->errors > 0);
-    everything_fini(&d->now);
-    everything_fini(&d->before);
-    folder_remove(d->folder);
-    munmap(d->message, MESSAGE_BYTES);
-    free(d);
+    end(d);
 }
 
 static void test_after_a_clean_stop(void **state)
@@ -400,12 +445,83 @@ static void test_after_a_crash_behind_sealing(void **state)
     run(END_SEALED);
 }
 
+static void test_what_is_kept(void **state)
+{
+    (void)state;
+    run(END_KEPT);
+}
+
+/* ---- files of the log that were shipped ---- */
+
+static bool add_frame(void *ctx, const struct frame *frame, struct err *err)
+{
+    uint64_t *hash = ctx;
+    struct buf raw = {0};
+    struct slice payload;
+    bool ok = frame_payload(frame, &raw, &payload, err);
+    if (ok) {
+        *hash = hash_more(*hash + frame->lsn * 7 + frame->type, payload.ptr, payload.len);
+        *hash = hash_more(*hash, frame->front.ptr, frame->front.len);
+    }
+    buf_fini(&raw);
+    return ok;
+}
+
+/* What is read before an error does not count: who applies the file must not keep it. */
+static void try_shipped(struct damage *d, size_t file, uint64_t at, uint64_t whole)
+{
+    uint64_t hash = 0;
+    struct err err = {0};
+    if (wal_read_file(d->files[file], WAL_WHOLE, add_frame, &hash, &err)) {
+        if (hash != whole)
+            fail_msg("seed %llu, a flip at %llu of %s, shipped: other transactions",
+                (unsigned long long)d->seed, (unsigned long long)at, d->files[file]);
+        d->same++;
+    } else {
+        if (err.code != ERR_CORRUPT || error_outcome(d, err.text, err.file) != PLACED_ERROR)
+            fail_msg("seed %llu, a flip at %llu of %s, shipped: %s", (unsigned long long)d->seed,
+                (unsigned long long)at, d->files[file], err.text);
+        d->errors++;
+    }
+}
+
+/* Every byte of every file. */
+static void test_shipped_log_files(void **state)
+{
+    (void)state;
+    struct damage *d = xcalloc(1, sizeof *d);
+    begin(d, END_OPEN);
+    size_t files = 0;
+    for (size_t file = 0; file < d->n_files; file++) {
+        uint64_t whole = 0, step = 1000000 / scaled(1000000);
+        struct err err;
+        if (!strstr(d->files[file], ".wal"))
+            continue;
+        restore(d);
+        if (!wal_read_file(d->files[file], WAL_WHOLE, add_frame, &whole, &err))
+            fail_msg("%s", err.text);
+        for (uint64_t at = 0; at < d->bytes[file]; at += step ? step : 1) {
+            unsigned bit = (unsigned)(random_bits(d) % 8);
+            flip(d->files[file], at, bit);
+            try_shipped(d, file, at, whole);
+            flip(d->files[file], at, bit);
+        }
+        files++;
+    }
+    printf("# %zu shipped files: %llu errors, %llu with the same transactions\n", files,
+        (unsigned long long)d->errors, (unsigned long long)d->same);
+    assert_true(files > 2 && d->errors > 0);
+    end(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_after_a_clean_stop),
         cmocka_unit_test(test_after_a_crash),
         cmocka_unit_test(test_after_a_crash_behind_sealing),
+        cmocka_unit_test(test_what_is_kept),
+        cmocka_unit_test(test_shipped_log_files),
     };
     setvbuf(stdout, NULL, _IOLBF, 0);
     log_set_level(LOG_ERROR + 1);

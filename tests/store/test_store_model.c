@@ -1,9 +1,10 @@
 /*
  * Random operations against a naive model: cells of every kind, late, twice, taken back; sealing,
- * late segments, checkpoints, compaction, coarser cells, deletion, retention; opened anew, cleanly
- * or as a crash leaves it (a copy of the folder taken while it is open). What is read must be what
- * the model says, of some series in some range all the time, and of all from time to time: cells as
- * they were written, coarser ones, what levels stand at, which series there are, positions, state.
+ * late segments, checkpoints, compaction, coarser cells, deletion, retention by age and by bytes,
+ * purges of state tables; opened anew, cleanly or as a crash leaves it (a copy of the folder taken
+ * while it is open). What is read must be what the model says, of some series in some range all the
+ * time, and of all from time to time: cells as they were written, coarser ones, what levels stand
+ * at, which series there are, positions, state.
  *
  * Several seeds share the operations: LARDER_SEED says the first one, LARDER_STEPS how many
  * operations there are, LARDER_MODEL (bits, below) what takes part. A difference names its seed.
@@ -21,6 +22,7 @@
 
 #include "base/log.h"
 #include "store/resolution.h"
+#include "store/state/state.h"
 #include "tests/store/support/folder.h"
 #include "tests/store/support/workload.h"
 
@@ -30,6 +32,8 @@
 #define HISTORY 300
 #define CELLS   20 /* of one transaction, at most */
 #define DAY     (24 * RESOLUTION_1H)
+
+#define MARK_BYTES 1000 /* that a step of maintenance may write before it counts all bytes */
 
 /* Bits of LARDER_MODEL: what is compared, and what is done. */
 enum part {
@@ -51,6 +55,7 @@ enum deed {
     DID_MAINTAIN,
     DID_STEP, /* of maintenance, where it was left in the middle */
     DID_REOPEN,
+    DID_PURGE,
     DID_CRASH,
     DID_COMPARE,
     DID_COMPARE_ALL,
@@ -60,6 +65,8 @@ enum deed {
     CAME_COMPACTED,
     CAME_DERIVED,
     CAME_RETAINED,
+    CAME_TAKEN,  /* by retention by bytes: one resolution of a window */
+    CAME_PURGED, /* and no file holds what was forgotten before */
     DEEDS
 };
 
@@ -72,6 +79,7 @@ static const struct {
     {"maintained", 1000},
     {"maintained in part", 1000},
     {"reopened", 200},
+    {"purges", 100},
     {"crashed", 150},
     {"compared in part", 4000},
     {"compared", 200},
@@ -81,6 +89,8 @@ static const struct {
     {"compacted", 200},
     {"derived", 400},
     {"taken by retention", 40},
+    {"taken by bytes", 100},
+    {"purged", 100},
 };
 
 static const struct {
@@ -101,6 +111,8 @@ struct model {
     uint64_t seed, steps;
     unsigned parts;
     struct retention retention;
+    bool purging;    /* a purge has been asked for, and not ended */
+    uint64_t purged; /* a record that was forgotten before it */
     uint64_t did[DEEDS];
 };
 
@@ -244,30 +256,55 @@ static void notice(struct model *m, const struct store_stats *a, const struct st
         b->segments < a->segments && b->compactions == a->compactions && !deletes;
 }
 
-/* How long a metric's cells are kept; 0: for ever. */
-static int64_t kept_ms(const struct retention *r, struct slice metric, enum naive_age age)
-{
-    const int64_t general[NAIVE_AGES] = {r->raw_ms, r->minute_ms, r->hour_ms};
-    for (size_t i = 0; i < r->n_metrics; i++) {
-        const struct metric_retention *own = &r->metrics[i];
-        const int64_t ages[NAIVE_AGES] = {own->raw_ms, own->minute_ms, own->hour_ms};
-        if (slice_eq(own->metric, metric) && ages[age])
-            return ages[age] == RETENTION_FOR_EVER ? 0 : ages[age];
-    }
-    return general[age];
-}
-
 /* Retention counts from the newest sealed block, which ended by passed_ms, and takes whole days. */
 static void retain(struct model *m, int64_t passed_ms)
 {
     int64_t newest = passed_ms / WORKLOAD_BLOCK * WORKLOAD_BLOCK;
     for (size_t slot = 0; slot < m->w.naive->n_series; slot++)
-        for (int age = 0; age < NAIVE_AGES; age++) {
-            int64_t kept =
-                kept_ms(&m->retention, workload_defs[slot / SERIES].name, (enum naive_age)age);
-            if (kept)
-                naive_retain(m->w.naive, slot, (enum naive_age)age, (newest - kept) / DAY * DAY);
+        naive_retain_by_age(
+            m->w.naive, slot, workload_defs[slot / SERIES].name, &m->retention, newest);
+}
+
+/* What a step took because there were too many bytes: one resolution of the oldest window. */
+static void see_taken(struct model *m, uint64_t bytes, int64_t passed)
+{
+    uint32_t taken = 0;
+    char why[400] = "";
+    struct difference d = {why, sizeof why};
+    if (m->retention.max_bytes == 0 || bytes + MARK_BYTES <= m->retention.max_bytes)
+        return; /* nothing may go; when it did, comparing finds it */
+    must(m, naive_see_gone(m->w.naive, m->store, m->dir, WORKLOAD_T0, passed, &taken, &d),
+        "retention", why);
+    must(m, taken <= 1, "retention", "a step took more than one resolution of a window");
+    m->did[CAME_TAKEN] += taken;
+}
+
+/* Nothing is left to do: the bound is kept, or nothing may go. */
+static void see_bound(struct model *m, int64_t passed)
+{
+    uint64_t max = m->retention.max_bytes;
+    must(m, max == 0 || naive_bytes(m->dir) <= max || !naive_may_go(m->dir, passed), "retention",
+        "too many bytes are left");
+}
+
+/* A record that was forgotten before the purge is in no file after it, and others are. */
+static void see_purged(struct model *m)
+{
+    const struct naive_state *state = &m->w.naive->state;
+    if (!m->purging || store_state_purging(m->store))
+        return;
+    m->purging = false;
+    m->did[CAME_PURGED]++;
+    must(m, folder_find(m->dir, &m->purged, sizeof m->purged) == 0, "purge",
+        "a file holds a record that was forgotten before");
+    /* Compression may hide one, but not all. */
+    bool any = false, found = false;
+    for (size_t i = 0; i < NAIVE_KEYS; i++)
+        if (state->there[1][0][i]) {
+            any = true;
+            found |= folder_find(m->dir, &state->record[1][0][i], sizeof m->purged) > 0;
         }
+    must(m, found || !any, "purge", "records that count are in no file");
 }
 
 /* All that is due, or some steps of it. */
@@ -280,11 +317,16 @@ static void maintain(struct model *m, uint32_t max)
     bool more = true;
     retain(m, passed);
     for (uint32_t i = 0; more && i < max; i++) {
+        uint64_t bytes = m->retention.max_bytes ? naive_bytes(m->dir) : 0;
         store_stats(m->store, &before);
         must(m, store_maintain_step(m->store, passed, &more, &err), "maintenance", err.text);
         store_stats(m->store, &after);
         notice(m, &before, &after);
+        see_taken(m, bytes, passed);
+        see_purged(m);
     }
+    if (!more)
+        see_bound(m, passed);
     m->did[max == UINT32_MAX ? DID_MAINTAIN : DID_STEP]++;
 }
 
@@ -295,14 +337,30 @@ static void delete_some(struct model *m)
     m->did[DID_DELETE]++;
 }
 
+/* Of the table whose records are compared; maintenance does it. */
+static void purge(struct model *m)
+{
+    uint32_t table, bytes;
+    struct err err;
+    if (!m->w.naive->state.forgotten)
+        return;
+    must(m,
+        store_state_table(m->store, naive_table_name(1), &table, &bytes, &err) &&
+            store_state_purge(m->store, table, &err),
+        "purge", err.text);
+    m->purging = true;
+    m->purged = m->w.naive->state.forgotten;
+    m->did[DID_PURGE]++;
+}
+
 /* What is gone does not come back: ages shrink. */
 static bool is_shorter(const struct retention *r, const struct retention *than)
 {
     bool shorter = true;
     for (size_t metric = 0; metric < WORKLOAD_METRICS; metric++)
         for (int age = 0; age < NAIVE_AGES; age++) {
-            int64_t a = kept_ms(r, workload_defs[metric].name, (enum naive_age)age);
-            int64_t b = kept_ms(than, workload_defs[metric].name, (enum naive_age)age);
+            int64_t a = naive_kept_ms(r, workload_defs[metric].name, (enum naive_age)age);
+            int64_t b = naive_kept_ms(than, workload_defs[metric].name, (enum naive_age)age);
             shorter = shorter && (b == 0 || (a != 0 && a <= b));
         }
     return shorter;
@@ -329,6 +387,10 @@ static void choose_retention(struct model *m)
     bool now = workload_below(&m->w, 6) == 0;
     if (now && m->parts & PART_RETENTION && is_shorter(&choices[i], &m->retention))
         m->retention = choices[i];
+    /* A part of what there is now, or a bit more. */
+    m->retention.max_bytes = 0;
+    if (m->parts & PART_RETENTION && workload_below(&m->w, 3) == 0)
+        m->retention.max_bytes = naive_bytes(m->dir) * (60 + workload_below(&m->w, 60)) / 100;
 }
 
 static void reopen(struct model *m)
@@ -336,6 +398,7 @@ static void reopen(struct model *m)
     store_close(&m->store);
     choose_retention(m);
     m->store = open_small(m->dir, &m->retention, workload_below(&m->w, 2) == 0);
+    m->purging = false; /* a start forgets it */
     m->did[DID_REOPEN]++;
 }
 
@@ -370,6 +433,7 @@ static void crash(struct model *m)
         memcpy(was, m->dir, sizeof was);
         memcpy(m->dir, m->copy, sizeof was);
         memcpy(m->copy, was, sizeof was);
+        m->purging = false;
     } else {
         m->store = old;
     }
@@ -390,6 +454,8 @@ static void operate(struct model *m)
         maintain(m, 1 + workload_below(w, 4));
     if (workload_below(w, 100) == 0 && m->parts & PART_DELETE)
         delete_some(m);
+    if (workload_below(w, 300) == 0)
+        purge(m);
     if (workload_below(w, 10) == 0)
         compare_some(m);
     if (workload_below(w, 1000) == 0)

@@ -12,15 +12,14 @@
 
 #include "base/ensure.h"
 #include "store/store_priv.h"
-#include "tests/store/support/crash_script.h"
+#include "tests/store/support/crash_check.h"
 #include "tests/store/support/folder.h"
 
 #define CHILD_SECONDS 60
-#define GO_ON_STEPS   6  /* that a recovered store must still be good for */
 #define FAULT_STEPS   12 /* that are made after a fault, before the power goes */
 #define FULL_DISK     7  /* calls for which a full disk stays full */
 
-#define IGNORED_FIRST  30 /* points that are tried when a sync is taken away: at the start, */
+#define IGNORED_FIRST  6  /* points that are tried when a sync is taken away: at the start, */
 #define IGNORED_WINDOW 25 /* and after each of its first calls */
 #define IGNORED_CALLS  8
 
@@ -40,115 +39,6 @@ static struct {
     uint32_t fault_until; /* step */
 } run;
 
-__attribute__((format(printf, 1, 2), noreturn)) static void child_fails(const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(run.message, 1000, fmt, args);
-    va_end(args);
-    _exit(1);
-}
-
-/* ---- what a child checks ---- */
-
-static bool same_at(struct store *store, const char *path, uint32_t done, char *why, size_t size)
-{
-    struct script s;
-    script_at(&s, run.plan->seed, path, done);
-    bool same = naive_compare(s.load.naive, store, INT64_MIN, INT64_MAX, why, size);
-    script_fini(&s);
-    return same;
-}
-
-/* After how many steps the store would be without its last commit; UINT32_MAX: there was none. */
-static uint32_t before_last_commit(uint32_t done)
-{
-    struct script s = {.seed = run.plan->seed};
-    while (done > 0)
-        if (script_writes(&s, --done))
-            return done;
-    return UINT32_MAX;
-}
-
-/* As same_at; a start on a disk that takes nothing may hold back what was committed last. */
-static bool same_but_held(
-    struct store *store, const char *path, uint32_t done, char *why, size_t size)
-{
-    uint32_t before = before_last_commit(done);
-    return same_at(store, path, done, why, size) ||
-           (store->tail_held && before != UINT32_MAX && same_at(store, path, before, why, size));
-}
-
-/* How many steps the store holds: `done`, or one more, which was in flight. */
-static uint32_t steps_held(struct store *store, const char *path, uint32_t done, const char *when)
-{
-    char why[300], why_next[300] = "the script is over";
-    if (same_but_held(store, path, done, why, sizeof why))
-        return done;
-    if (done < run.plan->steps && same_at(store, path, done + 1, why_next, sizeof why_next))
-        return done + 1;
-    child_fails("%s: after %u steps: %s; after one more: %s", when, done, why, why_next);
-}
-
-static void must_open(const char *path, struct store **store, const char *when)
-{
-    struct err err;
-    if (!script_open(path, store, &err))
-        child_fails("%s: it does not open: %s", when, err.text);
-}
-
-static void go_on(const char *path, struct store *store, uint32_t held, const char *when)
-{
-    struct script s;
-    struct err err;
-    char why[300];
-    script_at(&s, run.plan->seed, path, held);
-    for (int i = 0; i < GO_ON_STEPS; i++)
-        if (!script_step(&s, &store, &err))
-            child_fails("%s: step %u after the recovery: %s", when, s.done, err.text);
-    if (!naive_compare(s.load.naive, store, INT64_MIN, INT64_MAX, why, sizeof why))
-        child_fails("%s: at step %u after the recovery: %s", when, s.done, why);
-    store_close(&store);
-    must_open(path, &store, "opened again after the recovery");
-    if (!naive_compare(s.load.naive, store, INT64_MIN, INT64_MAX, why, sizeof why))
-        child_fails("%s: opened again at step %u after the recovery: %s", when, s.done, why);
-    store_close(&store);
-    script_fini(&s);
-}
-
-/* The newest backup that was acknowledged is there, and is what the store was. */
-static void check_backup(const char *path, uint32_t done, const char *when)
-{
-    struct script s = {.seed = run.plan->seed};
-    char backup[FOLDER_MAX + 32], why[300];
-    struct store *store;
-    while (done > 0 && script_kind(&s, done - 1) != STEP_BACKUP)
-        done--;
-    if (done-- == 0)
-        return;
-    script_backup_path(path, done, backup, sizeof backup);
-    if (access(backup, F_OK) != 0)
-        child_fails("%s: the backup of step %u is not there", when, done);
-    must_open(backup, &store, "a backup");
-    if (!same_at(store, backup, done, why, sizeof why))
-        child_fails("%s: the backup of step %u: %s", when, done, why);
-    store_close(&store);
-}
-
-/* At least `shown` steps are there. */
-static void check_folder(const char *folder, uint32_t done, uint32_t shown, const char *when)
-{
-    char path[FOLDER_MAX];
-    struct store *store;
-    ensure(snprintf(path, sizeof path, "%s/store", folder) < (int)sizeof path);
-    check_backup(path, done, when);
-    must_open(path, &store, when);
-    uint32_t held = steps_held(store, path, done, when);
-    if (held < shown)
-        child_fails("%s: %u steps are left of %u that were shown", when, held, shown);
-    go_on(path, store, held, when);
-}
-
 /* ---- a second crash, in the recovery of the first ---- */
 
 static struct {
@@ -163,6 +53,12 @@ static enum disk_fault second_hook(void *ctx, const struct disk_point *point)
         return DISK_NONE;
     disk->image(second.folder, second.seed);
     _exit(2);
+}
+
+/* With a retention only as far as the script has come: more would go than it knows. */
+static int64_t again_until(void)
+{
+    return run.plan->script.retention ? run.script.passed : INT64_MAX / 4;
 }
 
 /* Opens the folder, and maintains it, in a process that is cut off on the way. The folder to go on
@@ -182,9 +78,9 @@ static void crash_again(char folder[FOLDER_MAX], uint64_t seed)
         struct err err;
         disk->begin(folder);
         disk->hook(second_hook, NULL);
-        must_open(path, &store, "the recovery that is cut off");
-        if (!store_maintain(store, INT64_MAX / 4, &err))
-            child_fails("maintenance after a recovery: %s", err.text);
+        check_opens(path, &store, "the recovery that is cut off");
+        if (!store_maintain(store, again_until(), &err))
+            check_fails("maintenance after a recovery: %s", err.text);
         store_close(&store);
         _exit(0);
     }
@@ -207,7 +103,7 @@ static void reap(pid_t pid, const struct disk_point *point, const char *what)
         return;
     char text[sizeof run.result->first];
     snprintf(text, sizeof text, "seed %llu, point %llu (%s %s in step %u), %s: %.900s",
-        (unsigned long long)run.plan->seed, (unsigned long long)point->number, point->call,
+        (unsigned long long)run.plan->script.seed, (unsigned long long)point->number, point->call,
         point->path, run.script.done, what,
         WIFSIGNALED(status) ? "killed by a signal"
         : run.message[0]    ? run.message
@@ -227,7 +123,7 @@ static void child_folder(char out[FOLDER_MAX])
 
 static void try_power_loss(const struct disk_point *point, uint64_t image_seed)
 {
-    uint64_t seed = (run.plan->seed * 1000003 + ++run.children) * 2654435761u;
+    uint64_t seed = (run.plan->script.seed * 1000003 + ++run.children) * 2654435761u;
     bool again = run.plan->second_crashes && run.children % run.plan->second_crashes == 0;
     pid_t pid = fork();
     if (pid == 0) {
@@ -255,7 +151,7 @@ static void lose_power(uint32_t done, uint32_t shown, const char *when)
     child_folder(folder);
     for (unsigned i = 0; i < 2; i++) {
         ensure(snprintf(image, sizeof image, "%.400s.power", folder) < (int)sizeof image);
-        disk->image(image, i == 0 ? DISK_DROPPED : run.plan->seed + run.children);
+        disk->image(image, i == 0 ? DISK_DROPPED : run.plan->script.seed + run.children);
         disk->end();
         check_folder(image, done, shown, when);
         folder_remove(image);
@@ -275,14 +171,14 @@ static void recover_killed(void)
     disk->redirect(folder);
     disk->hook(NULL, NULL);
     const char *path = run.script.path;
-    must_open(path, &store, "killed");
-    uint32_t held = steps_held(store, path, run.script.done, "killed");
+    check_opens(path, &store, "killed");
+    uint32_t held = check_held(store, path, run.script.done, "killed");
     /* What a reader sees now is safe: nothing of it may go with the power. */
-    script_at(&s, run.plan->seed, path, held);
+    script_at(&s, &run.plan->script, path, held);
     for (uint64_t i = run.children % 4; i > 0; i--)
         if (!script_step(&s, &store, &err))
-            child_fails("killed: step %u after the recovery: %s", s.done, err.text);
-    steps_held(store, path, s.done, "killed, and some steps later");
+            check_fails("killed: step %u after the recovery: %s", s.done, err.text);
+    check_held(store, path, s.done, "killed, and some steps later");
     lose_power(s.done, s.done, "power lost after a kill");
     folder_remove(folder);
 }
@@ -307,14 +203,14 @@ static void recover_without_room(void)
     disk->image(folder, DISK_KILLED);
     disk->redirect(folder);
     disk->hook(full_hook, &writes_too);
-    if (!script_open(path, &store, &err)) {
+    if (!script_open(&run.plan->script, path, &store, &err)) {
         if (err.code != ERR_NO_SPACE) /* a folder that is as good as empty cannot be filled */
-            child_fails("killed, opened on a full disk: %s", err.text);
+            check_fails("killed, opened on a full disk: %s", err.text);
         _exit(0);
     }
-    uint32_t shown = steps_held(store, path, done, "killed, opened on a full disk");
-    if (shown == done && !same_at(store, path, done, why, sizeof why))
-        shown = before_last_commit(done);
+    uint32_t shown = check_held(store, path, done, "killed, opened on a full disk");
+    if (shown == done && !check_same(store, path, done, why, sizeof why))
+        shown = check_before_last(done);
     disk->hook(NULL, NULL);
     lose_power(done, shown, "power lost after a start on a full disk");
     folder_remove(folder);
@@ -381,12 +277,14 @@ static bool try_fault(const struct disk_point *point, enum disk_fault fault, con
     return false;
 }
 
-/* A deletion may fail when it is done already, and only its last sync did not work. */
-static bool may_be_deleted(uint32_t done, char *why, size_t size)
+/* A deletion may fail when it is done already, and only its last sync did not work; maintenance
+ * when retention took what it was to take. */
+static bool may_be_done(uint32_t done, char *why, size_t size)
 {
-    struct script s = {.seed = run.plan->seed};
-    return script_kind(&s, done) == STEP_DELETE &&
-           same_at(run.store, run.script.path, done + 1, why, size);
+    struct script s = {.plan = run.plan->script};
+    enum script_step kind = script_kind(&s, done);
+    return (kind == STEP_DELETE || (kind == STEP_MAINTAIN && s.plan.retention)) &&
+           check_same(run.store, run.script.path, done + 1, why, size);
 }
 
 /* The step did not work: nothing of it may be seen. Tried again, at last in a store opened anew. */
@@ -395,27 +293,27 @@ static void after_failure(uint32_t done, unsigned attempt)
     char why[300];
     struct err err;
     script_fini(&run.script);
-    if (run.store && !same_but_held(run.store, run.script.path, done, why, sizeof why) &&
-        !may_be_deleted(done, why, sizeof why))
-        child_fails("after a step that failed: %s", why);
+    if (run.store && !check_same_but_held(run.store, run.script.path, done, why, sizeof why) &&
+        !may_be_done(done, why, sizeof why))
+        check_fails("after a step that failed: %s", why);
     if (run.store && attempt >= FULL_DISK) {
         store_close(&run.store);
         bool open = false;
         for (unsigned i = 0; !open && i <= FULL_DISK; i++)
-            open = script_open(run.script.path, &run.store, &err);
+            open = script_open(&run.plan->script, run.script.path, &run.store, &err);
         if (!open)
-            child_fails("it does not open after a fault: %s", err.text);
-        done = steps_held(run.store, run.script.path, done, "opened after a fault");
+            check_fails("it does not open after a fault: %s", err.text);
+        done = check_held(run.store, run.script.path, done, "opened after a fault");
     }
     char path[FOLDER_MAX];
     snprintf(path, sizeof path, "%s", run.script.path);
-    script_at(&run.script, run.plan->seed, path, done);
+    script_at(&run.script, &run.plan->script, path, done);
 }
 
 static void finish_fault_child(void)
 {
     char folder[FOLDER_MAX];
-    steps_held(run.store, run.script.path, run.script.done, "steps after a fault");
+    check_held(run.store, run.script.path, run.script.done, "steps after a fault");
     lose_power(run.script.done, run.script.done, "power lost after a fault");
     child_folder(folder);
     folder_remove(folder);
@@ -444,53 +342,81 @@ static bool worth_trying(const struct disk_point *point)
            (calls > 0 && calls <= IGNORED_CALLS && point->number < last_point + IGNORED_WINDOW);
 }
 
-static enum disk_fault hook(void *ctx, const struct disk_point *point)
+static bool is_tried(const struct disk_point *point)
 {
-    (void)ctx;
+    const struct crash_plan *plan = run.plan;
+    return worth_trying(point) && (plan->every <= 1 || point->number % plan->every == 0) &&
+           (!plan->retaining || run.script.retains) &&
+           !(plan->stop_at_failure && run.result->failed);
+}
+
+/* In the child that has the fault it is returned, and happens. */
+static enum disk_fault try_faults(const struct disk_point *point)
+{
     static const struct {
         enum disk_fault fault;
         const char *what;
     } faults[] = {{DISK_SHORT, "a short write"}, {DISK_EIO, "EIO"}, {DISK_EIO_HALF, "EIO half way"},
         {DISK_ENOSPC, "ENOSPC"}, {DISK_LOST_SYNC, "a failed sync"}};
-    const struct crash_plan *plan = run.plan;
-    run.result->points = point->number;
-    if (!worth_trying(point) || (plan->every > 1 && point->number % plan->every != 0) ||
-        (plan->stop_at_failure && run.result->failed))
-        return DISK_NONE;
-    if (plan->kills)
-        try_kill(point);
-    for (unsigned i = 0; i < plan->power_losses; i++)
-        try_power_loss(point, i == 0 ? DISK_DROPPED : point->number * 64 + i + plan->seed * 7919);
-    for (size_t i = 0; plan->faults && i < sizeof faults / sizeof *faults; i++)
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         if (fault_applies(faults[i].fault, point) &&
             try_fault(point, faults[i].fault, faults[i].what))
             return faults[i].fault;
     return DISK_NONE;
 }
 
+static enum disk_fault hook(void *ctx, const struct disk_point *point)
+{
+    (void)ctx;
+    const struct crash_plan *plan = run.plan;
+    run.result->points = point->number;
+    if (!is_tried(point))
+        return DISK_NONE;
+    uint64_t turn = run.result->tried++ % 3;
+    if (plan->kills && (!plan->in_turn || turn == 0))
+        try_kill(point);
+    for (unsigned i = 0; i < plan->power_losses && (!plan->in_turn || turn == 1); i++)
+        try_power_loss(
+            point, i == 0 ? DISK_DROPPED : point->number * 64 + i + plan->script.seed * 7919);
+    return plan->faults && (!plan->in_turn || turn == 2) ? try_faults(point) : DISK_NONE;
+}
+
+/* The script, or a child that goes on with it, cannot. */
+static void run_fails(void)
+{
+    if (run.fault)
+        _exit(1);
+    if (run.result->failed++ == 0)
+        snprintf(run.result->first, sizeof run.result->first, "%s", run.message);
+}
+
+static bool run_step(unsigned *attempt)
+{
+    uint32_t done = run.script.done;
+    struct err err;
+    if (script_step(&run.script, &run.store, &err)) {
+        *attempt = 0;
+        return check_taken(run.store, &run.script);
+    }
+    if (!run.fault || *attempt > 2 * FULL_DISK) {
+        snprintf(run.message, CHECK_MESSAGE, "step %u: %s", done, err.text);
+        return false;
+    }
+    after_failure(done, (*attempt)++);
+    return true;
+}
+
 static void run_script(void)
 {
     char path[FOLDER_MAX];
-    struct err err;
     unsigned attempt = 0;
     ensure(snprintf(path, sizeof path, "%.400s/store", run.base) < (int)sizeof path);
-    script_at(&run.script, run.plan->seed, path, 0);
-    while (run.script.done < run.plan->steps && (!run.fault || run.script.done < run.fault_until)) {
-        uint32_t done = run.script.done;
-        if (script_step(&run.script, &run.store, &err)) {
-            attempt = 0;
-            continue;
-        }
-        if (!run.fault || attempt > 2 * FULL_DISK) {
-            snprintf(run.message, 1000, "step %u: %s", done, err.text);
-            if (run.fault)
-                _exit(1);
-            run.result->failed++;
-            snprintf(run.result->first, sizeof run.result->first, "%s", run.message);
+    script_at(&run.script, &run.plan->script, path, 0);
+    while (run.script.done < run.plan->steps && (!run.fault || run.script.done < run.fault_until))
+        if (!run_step(&attempt)) {
+            run_fails();
             return;
         }
-        after_failure(done, attempt++);
-    }
     if (run.fault && run.store)
         finish_fault_child();
     if (run.fault)
@@ -507,6 +433,7 @@ void crash_run(const struct crash_plan *plan, struct crash_result *result)
     run.fault = DISK_NONE;
     run.message = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ensure(run.message != MAP_FAILED);
+    check_begin(&plan->script, plan->steps, run.message);
     folder_make("crash", run.base);
     folder_make("crash-images", run.scratch);
     disk->begin(run.base);

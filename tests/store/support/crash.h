@@ -11,21 +11,24 @@
 #include <stdint.h>
 
 #include "tests/e2e/shim/disk/disk.h"
+#include "tests/store/support/crash_script.h"
 
 struct crash_plan {
-    uint64_t seed;
+    struct script_plan script;
     uint32_t steps;          /* of the script */
     unsigned kills;          /* 1: try a kill at every point */
     unsigned power_losses;   /* images of a power loss at every point */
     unsigned second_crashes; /* every n-th child is cut off once more, in its recovery; 0: none */
     unsigned faults;         /* 1: try every fault at every point */
     unsigned every;          /* every n-th point only; 0, 1: all */
+    bool retaining;          /* only points of steps in which retention may take something */
+    bool in_turn;            /* at a point a kill, power losses or faults, the next time another */
     uint64_t ignored_site; /* this sync does nothing; points before its first call are not tried */
     bool stop_at_failure;
 };
 
 struct crash_result {
-    uint64_t points, kills, power_losses, second_crashes, faults, failed;
+    uint64_t points, tried, kills, power_losses, second_crashes, faults, failed;
     char first[1200]; /* what failed first */
 };
 

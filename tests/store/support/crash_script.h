@@ -1,8 +1,12 @@
 /*
  * What a proof runs again and again while the disk is cut off: a fixed sequence of steps, each a
  * commit, or two that share a frame of the log, an abort, maintenance, a deletion, a backup or an
- * opening anew. The same seed gives the same steps,
- * so that the content after any number of them is known by running them on the model alone.
+ * opening anew. The same plan gives the same steps, so that the content after any number of them is
+ * known by running them on the model alone.
+ *
+ * With a retention the commits are hours apart, so that days pass, and each day loses its raw, 1m
+ * and 1h cells in turn while others are compacted. There are persons then: series whose label is
+ * written until a deletion takes it, after which nothing in the folder may hold it.
  */
 #ifndef TESTS_STORE_SUPPORT_CRASH_SCRIPT_H
 #define TESTS_STORE_SUPPORT_CRASH_SCRIPT_H
@@ -10,17 +14,29 @@
 #include "base/err.h"
 #include "tests/store/support/workload.h"
 
+enum script_retention { RETAIN_ALL, RETAIN_BY_AGE, RETAIN_BY_BYTES };
+
+struct script_plan {
+    uint64_t seed;
+    enum script_retention retention;
+};
+
 struct script {
     struct workload load;
-    uint64_t seed;
+    struct script_plan plan;
     uint32_t done; /* steps */
     char path[512];
+    int64_t passed;   /* of the last maintenance; INT64_MIN: there was none */
+    uint32_t persons; /* so many were deleted */
+    bool retains;     /* the last step is maintenance in which retention may have taken cells */
 };
 
 enum script_step { STEP_COMMIT, STEP_ABORT, STEP_MAINTAIN, STEP_DELETE, STEP_BACKUP, STEP_REOPEN };
 
-/* The script after `done` steps, without a store. */
-void script_at(struct script *script, uint64_t seed, const char *path, uint32_t done);
+/* The script after `done` steps, without a store. What retention by bytes takes is not known to it:
+ * naive_see_gone finds out. */
+void script_at(
+    struct script *script, const struct script_plan *plan, const char *path, uint32_t done);
 void script_fini(struct script *script);
 
 enum script_step script_kind(const struct script *script, uint32_t step);
@@ -33,6 +49,15 @@ void script_backup_path(const char *store, uint32_t step, char *out, size_t size
  * store has not, or may have: the caller starts again with a script_at. */
 bool script_step(struct script *script, struct store **store, struct err *err);
 
-bool script_open(const char *path, struct store **store, struct err *err);
+bool script_open(
+    const struct script_plan *plan, const char *path, struct store **store, struct err *err);
+
+/* Brings retention to its end: one more cell, two days on, is sealed, so that ages count from a
+ * time that is known; then all maintenance that is due. *store is open. */
+bool script_finish(struct script *script, struct store *store, struct err *err);
+/* What a person's label says; number `persons` is the one that is written now. */
+struct slice script_person(const struct script *script, uint32_t number);
+/* Whether the person has cells that retention leaves. */
+bool script_person_stays(const struct script *script, uint32_t number);
 
 #endif

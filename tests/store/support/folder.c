@@ -126,3 +126,28 @@ void folder_each(const char *path, folder_file_f *each, void *ctx)
     }
     free(names);
 }
+
+struct search {
+    const void *bytes;
+    size_t len, found;
+};
+
+static void search_file(void *ctx, const char *path)
+{
+    struct search *s = ctx;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ensure(fd >= 0 && fstat(fd, &st) == 0);
+    char *content = xmalloc((size_t)st.st_size + 1);
+    ensure(pread(fd, content, (size_t)st.st_size, 0) == st.st_size);
+    s->found += memmem(content, (size_t)st.st_size, s->bytes, s->len) != NULL;
+    free(content);
+    close(fd);
+}
+
+size_t folder_find(const char *path, const void *bytes, size_t len)
+{
+    struct search s = {bytes, len, 0};
+    folder_each(path, search_file, &s);
+    return s.found;
+}

@@ -18,5 +18,7 @@ void folder_remove(const char *path);
 /* Calls each with the path of every regular file below, in byte order of the paths. */
 typedef void folder_file_f(void *ctx, const char *path);
 void folder_each(const char *path, folder_file_f *each, void *ctx);
+/* How many of them hold the bytes. */
+size_t folder_find(const char *path, const void *bytes, size_t len);
 
 #endif

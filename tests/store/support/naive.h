@@ -6,8 +6,8 @@
  * Series are numbered by the test ("slots"): slot -> labels never changes.
  *
  * Nothing that retention takes is taken from the model: it only remembers how far each resolution
- * may be gone, and compares what lies behind. Coarser cells are those of all raw cells that ever
- * were, whatever has become of them.
+ * may be gone (naive_retention.c), and compares what lies behind. Coarser cells are those of all
+ * raw cells that ever were, whatever has become of them.
  */
 #ifndef TESTS_STORE_SUPPORT_NAIVE_H
 #define TESTS_STORE_SUPPORT_NAIVE_H
@@ -67,6 +67,7 @@ struct naive_state {
     bool known[NAIVE_TABLES]; /* the table was defined */
     bool there[NAIVE_TABLES][NAIVE_GENERATIONS][NAIVE_KEYS];
     uint64_t record[NAIVE_TABLES][NAIVE_GENERATIONS][NAIVE_KEYS];
+    uint64_t forgotten; /* a record that was deleted or put over; 0: there was none */
 };
 
 struct naive {
@@ -102,6 +103,12 @@ void naive_delete(struct naive *naive, size_t slot, int64_t from, int64_t to);
 void naive_retain(struct naive *naive, size_t slot, enum naive_age age, int64_t to);
 /* Up to when cells of the age may be lacking: coarser ones are made of raw ones while those are. */
 int64_t naive_gone(const struct naive_series *series, enum naive_age age);
+/* Retention by age may have taken what the rule of store/retention.h says, of a series of that
+ * metric, counted from newest_ms. */
+void naive_retain_by_age(struct naive *naive, size_t slot, struct slice metric,
+    const struct retention *retention, int64_t newest_ms);
+/* How long such cells are kept; 0: for ever. */
+int64_t naive_kept_ms(const struct retention *retention, struct slice metric, enum naive_age age);
 /* Adds the bucket to a cell's, which stay in order and never count nothing. */
 void naive_add_bucket(struct naive_cell *cell, struct hist_bucket bucket);
 
@@ -158,6 +165,26 @@ bool naive_compare_coarse(const struct naive *naive, struct store *store,
 /* What levels stand at; where raw cells may be gone, at the hour or the day that ended before. */
 bool naive_compare_openings(const struct naive *naive, struct store *store,
     const struct naive_selection *selection, int64_t at_ms, struct difference *d);
+/* That nothing is left of what retention may have taken behind `from`. */
+bool naive_compare_gone(
+    const struct naive *naive, struct store *store, int64_t from, struct difference *d);
+/*
+ * What retention by bytes has taken, by the order of store/retention.h: windows that ended by
+ * passed_ms, the oldest first, in each raw cells, then 1m, then 1h. From the first that the store
+ * still has anything of all must be there; what is before it is marked as gone. *taken: how many of
+ * these (window, resolution) were found gone now. Windows begin behind `from`, a midnight; path is
+ * the store's folder.
+ */
+bool naive_see_gone(struct naive *naive, struct store *store, const char *path, int64_t from,
+    int64_t passed_ms, uint32_t *taken, struct difference *d);
+/* Whether the series has such coarser cells that are compared; whether any with t in (from, to]. */
+bool naive_is_coarse(const struct naive_series *series, int64_t resolution_ms);
+bool naive_has_coarse(
+    const struct naive_series *series, int64_t resolution_ms, int64_t from, int64_t to);
+/* The bytes that a bound counts: those of all files of the store's folder. */
+uint64_t naive_bytes(const char *path);
+/* Whether there is a segment that a bound may take. */
+bool naive_may_go(const char *path, int64_t passed_ms);
 /* The series that have a cell in (from, to]. */
 bool naive_compare_listing(const struct naive *naive, struct store *store,
     const struct naive_selection *selection, int64_t from, int64_t to, struct difference *d);

@@ -253,9 +253,26 @@ static bool same_coarse(const struct naive_series *s, const struct columns *c,
     return ok;
 }
 
-static bool is_compared(const struct naive_series *s, int64_t resolution_ms)
+bool naive_is_coarse(const struct naive_series *s, int64_t resolution_ms)
 {
     return fits(&s->def, resolution_ms) && !s->histograms;
+}
+
+bool naive_has_coarse(const struct naive_series *s, int64_t resolution_ms, int64_t from, int64_t to)
+{
+    bool has = false;
+    size_t i = naive_place(s, from + 1);
+    if (!naive_is_coarse(s, resolution_ms))
+        return false;
+    while (!has && i < s->n && s->cells[i].t <= to) {
+        struct bucket b = {0};
+        int64_t end = ceil_to(s->cells[i].t, resolution_ms);
+        for (; i < s->n && s->cells[i].t <= end; i++)
+            add_cell(&b, s->def.kind, &s->cells[i]);
+        has = !b.vague && !is_nothing(&b, s->def.kind);
+        free(b.cell.buckets);
+    }
+    return has;
 }
 
 static bool same_planned(const struct naive_series *const *all, size_t n, const struct plan *plan,
@@ -268,7 +285,7 @@ static bool same_planned(const struct naive_series *const *all, size_t n, const 
         struct columns c;
         struct err err;
         const struct naive_series *s = naive_among(all, n, plan_labels(plan, i));
-        if (!s || !is_compared(s, r->resolution_ms))
+        if (!s || !naive_is_coarse(s, r->resolution_ms))
             continue;
         arena_reset(&arena);
         for (size_t k = 0; k < n; k++)
@@ -299,7 +316,7 @@ bool naive_compare_coarse(const struct naive *naive, struct store *store,
     bool ok = naive_plan(snap, selection, &scope, &plan, d);
     for (size_t i = 0; ok && i < plan_n(plan); i++) {
         const struct naive_series *s = naive_among(all, n, plan_labels(plan, i));
-        if (!s || !is_compared(s, resolution_ms))
+        if (!s || !naive_is_coarse(s, resolution_ms))
             continue;
         plan_range(plan, i, range_start(s, &r), r.to);
         plan_resolution(plan, i, resolution_ms);
@@ -308,7 +325,7 @@ bool naive_compare_coarse(const struct naive *naive, struct store *store,
         ok = naive_fails(d, "reading", &err);
     ok = ok && same_planned(all, n, plan, found, &r, d);
     for (size_t k = 0; ok && k < n; k++)
-        if (!found[k] && is_compared(all[k], resolution_ms))
+        if (!found[k] && naive_is_coarse(all[k], resolution_ms))
             ok = same_coarse(all[k], NULL, &r, d);
     snapshot_put(&snap);
     free(found);

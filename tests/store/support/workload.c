@@ -34,6 +34,13 @@ int64_t workload_end(int64_t window)
     return WORKLOAD_T0 + (window + 1) * WORKLOAD_EVERY;
 }
 
+static void forget(struct naive_state *state, size_t t, size_t g, size_t k)
+{
+    if (t == 1 && state->there[t][g][k])
+        state->forgotten = state->record[t][g][k];
+    state->there[t][g][k] = false;
+}
+
 static void put_state(struct workload *w, struct txn *txn)
 {
     uint32_t tables[NAIVE_TABLES] = {0};
@@ -44,7 +51,8 @@ static void put_state(struct workload *w, struct txn *txn)
     if (txn)
         ensure(txn_state_table(txn, naive_table_name(t), t ? 8 : 0, &tables[t], &err));
     if (workload_below(w, 10) == 0) {
-        memset(state->there[t][g], 0, sizeof state->there[t][g]);
+        for (size_t k = 0; k < NAIVE_KEYS; k++)
+            forget(state, t, g, k);
         w->wrote[WROTE_STATE]++;
         if (txn)
             txn_state_drop(txn, tables[t], (int64_t)g);
@@ -53,6 +61,7 @@ static void put_state(struct workload *w, struct txn *txn)
         size_t k = workload_below(w, NAIVE_KEYS);
         uint64_t record = workload_bits(w);
         bool put = workload_below(w, 3) != 0;
+        forget(state, t, g, k);
         state->there[t][g][k] = put;
         state->record[t][g][k] = record;
         w->wrote[WROTE_STATE]++;

@@ -19,7 +19,7 @@
 
 #define NEXT(name, type) ((type)dlsym(RTLD_NEXT, name))
 #define FDS              4096
-#define SITES            128
+#define SITES            512
 
 struct open_file {
     struct disk_node *node; /* NULL: not watched */
