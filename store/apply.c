@@ -57,12 +57,6 @@ static bool define_metric(
     return (known == id && c->metrics[id]->kind == def->kind) || bad(err, "another metric", id);
 }
 
-static int by_id(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* Labels of a new series that an older one has: that one was removed, and the catalogue's file did
  * not say so yet when the program ended. All of those for whom series from i on come back go. */
 static void remove_returned(struct catalog *c, const struct transaction *t, size_t i)
@@ -76,7 +70,7 @@ static void remove_returned(struct catalog *c, const struct transaction *t, size
             ids[n++] = known;
         }
     }
-    qsort(ids, n, sizeof *ids, by_id);
+    qsort(ids, n, sizeof *ids, id_cmp);
     for (size_t k = 0; k < n; k++)
         if (kept == 0 || ids[kept - 1] != ids[k])
             ids[kept++] = ids[k];

@@ -190,7 +190,8 @@ bool store_backup(struct store *store, const char *folder, uint64_t *lsn, struct
     if (!replay_await(store, err))
         return false;
     mutex_lock(&store->seal);
-    bool ok = !store->frozen || seal_block(store, store->frozen->block->number, err);
+    bool ok = store_settle(store, err) &&
+              (!store->frozen || seal_block(store, store->frozen->block->number, err));
     ok = ok && checkpoint_write(store, err) && make(store, folder, lsn, err);
     size_t remote = ok ? count_remote(store) : 0;
     mutex_unlock(&store->seal);

@@ -60,8 +60,6 @@ bool catalog_file_load(struct store *store, struct err *err)
     const struct manifest_catalog *named = &store->manifest.catalog;
     const struct catalog *c = &store->catalog;
     char path[PATH_BYTES];
-    struct buf content;
-    size_t end = 0;
     struct load load = {.store = store};
     if (named->number == 0)
         return true;
@@ -72,16 +70,8 @@ bool catalog_file_load(struct store *store, struct err *err)
         .version = CATALOG_VERSION,
         .each = load_frame,
         .ctx = &load};
-    buf_init(&content, 0);
     buf_init(&load.raw, 0);
-    bool ok = file_read(path, SIZE_MAX / 2, &content, err);
-    if (ok && content.len < named->bytes)
-        ok = err_set(err, ERR_CORRUPT,
-            "%s ends at byte %zu, and the manifest names %" PRIu64 " bytes of it", path,
-            content.len, named->bytes);
-    ok = ok && frames_scan(slice_of(content.ptr, named->bytes), &scan, &end, err);
-    if (ok && end != named->bytes)
-        ok = err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, end);
+    bool ok = frames_read(&scan, named->bytes, err);
     if (ok && (c->n_metrics != named->metrics || c->n_series != named->series))
         ok = err_set(err, ERR_CORRUPT,
             "%s defines %zu metrics and %zu series, and the manifest says %" PRIu64 " and %" PRIu64,
@@ -91,7 +81,6 @@ bool catalog_file_load(struct store *store, struct err *err)
     store->removals_written = c->removals;
     store->catalog_frames = load.frames;
     buf_fini(&load.raw);
-    buf_fini(&content);
     return ok;
 }
 

@@ -20,8 +20,6 @@
 #define WRITE_BYTES (1u << 20)
 /* What stands before a piece: block, series and length. */
 #define PIECE_FRONT_MAX 30
-/* After a failure so many calls of checkpoint_due say no: 1, 2, 4, ... */
-#define WAITS_MAX 64
 
 /* ---- copying the head ---- */
 
@@ -34,7 +32,8 @@ static bool capture(struct store *store, uint32_t *series, struct head_view **vi
     *series += SERIES_AT_ONCE;
     *view = head_view_new();
     store_lock_settled(store);
-    ensure(store->frozen == NULL);
+    if (store->frozen) /* its cells are older than those of a block of its time */
+        head_view_add_series(*view, store->frozen->block, first, *series);
     for (size_t i = 0; i < head->n_blocks; i++)
         head_view_add_series(*view, head->blocks[i], first, *series);
     *lsn = store->lsn;
@@ -230,10 +229,7 @@ static bool write_checkpoint(struct store *store, struct err *err)
 
 bool checkpoint_write(struct store *store, struct err *err)
 {
-    bool ok = write_checkpoint(store, err);
-    store->checkpoint_failures = ok ? 0 : store->checkpoint_failures + 1;
-    store->checkpoint_waits = 0;
-    return ok;
+    return setback_note(&store->checkpoint_setback, write_checkpoint(store, err));
 }
 
 bool checkpoint_due(struct store *store)
@@ -241,9 +237,5 @@ bool checkpoint_due(struct store *store)
     mutex_lock(&store->lock);
     bool due = store->wal_written - store->wal_at_checkpoint > store->options.checkpoint_bytes;
     mutex_unlock(&store->lock);
-    if (!due || store->checkpoint_failures == 0)
-        return due;
-    unsigned shift = store->checkpoint_failures - 1;
-    unsigned waits = shift < 6 ? 1u << shift : WAITS_MAX;
-    return store->checkpoint_waits++ >= waits;
+    return due && setback_is_over(&store->checkpoint_setback);
 }

@@ -45,11 +45,11 @@ void captured_drop(const struct captured *captured, const struct catalog *catalo
  * ERR_CORRUPT names file and byte. */
 bool checkpoint_load(struct store *store, struct captured *captured, struct err *err);
 
-/* Whether there is enough in the log, and a failed attempt lies long enough back. The caller holds
- * store.seal. */
+/* Whether there is enough in the log, and a failed attempt lies long enough back (setback.h). The
+ * caller holds store.seal. */
 bool checkpoint_due(struct store *store);
 /* Writes one, names it in the manifest, and drops the WAL files and the older checkpoint that it
- * makes superfluous. The caller holds store.seal; no block is frozen. */
+ * makes superfluous. The caller holds store.seal. */
 bool checkpoint_write(struct store *store, struct err *err);
 
 #endif

@@ -70,6 +70,7 @@ struct load {
     struct captured *captured;
     uint64_t lsn;
     bool ended;
+    size_t at; /* of the last frame */
     struct buf raw;
 };
 
@@ -145,6 +146,7 @@ static bool load_frame(void *ctx, const struct frame *frame, struct err *err)
     struct load *l = ctx;
     struct slice payload;
     uint64_t lsn;
+    l->at = frame->at;
     if (l->ended || frame->lsn != l->lsn ||
         (frame->type != FRAME_CHECKPOINT && frame->type != FRAME_CHECKPOINT_END))
         return err_set(err, ERR_CORRUPT, "a frame that does not belong here");
@@ -162,8 +164,6 @@ static bool load_frame(void *ctx, const struct frame *frame, struct err *err)
 bool checkpoint_load(struct store *store, struct captured *captured, struct err *err)
 {
     char name[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
-    struct buf content;
-    size_t end = 0;
     struct load load = {
         .store = store, .captured = captured, .lsn = store->manifest.checkpoint_lsn};
     if (load.lsn == 0)
@@ -176,13 +176,11 @@ bool checkpoint_load(struct store *store, struct captured *captured, struct err 
         .version = CHECKPOINT_VERSION,
         .each = load_frame,
         .ctx = &load};
-    buf_init(&content, 0);
     buf_init(&load.raw, 0);
-    bool ok = file_read(path, SIZE_MAX / 2, &content, err) &&
-              frames_scan(buf_view(&content), &scan, &end, err);
-    if (ok && (!load.ended || end != content.len))
-        ok = err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", path, end);
+    bool ok = frames_read(&scan, FRAMES_ALL, err);
+    if (ok && !load.ended)
+        ok = err_set(err, ERR_CORRUPT,
+            "%s ends with the frame at byte %zu, and the last ones are missing", path, load.at);
     buf_fini(&load.raw);
-    buf_fini(&content);
     return ok;
 }

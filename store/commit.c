@@ -225,6 +225,8 @@ static void publish(struct store *store, struct txn *t)
     struct err broken;
     t->lsn = store->lsn + 1;
     state_apply(&store->state, &t->data.state, t->lsn, false);
+    state_changes_fini(&t->data.state); /* readers need cells alone */
+    state_changes_init(&t->data.state);
     ensure(store_define(store, &t->data, &broken));
     overflow_commit(t);
     publish_transaction(store, &t->data, t->lsn, t->payload.len);

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/ensure.h"
+#include "store/files.h"
 
 #define FRAME    24
 #define FLAG_LZ4 1
@@ -151,5 +152,24 @@ bool frames_scan(struct slice file, const struct frame_scan *scan, size_t *end, 
             "it was written",
             scan->path, at);
     *end = at;
+    return ok;
+}
+
+bool frames_read(const struct frame_scan *scan, uint64_t bytes, struct err *err)
+{
+    struct buf content;
+    size_t end = 0;
+    buf_init(&content, 0);
+    bool ok = file_read(scan->path, SIZE_MAX / 2, &content, err);
+    if (bytes == FRAMES_ALL)
+        bytes = content.len;
+    if (ok && content.len < bytes)
+        ok = err_set(err, ERR_CORRUPT,
+            "%s ends at byte %zu, and the manifest names %" PRIu64 " bytes of it", scan->path,
+            content.len, bytes);
+    ok = ok && frames_scan(slice_of(content.ptr, (size_t)bytes), scan, &end, err);
+    if (ok && end != bytes)
+        ok = err_set(err, ERR_CORRUPT, "%s: damaged frame at byte %zu", scan->path, end);
+    buf_fini(&content);
     return ok;
 }

@@ -80,4 +80,9 @@ bool frame_file_first(
  */
 bool frames_scan(struct slice file, const struct frame_scan *scan, size_t *end, struct err *err);
 
+/* Reads the file at scan->path, of which so many bytes count (FRAMES_ALL: all of them), and whose
+ * frames must fill them. ERR_CORRUPT also where the file or its frames end before. */
+#define FRAMES_ALL UINT64_MAX
+bool frames_read(const struct frame_scan *scan, uint64_t bytes, struct err *err);
+
 #endif

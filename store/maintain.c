@@ -1,6 +1,7 @@
 #include "store/maintain.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/thread.h"
@@ -168,35 +169,71 @@ static bool end_purge(struct store *store, struct err *err)
 
 /* ---- steps ---- */
 
+static bool may_try(struct store *store, enum work work)
+{
+    return setback_is_over(&store->maintenance.setbacks[work]);
+}
+
+static bool tried(struct store *store, enum work work, bool ok)
+{
+    return setback_note(&store->maintenance.setbacks[work], ok);
+}
+
+static bool seal(struct store *store, int64_t block, struct err *err)
+{
+    return tried(store, WORK_SEAL, seal_block(store, block, err));
+}
+
+/* A step of work that is not left alone. */
+typedef bool work_f(struct store *store, int64_t passed_ms, bool *did, struct err *err);
+static bool work_on(
+    struct store *store, enum work work, work_f *run, int64_t passed_ms, bool *did, struct err *err)
+{
+    *did = false;
+    return !may_try(store, work) || tried(store, work, run(store, passed_ms, did, err));
+}
+
+static bool change_state(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    (void)passed_ms;
+    return state_step(&store->state, &store->manifest, did, err);
+}
+
+static bool delete (struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    (void)passed_ms;
+    return deletions_step(store, did, err);
+}
+
 /* `seal` is held. *did: there was something to do. */
 static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
     int64_t block;
     *did = true;
-    if (due_block(store, IN_TIME, passed_ms, &block))
-        return seal_block(store, block, err);
+    bool may_seal = may_try(store, WORK_SEAL);
+    if (may_seal && due_block(store, IN_TIME, passed_ms, &block))
+        return seal(store, block, err);
     if (checkpoint_due(store))
         return checkpoint_write(store, err);
     if (!mark_late(store, passed_ms, err))
         return false;
-    if (due_block(store, LATE, passed_ms, &block))
-        return seal_block(store, block, err);
+    if (may_seal && due_block(store, LATE, passed_ms, &block))
+        return seal(store, block, err);
     if (!forget_mark(store, passed_ms, did, err))
         return false;
     if (*did)
         return true;
-    if (!state_step(&store->state, &store->manifest, did, err))
+    if (!work_on(store, WORK_STATE, change_state, passed_ms, did, err))
         return false;
-    if (!*did && store->purging) { /* no generation waits: now the log */
+    if (!*did && store->purging && !state_purges(&store->state)) { /* now the log */
         *did = true;
         return end_purge(store, err);
     }
     if (!*did && !unread_step(store, did, err))
         return false;
-    if (!*did && !deletions_step(store, did, err))
-        return false;
-    bool ok = *did || compact(store, passed_ms, did, err);
-    ok = !ok || *did ? ok : derive(store, passed_ms, did, err);
+    bool ok = *did || work_on(store, WORK_DELETE, delete, passed_ms, did, err);
+    ok = !ok || *did ? ok : work_on(store, WORK_COMPACT, compact, passed_ms, did, err);
+    ok = !ok || *did ? ok : work_on(store, WORK_DERIVE, derive, passed_ms, did, err);
     return !ok || *did ? ok : retention_step(store, passed_ms, did, err);
 }
 
@@ -212,8 +249,10 @@ bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, str
     if (ok) {
         ok = store_settle(store, err) && step(store, passed_ms, more, err);
         count_debt(store, passed_ms);
-        if (ok && !*more)
+        if (ok && !*more) {
             skips_end_round(&store->maintenance.skips);
+            state_end_round(&store->state);
+        }
         store->maintenance.unreadable = store->maintenance.skips.n;
     } else {
         store_lock_write(store);
@@ -230,6 +269,9 @@ bool store_maintain(struct store *store, int64_t passed_ms, struct err *err)
     bool more = true;
     if (!replay_await(store, err))
         return false;
+    mutex_lock(&store->seal);
+    memset(store->maintenance.setbacks, 0, sizeof store->maintenance.setbacks);
+    mutex_unlock(&store->seal);
     while (more)
         if (!store_maintain_step(store, passed_ms, &more, err))
             return false;

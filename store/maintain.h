@@ -20,7 +20,9 @@
  * how much a head takes, and so LATE_BYTES and the head's bound, is another after a restart.
  *
  * A damaged input is set aside (store/quarantine.h), and a window that cannot be read now waits
- * (store/skip.h): neither stops the rest.
+ * (store/skip.h): neither stops the rest. Nor does a step that fails, on a full disk say: it fails
+ * the call, and the next calls leave it alone (store/setback.h). So space is freed though nothing
+ * can be sealed.
  *
  * Debt is what compaction has not done yet. When more waits than the options allow,
  * store_throttle_ms asks the writer to slow down, and never to stop.
@@ -34,6 +36,7 @@
 #include <stdint.h>
 
 #include "store/retention.h"
+#include "store/setback.h"
 #include "store/skip.h"
 
 /* When derivations were looked for and none was due: another look would find the same. */
@@ -44,11 +47,15 @@ struct derive_look {
     bool nothing_due;
 };
 
+/* What is left alone for a while when it has failed. */
+enum work { WORK_SEAL, WORK_STATE, WORK_DELETE, WORK_COMPACT, WORK_DERIVE, WORKS };
+
 /* Guarded by `seal`; the atomics may be read without it. */
 struct maintenance {
     struct derive_look looked;
     struct skips skips;
     struct retention_weight weight;
+    struct setback setbacks[WORKS];
     atomic_uint_fast64_t debt_bytes, debt_segments;
     atomic_uint_fast64_t unreadable; /* windows that wait, of skips */
     atomic_uint_fast64_t compactions, compacted_bytes;

@@ -164,8 +164,10 @@ bool manifest_open(const char *dir, int64_t block_ms, struct manifest *out, stru
     return ok;
 }
 
-static bool failed_earlier(const struct manifest *m, struct err *err)
+static bool not_now(const struct manifest *m, struct err *err)
 {
+    if (!m->failed)
+        return err_set(err, ERR_IO, "the manifest in %s was not begun anew yet", m->dir);
     return err_set(
         err, ERR_IO, "the manifest in %s failed earlier: no more changes until restart", m->dir);
 }
@@ -173,7 +175,7 @@ static bool failed_earlier(const struct manifest *m, struct err *err)
 bool manifest_begin(struct manifest *manifest, struct err *err)
 {
     if (manifest->failed)
-        return failed_earlier(manifest, err);
+        return not_now(manifest, err);
     return rewrite(manifest, err);
 }
 
@@ -262,7 +264,7 @@ static bool append_edit(struct manifest *m, struct slice payload, struct err *er
 bool manifest_apply(struct manifest *manifest, const struct manifest_edit *edit, struct err *err)
 {
     if (manifest->fd < 0)
-        return failed_earlier(manifest, err);
+        return not_now(manifest, err);
     if (manifest->bytes > MANIFEST_BYTES_MAX && !rewrite(manifest, err))
         return false;
     struct buf payload;

@@ -22,12 +22,6 @@ struct pairs {
     size_t n_fresh, fresh_cap;
 };
 
-static int by_id(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 static int by_text(const void *a, const void *b)
 {
     const struct label *x = a, *y = b;
@@ -50,7 +44,7 @@ static void add_known(struct pairs *p, const struct catalog *c, struct slice met
         p->n_known += row.n;
     }
     if (p->n_known)
-        qsort(p->known, p->n_known, sizeof *p->known, by_id);
+        qsort(p->known, p->n_known, sizeof *p->known, id_cmp);
     size_t n = 0;
     for (size_t i = 0; i < p->n_known; i++)
         if (i == 0 || p->known[i] != p->known[n - 1])
@@ -65,7 +59,7 @@ static void add_fresh(struct pairs *p, const struct catalog *c, struct labels la
         uint32_t name = catalog_find_name(c, l->name);
         uint32_t pair = name == MAP_NONE ? MAP_NONE : catalog_find_pair(c, name, l->value);
         if (pair != MAP_NONE && p->n_known &&
-            bsearch(&pair, p->known, p->n_known, sizeof pair, by_id))
+            bsearch(&pair, p->known, p->n_known, sizeof pair, id_cmp))
             continue;
         GROW(p->fresh, p->fresh_cap, p->n_fresh + 1);
         p->fresh[p->n_fresh++] = *l;

@@ -275,26 +275,46 @@ bool store_recover(struct store *store, struct err *err)
 
 /* ---- the frame that was held ---- */
 
+/* The gate is closed for definitions, since one may take the place of a removed series. */
+static bool define_held(struct store *store, const struct transaction *t, struct err *err)
+{
+    gate_close(&store->gate);
+    bool ok = store_define(store, t, err);
+    gate_open(&store->gate);
+    return ok;
+}
+
+static bool replay_held(
+    struct store *store, const struct transaction *t, uint64_t lsn, struct err *err)
+{
+    store_lock_write(store);
+    bool ok = store_replay(store, t, lsn, err) && state_replay(&store->state, &t->state, lsn, err);
+    if (ok)
+        store->lsn = lsn;
+    store_unlock(store);
+    if (!ok)
+        return false;
+    change_set_of(&store->changed, &store->catalog, t);
+    change_log_reserve(&store->changes, store->changed.n);
+    mutex_lock(&store->lock);
+    change_log_append(&store->changes, store->changed.items, store->changed.n);
+    mutex_unlock(&store->lock);
+    return true;
+}
+
 /* A transaction of it, as if it were committed now. */
 static bool release_frame(void *ctx, const struct frame *frame, struct err *err)
 {
     struct pass *p = ctx;
-    struct store *store = p->store;
     const struct captured none = {0};
     struct transaction t;
     struct slice payload;
     transaction_init(&t);
     bool ok = frame_payload(frame, &p->raw, &payload, err) &&
-              transaction_decode(payload, &t, err) && store_define(store, &t, err);
-    if (ok) {
-        captured_drop(&none, &store->catalog, frame->lsn, &t);
-        store_lock_write(store);
-        ok = store_replay(store, &t, frame->lsn, err) &&
-             state_replay(&store->state, &t.state, frame->lsn, err);
-        if (ok)
-            store->lsn = frame->lsn;
-        store_unlock(store);
-    }
+              transaction_decode(payload, &t, err) && define_held(p->store, &t, err);
+    if (ok)
+        captured_drop(&none, &p->store->catalog, frame->lsn, &t);
+    ok = ok && replay_held(p->store, &t, frame->lsn, err);
     transaction_fini(&t);
     return ok;
 }

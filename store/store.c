@@ -118,8 +118,7 @@ static void write_last_checkpoint(struct store *store)
 {
     struct err err = {0};
     if (!store->path || replay_phase(store) != REPLAY_OVER || store->failed || store->tail_held ||
-        store->frozen || !manifest_works(&store->manifest) ||
-        store->lsn == store->manifest.checkpoint_lsn)
+        !manifest_works(&store->manifest) || store->lsn == store->manifest.checkpoint_lsn)
         return;
     mutex_lock(&store->seal);
     if (!checkpoint_write(store, &err))

@@ -175,11 +175,11 @@ bool store_clock(
 
 /* Does what is due, and returns when nothing is: blocks that end at or before passed_ms are sealed,
  * and the oldest when the head is over its memory; checkpoints are written and WAL files dropped;
- * segments are compacted. Cheap when nothing is due. store/maintain.h says when what is due. Waits
- * for a replay. */
+ * segments are compacted. Cheap when nothing is due. store/maintain.h says when what is due. Ends
+ * at the first failure; what has failed before is tried again. Waits for a replay. */
 bool store_maintain(struct store *store, int64_t passed_ms, struct err *err);
-/* One step of it, the most urgent one. *more: it did something, so there may be more. While the log
- * is replayed it does nothing. */
+/* One step of it, the most urgent one of those that have not just failed. *more: it did something,
+ * so there may be more. While the log is replayed it does nothing. */
 bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, struct err *err);
 
 /* How long the writer should wait before its next transaction, so that maintenance keeps up; 0 as a

@@ -98,11 +98,11 @@ struct store {
     uint64_t removals_written;                 /* catalog.removals that it has; seal */
     uint64_t catalog_frames;                   /* of the catalogue's file; seal, as is the next */
     bool catalog_broken;
-    bool open;                                      /* store_open has come to its end */
-    bool unsettled;                                 /* seal; see store_settle */
-    unsigned checkpoint_failures, checkpoint_waits; /* seal */
-    struct limit_state limits;                      /* has its own mutex, below all of these */
-    struct deletion *deletions;                     /* changed under `seal` and `lock` */
+    bool open;                         /* store_open has come to its end */
+    bool unsettled;                    /* seal; see store_settle */
+    struct setback checkpoint_setback; /* seal */
+    struct limit_state limits;         /* has its own mutex, below all of these */
+    struct deletion *deletions;        /* changed under `seal` and `lock` */
     size_t n_deletions;
     uint64_t deletions_made, deletions_done; /* since the start */
     bool purging;                            /* state tables, see state.h; seal */

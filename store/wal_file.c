@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 #include "store/wal_priv.h"
 
-static bool is_zeros(struct slice s)
+bool wal_is_zeros(struct slice s)
 {
     for (size_t i = 0; i < s.len; i++)
         if (s.ptr[i])
@@ -102,6 +102,6 @@ bool wal_scan(struct slice bytes, struct wal_scan *scan, struct err *err)
     buf_init(&scan->raw, 0);
     bool ok = frames_scan(bytes, &frames, &scan->end, err);
     buf_fini(&scan->raw);
-    scan->clean = ok && is_zeros(slice_of(bytes.ptr + scan->end, bytes.len - scan->end));
+    scan->clean = ok && wal_is_zeros(slice_of(bytes.ptr + scan->end, bytes.len - scan->end));
     return ok;
 }

@@ -34,6 +34,8 @@ struct wal_scan {
  * What stands behind the frames is the caller's to judge. */
 bool wal_scan(struct slice bytes, struct wal_scan *scan, struct err *err);
 
+bool wal_is_zeros(struct slice bytes);
+
 /* The payload of a group. */
 void wal_group_encode(const struct slice *payloads, size_t n, struct buf *out);
 

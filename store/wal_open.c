@@ -44,14 +44,6 @@ static int by_number(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-static bool is_zeros(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i])
-            return false;
-    return true;
-}
-
 /* One pass over the files. */
 struct pass {
     struct wal *wal;
@@ -104,7 +96,7 @@ static bool open_file(
     if (!wal_path(wal, file->number, path, err) || !file_read(path, SIZE_MAX / 2, content, err))
         return false;
     /* Created, and not written yet when the program stopped. */
-    if (last && (content->len < FRAME_FILE_HEADER || is_zeros(buf_view(content))))
+    if (last && (content->len < FRAME_FILE_HEADER || wal_is_zeros(buf_view(content))))
         return true;
     if (last)
         wal_check_tail(wal, path, content);

@@ -52,6 +52,12 @@ static bool put(struct block *b, uint32_t difference)
     return true;
 }
 
+int id_cmp(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
 void id_list_add(struct pool *pool, struct id_list *list, uint32_t id)
 {
     ensure(list->n == 0 || id > list->last);

@@ -16,6 +16,9 @@
 
 #include "store/catalog/pool.h"
 
+/* For qsort and bsearch of ids. */
+int id_cmp(const void *a, const void *b);
+
 struct id_list {
     uint32_t n;
     uint32_t last;       /* the greatest id */

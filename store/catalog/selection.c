@@ -86,12 +86,6 @@ static void choice_add(struct choice *c, uint32_t pair)
     c->pairs[c->n++] = pair;
 }
 
-static int by_id(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* Looks up the words; false when the matcher is none of those that name their values. */
 static bool resolve_words(
     const struct catalog *catalog, const struct matcher *m, uint32_t name, struct choice *out)
@@ -168,7 +162,7 @@ static bool weigh(struct selection *s, struct choice *c)
 static void sort_pairs(struct choice *c)
 {
     if (c->n)
-        qsort(c->pairs, c->n, sizeof *c->pairs, by_id);
+        qsort(c->pairs, c->n, sizeof *c->pairs, id_cmp);
     if (c->n > FEW_PAIRS) {
         size_t words = (c->pairs[c->n - 1] - c->pairs[0]) / 64 + 1;
         c->bits = xcalloc(words, sizeof *c->bits);

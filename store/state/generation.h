@@ -42,8 +42,10 @@ struct generation {
     uint64_t changed_lsn; /* of the last change in mem */
     uint64_t frozen_lsn;  /* of the last change in view->frozen */
     enum purge purge;
-    uint64_t quiet; /* rounds of flushing since it was part of one */
-    bool damaged;   /* merging its runs met a damaged page */
+    uint64_t quiet;  /* rounds of flushing since it was part of one */
+    bool damaged;    /* merging its runs met a damaged page */
+    unsigned unread; /* how often merging met a page that could not be read now */
+    uint64_t until;  /* in which round of maintenance they are merged again */
 };
 
 #endif

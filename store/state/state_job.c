@@ -1,5 +1,6 @@
 #include "store/state/state_job.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,10 @@
 #include "store/state/memtable.h"
 #include "store/state/run_writer.h"
 #include "store/state/state_merge.h"
+
+/* Of maintenance, in which runs that could not be read are left alone: 4, 8, ... */
+#define ROUNDS_MIN 4
+#define DOUBLINGS  8
 
 /* ---- drops ---- */
 
@@ -113,6 +118,8 @@ static void install(
     if (job->frozen)
         state->mem_bytes -= memtable_bytes(job->frozen);
     state_set_view(g, state_view_new(old->mem, job->frozen ? NULL : old->frozen, runs, n));
+    if (job->n_runs)
+        g->unread = 0;
     free(runs);
 }
 
@@ -217,13 +224,33 @@ void state_job_merges(struct state_job *job, size_t n)
     }
 }
 
-void state_job_leave(struct state *state, const struct state_job *job, const struct err *why)
+bool state_is_left(const struct state *state, const struct generation *g)
 {
+    return g->damaged || g->until > state->rounds;
+}
+
+static void leave(const struct state *state, struct generation *g, bool damaged)
+{
+    unsigned n = g->unread < DOUBLINGS ? g->unread : DOUBLINGS;
+    g->damaged = g->damaged || damaged;
+    g->until = state->rounds + ((uint64_t)ROUNDS_MIN << n);
+    g->unread++;
+}
+
+bool state_job_leave(struct state *state, const struct state_job *job, const struct err *why)
+{
+    bool damaged = why->code == ERR_CORRUPT, first = false;
+    if (job->n_runs == 0 || (!damaged && !(why->code == ERR_IO && why->sys == EIO)))
+        return false;
     mutex_lock(&state->mutex);
     struct generation *g = still_there(state, job);
-    if (g)
-        g->damaged = true;
+    if (g) {
+        first = g->unread == 0 || damaged;
+        leave(state, g, damaged);
+    }
     mutex_unlock(&state->mutex);
-    log_error("state table %s, generation %" PRId64 ": runs are not merged any more: %s", job->name,
-        job->generation, why->text);
+    if (first)
+        log_error("state table %s, generation %" PRId64 ": runs are not merged %s: %s", job->name,
+            job->generation, damaged ? "any more" : "for now", why->text);
+    return true;
 }

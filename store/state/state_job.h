@@ -31,9 +31,12 @@ void state_job_merges(struct state_job *job, size_t n);
 /* Does it. The caller holds store.seal, here and below. */
 bool state_job_run(
     struct state *state, struct manifest *manifest, const struct state_job *job, struct err *err);
-/* After ERR_CORRUPT: a run of the generation is damaged, so its runs are not merged any more, and
- * the rest goes on. Lookups of keys in the damaged page fail; `larder verify --repair` drops it. */
-void state_job_leave(struct state *state, const struct state_job *job, const struct err *why);
+/* After a failure. True: a run of the generation cannot be read, so its runs are left alone, and
+ * the rest goes on: for some rounds, or for good when one is damaged (ERR_CORRUPT). Lookups of keys
+ * in a damaged page fail; `larder verify --repair` drops it. */
+bool state_job_leave(struct state *state, const struct state_job *job, const struct err *why);
+/* Whether the generation's runs are left alone now; mutex held. */
+bool state_is_left(const struct state *state, const struct generation *generation);
 /* Generations that transactions have dropped go from the manifest. */
 bool state_write_drops(struct state *state, struct manifest *manifest, struct err *err);
 

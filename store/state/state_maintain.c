@@ -116,8 +116,9 @@ static bool next_merge(struct state *state, struct state_job *job)
     for (size_t i = 0; i < state->n_tables; i++)
         for (size_t k = 0; k < state->tables[i]->n; k++) {
             const struct generation *g = state->tables[i]->generations[k];
-            size_t n = g->damaged ? 0 : merge_width(g);
-            if (g->view->n_runs > state->runs_most && !g->damaged)
+            bool left = state_is_left(state, g);
+            size_t n = left ? 0 : merge_width(g);
+            if (g->view->n_runs > state->runs_most && !left)
                 state->runs_most = g->view->n_runs;
             if (n && (!best || g->view->n_runs > best->view->n_runs)) {
                 best = g;
@@ -154,13 +155,19 @@ bool state_step(struct state *state, struct manifest *manifest, bool *did, struc
     if (*did || !next_merge(state, &job))
         return true;
     *did = true;
-    bool ok = state_job_run(state, manifest, &job, err);
-    if (!ok && err->code == ERR_CORRUPT) {
-        state_job_leave(state, &job, err);
-        ok = true;
-    }
+    struct err why = {0};
+    bool ok = state_job_run(state, manifest, &job, &why) || state_job_leave(state, &job, &why);
+    if (!ok && err)
+        *err = why;
     state_view_unref(&job.view);
     return ok;
+}
+
+void state_end_round(struct state *state)
+{
+    mutex_lock(&state->mutex);
+    state->rounds++;
+    mutex_unlock(&state->mutex);
 }
 
 bool state_behind(struct state *state)

@@ -58,6 +58,7 @@ struct state {
     uint64_t lsn;                  /* of the last transaction that was applied */
     size_t limit_bytes, mem_bytes; /* memtables, frozen ones too */
     size_t runs_most;              /* of one generation: the debt */
+    uint64_t rounds;               /* in which maintenance has found nothing to do */
     struct run_cache cache;
 };
 
@@ -112,6 +113,11 @@ bool state_step(struct state *state, struct manifest *manifest, bool *did, struc
 /* One flush or merge of a generation that is to be purged; *did: there was one. store.seal is held.
  */
 bool state_purge_step(struct state *state, struct manifest *manifest, bool *did, struct err *err);
+/* Whether a generation is still to be purged. */
+bool state_purges(struct state *state);
+/* Maintenance has found nothing to do: generations that could not be read are tried again, after so
+ * many rounds, twice as many after each failure. */
+void state_end_round(struct state *state);
 /* Whether maintenance is so far behind that the writer has to help. */
 bool state_behind(struct state *state);
 void state_stats(struct state *state, struct state_stats *out);

@@ -3,7 +3,7 @@
  *
  * Every generation is flushed once and then merged into one run, in which nothing is left that a
  * newer entry hides; the oldest run keeps no deletions. One generation at a time does one of these.
- * One with a damaged run stays as it is.
+ * One with a damaged run stays as it is; one that cannot be read now is purged later.
  */
 #include "base/mem.h"
 #include "base/thread.h"
@@ -39,14 +39,31 @@ bool store_state_purging(struct store *store)
     return purging;
 }
 
-/* A generation that is to be purged; NULL: none. The mutex is held. */
-static struct generation *next(const struct state *state, size_t *table)
+static bool is_due(const struct state *state, const struct generation *g)
+{
+    return g->purge == PURGE_FLUSH ||
+           (g->purge == PURGE_MERGE && (g->damaged || !state_is_left(state, g)));
+}
+
+/* A generation that is to be purged, now or ever; NULL: none. The mutex is held. */
+static struct generation *next(const struct state *state, bool now, size_t *table)
 {
     for (*table = 0; *table < state->n_tables; ++*table)
-        for (size_t i = 0; i < state->tables[*table]->n; i++)
-            if (state->tables[*table]->generations[i]->purge != PURGE_NONE)
-                return state->tables[*table]->generations[i];
+        for (size_t i = 0; i < state->tables[*table]->n; i++) {
+            struct generation *g = state->tables[*table]->generations[i];
+            if (now ? is_due(state, g) : g->purge != PURGE_NONE)
+                return g;
+        }
     return NULL;
+}
+
+bool state_purges(struct state *state)
+{
+    size_t table;
+    mutex_lock(&state->mutex);
+    bool any = next(state, false, &table) != NULL;
+    mutex_unlock(&state->mutex);
+    return any;
 }
 
 /* What comes next for the generation, as a job; false: it was passed by, or is done. */
@@ -85,22 +102,21 @@ bool state_purge_step(struct state *state, struct manifest *manifest, bool *did,
     size_t table;
     *did = false;
     mutex_lock(&state->mutex);
-    while ((g = next(state, &table)) && !*did)
+    while (!*did && (g = next(state, true, &table)))
         *did = plan(state, table, g, &job, &then);
     mutex_unlock(&state->mutex);
     if (!*did)
         return true;
-    bool ok = state_job_run(state, manifest, &job, err);
-    if (!ok && err->code == ERR_CORRUPT) {
-        state_job_leave(state, &job, err);
-        then = PURGE_NONE;
-        ok = true;
-    }
+    struct err why = {0};
+    bool ok = state_job_run(state, manifest, &job, &why);
+    bool left = !ok && state_job_leave(state, &job, &why);
     mutex_lock(&state->mutex);
     g = state_generation(state, job.table, job.generation);
-    if (ok && g && g->purge != PURGE_NONE)
-        g->purge = then;
+    if (g && g->purge != PURGE_NONE && (ok || (left && g->damaged)))
+        g->purge = ok ? then : PURGE_NONE;
     mutex_unlock(&state->mutex);
     state_view_unref(&job.view);
-    return ok;
+    if (!ok && !left && err)
+        *err = why;
+    return ok || left;
 }

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "store/delete.h"
+#include "store/state/state.h"
 #include "store/store_priv.h"
 #include "tests/store/store_folder.h"
 
@@ -385,6 +386,31 @@ static void test_nobody_starves(void **state)
 /* ---- one thread, for what the crash script does ---- */
 
 /* Transactions that are ready before one commits are in its frame. */
+/* What waits for readers holds cells alone, so that its bytes are what is counted. */
+static void test_what_is_pending_holds_no_state(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store = f->store;
+    struct err err = {0};
+    uint32_t table;
+    bool found;
+    gate_enter(&store->gate);
+    struct txn *txn = txn_begin(store);
+    ensure(txn_state_table(txn, SLICE("ids"), 0, &table, &err));
+    for (uint64_t i = 1; i <= 1000; i++)
+        txn_state_put(txn, table, 1, (struct hash128){.lo = i, .hi = i}, NULL);
+    txn_add(txn, series(txn, 0), 5000, 1);
+    ensure(txn_commit(&txn, NULL, &err));
+    assert_non_null(store->pending);
+    assert_int_equal(store->pending->data.n_adds, 1);
+    assert_int_equal(store->pending->data.state.n_batches, 0);
+    assert_int_equal(store->pending->data.state.n_tables, 0);
+    gate_leave(&store->gate);
+    ensure(
+        store_state_get(store, table, 1, (struct hash128){.lo = 7, .hi = 7}, NULL, &found, &err));
+    assert_true(found);
+}
+
 static void test_a_group_is_one_frame(void **state)
 {
     struct fixture *f = *state;
@@ -422,6 +448,7 @@ int main(void)
         TEST(test_a_failed_sync_fails_the_group),
         TEST(test_a_full_disk_passes),
         TEST(test_nobody_starves),
+        TEST(test_what_is_pending_holds_no_state),
         TEST(test_a_group_is_one_frame),
     };
     log_set_level(LOG_ERROR + 1);

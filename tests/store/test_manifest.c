@@ -244,6 +244,19 @@ static void test_an_edit_is_made_with_its_confirmation(void **state)
     assert_string_equal(names(f), "day late |");
 }
 
+/* Whoever is early is not told that something has failed. */
+static void test_edits_need_a_beginning(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    manifest_close(&f->manifest);
+    assert_true(manifest_open(f->dir, 7200000, &f->manifest, &err));
+    assert_false(manifest_apply(&f->manifest, &(struct manifest_edit){.checkpoint_lsn = 1}, &err));
+    assert_null(strstr(err.text, "restart"));
+    assert_true(manifest_begin(&f->manifest, &err));
+    assert_true(manifest_apply(&f->manifest, &(struct manifest_edit){.checkpoint_lsn = 1}, &err));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +265,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_is_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_flipped_bit_is_no_torn_edit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_torn_edit_is_dropped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_edits_need_a_beginning, setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_an_edit_is_made_with_its_confirmation, setup, teardown),
     };

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "base/log.h"
+#include "store/changes.h"
 #include "store/store_priv.h"
 #include "tests/store/store_folder.h"
 
@@ -290,6 +291,29 @@ static void lose_last_frame(const char *dir)
     free(c.ptr);
 }
 
+static void count_change(void *ctx, const struct change *change)
+{
+    (void)change;
+    ++*(int *)ctx;
+}
+
+static struct change_point point_of(struct store *store)
+{
+    struct snapshot *s = snapshot_get(store);
+    struct change_point point = snapshot_point(s);
+    snapshot_put(&s);
+    return point;
+}
+
+static int changes_since(struct store *store, struct change_point since)
+{
+    int n = 0;
+    struct snapshot *s = snapshot_get(store);
+    assert_true(snapshot_changes(s, since, count_change, &n));
+    snapshot_put(&s);
+    return n;
+}
+
 /* A restart after a kill, with a disk on which `call` fails; the last transaction was synced, which
  * nobody can know. */
 static void start_without_room(enum call call, bool clean, bool power_lost)
@@ -316,6 +340,7 @@ static void start_without_room(enum call call, bool clean, bool power_lost)
     /* Its bytes can be written again when only renaming fails. */
     bool held = call == CALL_WRITE && !clean;
     int64_t shown = total(r.store), last = 1 << 39 % 4;
+    struct change_point before = point_of(r.store);
     assert_int_equal(shown, r.acknowledged - (held ? last : 0));
     if (power_lost) {
         r.store->failed = true; /* it writes nothing any more */
@@ -342,6 +367,8 @@ static void start_without_room(enum call call, bool clean, bool power_lost)
     if (!store_maintain(r.store, 0, &err))
         fail_msg("%s", err.text);
     assert_int_equal(total(r.store), r.acknowledged);
+    if (held && !power_lost) /* whoever keeps answers hears of what has come back */
+        assert_true(changes_since(r.store, before) > 0);
     if (!commit_one(&r, 1, &err))
         fail_msg("%s", err.text);
     r.acknowledged += 2;
