@@ -48,6 +48,7 @@ for purpose in "${@:-build}"; do
         library libmicrohttpd libmicrohttpd-dev "the HTTP server"
         library libcurl libcurl4-openssl-dev "asking servers over HTTP"
         library liblz4 liblz4-dev "compression"
+        library zlib zlib1g-dev "compressed Avro messages"
         library jemalloc libjemalloc-dev "the allocator"
         library jansson libjansson-dev "JSON"
         library yaml-0.1 libyaml-dev "the configuration"

@@ -168,7 +168,7 @@ static bool encode_type(struct encoder *e, const json_t *value, const struct avr
     case AVRO_MAP: return encode_items(e, value, type);
     case AVRO_UNION: return encode_union(e, value, type);
     }
-    ensure(!"a type");
+    ensure(false);
     return false;
 }
 
