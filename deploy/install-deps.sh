@@ -47,6 +47,7 @@ for purpose in "${@:-build}"; do
         library rdkafka librdkafka-dev "the Kafka client"
         library libmicrohttpd libmicrohttpd-dev "the HTTP server"
         library libcurl libcurl4-openssl-dev "asking servers over HTTP"
+        library libcrypto libssl-dev "signatures"
         library liblz4 liblz4-dev "compression"
         library zlib zlib1g-dev "compressed Avro messages"
         library jemalloc libjemalloc-dev "the allocator"
