@@ -18,6 +18,7 @@
 #ifndef INGEST_LIFECYCLE_LIVES_H
 #define INGEST_LIFECYCLE_LIVES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
