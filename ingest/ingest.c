@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
-#include "ingest/json_event.h"
+#include "ingest/decoder.h"
 #include "ingest/kafka_source.h"
 #include "ingest/partition.h"
 #include "ingest/rollup_run.h"
@@ -29,7 +29,7 @@
 #define HINT_MS         5000
 #define COMMIT_RETRY_MS 500
 #define SLOW_SLICE_MS   50
-#define SCRATCH_BYTES   (8u << 20)
+#define SCRATCH_BYTES   (4 * DECODER_SCRATCH)
 /* One event in so many is timed step by step: a clock read costs as much as a rollup. */
 #define TIMED_EVERY   32
 #define SAMPLE_NS_MAX 50000
@@ -44,7 +44,10 @@ struct ingest {
     uint32_t commit_ms, batch_events;
     struct kafka_source *source;
     struct rollup_runner *runner;
-    struct json_decoder **decoders; /* by stream */
+    struct registry *registry; /* NULL: no stream is Avro */
+    struct decoder **decoders; /* by stream */
+    struct parked *parked;
+    size_t n_parked, parked_cap;
     struct arena scratch;
     struct kafka_record records[POLL_RECORDS];
     struct event event;
@@ -64,6 +67,40 @@ struct ingest {
         struct stream_stats *streams;
     } shared;
 };
+
+/* A partition whose next record waits for its schema. */
+struct parked {
+    struct partition *partition;
+    struct schema_ref schema;
+};
+
+/* ---- waiting for schemas ---- */
+
+static void park(struct ingest *in, const struct kafka_record *r, const struct decoder_wait *wait)
+{
+    char schema[SCHEMA_REF_TEXT], why[ERR_TEXT_MAX + 512];
+    snprintf(why, sizeof why, "partition %s waits for schema %s%s%s", r->partition->name,
+        schema_ref_text(&wait->schema, schema), wait->why.text[0] ? ": " : "", wait->why.text);
+    log_info("%s", why);
+    kafka_source_park(in->source, r->partition, r->offset, why);
+    GROW(in->parked, in->parked_cap, in->n_parked + 1);
+    in->parked[in->n_parked++] = (struct parked){r->partition, wait->schema};
+}
+
+/* Those whose schema has come, or is not there, go on. */
+static void unpark(struct ingest *in)
+{
+    const struct avro_schema *schema;
+    for (size_t i = 0; i < in->n_parked;) {
+        struct parked *p = &in->parked[i];
+        if (registry_get(in->registry, &p->schema, &schema, NULL) == REGISTRY_WAIT) {
+            i++;
+            continue;
+        }
+        kafka_source_unpark(in->source, p->partition);
+        *p = in->parked[--in->n_parked];
+    }
+}
 
 /* ---- one event ---- */
 
@@ -88,11 +125,13 @@ static void note_sample(struct ingest *in, int64_t decode_ns, int64_t rollup_ns)
     }
 }
 
-static enum refusal take_event(struct ingest *in, const struct kafka_record *r, bool timed)
+static enum refusal take_event(
+    struct ingest *in, const struct kafka_record *r, bool timed, struct decoder_wait *wait)
 {
     size_t stream = r->partition->stream;
     int64_t t0 = timed ? clock_mono_ns() : 0;
-    enum refusal why = json_decode(in->decoders[stream], r->value, &in->scratch, &in->event, NULL);
+    enum refusal why =
+        decoder_decode(in->decoders[stream], r, &in->scratch, &in->event, NULL, wait);
     if (!why)
         why = judge_time(r, &in->event);
     int64_t t1 = timed ? clock_mono_ns() : 0;
@@ -108,13 +147,20 @@ static enum refusal take_event(struct ingest *in, const struct kafka_record *r, 
 static void take_record(struct ingest *in, const struct kafka_record *r)
 {
     struct tally *tally = &r->partition->tally;
+    struct decoder_wait wait = {0};
+    if (r->partition->parked)
+        return;
     if (!r->value.ptr) {
         tally->tombstones++;
         return;
     }
     enum refusal why = r->value.len > EVENT_BYTES_MAX
                            ? REFUSED_MALFORMED
-                           : take_event(in, r, in->events++ % TIMED_EVERY == 0);
+                           : take_event(in, r, in->events++ % TIMED_EVERY == 0, &wait);
+    if (wait.waits) {
+        park(in, r, &wait);
+        return;
+    }
     if (why)
         tally->refused[why]++;
     else
@@ -374,6 +420,7 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 
 static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 {
+    unpark(in);
     int64_t t0 = clock_thread_cpu_ns();
     size_t n = kafka_source_poll(in->source, POLL_MS, now_ms, in->records, POLL_RECORDS);
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
@@ -451,7 +498,9 @@ static void free_all(struct ingest *in)
     kafka_source_free(&in->source);
     rollup_runner_free(&in->runner);
     for (size_t i = 0; in->decoders && i < in->streams->n_streams; i++)
-        json_decoder_free(&in->decoders[i]);
+        decoder_free(&in->decoders[i]);
+    registry_free(&in->registry);
+    free(in->parked);
     arena_fini(&in->scratch);
     free(in->decoders);
     free(in->streams_now);
@@ -480,9 +529,11 @@ bool ingest_start(
         free_all(in);
         return false;
     }
+    if (in->streams->registry)
+        in->registry = registry_new(in->streams->registry);
     in->runner = rollup_runner_new(in->streams);
     for (size_t i = 0; i < n; i++)
-        in->decoders[i] = json_decoder_new(&in->streams->streams[i].contract);
+        in->decoders[i] = decoder_new(&in->streams->streams[i], in->registry);
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
     share(in, true);

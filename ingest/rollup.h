@@ -7,6 +7,7 @@
 
 #include "ingest/contract.h"
 #include "ingest/expr.h"
+#include "ingest/registry/registry.h"
 #include "store/cell.h"
 
 #define ROLLUP_LABELS_MAX 16
@@ -26,10 +27,15 @@ struct rollup {
     size_t n_labels;
 };
 
+enum stream_format { FORMAT_JSON, FORMAT_AVRO };
+
 struct stream {
     struct slice name;
     const struct slice *topics;
     size_t n_topics;
+    enum stream_format format;
+    enum framing framing;       /* of Avro */
+    struct slice reader_schema; /* its text, checked; "": as each message was written */
     struct contract contract;
     int64_t watermark_bound_ms; /* the watermark stands this far behind the slowest partition */
     int64_t idle_after_ms; /* a partition at its end and quiet this long does not hold the clocks */
@@ -41,6 +47,7 @@ struct streams {
     size_t n_streams;
     const struct rollup *rollups;
     size_t n_rollups;
+    const struct registry_options *registry; /* NULL: none; then no stream is Avro */
 };
 
 #endif

@@ -82,7 +82,8 @@ static inline void orders_init(struct orders *o, const char *topic)
         .value = orders_expr(o, "amount", false),
         .labels = {{SLICE("market"), orders_expr(o, "market", true)}},
         .n_labels = 1};
-    o->streams = (struct streams){&o->stream, 1, o->rollups, 3};
+    o->streams = (struct streams){
+        .streams = &o->stream, .n_streams = 1, .rollups = o->rollups, .n_rollups = 3};
 }
 
 static inline void orders_fini(struct orders *o)
