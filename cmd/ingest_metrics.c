@@ -29,6 +29,18 @@ static bool accepted(const struct stream_stats *s, double *v)
     return true;
 }
 
+static bool duplicates(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->duplicates;
+    return true;
+}
+
+static bool conflicts(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->conflicts;
+    return true;
+}
+
 static bool tombstones(const struct stream_stats *s, double *v)
 {
     *v = (double)s->tombstones;
@@ -95,6 +107,10 @@ static void write_streams(const struct table *t)
     per_stream(t, "larder_events_accepted_total", "counter",
         "Events counted since the data folder began.", accepted);
     write_refused(t);
+    per_stream(t, "larder_events_duplicate_total", "counter",
+        "Events whose id was accepted before; they are not counted again.", duplicates);
+    per_stream(t, "larder_events_conflict_total", "counter",
+        "Events whose id was accepted before with other content: the first one counts.", conflicts);
     per_stream(t, "larder_tombstones_total", "counter", "Messages without a value.", tombstones);
     per_stream(t, "larder_ingest_bytes_total", "counter", "Bytes of messages read.", bytes);
     per_stream(t, "larder_frontier_timestamp_seconds", "gauge",

@@ -12,10 +12,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
-#include "ingest/decoder.h"
+#include "ingest/intake.h"
 #include "ingest/kafka_source.h"
 #include "ingest/partition.h"
-#include "ingest/rollup_run.h"
 
 #define COMMIT_MS       50
 #define BATCH_EVENTS    100000
@@ -29,10 +28,6 @@
 #define HINT_MS         5000
 #define COMMIT_RETRY_MS 500
 #define SLOW_SLICE_MS   50
-#define SCRATCH_BYTES   (4 * DECODER_SCRATCH)
-/* One event in so many is timed step by step: a clock read costs as much as a rollup. */
-#define TIMED_EVERY   32
-#define SAMPLE_NS_MAX 50000
 
 /*
  * Threads: the ingest thread owns everything but `shared`, which `lock` guards: a copy of the
@@ -43,18 +38,12 @@ struct ingest {
     const struct streams *streams;
     uint32_t commit_ms, batch_events;
     struct kafka_source *source;
-    struct rollup_runner *runner;
-    struct registry *registry; /* NULL: no stream is Avro */
-    struct decoder **decoders; /* by stream */
-    struct parked *parked;
-    size_t n_parked, parked_cap;
-    struct arena scratch;
+    struct intake *intake;
     struct kafka_record records[POLL_RECORDS];
-    struct event event;
+    int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
-    uint64_t events; /* seen in this run, to pick the timed ones */
-    double taken_ns, sampled_decode_ns, sampled_rollup_ns;
+    double taken_ns;
     size_t batch;                                                /* events of the open batch */
     int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
@@ -67,108 +56,6 @@ struct ingest {
         struct stream_stats *streams;
     } shared;
 };
-
-/* A partition whose next record waits for its schema. */
-struct parked {
-    struct partition *partition;
-    struct schema_ref schema;
-};
-
-/* ---- waiting for schemas ---- */
-
-static void park(struct ingest *in, const struct kafka_record *r, const struct decoder_wait *wait)
-{
-    char schema[SCHEMA_REF_TEXT], why[ERR_TEXT_MAX + 512];
-    snprintf(why, sizeof why, "partition %s waits for schema %s%s%s", r->partition->name,
-        schema_ref_text(&wait->schema, schema), wait->why.text[0] ? ": " : "", wait->why.text);
-    log_info("%s", why);
-    kafka_source_park(in->source, r->partition, r->offset, why);
-    GROW(in->parked, in->parked_cap, in->n_parked + 1);
-    in->parked[in->n_parked++] = (struct parked){r->partition, wait->schema};
-}
-
-/* Those whose schema has come, or is not there, go on. */
-static void unpark(struct ingest *in)
-{
-    const struct avro_schema *schema;
-    for (size_t i = 0; i < in->n_parked;) {
-        struct parked *p = &in->parked[i];
-        if (registry_get(in->registry, &p->schema, &schema, NULL) == REGISTRY_WAIT) {
-            i++;
-            continue;
-        }
-        kafka_source_unpark(in->source, p->partition);
-        *p = in->parked[--in->n_parked];
-    }
-}
-
-/* ---- one event ---- */
-
-static enum refusal judge_time(const struct kafka_record *r, const struct event *event)
-{
-    const struct contract *c = event->contract;
-    int64_t arrival = c->arrival_partition ? r->partition->newest_ms : r->timestamp_ms;
-    /* History produced anew is older than its records; what is newer would make all the rest late.
-     */
-    if (c->arrival_partition && r->timestamp_ms != INT64_MIN &&
-        event->time_ms > r->timestamp_ms + c->ahead_ms)
-        return REFUSED_AHEAD;
-    return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
-}
-
-/* A sample that was interrupted says nothing. */
-static void note_sample(struct ingest *in, int64_t decode_ns, int64_t rollup_ns)
-{
-    if (decode_ns + rollup_ns < SAMPLE_NS_MAX) {
-        in->sampled_decode_ns += (double)decode_ns;
-        in->sampled_rollup_ns += (double)rollup_ns;
-    }
-}
-
-static enum refusal take_event(
-    struct ingest *in, const struct kafka_record *r, bool timed, struct decoder_wait *wait)
-{
-    size_t stream = r->partition->stream;
-    int64_t t0 = timed ? clock_mono_ns() : 0;
-    enum refusal why =
-        decoder_decode(in->decoders[stream], r, &in->scratch, &in->event, NULL, wait);
-    if (!why)
-        why = judge_time(r, &in->event);
-    int64_t t1 = timed ? clock_mono_ns() : 0;
-    if (!why)
-        why = rollup_runner_event(in->runner, stream, &in->event);
-    if (timed)
-        note_sample(in, t1 - t0, clock_mono_ns() - t1);
-    if (!why && in->event.time_ms > r->partition->newest_ms)
-        r->partition->newest_ms = in->event.time_ms;
-    return why;
-}
-
-static void take_record(struct ingest *in, const struct kafka_record *r)
-{
-    struct tally *tally = &r->partition->tally;
-    struct decoder_wait wait = {0};
-    if (r->partition->parked)
-        return;
-    if (!r->value.ptr) {
-        tally->tombstones++;
-        return;
-    }
-    enum refusal why = r->value.len > EVENT_BYTES_MAX
-                           ? REFUSED_MALFORMED
-                           : take_event(in, r, in->events++ % TIMED_EVERY == 0, &wait);
-    if (wait.waits) {
-        park(in, r, &wait);
-        return;
-    }
-    if (why)
-        tally->refused[why]++;
-    else
-        tally->accepted++;
-    tally->bytes += r->value.len;
-    if (in->scratch.used_bytes > SCRATCH_BYTES / 2)
-        arena_reset(&in->scratch);
-}
 
 /* ---- clocks ---- */
 
@@ -204,6 +91,8 @@ static void sum_partitions(
     out->accepted = sum.accepted;
     out->tombstones = sum.tombstones;
     out->bytes = sum.bytes;
+    out->duplicates = sum.duplicates;
+    out->conflicts = sum.conflicts;
     memcpy(out->refused, sum.refused, sizeof out->refused);
 }
 
@@ -238,10 +127,13 @@ static void refresh_streams(struct ingest *in)
 /* What taking the records has cost, split as the samples say. */
 static void split_steps(struct ingest *in)
 {
-    double sampled = in->sampled_decode_ns + in->sampled_rollup_ns;
-    double decode = sampled > 0 ? in->taken_ns * in->sampled_decode_ns / sampled : 0;
+    struct intake_stats stats;
+    intake_stats(in->intake, &stats);
+    double sampled = stats.decode_ns + stats.rollup_ns;
+    double decode = sampled > 0 ? in->taken_ns * stats.decode_ns / sampled : 0;
     in->now.ns_decode = (uint64_t)decode;
     in->now.ns_rollup = (uint64_t)(in->taken_ns - decode);
+    in->now.refused_cells = stats.refused_cells;
 }
 
 /* The counts of a batch are shown when it is committed, not before. */
@@ -301,7 +193,9 @@ static void mark_committed(struct ingest *in)
 static bool try_commit(struct ingest *in, struct err *err)
 {
     struct txn *txn = txn_begin(in->store);
-    bool ok = rollup_runner_write(in->runner, txn, err);
+    for (size_t s = 0; s < in->streams->n_streams; s++)
+        in->watermarks[s] = in->streams_now[s].watermark_ms;
+    bool ok = intake_write(in->intake, txn, in->watermarks, err);
     if (ok) {
         write_sources(in, txn);
         write_clocks(in, txn);
@@ -309,7 +203,7 @@ static bool try_commit(struct ingest *in, struct err *err)
     }
     if (!ok) {
         txn_abort(&txn);
-        rollup_runner_unwrite(in->runner);
+        intake_unwrite(in->intake);
     }
     return ok;
 }
@@ -355,8 +249,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
         log_info("ingestion goes on");
     in->trouble[0] = 0;
     mark_committed(in);
-    rollup_runner_clear(in->runner);
-    in->now.refused_cells = rollup_runner_refused(in->runner);
+    intake_clear(in->intake);
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
@@ -418,9 +311,25 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
 
+/* Tries until it is taken in: without an answer of the store an event can neither be counted nor
+ * left out. When the ingestion stops before, the next run reads it again. */
+static void take_record(struct ingest *in, const struct kafka_record *record)
+{
+    struct err err;
+    while (!intake_record(in->intake, record, &err)) {
+        stand_still(in, &err);
+        if (atomic_load(&in->stop)) {
+            kafka_source_park(in->source, record->partition, record->offset, err.text);
+            return;
+        }
+        clock_sleep_ms(COMMIT_RETRY_MS);
+        kafka_source_serve(in->source);
+    }
+}
+
 static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 {
-    unpark(in);
+    intake_resume(in->intake);
     int64_t t0 = clock_thread_cpu_ns();
     size_t n = kafka_source_poll(in->source, POLL_MS, now_ms, in->records, POLL_RECORDS);
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
@@ -438,7 +347,7 @@ static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
     if (in->batch == 0)
         return mono_ms - in->clocks_ms >= CLOCKS_MS;
     return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||
-           rollup_runner_cells(in->runner) >= BATCH_CELLS;
+           intake_cells(in->intake) >= BATCH_CELLS;
 }
 
 /* The wall clock says what "now" is, and may be set; intervals are measured on the one that only
@@ -495,14 +404,9 @@ static bool define_metrics(struct ingest *in, struct err *err)
 
 static void free_all(struct ingest *in)
 {
+    intake_free(&in->intake);
     kafka_source_free(&in->source);
-    rollup_runner_free(&in->runner);
-    for (size_t i = 0; in->decoders && i < in->streams->n_streams; i++)
-        decoder_free(&in->decoders[i]);
-    registry_free(&in->registry);
-    free(in->parked);
-    arena_fini(&in->scratch);
-    free(in->decoders);
+    free(in->watermarks);
     free(in->streams_now);
     free(in->shared.streams);
     pthread_mutex_destroy(&in->lock);
@@ -521,19 +425,14 @@ bool ingest_start(
     in->batch_events = options->batch_events ? options->batch_events : BATCH_EVENTS;
     in->passed_ms = INT64_MIN;
     mutex_init(&in->lock);
-    arena_init(&in->scratch, SCRATCH_BYTES);
     in->streams_now = xcalloc(n, sizeof *in->streams_now);
     in->shared.streams = xcalloc(n, sizeof *in->shared.streams);
-    in->decoders = xcalloc(n, sizeof(void *));
+    in->watermarks = xcalloc(n, sizeof *in->watermarks);
     if (!define_metrics(in, err) || !kafka_source_new(options, &in->source, err)) {
         free_all(in);
         return false;
     }
-    if (in->streams->registry)
-        in->registry = registry_new(in->streams->registry);
-    in->runner = rollup_runner_new(in->streams);
-    for (size_t i = 0; i < n; i++)
-        in->decoders[i] = decoder_new(&in->streams->streams[i], in->registry);
+    in->intake = intake_new(store, in->streams, in->source);
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
     share(in, true);

@@ -48,6 +48,8 @@ struct stream_stats {
     uint64_t accepted;          /* events, since the data folder began */
     uint64_t refused[REFUSALS]; /* by reason, likewise */
     uint64_t tombstones, bytes;
+    uint64_t duplicates; /* of an event id that was accepted before; they are not counted again */
+    uint64_t conflicts;  /* the same id with other content: the first one counts */
     int64_t frontier_ms, watermark_ms; /* INT64_MIN: not known yet */
     int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
     uint32_t partitions, halted;

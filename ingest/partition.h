@@ -18,6 +18,8 @@
 /* Counts since the data folder began. */
 struct tally {
     uint64_t accepted, refused[REFUSALS], tombstones, bytes;
+    uint64_t duplicates; /* of an event id that was accepted before */
+    uint64_t conflicts;  /* the same, with other content */
 };
 
 struct partition {

@@ -7,9 +7,10 @@
 #include "base/settings.h"
 #include "ingest/rollup.h"
 
-#define STREAMS_MAX 64
-#define TOPICS_MAX  64 /* of a stream */
-#define ROLLUPS_MAX 1024
+#define STREAMS_MAX     64
+#define STREAM_NAME_MAX 40 /* bytes: it is part of a state table's name */
+#define TOPICS_MAX      64 /* of a stream */
+#define ROLLUPS_MAX     1024
 
 /* Either node may be NULL: there are none; registry too, then no stream is Avro. What is made lives
  * in the settings' arena and borrows its strings from the tree. Mistakes are in the settings' list;
