@@ -225,12 +225,11 @@ static void read_root(
         read_store(settings, value, config);
     if ((value = yaml_get(root, "query")))
         read_query(settings, value, &config->query);
-    if ((value = yaml_get(root, "lifecycles")))
-        settings_unsupported(settings, value, "lifecycles");
     value = yaml_get(root, "registry");
     const struct registry_options *registry = value ? registry_config_read(settings, value) : NULL;
     value = yaml_get(root, "rollups");
-    streams_config_read(settings, streams, value, registry, &config->streams);
+    streams_config_read(
+        settings, streams, yaml_get(root, "lifecycles"), value, registry, &config->streams);
     check_rollups(settings, value, config);
 }
 

@@ -14,6 +14,7 @@
 #include "base/thread.h"
 #include "ingest/intake.h"
 #include "ingest/kafka_source.h"
+#include "ingest/lifecycle/lifecycle.h"
 #include "ingest/partition.h"
 
 #define COMMIT_MS       50
@@ -170,6 +171,20 @@ static void write_sources(struct ingest *in, struct txn *txn)
     buf_fini(&state);
 }
 
+/* Of its slowest streams. */
+static void write_lifecycle_clock(
+    struct ingest *in, struct txn *txn, const struct lifecycle *lifecycle)
+{
+    int64_t frontier = INT64_MAX, watermark = INT64_MAX;
+    for (int s = 0; s < lifecycle->rules.n_stages; s++) {
+        const struct stream_stats *x = &in->streams_now[lifecycle->stages[s].stream];
+        frontier = x->frontier_ms < frontier ? x->frontier_ms : frontier;
+        watermark = x->watermark_ms < watermark ? x->watermark_ms : watermark;
+    }
+    if (frontier != INT64_MIN || watermark != INT64_MIN)
+        txn_clock(txn, lifecycle->name, frontier, watermark);
+}
+
 static void write_clocks(struct ingest *in, struct txn *txn)
 {
     for (size_t s = 0; s < in->streams->n_streams; s++) {
@@ -177,6 +192,8 @@ static void write_clocks(struct ingest *in, struct txn *txn)
         if (x->frontier_ms != INT64_MIN || x->watermark_ms != INT64_MIN)
             txn_clock(txn, x->name, x->frontier_ms, x->watermark_ms);
     }
+    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
+        write_lifecycle_clock(in, txn, &in->streams->lifecycles[i]);
 }
 
 static void mark_committed(struct ingest *in)
@@ -192,9 +209,9 @@ static void mark_committed(struct ingest *in)
 /* One try. What is rolled up stays, so that the next one can write it again. */
 static bool try_commit(struct ingest *in, struct err *err)
 {
+    if (!intake_settle(in->intake, in->watermarks, err))
+        return false;
     struct txn *txn = txn_begin(in->store);
-    for (size_t s = 0; s < in->streams->n_streams; s++)
-        in->watermarks[s] = in->streams_now[s].watermark_ms;
     bool ok = intake_write(in->intake, txn, in->watermarks, err);
     if (ok) {
         write_sources(in, txn);
@@ -236,6 +253,8 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     struct store_stats stats;
     int64_t t0 = clock_thread_cpu_ns();
     refresh_streams(in);
+    for (size_t s = 0; s < in->streams->n_streams; s++)
+        in->watermarks[s] = in->streams_now[s].watermark_ms;
     while (!try_commit(in, &err)) {
         stand_still(in, &err);
         store_stats(in->store, &stats);
@@ -344,6 +363,8 @@ static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 
 static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
 {
+    if (in->batch == 0 && intake_is_behind(in->intake))
+        return true;
     if (in->batch == 0)
         return mono_ms - in->clocks_ms >= CLOCKS_MS;
     return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||

@@ -1,5 +1,6 @@
 #include "ingest/intake.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,6 +10,8 @@
 #include "base/mem.h"
 #include "ingest/decoder.h"
 #include "ingest/dedupe.h"
+#include "ingest/lifecycle/lifecycle.h"
+#include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/rollup_run.h"
 
 #define SCRATCH_BYTES (4 * DECODER_SCRATCH)
@@ -29,6 +32,7 @@ struct intake {
     struct registry *registry; /* NULL: no stream is Avro */
     struct decoder **decoders; /* by stream */
     struct dedupe **dedupes;   /* by stream; NULL: its events have no id */
+    struct lifecycle_runner **lifecycles;
     struct parked *parked;
     size_t n_parked, parked_cap;
     struct arena scratch;
@@ -65,6 +69,9 @@ struct intake *intake_new(
         in->registry = registry_new(streams->registry);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
+    in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
+    for (size_t i = 0; i < streams->n_lifecycles; i++)
+        in->lifecycles[i] = lifecycle_runner_new(store, streams, i, in->runner);
     return in;
 }
 
@@ -78,11 +85,14 @@ void intake_free(struct intake **intake)
         decoder_free(&in->decoders[i]);
         dedupe_free(&in->dedupes[i]);
     }
+    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
+        lifecycle_runner_free(&in->lifecycles[i]);
     registry_free(&in->registry);
     rollup_runner_free(&in->runner);
     arena_fini(&in->scratch);
     free(in->decoders);
     free(in->dedupes);
+    free(in->lifecycles);
     free(in->parked);
     free(in);
 }
@@ -128,9 +138,16 @@ static enum refusal judge_time(const struct kafka_record *r, const struct event 
     return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
 }
 
+/* Without an id of its own an event is told by its origin. */
 static struct dedupe_id id_of(const struct kafka_record *r, const struct event *event)
 {
-    struct slice id = event->v[event->contract->event_id].str;
+    char origin[PARTITION_NAME_MAX + 24];
+    struct slice id;
+    if (event->contract->event_id >= 0)
+        id = event->v[event->contract->event_id].str;
+    else
+        id = slice_of(origin,
+            (size_t)snprintf(origin, sizeof origin, "%s/%" PRId64, r->partition->name, r->offset));
     return (struct dedupe_id){
         hash128(id.ptr, id.len), crc32c(0, r->value.ptr, r->value.len), event->time_ms};
 }
@@ -138,12 +155,10 @@ static struct dedupe_id id_of(const struct kafka_record *r, const struct event *
 /* What became of a record. */
 enum outcome { TAKEN, REFUSED, DUPLICATE, CONFLICT, WAITS, UNKNOWN };
 
-/* The event is good but for its id; *id is for dedupe_add. */
-static enum outcome judge_id(struct intake *in, const struct kafka_record *r, struct dedupe *dedupe,
-    struct dedupe_id *id, enum refusal *why, struct err *err)
+static enum outcome judge_id(
+    struct dedupe *dedupe, const struct dedupe_id *id, enum refusal *why, struct err *err)
 {
     enum dedupe_answer answer;
-    *id = id_of(r, &in->event);
     if (!dedupe_ask(dedupe, id, &answer, err))
         return UNKNOWN;
     switch (answer) {
@@ -155,21 +170,43 @@ static enum outcome judge_id(struct intake *in, const struct kafka_record *r, st
     unreachable("there are no other answers");
 }
 
+/* Which stages of which lifecycles the event reaches; what is known of its entities is looked up,
+ * so that nothing can fail when it is counted. */
+static enum outcome judge_stages(
+    struct intake *in, size_t stream, uint32_t *stages, enum refusal *why, struct err *err)
+{
+    for (size_t i = 0; i < in->streams->n_lifecycles; i++) {
+        if (!lifecycle_stages(in->lifecycles[i], stream, &in->event, &stages[i])) {
+            *why = REFUSED_RANGE;
+            return REFUSED;
+        }
+        if (stages[i] && !lifecycle_look(in->lifecycles[i], &in->event, stages[i], err))
+            return UNKNOWN;
+    }
+    return TAKEN;
+}
+
 static enum outcome count_event(
     struct intake *in, const struct kafka_record *r, enum refusal *why, struct err *err)
 {
     size_t stream = r->partition->stream;
     struct dedupe *dedupe = in->dedupes[stream];
-    struct dedupe_id id;
+    uint32_t stages[LIFECYCLES_MAX];
     *why = judge_time(r, &in->event);
     if (*why)
         return REFUSED;
-    enum outcome outcome = dedupe ? judge_id(in, r, dedupe, &id, why, err) : TAKEN;
+    struct dedupe_id id = id_of(r, &in->event);
+    enum outcome outcome = dedupe ? judge_id(dedupe, &id, why, err) : TAKEN;
+    if (outcome == TAKEN)
+        outcome = judge_stages(in, stream, stages, why, err);
     if (outcome != TAKEN)
         return outcome;
     *why = rollup_runner_event(in->runner, stream, &in->event);
     if (*why)
         return REFUSED;
+    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
+        if (stages[i])
+            lifecycle_take(in->lifecycles[i], &in->event, stages[i], id.hash.lo);
     if (dedupe)
         dedupe_add(dedupe, &id);
     if (in->event.time_ms > r->partition->newest_ms)
@@ -235,6 +272,36 @@ bool intake_record(struct intake *intake, const struct kafka_record *record, str
 
 /* ---- the batch ---- */
 
+/* The slowest of the lifecycle's streams. */
+static int64_t lifecycle_watermark(
+    const struct intake *in, size_t lifecycle, const int64_t *watermarks)
+{
+    const struct lifecycle *l = &in->streams->lifecycles[lifecycle];
+    int64_t least = INT64_MAX;
+    for (int s = 0; s < l->rules.n_stages; s++) {
+        int64_t w = watermarks[l->stages[s].stream];
+        least = w < least ? w : least;
+    }
+    return least;
+}
+
+bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err)
+{
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        if (!lifecycle_settle(
+                intake->lifecycles[i], lifecycle_watermark(intake, i, watermarks), err))
+            return false;
+    return true;
+}
+
+bool intake_is_behind(const struct intake *intake)
+{
+    bool behind = false;
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        behind |= lifecycle_is_behind(intake->lifecycles[i]);
+    return behind;
+}
+
 bool intake_write(
     struct intake *intake, struct txn *txn, const int64_t *watermarks, struct err *err)
 {
@@ -242,6 +309,9 @@ bool intake_write(
         return false;
     for (size_t s = 0; s < intake->streams->n_streams; s++)
         if (intake->dedupes[s] && !dedupe_write(intake->dedupes[s], txn, watermarks[s], err))
+            return false;
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        if (!lifecycle_write(intake->lifecycles[i], txn, err))
             return false;
     return true;
 }
@@ -257,6 +327,8 @@ void intake_clear(struct intake *intake)
     for (size_t s = 0; s < intake->streams->n_streams; s++)
         if (intake->dedupes[s])
             dedupe_clear(intake->dedupes[s]);
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        lifecycle_clear(intake->lifecycles[i]);
 }
 
 size_t intake_cells(const struct intake *intake)

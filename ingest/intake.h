@@ -1,9 +1,9 @@
 /*
- * Records to rolled-up cells: decode, contract, lateness, dedupe, rollups. What a batch has made of
- * its records is kept here until its transaction is committed:
+ * Records to rolled-up cells: decode, contract, lateness, dedupe, lifecycles, rollups. What a batch
+ * has made of its records is kept here until its transaction is committed:
  *
- *     intake_record ... intake_record | intake_write ( | intake_unwrite | intake_write )* |
- * intake_clear
+ *     intake_record ... intake_record | intake_settle | intake_write ( | intake_unwrite |
+ * intake_write )* | intake_clear
  *
  * Whether an event counts is said for all of it at once: the rollups, its id and its partition's
  * counts change together, or nothing does. One thread uses an intake.
@@ -33,8 +33,15 @@ bool intake_record(struct intake *intake, const struct kafka_record *record, str
 /* Lets partitions go on that wait for something that is there now. */
 void intake_resume(struct intake *intake);
 
-/* Puts the batch's cells and ids into the transaction. watermarks: by stream, those that it
- * commits; INT64_MIN: none. ERR_INVALID: the store knows a metric otherwise. */
+/* Ends the batch: what lives have become goes into its cells, and what the watermarks have passed
+ * expires. watermarks: by stream, those that the batch commits; INT64_MIN: none. False as
+ * intake_record: it is to be tried again. */
+bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err);
+/* More is to expire than one batch does: the next one is due. */
+bool intake_is_behind(const struct intake *intake);
+
+/* Puts the batch's cells, ids and lives into the transaction. watermarks: as it was
+ * settled with. ERR_INVALID: the store knows a metric otherwise. */
 bool intake_write(
     struct intake *intake, struct txn *txn, const int64_t *watermarks, struct err *err);
 /* The transaction was aborted: the batch is to be written again. */

@@ -6,6 +6,7 @@
 #include "base/ensure.h"
 #include "ingest/avro/avro_schema.h"
 #include "ingest/fields_config.h"
+#include "ingest/lifecycles_config.h"
 #include "ingest/rollups_config.h"
 #include "store/labels.h"
 
@@ -15,7 +16,8 @@
 #define TOPIC_NAME_MAX   249 /* Kafka's */
 
 static const char *const stream_keys[] = {"topics", "key", "format", "schema", "event_time",
-    "event_id", "fields", "late", "ahead", "arrival", "owner", "watermark_bound", "idle_after"};
+    "event_id", "revision", "fields", "late", "ahead", "arrival", "owner", "watermark_bound",
+    "idle_after"};
 
 /* Kafka's own rule. */
 static bool topic_is_valid(struct slice name)
@@ -157,6 +159,10 @@ static void read_roles(
         if (field->type != FIELD_STRING)
             settings_error(settings, value, "'event_id' must be a field of type string");
     }
+    if ((value = yaml_get(node, "revision")))
+        contract->revision = fields_config_find(settings, value, "'revision'", contract);
+    if (contract->revision >= 0 && contract->fields[contract->revision].type != FIELD_INT)
+        settings_error(settings, value, "'revision' must be a field of type int");
     if ((value = yaml_get(node, "key")))
         contract->key = fields_config_find(settings, value, "'key'", contract);
 }
@@ -195,14 +201,14 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     stream->idle_after_ms = IDLE_DEFAULT_MS;
     contract->late_ms = LATE_DEFAULT_MS;
     contract->ahead_ms = AHEAD_DEFAULT_MS;
-    contract->event_time = contract->event_id = contract->key = -1;
+    contract->event_time = contract->event_id = contract->key = contract->revision = -1;
     if (!label_name_is_plain(name->text))
         settings_error(settings, name,
             "'%.*s' is no stream name: letters, digits and '_', not a digit first",
             SLICE_FMT(name->text));
     if (name->text.len > STREAM_NAME_MAX)
         settings_error(settings, name, "a stream's name has at most %d bytes", STREAM_NAME_MAX);
-    if (!settings_mapping(settings, node, "a stream", stream_keys, 13))
+    if (!settings_mapping(settings, node, "a stream", stream_keys, 14))
         return false;
     const struct yaml_node *value =
         settings_need(settings, node, "topics", "a list such as [orders]");
@@ -220,7 +226,8 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
 }
 
 void streams_config_read(struct settings *settings, const struct yaml_node *streams,
-    const struct yaml_node *rollups, const struct registry_options *registry, struct streams *out)
+    const struct yaml_node *lifecycles, const struct yaml_node *rollups,
+    const struct registry_options *registry, struct streams *out)
 {
     bool sound[STREAMS_MAX] = {false};
     *out = (struct streams){.registry = registry};
@@ -236,6 +243,8 @@ void streams_config_read(struct settings *settings, const struct yaml_node *stre
         out->streams = made;
         out->n_streams = n;
     }
+    struct lifecycle *lives =
+        lifecycles ? lifecycles_config_read(settings, lifecycles, rollups, sound, out) : NULL;
     if (rollups && settings_names(settings, rollups, "'rollups'")) {
         if (rollups->n > ROLLUPS_MAX)
             settings_error(settings, rollups, "at most %d rollups", ROLLUPS_MAX);
@@ -244,7 +253,7 @@ void streams_config_read(struct settings *settings, const struct yaml_node *stre
         ensure(made);
         for (size_t i = 0; i < n; i++)
             rollups_config_read(
-                settings, rollups->keys[i], rollups->values[i], out, sound, &made[i]);
+                settings, rollups->keys[i], rollups->values[i], out, sound, lives, &made[i]);
         out->rollups = made;
         out->n_rollups = n;
     }
