@@ -331,8 +331,9 @@ static bool end(struct demo *demo, struct err *err)
         ok = demo_producer_stop(&demo->producer, &progress, err);
         drain(demo, progress.acknowledged);
         struct taken sum = sum_taken(demo);
-        printf("  %" PRIu64 " events sent, %" PRIu64 " counted, %" PRIu64 " refused\n",
-            progress.acknowledged, sum.accepted, sum.refused);
+        printf("  %" PRIu64 " events sent, %" PRIu64 " counted, %" PRIu64 " refused, %" PRIu64
+               " for the second time\n",
+            progress.acknowledged, sum.accepted, sum.refused, sum.passed_over);
     }
     service_stop(&demo->service);
     demo_broker_stop(&demo->broker);

@@ -55,6 +55,7 @@ struct ingest {
     struct {
         struct ingest_stats stats;
         struct stream_stats *streams;
+        struct lifecycle_counts *lifecycles;
     } shared;
 };
 
@@ -149,6 +150,8 @@ static void share(struct ingest *in, bool committed)
     if (committed)
         memcpy(
             in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
+    for (size_t i = 0; committed && i < in->streams->n_lifecycles; i++)
+        intake_lifecycle(in->intake, i, &in->shared.lifecycles[i]);
     mutex_unlock(&in->lock);
 }
 
@@ -430,6 +433,7 @@ static void free_all(struct ingest *in)
     free(in->watermarks);
     free(in->streams_now);
     free(in->shared.streams);
+    free(in->shared.lifecycles);
     pthread_mutex_destroy(&in->lock);
     free(in);
 }
@@ -448,6 +452,8 @@ bool ingest_start(
     mutex_init(&in->lock);
     in->streams_now = xcalloc(n, sizeof *in->streams_now);
     in->shared.streams = xcalloc(n, sizeof *in->shared.streams);
+    in->shared.lifecycles =
+        xcalloc(options->streams->n_lifecycles + 1, sizeof *in->shared.lifecycles);
     in->watermarks = xcalloc(n, sizeof *in->watermarks);
     if (!define_metrics(in, err) || !kafka_source_new(options, &in->source, err)) {
         free_all(in);
@@ -480,6 +486,15 @@ size_t ingest_stats(
     mutex_lock(&ingest->lock);
     *out = ingest->shared.stats;
     memcpy(streams, ingest->shared.streams, (n < have ? n : have) * sizeof *streams);
+    mutex_unlock(&ingest->lock);
+    return have;
+}
+
+size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n)
+{
+    size_t have = ingest->streams->n_lifecycles;
+    mutex_lock(&ingest->lock);
+    memcpy(out, ingest->shared.lifecycles, (n < have ? n : have) * sizeof *out);
     mutex_unlock(&ingest->lock);
     return have;
 }

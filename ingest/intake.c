@@ -336,6 +336,18 @@ size_t intake_cells(const struct intake *intake)
     return rollup_runner_cells(intake->runner);
 }
 
+void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out)
+{
+    struct lifecycle_stats stats;
+    lifecycle_stats(intake->lifecycles[lifecycle], &stats);
+    *out = (struct lifecycle_counts){.name = intake->streams->lifecycles[lifecycle].name,
+        .facts = stats.facts,
+        .outside = stats.outside,
+        .dropped = stats.dropped,
+        .expired = stats.expired,
+        .corrections = stats.corrections};
+}
+
 void intake_stats(const struct intake *intake, struct intake_stats *out)
 {
     *out = intake->stats;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/ingest.h"
 #include "ingest/kafka_source.h"
 #include "ingest/rollup.h"
 #include "store/store.h"
@@ -58,6 +59,7 @@ struct intake_stats {
     double decode_ns, rollup_ns;
 };
 
+void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out);
 void intake_stats(const struct intake *intake, struct intake_stats *out);
 
 #endif

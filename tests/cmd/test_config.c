@@ -371,6 +371,9 @@ static void test_shipped(void **state)
         const char *labels;
     } want[] = {
         {"orders_total", KIND_COUNTER, 0, "category,market,stage"},
+        {"delivery_seconds", KIND_HISTOGRAM, 3, "category,market"},
+        {"stage_seconds", KIND_HISTOGRAM, 3, "from,market,to"},
+        {"order_outcomes_total", KIND_COUNTER, 0, "market,outcome"},
         {"eta_error_seconds", KIND_HISTOGRAM, 3, "market"},
         {"order_amount_total", KIND_COUNTER, 2, "category,market"},
         {"fridge_stock_units", KIND_GAUGE, 0, "fridge,sku"},
