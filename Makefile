@@ -31,7 +31,7 @@ WARN      = -Wall -Wextra -Wshadow -Wundef -Wwrite-strings -Wcast-qual -Wpointer
             -Wformat=2 -Wconversion -Wno-sign-conversion
 CWARN     = -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
 COMMON    = -I. -D_GNU_SOURCE -fno-omit-frame-pointer -pthread -MMD -MP $(WARN)
-PKGS      = rdkafka libmicrohttpd libcurl liblz4 jansson yaml-0.1 re2
+PKGS      = rdkafka libmicrohttpd libcurl libcrypto liblz4 zlib jansson yaml-0.1 re2
 LIBS      = $(shell pkg-config --libs $(PKGS)) $(MALLOC) -lm
 
 # The sanitizers bring their own allocator, so jemalloc goes. Their instrumentation makes gcc warn of

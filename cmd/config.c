@@ -8,6 +8,7 @@
 #include "cmd/config_kafka.h"
 #include "cmd/config_override.h"
 #include "cmd/config_retention.h"
+#include "ingest/registry_config.h"
 #include "ingest/streams_config.h"
 
 #define LISTEN_DEFAULT_ADDRESS  "127.0.0.1"
@@ -33,7 +34,7 @@ static const struct query_limits query_defaults = {
 };
 
 static const char *const root_keys[] = {
-    "kafka", "http", "store", "query", "streams", "lifecycles", "rollups"};
+    "kafka", "registry", "http", "store", "query", "streams", "lifecycles", "rollups"};
 
 /* "ADDRESS:PORT" with an address of digits, an IPv6 one in brackets; or localhost. */
 static bool parse_listen(struct slice text, char *address, size_t size, int *port)
@@ -223,10 +224,11 @@ static void read_root(
         read_store(settings, value, config);
     if ((value = yaml_get(root, "query")))
         read_query(settings, value, &config->query);
-    if ((value = yaml_get(root, "lifecycles")))
-        settings_unsupported(settings, value, "lifecycles");
+    value = yaml_get(root, "registry");
+    const struct registry_options *registry = value ? registry_config_read(settings, value) : NULL;
     value = yaml_get(root, "rollups");
-    streams_config_read(settings, streams, value, &config->streams);
+    streams_config_read(
+        settings, streams, yaml_get(root, "lifecycles"), value, registry, &config->streams);
     check_rollups(settings, value, config);
 }
 

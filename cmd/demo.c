@@ -176,7 +176,8 @@ static bool load_config(struct demo *demo, struct err *err)
 /* How many records of a topic the server has counted and refused: the shipped streams have the
  * topics' names. */
 struct taken {
-    uint64_t accepted, refused, tombstones;
+    uint64_t accepted, refused;
+    uint64_t passed_over; /* tombstones, and what came twice */
 };
 
 static void events_taken(struct demo *demo, struct taken taken[DEMO_TOPICS])
@@ -190,7 +191,8 @@ static void events_taken(struct demo *demo, struct taken taken[DEMO_TOPICS])
             if (!slice_is(streams[i].name, demo_topics[topic].name))
                 continue;
             taken[topic].accepted = streams[i].accepted;
-            taken[topic].tombstones = streams[i].tombstones;
+            taken[topic].passed_over =
+                streams[i].tombstones + streams[i].duplicates + streams[i].conflicts;
             for (int r = 0; r < REFUSALS; r++)
                 taken[topic].refused += streams[i].refused[r];
         }
@@ -201,7 +203,7 @@ static void records_read(void *ctx, uint64_t read[DEMO_TOPICS])
     struct taken taken[DEMO_TOPICS];
     events_taken(ctx, taken);
     for (int i = 0; i < DEMO_TOPICS; i++)
-        read[i] = taken[i].accepted + taken[i].refused + taken[i].tombstones;
+        read[i] = taken[i].accepted + taken[i].refused + taken[i].passed_over;
 }
 
 static struct taken sum_taken(struct demo *demo)
@@ -211,7 +213,7 @@ static struct taken sum_taken(struct demo *demo)
     for (int i = 0; i < DEMO_TOPICS; i++) {
         sum.accepted += taken[i].accepted;
         sum.refused += taken[i].refused;
-        sum.tombstones += taken[i].tombstones;
+        sum.passed_over += taken[i].passed_over;
     }
     return sum;
 }
@@ -219,7 +221,7 @@ static struct taken sum_taken(struct demo *demo)
 static uint64_t sum_read(struct demo *demo)
 {
     struct taken sum = sum_taken(demo);
-    return sum.accepted + sum.refused + sum.tombstones;
+    return sum.accepted + sum.refused + sum.passed_over;
 }
 
 static bool start_producer(struct demo *demo, struct err *err)
@@ -329,8 +331,9 @@ static bool end(struct demo *demo, struct err *err)
         ok = demo_producer_stop(&demo->producer, &progress, err);
         drain(demo, progress.acknowledged);
         struct taken sum = sum_taken(demo);
-        printf("  %" PRIu64 " events sent, %" PRIu64 " counted, %" PRIu64 " refused\n",
-            progress.acknowledged, sum.accepted, sum.refused);
+        printf("  %" PRIu64 " events sent, %" PRIu64 " counted, %" PRIu64 " refused, %" PRIu64
+               " for the second time\n",
+            progress.acknowledged, sum.accepted, sum.refused, sum.passed_over);
     }
     service_stop(&demo->service);
     demo_broker_stop(&demo->broker);

@@ -1,6 +1,9 @@
 #include "cmd/ingest_metrics.h"
 
+#include <stddef.h>
+
 #include "api/exposition.h"
+#include "ingest/lifecycle/lifecycle.h"
 
 #define STREAMS_SHOWN 256
 
@@ -26,6 +29,18 @@ static void per_stream(const struct table *t, const char *name, const char *type
 static bool accepted(const struct stream_stats *s, double *v)
 {
     *v = (double)s->accepted;
+    return true;
+}
+
+static bool duplicates(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->duplicates;
+    return true;
+}
+
+static bool conflicts(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->conflicts;
     return true;
 }
 
@@ -95,6 +110,10 @@ static void write_streams(const struct table *t)
     per_stream(t, "larder_events_accepted_total", "counter",
         "Events counted since the data folder began.", accepted);
     write_refused(t);
+    per_stream(t, "larder_events_duplicate_total", "counter",
+        "Events whose id was accepted before; they are not counted again.", duplicates);
+    per_stream(t, "larder_events_conflict_total", "counter",
+        "Events whose id was accepted before with other content: the first one counts.", conflicts);
     per_stream(t, "larder_tombstones_total", "counter", "Messages without a value.", tombstones);
     per_stream(t, "larder_ingest_bytes_total", "counter", "Bytes of messages read.", bytes);
     per_stream(t, "larder_frontier_timestamp_seconds", "gauge",
@@ -107,6 +126,38 @@ static void write_streams(const struct table *t)
         "Partitions that wait for the operator's decision.", halted);
     per_stream(t, "larder_ingest_caught_up", "gauge",
         "1 when the ends of all partitions are reached.", caught_up);
+}
+
+static void write_lifecycles(struct ingest *ingest, struct buf *out)
+{
+    struct lifecycle_counts all[LIFECYCLES_MAX];
+    const struct {
+        const char *name, *help;
+        size_t at;
+    } families[] = {
+        {"larder_lifecycle_facts_total", "Events that reached a stage.",
+            offsetof(struct lifecycle_counts, facts)},
+        {"larder_lifecycle_outside_total",
+            "Events that were of no life when they came: too late, or before the first stage.",
+            offsetof(struct lifecycle_counts, outside)},
+        {"larder_lifecycle_dropped_total",
+            "Events left out because their entity has too many of one stage.",
+            offsetof(struct lifecycle_counts, dropped)},
+        {"larder_lifecycle_expired_total", "Lives that had not ended in time.",
+            offsetof(struct lifecycle_counts, expired)},
+        {"larder_lifecycle_corrections_total", "Cells that were taken back.",
+            offsetof(struct lifecycle_counts, corrections)},
+    };
+    size_t n = ingest_lifecycles(ingest, all, LIFECYCLES_MAX);
+    for (size_t f = 0; n > 0 && f < sizeof families / sizeof *families; f++) {
+        exposition_family(out, families[f].name, "counter", families[f].help);
+        for (size_t i = 0; i < n && i < LIFECYCLES_MAX; i++) {
+            struct exposition_label name = {"lifecycle", all[i].name};
+            uint64_t value;
+            memcpy(&value, (const char *)&all[i] + families[f].at, sizeof value);
+            exposition_sample(out, families[f].name, "", &name, 1, (double)value);
+        }
+    }
 }
 
 static void write_steps(const struct ingest_stats *stats, struct buf *out)
@@ -131,6 +182,7 @@ void ingest_metrics_write(struct ingest *ingest, struct buf *out)
     size_t n = ingest_stats(ingest, &stats, streams, STREAMS_SHOWN);
     struct table t = {out, streams, n < STREAMS_SHOWN ? n : STREAMS_SHOWN};
     write_streams(&t);
+    write_lifecycles(ingest, out);
     exposition_one(
         out, "larder_ingest_commits_total", "counter", "Batches committed.", (double)stats.batches);
     exposition_one(out, "larder_ingest_throttled_seconds_total", "counter",

@@ -61,6 +61,7 @@ struct contract {
     struct field fields[FIELDS_MAX];
     size_t n_fields;
     int event_time, event_id, key; /* index of the field, or -1 (event_id, key) */
+    int revision; /* likewise: of two events that say the same, the one with the greater counts */
     int64_t late_ms, ahead_ms;
     bool arrival_partition; /* judge lateness against the partition's greatest event time */
     struct slice owner;

@@ -5,9 +5,12 @@
  *     or      := and ("or" and)*
  *     and     := not ("and" not)*
  *     not     := "not" not | compare
- *     compare := sum (("==" | "!=" | "<" | "<=" | ">" | ">=") sum | "not"? "in" "[" literal, ...
- * "]")? sum     := term (("+" | "-") term)* term    := unary (("*" | "/") unary)* unary   := "-"
- * unary | field | number | string | "true" | "false" | "(" or ")"
+ *     compare := sum (("==" | "!=" | "<" | "<=" | ">" | ">=") sum | "not"? "in" list)?
+ *     list    := "[" literal ("," literal)* "]"
+ *     sum     := term (("+" | "-") term)*
+ *     term    := unary (("*" | "/") unary)*
+ *     unary   := "-" unary | field | number | string | "true" | "false" | "(" or ")"
+ *              | "if" "(" or "," or "," or ")"
  *
  * Every function returns NULL after the first error. The parser's own recursion and the tree's
  * depth are both bounded by EXPR_DEPTH_MAX.
@@ -50,6 +53,28 @@ static const struct expr *parse_group(struct parser *p)
     return inner;
 }
 
+static bool expect(struct parser *p, enum token_kind kind)
+{
+    if (p->token.kind == kind)
+        return advance(p);
+    build_fail(&p->build, p->token.at, "expected '%s'", token_name(kind));
+    return false;
+}
+
+static const struct expr *parse_if(struct parser *p)
+{
+    const struct expr *parts[3];
+    size_t at = p->token.at;
+    if (!advance(p) || !expect(p, TOKEN_OPEN))
+        return NULL;
+    for (int i = 0; i < 3; i++) {
+        parts[i] = parse_or(p);
+        if (!parts[i] || !expect(p, i < 2 ? TOKEN_COMMA : TOKEN_CLOSE))
+            return NULL;
+    }
+    return build_if(&p->build, at, parts[0], parts[1], parts[2]);
+}
+
 static const struct expr *parse_unary(struct parser *p);
 
 static const struct expr *parse_negative(struct parser *p)
@@ -69,6 +94,7 @@ static const struct expr *parse_leaf(struct parser *p)
     switch (token.kind) {
     case TOKEN_MINUS: return parse_negative(p);
     case TOKEN_OPEN: return parse_group(p);
+    case TOKEN_IF: return parse_if(p);
     case TOKEN_NAME: return advance(p) ? build_field(&p->build, token) : NULL;
     case TOKEN_NUMBER:
     case TOKEN_STRING:

@@ -6,11 +6,13 @@
  * do not fit. A field whose name is no plain word or is a keyword stands in backquotes.
  *
  *     type == "level" and level >= 0        delivered - promised        market in ["a", "b"]
+ *     if(type == "restocked", units, -units)
  *
  * Numbers are scaled integers all the way: an expression has a fixed number of digits, known when
  * it is compiled. + and - take the larger of both sides, * the sum (at most 18), / gives 6 more
- * than the left side has (at most 18), half to even. The difference of two times is in seconds, 3
- * digits. `not` binds closer than `and`, `and` closer than `or`; comparisons do not chain.
+ * than the left side has (at most 18), half to even; `if` those of the larger side. The difference
+ * of two times is in seconds, 3 digits. `not` binds closer than `and`, `and` closer than `or`;
+ * comparisons do not chain.
  */
 #ifndef INGEST_EXPR_H
 #define INGEST_EXPR_H

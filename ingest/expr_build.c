@@ -47,6 +47,8 @@ static const struct expr *node_join(
     node->left = left;
     node->right = right;
     node->depth = 1 + (right && right->depth > left->depth ? right->depth : left->depth);
+    if (node->test && node->test->depth >= node->depth)
+        node->depth = 1 + node->test->depth;
     if (node->depth > EXPR_DEPTH_MAX)
         return build_fail(
             b, node->at, "the expression is nested too deeply: at most %d levels", EXPR_DEPTH_MAX);
@@ -164,6 +166,22 @@ const struct expr *build_logic(
             type_name(wrong->type));
     enum expr_op op = word.kind == TOKEN_AND ? OP_AND : word.kind == TOKEN_OR ? OP_OR : OP_NOT;
     return node_join(b, node_new(b, op, EXPR_BOOL, right ? left->at : word.at), left, right);
+}
+
+const struct expr *build_if(struct expr_build *b, size_t at, const struct expr *test,
+    const struct expr *left, const struct expr *right)
+{
+    if (test->type != EXPR_BOOL)
+        return build_fail(b, test->at, "'if' needs a condition, this is %s", type_name(test->type));
+    if (left->type != right->type)
+        return build_fail(b, right->at, "both sides of 'if' must be of one type: %s, and %s",
+            type_name(left->type), type_name(right->type));
+    struct expr *node = node_new(b, OP_IF, left->type, at);
+    if (!node)
+        return NULL;
+    node->test = test;
+    node->digits = align(node, left, right);
+    return node_join(b, node, left, right);
 }
 
 static const struct expr *unknown_field(struct expr_build *b, struct token name)

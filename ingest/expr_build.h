@@ -32,6 +32,9 @@ const struct expr *build_comparison(
 /* and, or; not with right NULL. */
 const struct expr *build_logic(
     struct expr_build *b, struct token word, const struct expr *left, const struct expr *right);
+/* test: a condition; the sides are of one type. */
+const struct expr *build_if(struct expr_build *b, size_t at, const struct expr *test,
+    const struct expr *left, const struct expr *right);
 /* literals: strings or numbers as left is, at least one. */
 const struct expr *build_in(
     struct expr_build *b, const struct expr *left, const struct expr *const *literals, size_t n);

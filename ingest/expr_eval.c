@@ -130,6 +130,21 @@ static enum expr_result eval_logic(
     return EXPR_OK;
 }
 
+/* A test that lacks a field does not hold. */
+static enum expr_result eval_if(
+    const struct expr *expr, const struct event *event, struct field_value *out)
+{
+    enum expr_result result = eval(expr->test, event, out);
+    if (result == EXPR_RANGE)
+        return result;
+    bool holds = result == EXPR_OK && out->num;
+    result = eval(holds ? expr->left : expr->right, event, out);
+    if (result != EXPR_OK || expr->type != EXPR_NUMBER)
+        return result;
+    return fit(
+        (int128)out->num * pow10_int(holds ? expr->shift_left : expr->shift_right), &out->num);
+}
+
 static enum expr_result eval(
     const struct expr *expr, const struct event *event, struct field_value *out)
 {
@@ -146,6 +161,7 @@ static enum expr_result eval(
     case OP_NEGATE:
         result = eval(expr->left, event, out);
         return result == EXPR_OK ? fit(-(int128)out->num, &out->num) : result;
+    case OP_IF: return eval_if(expr, event, out);
     case OP_NOT:
         result = eval(expr->left, event, out);
         if (result == EXPR_OK)

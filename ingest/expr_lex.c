@@ -13,6 +13,7 @@ static const struct {
     {"or", TOKEN_OR},
     {"not", TOKEN_NOT},
     {"in", TOKEN_IN},
+    {"if", TOKEN_IF},
 };
 
 /* Longer ones first: the first that fits is taken. */
@@ -83,10 +84,17 @@ static bool starts(const struct expr_lexer *lexer, const char *text)
     return (size_t)(lexer->end - lexer->at) >= n && memcmp(lexer->at, text, n) == 0;
 }
 
+/* A dot between two words. */
+static bool joins(const struct expr_lexer *lexer)
+{
+    return *lexer->at == '.' && lexer->end - lexer->at > 1 && is_letter(lexer->at[1]);
+}
+
 static bool lex_word(struct expr_lexer *lexer, struct token *out)
 {
     const char *from = lexer->at;
-    while (lexer->at < lexer->end && (is_letter(*lexer->at) || is_digit(*lexer->at)))
+    while (
+        lexer->at < lexer->end && (is_letter(*lexer->at) || is_digit(*lexer->at) || joins(lexer)))
         lexer->at++;
     out->text = slice_of(from, (size_t)(lexer->at - from));
     out->kind = TOKEN_NAME;

@@ -13,7 +13,7 @@
 
 enum token_kind {
     TOKEN_END,
-    TOKEN_NAME,   /* text: without backquotes */
+    TOKEN_NAME,   /* text: without backquotes; words may be joined by dots */
     TOKEN_NUMBER, /* num, digits */
     TOKEN_STRING, /* text: between the quotes, with its escapes */
     TOKEN_TRUE,
@@ -22,6 +22,7 @@ enum token_kind {
     TOKEN_OR,
     TOKEN_NOT,
     TOKEN_IN,
+    TOKEN_IF,
     TOKEN_EQ,
     TOKEN_NE,
     TOKEN_LT,

@@ -24,6 +24,7 @@ enum expr_op {
     OP_LE,
     OP_GT,
     OP_GE,
+    OP_IF, /* test: left, else right */
     OP_NOT,
     OP_AND,
     OP_OR,
@@ -41,11 +42,13 @@ struct expr {
     int digits;
     int field;
     const struct expr *left, *right;
+    const struct expr *test; /* of OP_IF */
     struct field_value literal;
     const struct field_value *items; /* of OP_IN, numbers at left's digits */
     size_t n_items;
-    /* Powers of ten: sides of + - and comparisons are multiplied by them to have the same digits;
-     * the product of * is divided by shift_left; the dividend of / is multiplied by shift_left. */
+    /* Powers of ten: sides of + - if and comparisons are multiplied by them to have the same
+     * digits; the product of * is divided by shift_left; the dividend of / is multiplied by
+     * shift_left. */
     int shift_left, shift_right;
     struct expr_range range;
     int depth;

@@ -37,6 +37,13 @@ static struct wide add(struct wide a, struct wide b)
         a.has_min && b.has_min, a.has_max && b.has_max, a.min + b.min, a.max + b.max};
 }
 
+/* Either of them. */
+static struct wide join(struct wide a, struct wide b)
+{
+    return (struct wide){a.has_min && b.has_min, a.has_max && b.has_max,
+        a.min < b.min ? a.min : b.min, a.max > b.max ? a.max : b.max};
+}
+
 static struct wide multiply(struct wide a, struct wide b, int shift)
 {
     struct wide out = {0};
@@ -66,6 +73,7 @@ struct expr_range expr_range_of(const struct expr *expr)
     case OP_ADD: return narrow(add(widen(left, expr->shift_left), widen(right, expr->shift_right)));
     case OP_SUBTRACT:
         return narrow(add(widen(left, expr->shift_left), negate(widen(right, expr->shift_right))));
+    case OP_IF: return narrow(join(widen(left, expr->shift_left), widen(right, expr->shift_right)));
     case OP_MULTIPLY: return narrow(multiply(widen(left, 0), widen(right, 0), expr->shift_left));
     case OP_DIVIDE:
         return (struct expr_range){.has_min = left->range.has_min && left->range.min >= 0 &&

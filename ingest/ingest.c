@@ -12,10 +12,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
-#include "ingest/json_event.h"
+#include "ingest/intake.h"
 #include "ingest/kafka_source.h"
+#include "ingest/lifecycle/lifecycle.h"
 #include "ingest/partition.h"
-#include "ingest/rollup_run.h"
 
 #define COMMIT_MS       50
 #define BATCH_EVENTS    100000
@@ -29,10 +29,6 @@
 #define HINT_MS         5000
 #define COMMIT_RETRY_MS 500
 #define SLOW_SLICE_MS   50
-#define SCRATCH_BYTES   (8u << 20)
-/* One event in so many is timed step by step: a clock read costs as much as a rollup. */
-#define TIMED_EVERY   32
-#define SAMPLE_NS_MAX 50000
 
 /*
  * Threads: the ingest thread owns everything but `shared`, which `lock` guards: a copy of the
@@ -43,15 +39,12 @@ struct ingest {
     const struct streams *streams;
     uint32_t commit_ms, batch_events;
     struct kafka_source *source;
-    struct rollup_runner *runner;
-    struct json_decoder **decoders; /* by stream */
-    struct arena scratch;
+    struct intake *intake;
     struct kafka_record records[POLL_RECORDS];
-    struct event event;
+    int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
-    uint64_t events; /* seen in this run, to pick the timed ones */
-    double taken_ns, sampled_decode_ns, sampled_rollup_ns;
+    double taken_ns;
     size_t batch;                                                /* events of the open batch */
     int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
@@ -62,67 +55,9 @@ struct ingest {
     struct {
         struct ingest_stats stats;
         struct stream_stats *streams;
+        struct lifecycle_counts *lifecycles;
     } shared;
 };
-
-/* ---- one event ---- */
-
-static enum refusal judge_time(const struct kafka_record *r, const struct event *event)
-{
-    const struct contract *c = event->contract;
-    int64_t arrival = c->arrival_partition ? r->partition->newest_ms : r->timestamp_ms;
-    /* History produced anew is older than its records; what is newer would make all the rest late.
-     */
-    if (c->arrival_partition && r->timestamp_ms != INT64_MIN &&
-        event->time_ms > r->timestamp_ms + c->ahead_ms)
-        return REFUSED_AHEAD;
-    return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
-}
-
-/* A sample that was interrupted says nothing. */
-static void note_sample(struct ingest *in, int64_t decode_ns, int64_t rollup_ns)
-{
-    if (decode_ns + rollup_ns < SAMPLE_NS_MAX) {
-        in->sampled_decode_ns += (double)decode_ns;
-        in->sampled_rollup_ns += (double)rollup_ns;
-    }
-}
-
-static enum refusal take_event(struct ingest *in, const struct kafka_record *r, bool timed)
-{
-    size_t stream = r->partition->stream;
-    int64_t t0 = timed ? clock_mono_ns() : 0;
-    enum refusal why = json_decode(in->decoders[stream], r->value, &in->scratch, &in->event, NULL);
-    if (!why)
-        why = judge_time(r, &in->event);
-    int64_t t1 = timed ? clock_mono_ns() : 0;
-    if (!why)
-        why = rollup_runner_event(in->runner, stream, &in->event);
-    if (timed)
-        note_sample(in, t1 - t0, clock_mono_ns() - t1);
-    if (!why && in->event.time_ms > r->partition->newest_ms)
-        r->partition->newest_ms = in->event.time_ms;
-    return why;
-}
-
-static void take_record(struct ingest *in, const struct kafka_record *r)
-{
-    struct tally *tally = &r->partition->tally;
-    if (!r->value.ptr) {
-        tally->tombstones++;
-        return;
-    }
-    enum refusal why = r->value.len > EVENT_BYTES_MAX
-                           ? REFUSED_MALFORMED
-                           : take_event(in, r, in->events++ % TIMED_EVERY == 0);
-    if (why)
-        tally->refused[why]++;
-    else
-        tally->accepted++;
-    tally->bytes += r->value.len;
-    if (in->scratch.used_bytes > SCRATCH_BYTES / 2)
-        arena_reset(&in->scratch);
-}
 
 /* ---- clocks ---- */
 
@@ -158,6 +93,8 @@ static void sum_partitions(
     out->accepted = sum.accepted;
     out->tombstones = sum.tombstones;
     out->bytes = sum.bytes;
+    out->duplicates = sum.duplicates;
+    out->conflicts = sum.conflicts;
     memcpy(out->refused, sum.refused, sizeof out->refused);
 }
 
@@ -192,10 +129,13 @@ static void refresh_streams(struct ingest *in)
 /* What taking the records has cost, split as the samples say. */
 static void split_steps(struct ingest *in)
 {
-    double sampled = in->sampled_decode_ns + in->sampled_rollup_ns;
-    double decode = sampled > 0 ? in->taken_ns * in->sampled_decode_ns / sampled : 0;
+    struct intake_stats stats;
+    intake_stats(in->intake, &stats);
+    double sampled = stats.decode_ns + stats.rollup_ns;
+    double decode = sampled > 0 ? in->taken_ns * stats.decode_ns / sampled : 0;
     in->now.ns_decode = (uint64_t)decode;
     in->now.ns_rollup = (uint64_t)(in->taken_ns - decode);
+    in->now.refused_cells = stats.refused_cells;
 }
 
 /* The counts of a batch are shown when it is committed, not before. */
@@ -210,6 +150,8 @@ static void share(struct ingest *in, bool committed)
     if (committed)
         memcpy(
             in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
+    for (size_t i = 0; committed && i < in->streams->n_lifecycles; i++)
+        intake_lifecycle(in->intake, i, &in->shared.lifecycles[i]);
     mutex_unlock(&in->lock);
 }
 
@@ -232,6 +174,20 @@ static void write_sources(struct ingest *in, struct txn *txn)
     buf_fini(&state);
 }
 
+/* Of its slowest streams. */
+static void write_lifecycle_clock(
+    struct ingest *in, struct txn *txn, const struct lifecycle *lifecycle)
+{
+    int64_t frontier = INT64_MAX, watermark = INT64_MAX;
+    for (int s = 0; s < lifecycle->rules.n_stages; s++) {
+        const struct stream_stats *x = &in->streams_now[lifecycle->stages[s].stream];
+        frontier = x->frontier_ms < frontier ? x->frontier_ms : frontier;
+        watermark = x->watermark_ms < watermark ? x->watermark_ms : watermark;
+    }
+    if (frontier != INT64_MIN || watermark != INT64_MIN)
+        txn_clock(txn, lifecycle->name, frontier, watermark);
+}
+
 static void write_clocks(struct ingest *in, struct txn *txn)
 {
     for (size_t s = 0; s < in->streams->n_streams; s++) {
@@ -239,6 +195,8 @@ static void write_clocks(struct ingest *in, struct txn *txn)
         if (x->frontier_ms != INT64_MIN || x->watermark_ms != INT64_MIN)
             txn_clock(txn, x->name, x->frontier_ms, x->watermark_ms);
     }
+    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
+        write_lifecycle_clock(in, txn, &in->streams->lifecycles[i]);
 }
 
 static void mark_committed(struct ingest *in)
@@ -254,8 +212,10 @@ static void mark_committed(struct ingest *in)
 /* One try. What is rolled up stays, so that the next one can write it again. */
 static bool try_commit(struct ingest *in, struct err *err)
 {
+    if (!intake_settle(in->intake, in->watermarks, err))
+        return false;
     struct txn *txn = txn_begin(in->store);
-    bool ok = rollup_runner_write(in->runner, txn, err);
+    bool ok = intake_write(in->intake, txn, in->watermarks, err);
     if (ok) {
         write_sources(in, txn);
         write_clocks(in, txn);
@@ -263,7 +223,7 @@ static bool try_commit(struct ingest *in, struct err *err)
     }
     if (!ok) {
         txn_abort(&txn);
-        rollup_runner_unwrite(in->runner);
+        intake_unwrite(in->intake);
     }
     return ok;
 }
@@ -296,6 +256,8 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     struct store_stats stats;
     int64_t t0 = clock_thread_cpu_ns();
     refresh_streams(in);
+    for (size_t s = 0; s < in->streams->n_streams; s++)
+        in->watermarks[s] = in->streams_now[s].watermark_ms;
     while (!try_commit(in, &err)) {
         stand_still(in, &err);
         store_stats(in->store, &stats);
@@ -309,8 +271,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
         log_info("ingestion goes on");
     in->trouble[0] = 0;
     mark_committed(in);
-    rollup_runner_clear(in->runner);
-    in->now.refused_cells = rollup_runner_refused(in->runner);
+    intake_clear(in->intake);
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
@@ -372,8 +333,25 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
 
+/* Tries until it is taken in: without an answer of the store an event can neither be counted nor
+ * left out. When the ingestion stops before, the next run reads it again. */
+static void take_record(struct ingest *in, const struct kafka_record *record)
+{
+    struct err err;
+    while (!intake_record(in->intake, record, &err)) {
+        stand_still(in, &err);
+        if (atomic_load(&in->stop)) {
+            kafka_source_park(in->source, record->partition, record->offset, err.text);
+            return;
+        }
+        clock_sleep_ms(COMMIT_RETRY_MS);
+        kafka_source_serve(in->source);
+    }
+}
+
 static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 {
+    intake_resume(in->intake);
     int64_t t0 = clock_thread_cpu_ns();
     size_t n = kafka_source_poll(in->source, POLL_MS, now_ms, in->records, POLL_RECORDS);
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
@@ -388,10 +366,12 @@ static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 
 static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
 {
+    if (in->batch == 0 && intake_is_behind(in->intake))
+        return true;
     if (in->batch == 0)
         return mono_ms - in->clocks_ms >= CLOCKS_MS;
     return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||
-           rollup_runner_cells(in->runner) >= BATCH_CELLS;
+           intake_cells(in->intake) >= BATCH_CELLS;
 }
 
 /* The wall clock says what "now" is, and may be set; intervals are measured on the one that only
@@ -448,14 +428,12 @@ static bool define_metrics(struct ingest *in, struct err *err)
 
 static void free_all(struct ingest *in)
 {
+    intake_free(&in->intake);
     kafka_source_free(&in->source);
-    rollup_runner_free(&in->runner);
-    for (size_t i = 0; in->decoders && i < in->streams->n_streams; i++)
-        json_decoder_free(&in->decoders[i]);
-    arena_fini(&in->scratch);
-    free(in->decoders);
+    free(in->watermarks);
     free(in->streams_now);
     free(in->shared.streams);
+    free(in->shared.lifecycles);
     pthread_mutex_destroy(&in->lock);
     free(in);
 }
@@ -472,17 +450,16 @@ bool ingest_start(
     in->batch_events = options->batch_events ? options->batch_events : BATCH_EVENTS;
     in->passed_ms = INT64_MIN;
     mutex_init(&in->lock);
-    arena_init(&in->scratch, SCRATCH_BYTES);
     in->streams_now = xcalloc(n, sizeof *in->streams_now);
     in->shared.streams = xcalloc(n, sizeof *in->shared.streams);
-    in->decoders = xcalloc(n, sizeof(void *));
+    in->shared.lifecycles =
+        xcalloc(options->streams->n_lifecycles + 1, sizeof *in->shared.lifecycles);
+    in->watermarks = xcalloc(n, sizeof *in->watermarks);
     if (!define_metrics(in, err) || !kafka_source_new(options, &in->source, err)) {
         free_all(in);
         return false;
     }
-    in->runner = rollup_runner_new(in->streams);
-    for (size_t i = 0; i < n; i++)
-        in->decoders[i] = json_decoder_new(&in->streams->streams[i].contract);
+    in->intake = intake_new(store, in->streams, in->source);
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
     share(in, true);
@@ -509,6 +486,15 @@ size_t ingest_stats(
     mutex_lock(&ingest->lock);
     *out = ingest->shared.stats;
     memcpy(streams, ingest->shared.streams, (n < have ? n : have) * sizeof *streams);
+    mutex_unlock(&ingest->lock);
+    return have;
+}
+
+size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n)
+{
+    size_t have = ingest->streams->n_lifecycles;
+    mutex_lock(&ingest->lock);
+    memcpy(out, ingest->shared.lifecycles, (n < have ? n : have) * sizeof *out);
     mutex_unlock(&ingest->lock);
     return have;
 }

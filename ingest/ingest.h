@@ -48,10 +48,22 @@ struct stream_stats {
     uint64_t accepted;          /* events, since the data folder began */
     uint64_t refused[REFUSALS]; /* by reason, likewise */
     uint64_t tombstones, bytes;
+    uint64_t duplicates; /* of an event id that was accepted before; they are not counted again */
+    uint64_t conflicts;  /* the same id with other content: the first one counts */
     int64_t frontier_ms, watermark_ms; /* INT64_MIN: not known yet */
     int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
     uint32_t partitions, halted;
     bool caught_up;
+};
+
+/* Of one lifecycle, since the data folder began. */
+struct lifecycle_counts {
+    struct slice name;
+    uint64_t facts;   /* events that reached a stage */
+    uint64_t outside; /* of them, of no life when they came: too late, or without a first stage */
+    uint64_t dropped; /* left out: the entity has too many of one stage */
+    uint64_t expired; /* lives that had not ended in time */
+    uint64_t corrections; /* cells that were taken back */
 };
 
 struct ingest_stats {
@@ -68,6 +80,9 @@ struct ingest_stats {
 /* Thread-safe. streams has room for n entries; returns how many there are. */
 size_t ingest_stats(
     struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n);
+
+/* The same for lifecycles. */
+size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n);
 
 /* Event time that every stream has passed (its watermark): blocks that end before may be sealed.
  * INT64_MIN: not known yet. */

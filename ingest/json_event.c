@@ -1,9 +1,6 @@
 /*
- * One pass over the bytes. What breaks the contract on the way is only noted, as a bit of its field
- * in the set of its reason: the whole message must be seen before it can be said that it is not
- * malformed, and which reason and which field come first. The sets are words with a bit for each
- * field of the contract, so the verdict costs a few operations, and the lowest bit is the first
- * field.
+ * One pass over the bytes. What breaks the contract on the way is only noted (event_rules.h): the
+ * whole message must be seen before it can be said that it is not malformed.
  */
 #include "ingest/json_event.h"
 
@@ -11,29 +8,23 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "ingest/event_rules.h"
 #include "ingest/json_names.h"
 #include "ingest/json_scan.h"
 
-/* 0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999Z */
-#define TIME_MS_MIN INT64_C(-62167219200000)
-#define TIME_MS_MAX INT64_C(253402300799999)
-
-_Static_assert(FIELDS_MAX <= 64, "the fields of a contract have one bit each in a word");
-
 struct json_decoder {
-    const struct contract *contract;
+    struct event_rules rules;
     struct json_names keys;
-    struct json_names allowed[FIELDS_MAX]; /* slots NULL: everything is allowed */
-    uint64_t required;
 };
 
 struct scan {
     const struct json_decoder *decoder;
+    const struct event_rules *rules;
     struct event *event;
     struct arena *scratch;
     const char *end;
     uint64_t seen; /* fields that occurred, null or not */
-    uint64_t present, bad_type, bad_range, not_allowed;
+    struct verdict verdict;
     int duplicate; /* the field that occurred twice, or -1 */
 };
 
@@ -41,16 +32,9 @@ struct json_decoder *json_decoder_new(const struct contract *contract)
 {
     struct json_decoder *decoder = xcalloc(1, sizeof *decoder);
     struct slice names[FIELDS_MAX];
-    ensure(contract->n_fields <= FIELDS_MAX);
-    decoder->contract = contract;
-    for (size_t i = 0; i < contract->n_fields; i++) {
-        const struct field *field = &contract->fields[i];
-        names[i] = field->name;
-        if (field->required || (int)i == contract->event_time)
-            decoder->required |= UINT64_C(1) << i;
-        if (field->n_allowed)
-            json_names_init(&decoder->allowed[i], field->allowed, field->n_allowed);
-    }
+    event_rules_init(&decoder->rules, contract);
+    for (size_t i = 0; i < contract->n_fields; i++)
+        names[i] = contract->fields[i].name;
     json_names_init(&decoder->keys, names, contract->n_fields);
     return decoder;
 }
@@ -59,32 +43,19 @@ void json_decoder_free(struct json_decoder **decoder)
 {
     if (!*decoder)
         return;
-    for (size_t i = 0; i < FIELDS_MAX; i++)
-        json_names_fini(&(*decoder)->allowed[i]);
+    event_rules_fini(&(*decoder)->rules);
     json_names_fini(&(*decoder)->keys);
     free(*decoder);
     *decoder = NULL;
 }
 
-static inline void keep_string(struct scan *scan, int i, struct slice text, const char *end)
-{
-    uint64_t bit = UINT64_C(1) << i;
-    const struct json_names *allowed = &scan->decoder->allowed[i];
-    if (text.len > FIELD_STRING_MAX)
-        scan->bad_range |= bit;
-    else if (allowed->slots && json_names_find(allowed, text, end) < 0)
-        scan->not_allowed |= bit;
-    else
-        scan->event->v[i].str = text;
-}
-
 static void keep_text(struct scan *scan, int i, struct slice text, const char *end)
 {
-    enum field_type type = scan->decoder->contract->fields[i].type;
+    enum field_type type = scan->rules->contract->fields[i].type;
     if (type == FIELD_STRING)
-        keep_string(scan, i, text, end);
+        event_text(scan->event, scan->rules, &scan->verdict, i, text, end);
     else if (type != FIELD_TIME || !time_parse_rfc3339(text, &scan->event->v[i].num))
-        scan->bad_type |= UINT64_C(1) << i;
+        scan->verdict.bad_type |= UINT64_C(1) << i;
 }
 
 /* token has its quotes. False: malformed. */
@@ -95,8 +66,8 @@ static bool keep_escaped(struct scan *scan, int i, struct slice token)
     if (!json_unescape(token, buffer, sizeof buffer, &len))
         return false;
     if (len > sizeof buffer) {
-        bool text = scan->decoder->contract->fields[i].type == FIELD_STRING;
-        *(text ? &scan->bad_range : &scan->bad_type) |= UINT64_C(1) << i;
+        bool text = scan->rules->contract->fields[i].type == FIELD_STRING;
+        *(text ? &scan->verdict.bad_range : &scan->verdict.bad_type) |= UINT64_C(1) << i;
         return true;
     }
     keep_text(scan, i, slice_of(buffer, len), buffer + len);
@@ -124,28 +95,26 @@ static inline const char *field_string(struct scan *scan, int i, const char *p)
 
 static inline const char *field_number(struct scan *scan, int i, const char *p)
 {
-    const struct field *field = &scan->decoder->contract->fields[i];
+    const struct field *field = &scan->rules->contract->fields[i];
     uint64_t bit = UINT64_C(1) << i;
     struct json_number number;
     p = json_number_scan(p, scan->end, &number);
     if (!p)
         return NULL;
     if (field->type == FIELD_STRING || field->type == FIELD_BOOL) {
-        scan->bad_type |= bit;
+        scan->verdict.bad_type |= bit;
         return p;
     }
-    int64_t *num = &scan->event->v[i].num;
+    int64_t num;
     bool exact;
     bool fits =
-        json_number_scale(&number, field->type == FIELD_DECIMAL ? field->digits : 0, num, &exact);
+        json_number_scale(&number, field->type == FIELD_DECIMAL ? field->digits : 0, &num, &exact);
     if (!fits)
-        scan->bad_range |= bit;
+        scan->verdict.bad_range |= bit;
     else if (!exact && field->type != FIELD_DECIMAL)
-        scan->bad_type |= bit;
-    else if (field->type == FIELD_TIME && (*num < TIME_MS_MIN || *num > TIME_MS_MAX))
-        scan->bad_range |= bit;
-    else if ((field->has_min && *num < field->min) || (field->has_max && *num > field->max))
-        scan->bad_range |= bit;
+        scan->verdict.bad_type |= bit;
+    else
+        event_number(scan->event, scan->rules, &scan->verdict, i, num);
     return p;
 }
 
@@ -153,12 +122,12 @@ static const char *field_literal(struct scan *scan, int i, const char *p)
 {
     uint64_t bit = UINT64_C(1) << i;
     if (*p == 'n') {
-        scan->present &= ~bit;
+        scan->verdict.present &= ~bit;
         return json_literal(p, scan->end, SLICE("null"));
     }
     bool yes = *p == 't';
-    if (scan->decoder->contract->fields[i].type != FIELD_BOOL)
-        scan->bad_type |= bit;
+    if (scan->rules->contract->fields[i].type != FIELD_BOOL)
+        scan->verdict.bad_type |= bit;
     scan->event->v[i].num = yes;
     return yes ? json_literal(p, scan->end, SLICE("true"))
                : json_literal(p, scan->end, SLICE("false"));
@@ -172,14 +141,14 @@ static inline const char *field_value(struct scan *scan, int i, const char *p)
         return NULL;
     }
     scan->seen |= bit;
-    scan->present |= bit;
+    scan->verdict.present |= bit;
     switch (*p) {
     case '"': return field_string(scan, i, p + 1);
     case 't':
     case 'f':
     case 'n': return field_literal(scan, i, p);
     case '{':
-    case '[': scan->bad_type |= bit; return json_skip(p, scan->end, JSON_DEPTH_MAX - 1);
+    case '[': scan->verdict.bad_type |= bit; return json_skip(p, scan->end, JSON_DEPTH_MAX - 1);
     default: return field_number(scan, i, p);
     }
 }
@@ -243,42 +212,23 @@ static bool scan_object(struct scan *scan, const char *p)
     }
 }
 
-static enum refusal refuse(enum refusal why, uint64_t fields, int *field)
-{
-    if (field)
-        *field = __builtin_ctzll(fields);
-    return why;
-}
-
 enum refusal json_decode(const struct json_decoder *decoder, struct slice payload,
     struct arena *scratch, struct event *out, int *field)
 {
-    const struct contract *contract = decoder->contract;
+    const struct event_rules *rules = &decoder->rules;
     struct scan scan = {.decoder = decoder,
+        .rules = rules,
         .event = out,
         .scratch = scratch,
         .end = payload.ptr + payload.len,
         .duplicate = -1};
     if (field)
         *field = -1;
-    out->contract = contract;
-    memset(out->v, 0, contract->n_fields * sizeof out->v[0]);
+    event_clear(out, rules, &scan.verdict);
     if (payload.len == 0 || payload.len > EVENT_BYTES_MAX || !scan_object(&scan, payload.ptr)) {
         if (field)
             *field = scan.duplicate;
         return REFUSED_MALFORMED;
     }
-    uint64_t missing = decoder->required & ~scan.present;
-    if (missing)
-        return refuse(REFUSED_MISSING, missing, field);
-    if (scan.bad_type)
-        return refuse(REFUSED_TYPE, scan.bad_type, field);
-    if (scan.bad_range)
-        return refuse(REFUSED_RANGE, scan.bad_range, field);
-    if (scan.not_allowed)
-        return refuse(REFUSED_NOT_ALLOWED, scan.not_allowed, field);
-    for (uint64_t bits = scan.present; bits; bits &= bits - 1)
-        out->v[__builtin_ctzll(bits)].present = true;
-    out->time_ms = out->v[contract->event_time].num;
-    return REFUSED_NOT;
+    return event_end(out, rules, &scan.verdict, field);
 }

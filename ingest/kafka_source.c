@@ -40,9 +40,9 @@ struct kafka_source {
     size_t n_held;
     const rd_kafka_topic_t *last_rkt; /* messages come in runs */
     struct partition *last;
-    bool connected, assign_again;
+    bool connected, assign_again, assign_now;
     int64_t now_ms;
-    char trouble[512];
+    char trouble[512], parked_why[ERR_TEXT_MAX + 512];
 };
 
 /* ---- callbacks, all on the polling thread but the logger ---- */
@@ -393,7 +393,7 @@ static void assign(struct kafka_source *s)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)s->n_partitions);
     for (size_t i = 0; i < s->n_partitions; i++) {
         struct partition *p = s->partitions[i];
-        if (p->halted)
+        if (p->halted || p->parked)
             continue;
         p->waiting = false;
         rd_kafka_topic_partition_t *tp =
@@ -403,6 +403,7 @@ static void assign(struct kafka_source *s)
     rd_kafka_resp_err_t rc = rd_kafka_assign(s->rk, list);
     if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_error("kafka: cannot assign partitions: %s", rd_kafka_err2str(rc));
+    s->assign_now = false;
     s->assign_again = rc != RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_topic_partition_list_destroy(list);
 }
@@ -504,7 +505,7 @@ static bool record_of(struct kafka_source *s, const rd_kafka_message_t *m, struc
     int64_t ts = rd_kafka_message_timestamp(m, &type);
     *out = (struct kafka_record){p, m->offset,
         type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || ts < 0 ? INT64_MIN : ts,
-        slice_of(m->payload, m->len)};
+        slice_of(m->payload, m->len), m};
     p->next = m->offset + 1;
     p->quiet_ms = s->now_ms;
     p->broken = 0;
@@ -513,12 +514,42 @@ static bool record_of(struct kafka_source *s, const rd_kafka_message_t *m, struc
     return true;
 }
 
+struct slice kafka_record_header(const struct kafka_record *record, const char *name)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+    if (!record->message ||
+        rd_kafka_message_headers(record->message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return (struct slice){NULL, 0};
+    return slice_of(value, size);
+}
+
+void kafka_source_park(
+    struct kafka_source *source, struct partition *partition, int64_t offset, const char *why)
+{
+    snprintf(source->parked_why, sizeof source->parked_why, "%s", why);
+    partition->next = offset;
+    partition->parked = partition->waiting = true;
+    partition->caught_up = false;
+    source->assign_again = true;
+}
+
+void kafka_source_unpark(struct kafka_source *source, struct partition *partition)
+{
+    partition->parked = false;
+    source->assign_now = true;
+}
+
 size_t kafka_source_poll(
     struct kafka_source *source, int wait_ms, int64_t now_ms, struct kafka_record *out, size_t max)
 {
     size_t n = 0;
     release_held(source);
     source->now_ms = now_ms;
+    if (source->assign_now)
+        assign(source);
     rd_kafka_poll(source->rk, 0);
     ssize_t got = rd_kafka_consume_batch_queue(
         source->queue, wait_ms, source->held, max < POLL_MAX ? max : POLL_MAX);
@@ -574,6 +605,9 @@ const char *kafka_source_trouble(const struct kafka_source *source)
     for (size_t i = 0; i < source->n_partitions; i++)
         if (source->partitions[i]->halted)
             return "partitions are halted: the log says which, and why";
+    for (size_t i = 0; i < source->n_partitions; i++)
+        if (source->partitions[i]->parked)
+            return source->parked_why[0] ? source->parked_why : "partitions wait for a schema";
     return "";
 }
 

@@ -20,7 +20,12 @@ struct kafka_record {
     int64_t offset;
     int64_t timestamp_ms; /* of the record; INT64_MIN: it has none */
     struct slice value;   /* ptr NULL: a tombstone */
+    const void *message;  /* librdkafka's; NULL: a record of a test */
 };
+
+/* The value of the last header with the name; ptr NULL: the record has none. Borrowed like the
+ * record. */
+struct slice kafka_record_header(const struct kafka_record *record, const char *name);
 
 /* ERR_INVALID: a setting that librdkafka does not know or take; the text is librdkafka's. Does not
  * connect yet. */
@@ -56,6 +61,13 @@ size_t kafka_source_poll(
 void kafka_source_serve(struct kafka_source *source);
 /* Partitions wait for an assignment: kafka_source_discover is due soon. */
 bool kafka_source_restless(const struct kafka_source *source);
+
+/* The partition stands still at the offset, which could not be read yet for a reason that lies
+ * elsewhere, until it is let go on; its records that were polled already are not for counting.
+ * why: for a person. */
+void kafka_source_park(
+    struct kafka_source *source, struct partition *partition, int64_t offset, const char *why);
+void kafka_source_unpark(struct kafka_source *source, struct partition *partition);
 
 /* All partitions, in order of discovery; stable addresses. */
 size_t kafka_source_partitions(struct kafka_source *source, struct partition *const **out);

@@ -5,23 +5,47 @@
 
 #include "base/number.h"
 
-/* The text of a label's value; numbers without trailing zeros behind the point. */
-static struct slice label_text(const struct expr *expr, const struct field_value *v, char tmp[32])
+/* Without trailing zeros behind the point. */
+static struct slice number_text(const struct field_value *v, int digits, char tmp[LABEL_NUMBER_MAX])
 {
-    int digits = expr_digits(expr);
-    if (expr_type(expr) == EXPR_STRING)
-        return v->str;
-    if (expr_type(expr) == EXPR_BOOL)
-        return v->num ? SLICE("true") : SLICE("false");
     int64_t scale = pow10_int(digits);
     int64_t whole = v->num / scale, rest = v->num % scale;
-    int n = snprintf(tmp, 32, "%s%" PRId64, v->num < 0 && whole == 0 ? "-" : "", whole);
+    int n =
+        snprintf(tmp, LABEL_NUMBER_MAX, "%s%" PRId64, v->num < 0 && whole == 0 ? "-" : "", whole);
     if (rest) {
-        n += snprintf(tmp + n, 32 - (size_t)n, ".%0*" PRId64, digits, rest < 0 ? -rest : rest);
+        n += snprintf(
+            tmp + n, LABEL_NUMBER_MAX - (size_t)n, ".%0*" PRId64, digits, rest < 0 ? -rest : rest);
         while (tmp[n - 1] == '0')
             n--;
     }
     return slice_of(tmp, (size_t)n);
+}
+
+static struct slice bool_text(const struct field_value *v)
+{
+    return v->num ? SLICE("true") : SLICE("false");
+}
+
+static struct slice label_text(
+    const struct expr *expr, const struct field_value *v, char tmp[LABEL_NUMBER_MAX])
+{
+    switch (expr_type(expr)) {
+    case EXPR_STRING: return v->str;
+    case EXPR_BOOL: return bool_text(v);
+    default: return number_text(v, expr_digits(expr), tmp);
+    }
+}
+
+struct slice label_field_text(
+    const struct field *field, const struct field_value *value, char number[LABEL_NUMBER_MAX])
+{
+    if (!value->present)
+        return SLICE("");
+    switch (field->type) {
+    case FIELD_STRING: return value->str;
+    case FIELD_BOOL: return bool_text(value);
+    default: return number_text(value, field->digits, number);
+    }
 }
 
 enum expr_result label_values_eval(

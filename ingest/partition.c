@@ -9,6 +9,8 @@ void tally_encode(const struct tally *tally, struct buf *out)
     buf_varint(out, tally->bytes);
     for (int i = 1; i < REFUSALS; i++)
         buf_varint(out, tally->refused[i]);
+    buf_varint(out, tally->duplicates);
+    buf_varint(out, tally->conflicts);
 }
 
 bool tally_decode(struct slice state, struct tally *out)
@@ -18,9 +20,12 @@ bool tally_decode(struct slice state, struct tally *out)
     out->accepted = read_varint(&r);
     out->tombstones = read_varint(&r);
     out->bytes = read_varint(&r);
-    /* Reasons that a later version added are not there. */
-    for (int i = 1; i < REFUSALS && reader_left(&r) > 0; i++)
+    for (int i = 1; i < REFUSALS; i++)
         out->refused[i] = read_varint(&r);
+    if (reader_left(&r) > 0) { /* what earlier versions did not count */
+        out->duplicates = read_varint(&r);
+        out->conflicts = read_varint(&r);
+    }
     return !r.failed;
 }
 
@@ -29,6 +34,8 @@ void tally_add(struct tally *to, const struct tally *in)
     to->accepted += in->accepted;
     to->tombstones += in->tombstones;
     to->bytes += in->bytes;
+    to->duplicates += in->duplicates;
+    to->conflicts += in->conflicts;
     for (int i = 0; i < REFUSALS; i++)
         to->refused[i] += in->refused[i];
 }

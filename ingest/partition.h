@@ -18,6 +18,8 @@
 /* Counts since the data folder began. */
 struct tally {
     uint64_t accepted, refused[REFUSALS], tombstones, bytes;
+    uint64_t duplicates; /* of an event id that was accepted before */
+    uint64_t conflicts;  /* the same, with other content */
 };
 
 struct partition {
@@ -30,6 +32,7 @@ struct partition {
     bool dirty;        /* changed since the last commit */
     bool halted;       /* its position cannot be read any more: the operator decides */
     bool waiting;      /* what comes is dropped until it is assigned again, at next */
+    bool parked;       /* it waits for something, not to be read before */
     uint32_t broken;   /* batches that did not read, one after the other */
     int64_t committed; /* next, as of the last commit; -1: none */
     int64_t passed; /* offsets below hold nothing more for us: next, or behind it when only markers

@@ -7,29 +7,48 @@
 
 #include "ingest/contract.h"
 #include "ingest/expr.h"
+#include "ingest/registry/registry.h"
 #include "store/cell.h"
 
 #define ROLLUP_LABELS_MAX 16
 
+/* Where a label's value comes from. The last four are of rollups of lifecycles. */
+enum label_from { LABEL_EXPR, LABEL_FIRST, LABEL_OUTCOME, LABEL_STEP_FROM, LABEL_STEP_TO };
+
 struct rollup_label {
     struct slice name;
+    enum label_from from;
     const struct expr *value; /* string, number or boolean; absent: the label is left out */
+    int first;                /* LABEL_FIRST: which of the lifecycle's labels */
 };
 
+/* When a rollup has a cell: at every event of its stream; of a lifecycle at a stage, at every step
+ * from one stage to the next, at the end of a life; or from its first to its end. */
+enum rollup_at { ROLLUP_AT_EVENT, ROLLUP_AT_STAGE, ROLLUP_AT_STEP, ROLLUP_AT_END, ROLLUP_AT_OPEN };
+
 struct rollup {
-    struct metric_def def;   /* name, kind, digits of value, every, stale_after, schema, help, unit,
-                                clock = stream */
-    int stream;              /* index in struct streams */
-    const struct expr *when; /* NULL: every event */
+    struct metric_def def; /* name, kind, digits of value, every, stale_after, schema, help, unit,
+                              clock = stream */
+    int stream;            /* index in struct streams; -1: it is of a lifecycle */
+    int lifecycle;         /* index likewise; -1: it is of a stream */
+    enum rollup_at at;
+    int stage;                                     /* ROLLUP_AT_STAGE */
+    bool needs_outcome;                            /* it is among the labels */
+    const struct expr *when;                       /* NULL: every event */
     const struct expr *value;                      /* NULL for a counter: 1 */
     struct rollup_label labels[ROLLUP_LABELS_MAX]; /* sorted by name */
     size_t n_labels;
 };
 
+enum stream_format { FORMAT_JSON, FORMAT_AVRO };
+
 struct stream {
     struct slice name;
     const struct slice *topics;
     size_t n_topics;
+    enum stream_format format;
+    enum framing framing;       /* of Avro */
+    struct slice reader_schema; /* its text, checked; "": as each message was written */
     struct contract contract;
     int64_t watermark_bound_ms; /* the watermark stands this far behind the slowest partition */
     int64_t idle_after_ms; /* a partition at its end and quiet this long does not hold the clocks */
@@ -39,8 +58,11 @@ struct stream {
 struct streams {
     const struct stream *streams;
     size_t n_streams;
+    const struct lifecycle *lifecycles;
+    size_t n_lifecycles;
     const struct rollup *rollups;
     size_t n_rollups;
+    const struct registry_options *registry; /* NULL: none; then no stream is Avro */
 };
 
 #endif

@@ -44,6 +44,7 @@ struct accumulator {
 struct pending {
     uint32_t rollup, slot;
     int64_t value;
+    bool negative;
 };
 
 struct rollup_state {
@@ -60,7 +61,8 @@ struct rollup_runner {
     const struct streams *streams;
     struct rollup_state
         *rollups; /* those of a stream side by side: of_stream[s] .. of_stream[s + 1] */
-    uint32_t *of_stream;
+    size_t n_rollups;
+    uint32_t *of_stream, *of_lifecycle; /* lifecycles likewise */
     struct pending *pending;
     struct arena labels;
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
@@ -102,6 +104,14 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
                 r->rollups[n++] = (struct rollup_state){.def = &streams->rollups[i]};
     }
     r->of_stream[streams->n_streams] = (uint32_t)n;
+    r->of_lifecycle = xcalloc(streams->n_lifecycles + 1, sizeof *r->of_lifecycle);
+    for (size_t l = 0; l < streams->n_lifecycles; l++) {
+        r->of_lifecycle[l] = (uint32_t)n;
+        for (size_t i = 0; i < streams->n_rollups; i++)
+            if (streams->rollups[i].lifecycle == (int)l && streams->rollups[i].stream < 0)
+                r->rollups[n++] = (struct rollup_state){.def = &streams->rollups[i]};
+    }
+    r->n_rollups = n;
     return r;
 }
 
@@ -111,12 +121,13 @@ void rollup_runner_free(struct rollup_runner **runner)
     *runner = NULL;
     if (!r)
         return;
-    for (size_t i = 0; i < r->of_stream[r->streams->n_streams]; i++) {
+    for (size_t i = 0; i < r->n_rollups; i++) {
         free(r->rollups[i].slots);
         map_fini(&r->rollups[i].map);
     }
     free(r->rollups);
     free(r->of_stream);
+    free(r->of_lifecycle);
     free(r->pending);
     free(r->accumulators);
     free(r->key);
@@ -223,14 +234,14 @@ static struct accumulator *accumulator_of(
     return &r->accumulators[id];
 }
 
-static void add_bucket(struct rollup_runner *r, struct accumulator *a, int32_t key)
+static void add_bucket(struct rollup_runner *r, struct accumulator *a, int32_t key, int64_t count)
 {
     struct hist_bucket *b = a->u.hist.buckets;
     uint32_t at = a->u.hist.n;
     while (at > 0 && b[at - 1].key > key)
         at--;
     if (at > 0 && b[at - 1].key == key) {
-        b[at - 1].count++;
+        b[at - 1].count += count;
         return;
     }
     if (a->u.hist.n == a->u.hist.cap) {
@@ -241,7 +252,7 @@ static void add_bucket(struct rollup_runner *r, struct accumulator *a, int32_t k
         a->u.hist.buckets = b;
     }
     memmove(b + at + 1, b + at, (a->u.hist.n - at) * sizeof *b);
-    b[at] = (struct hist_bucket){key, 1};
+    b[at] = (struct hist_bucket){key, count};
     a->u.hist.n++;
 }
 
@@ -258,10 +269,10 @@ static void accumulate(struct rollup_runner *r, const struct pending *p, int64_t
         else
             gauge_cell_merge(&a->u.gauge, &c);
     } else if (def->kind == KIND_HISTOGRAM) {
-        a->u.hist.sum += p->value;
-        add_bucket(r, a, hist_bucket_key(p->value, def->digits, def->schema));
+        a->u.hist.sum += p->negative ? -(int128)p->value : p->value;
+        add_bucket(r, a, hist_bucket_key(p->value, def->digits, def->schema), p->negative ? -1 : 1);
     } else {
-        a->u.amount += p->value;
+        a->u.amount += p->negative ? -(int128)p->value : p->value;
     }
 }
 
@@ -287,7 +298,7 @@ static enum expr_result evaluate(
     rc = label_values_eval(s->def, event, &labels);
     if (rc != EXPR_OK)
         return rc;
-    *p = (struct pending){rollup, find_slot(r, s, &labels), v.num};
+    *p = (struct pending){rollup, find_slot(r, s, &labels), v.num, false};
     return EXPR_OK;
 }
 
@@ -308,6 +319,18 @@ enum refusal rollup_runner_event(
     for (size_t i = 0; i < n; i++)
         accumulate(runner, &runner->pending[i], event->time_ms);
     return REFUSED_NOT;
+}
+
+bool rollup_runner_put(struct rollup_runner *runner, size_t lifecycle, uint32_t i,
+    const struct label_values *labels, int64_t time_ms, int64_t value, bool negative)
+{
+    uint32_t rollup = runner->of_lifecycle[lifecycle] + i;
+    struct rollup_state *s = &runner->rollups[rollup];
+    if (!time_fits(time_ms) || !time_fits(window_end(time_ms, s->def->def.every_ms)))
+        return false;
+    struct pending p = {rollup, find_slot(runner, s, labels), value, negative};
+    accumulate(runner, &p, time_ms);
+    return true;
 }
 
 /* ---- writing ---- */
@@ -332,8 +355,18 @@ static bool resolve(struct rollup_runner *r, struct rollup_state *s, struct slot
     return true;
 }
 
+/* What was counted and taken back again is nothing. */
+static void drop_zeros(struct accumulator *a)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < a->u.hist.n; i++)
+        if (a->u.hist.buckets[i].count != 0)
+            a->u.hist.buckets[n++] = a->u.hist.buckets[i];
+    a->u.hist.n = n;
+}
+
 static bool write_one(
-    struct rollup_runner *r, const struct accumulator *a, struct txn *txn, struct err *err)
+    struct rollup_runner *r, struct accumulator *a, struct txn *txn, struct err *err)
 {
     struct rollup_state *s = &r->rollups[a->rollup];
     struct slot *slot = &s->slots[a->slot];
@@ -349,8 +382,10 @@ static bool write_one(
     } else if (s->def->def.kind == KIND_GAUGE) {
         txn_gauge(txn, slot->series, a->end, &a->u.gauge);
     } else if (s->def->def.kind == KIND_HISTOGRAM) {
+        drop_zeros(a);
         struct hist_cell cell = {a->u.hist.sum, a->u.hist.n, a->u.hist.buckets};
-        txn_histogram(txn, slot->series, a->end, &cell);
+        if (cell.n > 0 || cell.sum != 0)
+            txn_histogram(txn, slot->series, a->end, &cell);
     } else if (a->u.amount != 0) {
         txn_add(txn, slot->series, a->end, a->u.amount);
     }
@@ -366,7 +401,7 @@ static void forget(struct slot *slot)
 /* Series were removed from the store: all ids are asked for again. */
 static void forget_ids(struct rollup_runner *r)
 {
-    for (uint32_t i = 0; i < r->of_stream[r->streams->n_streams]; i++)
+    for (size_t i = 0; i < r->n_rollups; i++)
         for (size_t k = 0; k < r->rollups[i].n_slots; k++)
             forget(&r->rollups[i].slots[k]);
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/label_values.h"
 #include "ingest/rollup.h"
 #include "store/store.h"
 
@@ -30,6 +31,12 @@ void rollup_runner_free(struct rollup_runner **runner);
  * nothing was counted. */
 enum refusal rollup_runner_event(
     struct rollup_runner *runner, size_t stream, const struct event *event);
+
+/* Adds the value to the cell of rollup number i of the lifecycle (among those of it, in their
+ * order) with these label values, by its labels; "": the label is left out. negative: takes it
+ * back. False: the end of its window does not fit; nothing was added. */
+bool rollup_runner_put(struct rollup_runner *runner, size_t lifecycle, uint32_t i,
+    const struct label_values *labels, int64_t time_ms, int64_t value, bool negative);
 
 /* Puts the batch's cells, and what they need to be defined, into the transaction. ERR_INVALID: the
  * store knows a metric otherwise. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/nearest.h"
+#include "ingest/lifecycles_config.h"
 #include "ingest/streams_config.h"
 #include "store/labels.h"
 #include "store/limits.h"
@@ -103,7 +104,7 @@ static void read_label(
     const struct expr *expr = read_expr(r, value, "a label", true);
     if (expr && expr_type(expr) == EXPR_TIME)
         settings_error(r->settings, value, "a time is never a label: it is new for every event");
-    out->labels[out->n_labels++] = (struct rollup_label){name->text, expr};
+    out->labels[out->n_labels++] = (struct rollup_label){.name = name->text, .value = expr};
 }
 
 static int compare_labels(const void *a, const void *b)
@@ -186,15 +187,22 @@ static bool read_kind(struct reader *r, const struct yaml_node *node)
     if (!settings_choice(r->settings, node, "'kind'", kinds, 4, &kind))
         return false;
     r->out->def.kind = values[kind];
-    return values[kind] != KIND_LEVEL || settings_unsupported(r->settings, node, "level rollups");
+    return true;
 }
 
 static const struct stream *read_from(
     struct reader *r, const struct yaml_node *node, const struct streams *streams)
 {
-    struct slice names[STREAMS_MAX], text;
+    struct slice names[STREAMS_MAX + LIFECYCLES_MAX], text;
     if (!settings_text(r->settings, node, "'from'", &text))
         return NULL;
+    for (size_t i = 0; i < streams->n_lifecycles; i++) {
+        names[streams->n_streams + i] = streams->lifecycles[i].name;
+        if (slice_eq(streams->lifecycles[i].name, text)) {
+            r->out->lifecycle = (int)i;
+            return NULL;
+        }
+    }
     for (size_t i = 0; i < streams->n_streams; i++) {
         names[i] = streams->streams[i].name;
         if (!slice_eq(names[i], text))
@@ -202,7 +210,7 @@ static const struct stream *read_from(
         r->out->stream = (int)i;
         return &streams->streams[i];
     }
-    int near = nearest_find(text, names, streams->n_streams);
+    int near = nearest_find(text, names, streams->n_streams + streams->n_lifecycles);
     if (near >= 0)
         settings_error(r->settings, node, "no stream '%.*s', did you mean '%.*s'?", SLICE_FMT(text),
             SLICE_FMT(names[near]));
@@ -228,8 +236,6 @@ static void read_texts(struct reader *r, const struct yaml_node *node)
         settings_text(r->settings, value, "'help'", &r->out->def.help);
     if ((value = yaml_get(node, "unit")))
         settings_text(r->settings, value, "'unit'", &r->out->def.unit);
-    if ((value = yaml_get(node, "at")))
-        settings_unsupported(r->settings, value, "at (a stage of a lifecycle)");
     if ((value = yaml_get(node, "reduce")))
         settings_unsupported(r->settings, value, "reduce");
 }
@@ -242,9 +248,18 @@ static void check_name(struct settings *settings, const struct yaml_node *name)
             SLICE_FMT(name->text));
 }
 
+/* Metrics of whole lives are complete only when the lives are. */
+static void read_of_lifecycle(struct reader *r, const struct yaml_node *node,
+    const struct streams *streams, struct lifecycle *lifecycles)
+{
+    struct lifecycle *l = &lifecycles[r->out->lifecycle];
+    lifecycle_rollup_read(r->settings, node, l, streams, r->out);
+    r->out->def.clock = l->name;
+}
+
 void rollups_config_read(struct settings *settings, const struct yaml_node *name,
     const struct yaml_node *node, const struct streams *streams, const bool *sound,
-    struct rollup *out)
+    struct lifecycle *lifecycles, struct rollup *out)
 {
     struct reader r = {.settings = settings, .out = out};
     const struct yaml_node *value;
@@ -257,10 +272,15 @@ void rollups_config_read(struct settings *settings, const struct yaml_node *name
     read_schema(&r, yaml_get(node, "schema"));
     read_windows(&r, node);
     read_texts(&r, node);
-    value = settings_need(settings, node, "from", "the name of a stream");
+    out->stream = out->lifecycle = -1;
+    value = settings_need(settings, node, "from", "the name of a stream or lifecycle");
     r.stream = value ? read_from(&r, value, streams) : NULL;
+    if (known && out->lifecycle >= 0)
+        read_of_lifecycle(&r, node, streams, lifecycles);
     if (!r.stream)
         return;
+    if ((value = yaml_get(node, "at")))
+        settings_error(settings, value, "'at' is for rollups of lifecycles");
     r.sound = sound[out->stream];
     out->def.clock = r.stream->name;
     if ((value = yaml_get(node, "when")))

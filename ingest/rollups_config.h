@@ -5,6 +5,7 @@
 #define INGEST_ROLLUPS_CONFIG_H
 
 #include "base/settings.h"
+#include "ingest/lifecycle/lifecycle.h"
 #include "ingest/rollup.h"
 
 /* streams: what `from` may name. sound: for each, whether all types of its fields are known; when
@@ -12,6 +13,6 @@
  */
 void rollups_config_read(struct settings *settings, const struct yaml_node *name,
     const struct yaml_node *node, const struct streams *streams, const bool *sound,
-    struct rollup *out);
+    struct lifecycle *lifecycles, struct rollup *out);
 
 #endif

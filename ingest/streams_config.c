@@ -1,7 +1,12 @@
 #include "ingest/streams_config.h"
 
+#include <limits.h>
+#include <stdio.h>
+
 #include "base/ensure.h"
+#include "ingest/avro/avro_schema.h"
 #include "ingest/fields_config.h"
+#include "ingest/lifecycles_config.h"
 #include "ingest/rollups_config.h"
 #include "store/labels.h"
 
@@ -10,8 +15,9 @@
 #define IDLE_DEFAULT_MS  INT64_C(30000)
 #define TOPIC_NAME_MAX   249 /* Kafka's */
 
-static const char *const stream_keys[] = {"topics", "key", "format", "event_time", "event_id",
-    "fields", "late", "ahead", "arrival", "owner", "watermark_bound", "idle_after"};
+static const char *const stream_keys[] = {"topics", "key", "format", "schema", "event_time",
+    "event_id", "revision", "fields", "late", "ahead", "arrival", "owner", "watermark_bound",
+    "idle_after"};
 
 /* Kafka's own rule. */
 static bool topic_is_valid(struct slice name)
@@ -68,12 +74,67 @@ static void read_topics(
     }
 }
 
-static void read_format(struct settings *settings, const struct yaml_node *node)
+/* A file beside the config, or anywhere. */
+static bool open_beside(const char *config, struct slice name, FILE **out, struct err *err)
+{
+    const char *slash = config ? strrchr(config, '/') : NULL;
+    bool beside = slash && name.len && name.ptr[0] != '/';
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%.*s%.*s", beside ? (int)(slash + 1 - config) : 0,
+        beside ? config : "", SLICE_FMT(name));
+    *out = n > 0 && (size_t)n < sizeof path ? fopen(path, "re") : NULL;
+    return *out || err_sys(err, "cannot read '%.*s'", SLICE_FMT(name));
+}
+
+static void read_schema(
+    struct settings *settings, const struct yaml_node *node, struct stream *stream)
+{
+    struct slice name;
+    struct avro_schema *schema;
+    struct buf text;
+    struct err err = {0};
+    FILE *file;
+    if (!settings_text(settings, node, "'schema'", &name))
+        return;
+    if (!open_beside(node->file, name, &file, &err)) {
+        settings_error(settings, node, "%s", err.text);
+        return;
+    }
+    buf_init(&text, AVRO_SCHEMA_BYTES_MAX + 1);
+    char *room = buf_reserve(&text, AVRO_SCHEMA_BYTES_MAX + 1);
+    text.len = fread(room, 1, AVRO_SCHEMA_BYTES_MAX + 1, file);
+    fclose(file);
+    stream->reader_schema = arena_slice(settings->arena, buf_view(&text));
+    buf_fini(&text);
+    if (!avro_schema_parse(&stream->reader_schema, 1, &schema, &err)) {
+        settings_error(settings, node, "%.*s: %s", SLICE_FMT(name), err.text);
+        return;
+    }
+    if (avro_schema_root(schema)->type != AVRO_RECORD)
+        settings_error(settings, node, "%.*s: an event is a record", SLICE_FMT(name));
+    avro_schema_free(&schema);
+}
+
+static void read_format(struct settings *settings, const struct yaml_node *node,
+    const struct registry_options *registry, struct stream *stream)
 {
     static const char *const formats[] = {"json", "avro"};
-    int format;
-    if (settings_choice(settings, node, "'format'", formats, 2, &format) && format == 1)
-        settings_unsupported(settings, node, "format avro");
+    const struct yaml_node *value = yaml_get(node, "format");
+    int format = 0;
+    if (value && settings_choice(settings, value, "'format'", formats, 2, &format) && format == 1) {
+        stream->format = FORMAT_AVRO;
+        if (registry)
+            stream->framing = registry->framing;
+        else
+            settings_error(
+                settings, value, "format avro needs a 'registry' that knows the schemas");
+    }
+    if (!(value = yaml_get(node, "schema")))
+        return;
+    if (stream->format == FORMAT_AVRO)
+        read_schema(settings, value, stream);
+    else
+        settings_error(settings, value, "only format avro has a 'schema'");
 }
 
 /* Event time, id and key are fields; time and id must be there in every event. */
@@ -98,6 +159,10 @@ static void read_roles(
         if (field->type != FIELD_STRING)
             settings_error(settings, value, "'event_id' must be a field of type string");
     }
+    if ((value = yaml_get(node, "revision")))
+        contract->revision = fields_config_find(settings, value, "'revision'", contract);
+    if (contract->revision >= 0 && contract->fields[contract->revision].type != FIELD_INT)
+        settings_error(settings, value, "'revision' must be a field of type int");
     if ((value = yaml_get(node, "key")))
         contract->key = fields_config_find(settings, value, "'key'", contract);
 }
@@ -127,7 +192,8 @@ static void read_times(
 
 /* streams[n] is the one that is read. Returns whether the types of its fields are known. */
 static bool read_stream(struct settings *settings, const struct yaml_node *name,
-    const struct yaml_node *node, struct stream *streams, size_t n)
+    const struct yaml_node *node, const struct registry_options *registry, struct stream *streams,
+    size_t n)
 {
     struct stream *stream = &streams[n];
     struct contract *contract = &stream->contract;
@@ -135,19 +201,20 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     stream->idle_after_ms = IDLE_DEFAULT_MS;
     contract->late_ms = LATE_DEFAULT_MS;
     contract->ahead_ms = AHEAD_DEFAULT_MS;
-    contract->event_time = contract->event_id = contract->key = -1;
+    contract->event_time = contract->event_id = contract->key = contract->revision = -1;
     if (!label_name_is_plain(name->text))
         settings_error(settings, name,
             "'%.*s' is no stream name: letters, digits and '_', not a digit first",
             SLICE_FMT(name->text));
-    if (!settings_mapping(settings, node, "a stream", stream_keys, 12))
+    if (name->text.len > STREAM_NAME_MAX)
+        settings_error(settings, name, "a stream's name has at most %d bytes", STREAM_NAME_MAX);
+    if (!settings_mapping(settings, node, "a stream", stream_keys, 14))
         return false;
     const struct yaml_node *value =
         settings_need(settings, node, "topics", "a list such as [orders]");
     if (value)
         read_topics(settings, value, streams, n);
-    if ((value = yaml_get(node, "format")))
-        read_format(settings, value);
+    read_format(settings, node, registry, stream);
     if ((value = yaml_get(node, "owner")))
         settings_text(settings, value, "'owner'", &contract->owner);
     read_times(settings, node, stream);
@@ -159,10 +226,11 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
 }
 
 void streams_config_read(struct settings *settings, const struct yaml_node *streams,
-    const struct yaml_node *rollups, struct streams *out)
+    const struct yaml_node *lifecycles, const struct yaml_node *rollups,
+    const struct registry_options *registry, struct streams *out)
 {
     bool sound[STREAMS_MAX] = {false};
-    *out = (struct streams){0};
+    *out = (struct streams){.registry = registry};
     if (streams && settings_names(settings, streams, "'streams'")) {
         if (streams->n > STREAMS_MAX)
             settings_error(settings, streams, "at most %d streams", STREAMS_MAX);
@@ -170,10 +238,13 @@ void streams_config_read(struct settings *settings, const struct yaml_node *stre
         struct stream *made = arena_zalloc(settings->arena, (n + !n) * sizeof *made);
         ensure(made);
         for (size_t i = 0; i < n; i++)
-            sound[i] = read_stream(settings, streams->keys[i], streams->values[i], made, i);
+            sound[i] =
+                read_stream(settings, streams->keys[i], streams->values[i], registry, made, i);
         out->streams = made;
         out->n_streams = n;
     }
+    struct lifecycle *lives =
+        lifecycles ? lifecycles_config_read(settings, lifecycles, rollups, sound, out) : NULL;
     if (rollups && settings_names(settings, rollups, "'rollups'")) {
         if (rollups->n > ROLLUPS_MAX)
             settings_error(settings, rollups, "at most %d rollups", ROLLUPS_MAX);
@@ -182,7 +253,7 @@ void streams_config_read(struct settings *settings, const struct yaml_node *stre
         ensure(made);
         for (size_t i = 0; i < n; i++)
             rollups_config_read(
-                settings, rollups->keys[i], rollups->values[i], out, sound, &made[i]);
+                settings, rollups->keys[i], rollups->values[i], out, sound, lives, &made[i]);
         out->rollups = made;
         out->n_rollups = n;
     }

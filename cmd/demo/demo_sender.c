@@ -85,8 +85,8 @@ void demo_sender_send(struct demo_sender *sender, const struct demo_event *event
     put(sender, &sent);
     if (demo_random_chance(r, DEMO_TWICE_SHARE)) {
         double again_ms = 200 + demo_random_exp(r, 5000);
+        sent.again = sent.arrival_ms >= sender->from_ms; /* else the log begins with it */
         sent.arrival_ms += again_ms < MINUTE_MS ? (int64_t)again_ms : MINUTE_MS;
-        sent.again = true;
         put(sender, &sent);
     }
     if (demo_random_chance(r, DEMO_BROKEN_SHARE))

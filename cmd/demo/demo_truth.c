@@ -36,7 +36,7 @@ struct demo_truth {
     size_t n, cap;
     int64_t complete_ms; /* the end of a minute */
     uint64_t refused[DEMO_TOPICS][DEMO_DEFECTS];
-    uint64_t produced;
+    uint64_t produced, twice;
 };
 
 static uint64_t key_of(enum metric metric, int a, int b, int c)
@@ -157,6 +157,10 @@ void demo_truth_count(struct demo_truth *truth, const struct demo_event *e)
         truth->refused[e->topic][e->defect]++;
         return;
     }
+    if (e->again) {
+        truth->twice++;
+        return;
+    }
     switch ((enum demo_topic)e->topic) {
     case DEMO_ORDERS:
         add(truth, e->time_ms, key_of(ORDERS, e->market, e->category, e->type), 1);
@@ -231,8 +235,9 @@ static void write_minute(FILE *file, struct minute *minute, int64_t end_s)
 
 static void write_state(struct demo_truth *truth)
 {
-    fprintf(truth->file, "{\"complete\":%" PRId64 ",\"produced\":%" PRIu64 ",\"refused\":{",
-        truth->complete_ms / 1000, truth->produced);
+    fprintf(truth->file,
+        "{\"complete\":%" PRId64 ",\"produced\":%" PRIu64 ",\"twice\":%" PRIu64 ",\"refused\":{",
+        truth->complete_ms / 1000, truth->produced, truth->twice);
     const char *between = "";
     for (int topic = 0; topic < DEMO_TOPICS; topic++) {
         for (int defect = DEMO_CUT; defect < DEMO_DEFECTS; defect++) {

@@ -1,8 +1,8 @@
 /*
  * What the metrics of the demo have to say: per headline metric, label set and minute the amount
- * that was produced, each duplicate counted, written as a file of JSON lines that only grows. A
- * minute is written when it is complete: when no event that belongs to it is under way or
- * unacknowledged, so no line is ever taken back. docs/demo.md describes the file.
+ * that was produced, whatever was sent twice counted once, written as a file of JSON lines that
+ * only grows. A minute is written when it is complete: when no event that belongs to it is under
+ * way or unacknowledged, so no line is ever taken back. docs/demo.md describes the file.
  *
  *     minute m holds the events of (m - 60 s, m]: what increase(x[1m]) at m has to answer
  *

@@ -108,18 +108,22 @@ class Broker:
 
 
 class Producer:
-    """Sends (topic, partition, timestamp_ms, key, payload); payload None is a tombstone."""
+    """Sends (topic, partition, timestamp_ms, key, payload); payload None is a tombstone. Payloads are
+    texts of one line, or all of them bytes (binary)."""
 
-    def __init__(self, bootstrap, codec="lz4", batch=10000):
+    def __init__(self, bootstrap, codec="lz4", batch=10000, binary=False):
         argv = [helper("produce"), bootstrap, codec, str(batch)]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.binary = binary
+        if binary:
+            self.process.stdin.write("!hex\n")
 
     def send(self, messages):
         write = self.process.stdin.write
         for topic, partition, timestamp_ms, key, payload in messages:
             row = [topic, str(partition), str(timestamp_ms), key]
             if payload is not None:
-                row.append(payload)
+                row.append(payload.hex() if self.binary else payload)
             write("\t".join(row) + "\n")
 
     def batch(self, messages):

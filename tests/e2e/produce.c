@@ -5,7 +5,8 @@
  *
  * PARTITION -1 chooses by the key. A line without PAYLOAD is a tombstone. A line "!flush" waits
  * until everything before it is acknowledged and says "flushed N"; "!batch N" changes the greatest
- * number of messages of a batch (by a new producer, after a flush).
+ * number of messages of a batch (by a new producer, after a flush). After "!hex" payloads are bytes
+ * in hexadecimal.
  *
  *     produce BROKERS [CODEC [MESSAGES_PER_BATCH]]
  *
@@ -25,6 +26,7 @@ struct producer {
     const char *brokers, *codec;
     rd_kafka_t *rk;
     uint64_t acknowledged, failed;
+    bool hex;
 };
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -74,6 +76,19 @@ static bool producer_flush(struct producer *p)
     return rd_kafka_flush(p->rk, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && p->failed == 0;
 }
 
+/* In place; SIZE_MAX: they are no bytes. */
+static size_t unhex(char *text)
+{
+    size_t n = strlen(text) / 2;
+    for (size_t i = 0; i < n; i++) {
+        unsigned byte;
+        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+            return SIZE_MAX;
+        text[i] = (char)byte;
+    }
+    return n;
+}
+
 /* Splits the line at its first four tabs. False: a field is missing or is no number. */
 static bool produce_line(struct producer *p, char *line)
 {
@@ -92,7 +107,9 @@ static bool produce_line(struct producer *p, char *line)
     if (*end)
         return false;
     char *payload = n == 5 ? field[4] : NULL;
-    size_t len = payload ? strlen(payload) : 0;
+    size_t len = !payload ? 0 : p->hex ? unhex(payload) : strlen(payload);
+    if (len == SIZE_MAX)
+        return false;
     for (;;) {
         rd_kafka_resp_err_t error = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(field[0]),
             RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_TIMESTAMP(timestamp),
@@ -112,6 +129,8 @@ static bool command(struct producer *p, const char *line)
 {
     if (!producer_flush(p))
         return false;
+    if (strcmp(line, "!hex") == 0)
+        return p->hex = true;
     if (strncmp(line, "!batch ", 7) == 0) {
         rd_kafka_destroy(p->rk);
         return producer_open(p, line + 7);

@@ -59,8 +59,8 @@ static inline void orders_init(struct orders *o, const char *topic)
                                         .every_ms = 5000,
                                         .stale_after_ms = 3600000,
                                         .clock = SLICE("orders")},
-        .labels = {{SLICE("market"), orders_expr(o, "market", true)},
-            {SLICE("stage"), orders_expr(o, "type", true)}},
+        .labels = {{.name = SLICE("market"), .value = orders_expr(o, "market", true)},
+            {.name = SLICE("stage"), .value = orders_expr(o, "type", true)}},
         .n_labels = 2};
     o->rollups[1] = (struct rollup){.def = {.name = SLICE("eta_error_seconds"),
                                         .kind = KIND_HISTOGRAM,
@@ -71,7 +71,7 @@ static inline void orders_init(struct orders *o, const char *topic)
                                         .clock = SLICE("orders")},
         .when = orders_expr(o, "type == \"delivered\"", false),
         .value = orders_expr(o, "occurred_at - promised_at", false),
-        .labels = {{SLICE("market"), orders_expr(o, "market", true)}},
+        .labels = {{.name = SLICE("market"), .value = orders_expr(o, "market", true)}},
         .n_labels = 1};
     o->rollups[2] = (struct rollup){.def = {.name = SLICE("order_amount_last"),
                                         .kind = KIND_GAUGE,
@@ -80,9 +80,10 @@ static inline void orders_init(struct orders *o, const char *topic)
                                         .stale_after_ms = 3600000,
                                         .clock = SLICE("orders")},
         .value = orders_expr(o, "amount", false),
-        .labels = {{SLICE("market"), orders_expr(o, "market", true)}},
+        .labels = {{.name = SLICE("market"), .value = orders_expr(o, "market", true)}},
         .n_labels = 1};
-    o->streams = (struct streams){&o->stream, 1, o->rollups, 3};
+    o->streams = (struct streams){
+        .streams = &o->stream, .n_streams = 1, .rollups = o->rollups, .n_rollups = 3};
 }
 
 static inline void orders_fini(struct orders *o)

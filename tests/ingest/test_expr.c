@@ -199,6 +199,12 @@ static void test_numbers(void **state)
         {"placed - delivered", 3, -90500},
         {"(delivered - placed) / 60", 9, 1508333333},
         {"celsius", 1, -35},
+        {"if(flag, level, -level)", 0, 7},
+        {"if(type == \"sold\", level, -level)", 0, -7},
+        {"if(flag, level, amount)", 2, 700}, /* the digits of the larger side */
+        {"if(not flag, level, amount)", 2, 4895},
+        {"2 * if(customer == \"x\", 1, if(level > 6, 3, 4))", 0, 6}, /* absent: does not hold */
+        {"if(flag, delivered, placed) - placed", 3, 90500},
     };
     struct event e = event();
     (void)state;
@@ -216,7 +222,8 @@ static void test_out_of_range(void **state)
 {
     static const char *const cases[] = {"level / (level - 7)", "ratio + 9000000000",
         "ratio * ratio * 40", "999999999999999999 * 10", "100000000000000 / 0.000001",
-        "ratio * 100000 / 0.0001", "level / (level - 7) > 0", "level / (level - 7) > 0 or true"};
+        "ratio * 100000 / 0.0001", "level / (level - 7) > 0", "level / (level - 7) > 0 or true",
+        "if(level / (level - 7) > 0, 1, 2)", "if(flag, 9999999999999999, 0.001) * 1"};
     struct event e = event();
     struct field_value v;
     (void)state;
@@ -242,6 +249,8 @@ static void test_absent(void **state)
     struct field_value v;
     (void)state;
     e.v[LEVEL].present = e.v[DELIVERED].present = false;
+    assert_int_equal(expr_eval(compiled("if(flag, level, 1)", false), &e, &v), EXPR_ABSENT);
+    assert_int_equal(expr_eval(compiled("if(not flag, level, 1)", false), &e, &v), EXPR_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(expr_eval(compiled(cases[i], false), &e, &v), EXPR_ABSENT);
 }
@@ -271,6 +280,10 @@ static void test_minimum(void **state)
         {"3 / ratio", INT64_MAX},
         {"delivered - placed", INT64_MAX},
         {"2.5", 25},
+        {"if(flag, level, 5)", 0},
+        {"if(flag, -level, 5)", -1000},
+        {"if(flag, level, amount)", 0},
+        {"if(flag, level, ratio)", INT64_MAX},
         {"level * 100000000000000000 * 100000000000000000", 0},
     };
     (void)state;
@@ -338,6 +351,12 @@ static void test_errors(void **state)
         {"level > 5x", 9, "not a number: write 5, 0.25"},
         {"level > .5", 9, "unexpected character"},
         {"level ? 5", 7, "unexpected character"},
+        {"if(level, 1, 2)", 4, "'if' needs a condition, this is a number"},
+        {"if(flag, 1, type)", 13, "both sides of 'if' must be of one type: a number, and a string"},
+        {"if flag", 4, "expected '('"},
+        {"if(flag, 1)", 11, "expected ','"},
+        {"if(flag, 1, 2", 14, "expected ')'"},
+        {"level.x > 1", 1, "unknown field 'level.x', did you mean 'level'?"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

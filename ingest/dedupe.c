@@ -1,0 +1,182 @@
+#include "ingest/dedupe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "store/state/state.h"
+#include "store/state/state_reader.h"
+
+#define HOUR_MS      3600000
+#define RECORD_BYTES 4
+/* Hours that may be held in generations of one hour each. */
+#define HELD_HOURS 24
+
+struct added {
+    struct hash128 hash;
+    int64_t generation;
+    uint32_t crc;
+};
+
+struct dedupe {
+    struct store *store;
+    char table[STATE_TABLE_NAME_MAX + 1];
+    int64_t late_ms, span_ms;    /* of a generation */
+    int64_t oldest;              /* the first generation that is held */
+    int64_t next_oldest;         /* once the batch is committed */
+    struct state_reader *reader; /* NULL: made with the next ask */
+    struct added *added;         /* of the batch */
+    size_t n_added, added_cap;
+    struct map by_hash;
+};
+
+/* Towards the past. */
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+/* A generation holds [n * span, (n + 1) * span). Gone: its end + late < watermark. */
+static int64_t oldest_of(const struct dedupe *d, int64_t watermark_ms)
+{
+    int64_t passed;
+    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, d->late_ms, &passed))
+        return INT64_MIN;
+    /* The first n with (n + 1) * span >= passed. */
+    return -floor_div(-passed, d->span_ms) - 1;
+}
+
+struct dedupe *dedupe_new(
+    struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms)
+{
+    struct dedupe *d = xcalloc(1, sizeof *d);
+    d->store = store;
+    d->late_ms = late_ms;
+    d->span_ms = HOUR_MS * (1 + late_ms / (HELD_HOURS * (int64_t)HOUR_MS + 1));
+    d->oldest = d->next_oldest = oldest_of(d, watermark_ms);
+    snprintf(d->table, sizeof d->table, "dedupe/%.*s", SLICE_FMT(stream));
+    map_init(&d->by_hash);
+    return d;
+}
+
+void dedupe_free(struct dedupe **dedupe)
+{
+    struct dedupe *d = *dedupe;
+    *dedupe = NULL;
+    if (!d)
+        return;
+    state_reader_free(&d->reader);
+    map_fini(&d->by_hash);
+    free(d->added);
+    free(d);
+}
+
+/* ---- asking ---- */
+
+static bool added_is(const void *ctx, const void *key, uint32_t id)
+{
+    const struct dedupe *d = ctx;
+    return hash128_eq(d->added[id].hash, *(const struct hash128 *)key);
+}
+
+static struct state_reader *reader_of_batch(struct dedupe *d)
+{
+    struct err err;
+    uint32_t table, bytes;
+    if (!d->reader) {
+        if (!store_state_table(d->store, slice_from(d->table), &table, &bytes, &err))
+            table = UINT32_MAX; /* nothing was ever written: there is nothing in it */
+        d->reader = state_reader_new(d->store, table, d->oldest, INT64_MAX);
+    }
+    return d->reader;
+}
+
+void dedupe_prefetch(struct dedupe *dedupe, const struct dedupe_id *id)
+{
+    state_reader_prefetch(reader_of_batch(dedupe), id->hash);
+}
+
+static enum dedupe_answer known_as(const struct dedupe_id *id, uint32_t crc)
+{
+    return crc == id->crc ? DEDUPE_SEEN : DEDUPE_CONFLICT;
+}
+
+bool dedupe_ask(
+    struct dedupe *dedupe, const struct dedupe_id *id, enum dedupe_answer *answer, struct err *err)
+{
+    struct dedupe *d = dedupe;
+    uint8_t record[RECORD_BYTES];
+    int64_t generation;
+    bool found;
+    uint32_t at = map_find(&d->by_hash, id->hash.lo, added_is, d, &id->hash);
+    if (at != MAP_NONE) {
+        *answer = known_as(id, d->added[at].crc);
+        return true;
+    }
+    if (!state_reader_find(reader_of_batch(d), id->hash, record, &generation, &found, err))
+        return false;
+    if (found)
+        *answer = known_as(id, le32_get(record));
+    else
+        *answer = floor_div(id->time_ms, d->span_ms) < d->oldest ? DEDUPE_GONE : DEDUPE_NEW;
+    return true;
+}
+
+void dedupe_add(struct dedupe *dedupe, const struct dedupe_id *id)
+{
+    struct dedupe *d = dedupe;
+    GROW(d->added, d->added_cap, d->n_added + 1);
+    map_insert(&d->by_hash, id->hash.lo, (uint32_t)d->n_added);
+    d->added[d->n_added++] = (struct added){id->hash, floor_div(id->time_ms, d->span_ms), id->crc};
+}
+
+size_t dedupe_pending(const struct dedupe *dedupe)
+{
+    return dedupe->n_added;
+}
+
+/* ---- writing ---- */
+
+/* Generations that go with the watermark. What is added to one now goes too. */
+static void drop_gone(struct dedupe *d, struct txn *txn, uint32_t table)
+{
+    size_t n = txn_state_generations(txn, table, NULL, 0);
+    int64_t *all = xcalloc(n + 1, sizeof *all);
+    txn_state_generations(txn, table, all, n);
+    for (size_t i = 0; i < n && all[i] < d->next_oldest; i++)
+        txn_state_drop(txn, table, all[i]);
+    free(all);
+}
+
+bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, struct err *err)
+{
+    struct dedupe *d = dedupe;
+    uint8_t record[RECORD_BYTES];
+    uint32_t table;
+    int64_t oldest = oldest_of(d, watermark_ms);
+    d->next_oldest = oldest > d->oldest ? oldest : d->oldest;
+    if (d->n_added == 0 && d->next_oldest == d->oldest)
+        return true;
+    if (!txn_state_table(txn, slice_from(d->table), RECORD_BYTES, &table, err))
+        return false;
+    if (d->next_oldest != d->oldest)
+        drop_gone(d, txn, table);
+    for (size_t i = 0; i < d->n_added; i++) {
+        const struct added *a = &d->added[i];
+        if (a->generation < d->next_oldest)
+            continue;
+        le32_put(record, a->crc);
+        txn_state_put(txn, table, a->generation, a->hash, record);
+    }
+    return true;
+}
+
+void dedupe_clear(struct dedupe *dedupe)
+{
+    dedupe->oldest = dedupe->next_oldest;
+    dedupe->n_added = 0;
+    map_clear(&dedupe->by_hash);
+    state_reader_free(&dedupe->reader);
+}

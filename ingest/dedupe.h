@@ -1,0 +1,65 @@
+/*
+ * One stream's event ids: an id counts once, whatever comes twice. What was seen lies in a state
+ * table of the store, changed by the same transactions as the cells:
+ *
+ *     table "dedupe/STREAM": 128-bit hash of the id -> CRC32C of the message, in generations of
+ *     one event hour, or more where events may be very late
+ *
+ * An id is looked for in all generations that are held. A generation goes when the watermark has
+ * passed its end by more than `late`; an event that would lie in one that is gone is late, whatever
+ * its record says, so that it is never counted a second time. Which generations are gone follows
+ * from the committed watermark alone.
+ *
+ *     dedupe_ask -> new: the event is decoded further; when it is accepted, dedupe_add
+ *     ...        -> dedupe_write into the batch's transaction, again when it failed -> dedupe_clear
+ *
+ * One thread uses it, and nothing else changes the table.
+ */
+#ifndef INGEST_DEDUPE_H
+#define INGEST_DEDUPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/checksum.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "store/store.h"
+
+struct dedupe;
+
+/* watermark_ms: the committed one; INT64_MIN: none. */
+struct dedupe *dedupe_new(
+    struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms);
+void dedupe_free(struct dedupe **dedupe);
+
+struct dedupe_id {
+    struct hash128 hash;
+    uint32_t crc; /* of the message */
+    int64_t time_ms;
+};
+
+enum dedupe_answer {
+    DEDUPE_NEW,
+    DEDUPE_SEEN,
+    DEDUPE_CONFLICT, /* seen, with other content: the first wins */
+    DEDUPE_GONE,     /* its generation is gone */
+};
+
+/* Says that an id is asked for soon. */
+void dedupe_prefetch(struct dedupe *dedupe, const struct dedupe_id *id);
+/* False: the table cannot be read now, or is damaged; nothing is known. */
+bool dedupe_ask(
+    struct dedupe *dedupe, const struct dedupe_id *id, enum dedupe_answer *answer, struct err *err);
+/* The event was accepted. */
+void dedupe_add(struct dedupe *dedupe, const struct dedupe_id *id);
+
+/* What the batch has added, and what goes with the watermark that is committed with it. */
+bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, struct err *err);
+/* The transaction is committed. */
+void dedupe_clear(struct dedupe *dedupe);
+
+/* Ids that the batch has added. */
+size_t dedupe_pending(const struct dedupe *dedupe);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * Records to rolled-up cells: decode, contract, lateness, dedupe, lifecycles, rollups. What a batch
+ * has made of its records is kept here until its transaction is committed:
+ *
+ *     intake_record ... intake_record | intake_settle | intake_write ( | intake_unwrite |
+ * intake_write )* | intake_clear
+ *
+ * Whether an event counts is said for all of it at once: the rollups, its id and its partition's
+ * counts change together, or nothing does. One thread uses an intake.
+ */
+#ifndef INGEST_INTAKE_H
+#define INGEST_INTAKE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ingest/ingest.h"
+#include "ingest/kafka_source.h"
+#include "ingest/rollup.h"
+#include "store/store.h"
+
+struct intake;
+
+/* All outlive it. */
+struct intake *intake_new(
+    struct store *store, const struct streams *streams, struct kafka_source *source);
+void intake_free(struct intake **intake);
+
+/* Takes the record in, or its partition waits at it, and what comes of that partition is left out
+ * until intake_resume. False: the store cannot say whether its id is known; nothing has changed,
+ * and the record is to be given again. */
+bool intake_record(struct intake *intake, const struct kafka_record *record, struct err *err);
+/* Lets partitions go on that wait for something that is there now. */
+void intake_resume(struct intake *intake);
+
+/* Ends the batch: what lives have become goes into its cells, and what the watermarks have passed
+ * expires. watermarks: by stream, those that the batch commits; INT64_MIN: none. False as
+ * intake_record: it is to be tried again. */
+bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err);
+/* More is to expire than one batch does: the next one is due. */
+bool intake_is_behind(const struct intake *intake);
+
+/* Puts the batch's cells, ids and lives into the transaction. watermarks: as it was
+ * settled with. ERR_INVALID: the store knows a metric otherwise. */
+bool intake_write(
+    struct intake *intake, struct txn *txn, const int64_t *watermarks, struct err *err);
+/* The transaction was aborted: the batch is to be written again. */
+void intake_unwrite(struct intake *intake);
+/* The batch is committed, or given up. */
+void intake_clear(struct intake *intake);
+
+/* Cells of the batch so far. */
+size_t intake_cells(const struct intake *intake);
+
+struct intake_stats {
+    uint64_t refused_cells; /* of batches that are done: a limit refused their label sets */
+    /* How the time of taking records is shared, by those that were timed. */
+    double decode_ns, rollup_ns;
+};
+
+void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out);
+void intake_stats(const struct intake *intake, struct intake_stats *out);
+
+#endif

@@ -1,0 +1,153 @@
+#include "ingest/lifecycle/facts.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/ensure.h"
+
+#define HEAD_BYTES 4
+
+static size_t slot_bytes(const struct fact_layout *layout, size_t stage)
+{
+    size_t captures = layout->captures[stage];
+    return 16 + (layout->revisions ? 8 : 0) + (stage == 0 ? 8 : 0) + 8 * captures + (captures > 0);
+}
+
+size_t fact_record_bytes(const struct fact_layout *layout)
+{
+    size_t bytes = HEAD_BYTES;
+    for (size_t s = 0; s < layout->n_stages; s++)
+        bytes += slot_bytes(layout, s);
+    return bytes;
+}
+
+bool facts_add(struct facts *facts, const struct fact *fact, bool *known)
+{
+    size_t same = 0;
+    *known = false;
+    for (size_t i = 0; i < facts->n; i++) {
+        const struct fact *f = &facts->items[i];
+        same += f->stage == fact->stage;
+        if (f->stage == fact->stage && f->id == fact->id && f->time_ms == fact->time_ms) {
+            *known = true;
+            return true;
+        }
+    }
+    if (same == FACT_RECORDS_MAX)
+        return false;
+    facts->items[facts->n++] = *fact;
+    return true;
+}
+
+size_t facts_records(const struct facts *facts)
+{
+    size_t most = 0, of_stage[STAGES_MAX] = {0};
+    for (size_t i = 0; i < facts->n; i++) {
+        size_t n = ++of_stage[facts->items[i].stage];
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* The fact of the stage that record i holds; NULL: none. */
+static const struct fact *fact_of(const struct facts *facts, size_t stage, size_t i)
+{
+    for (size_t k = 0; k < facts->n; k++)
+        if (facts->items[k].stage == stage && i-- == 0)
+            return &facts->items[k];
+    return NULL;
+}
+
+static uint8_t *put(uint8_t *at, uint64_t v)
+{
+    le64_put(at, v);
+    return at + 8;
+}
+
+static void put_fact(const struct fact_layout *layout, const struct fact *f, uint8_t *at)
+{
+    size_t captures = layout->captures[f->stage];
+    at = put(at, (uint64_t)f->time_ms);
+    if (layout->revisions)
+        at = put(at, (uint64_t)f->revision);
+    at = put(at, f->id);
+    if (f->stage == 0)
+        at = put(at, f->labels);
+    for (size_t i = 0; i < captures; i++)
+        at = put(at, (uint64_t)f->captured[i]);
+    if (captures)
+        *at = f->has;
+}
+
+void facts_encode(
+    const struct facts *facts, const struct fact_layout *layout, size_t i, uint8_t *record)
+{
+    uint16_t reached = 0;
+    uint8_t *at = record + HEAD_BYTES;
+    memset(record, 0, fact_record_bytes(layout));
+    for (size_t s = 0; s < layout->n_stages; s++) {
+        const struct fact *f = fact_of(facts, s, i);
+        if (f) {
+            put_fact(layout, f, at);
+            reached |= (uint16_t)(1u << s);
+        }
+        at += slot_bytes(layout, s);
+    }
+    le16_put(record, (uint16_t)(i == 0 ? facts_records(facts) : 0));
+    le16_put(record + 2, reached);
+}
+
+static int64_t take(const uint8_t **at)
+{
+    uint64_t v = le64_get(*at);
+    *at += 8;
+    return (int64_t)v;
+}
+
+static struct fact take_fact(const struct fact_layout *layout, size_t stage, const uint8_t *at)
+{
+    struct fact f = {.stage = (uint8_t)stage};
+    size_t captures = layout->captures[stage];
+    f.time_ms = take(&at);
+    if (layout->revisions)
+        f.revision = take(&at);
+    f.id = (uint64_t)take(&at);
+    if (stage == 0)
+        f.labels = (uint64_t)take(&at);
+    for (size_t i = 0; i < captures; i++)
+        f.captured[i] = take(&at);
+    if (captures)
+        f.has = *at;
+    return f;
+}
+
+bool facts_decode(struct facts *facts, const struct fact_layout *layout, size_t i,
+    const uint8_t *record, size_t *records)
+{
+    unsigned n = le16_get(record), reached = le16_get(record + 2);
+    const uint8_t *at = record + HEAD_BYTES;
+    if (reached == 0 || reached >> layout->n_stages != 0 || (i == 0) != (n > 0) ||
+        n > FACT_RECORDS_MAX)
+        return false;
+    for (size_t s = 0; s < layout->n_stages; s++) {
+        if (reached & (1u << s)) {
+            ensure(facts->n < FACTS_MAX);
+            facts->items[facts->n++] = take_fact(layout, s, at);
+        }
+        at += slot_bytes(layout, s);
+    }
+    if (i == 0)
+        *records = n;
+    return true;
+}
+
+struct hash128 facts_key(struct hash128 entity, size_t i)
+{
+    uint8_t bytes[24];
+    if (i == 0)
+        return entity;
+    le64_put(bytes, entity.lo);
+    le64_put(bytes + 8, entity.hi);
+    le64_put(bytes + 16, i);
+    return hash128(bytes, sizeof bytes);
+}

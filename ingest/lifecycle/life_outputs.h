@@ -1,0 +1,66 @@
+/*
+ * What the lives of one entity are in the rollups of their lifecycle: a pure function of its facts
+ * and of how far expiry has come. When facts change, what they were before is taken back and what
+ * they are now is put in its place; most of it cancels out, and the rest are cells and inverse
+ * cells.
+ */
+#ifndef INGEST_LIFECYCLE_LIFE_OUTPUTS_H
+#define INGEST_LIFECYCLE_LIFE_OUTPUTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ingest/lifecycle/lifecycle.h"
+#include "ingest/rollup.h"
+
+/*
+ * How far expiry has come: lives that could go on until a time in a minute before `minute` have
+ * expired, and in that minute itself those of keys below `key`. So expiry can be done in parts, and
+ * whether a life has expired follows from it alone.
+ */
+#define EXPIRY_MINUTE_MS 60000
+
+struct expiry {
+    int64_t minute; /* number since 1970; INT64_MIN: nothing has expired */
+    uint64_t key;   /* hi of the keys' hashes */
+};
+
+/* The minute that a life's last time lies in. */
+int64_t expiry_minute(int64_t until_ms);
+
+/* Of a life that has no end. */
+bool life_has_expired(int64_t until_ms, struct hash128 key, struct expiry expiry);
+
+/* One cell's worth. */
+struct life_output {
+    uint32_t rollup; /* index in the lifecycle's list */
+    int8_t from, to; /* stages of a step; else -1 */
+    int8_t outcome;  /* a stage; n_stages: expired; -1: not among the labels */
+    bool negative;
+    uint64_t labels; /* of the life's first */
+    int64_t time_ms, value;
+};
+
+#define LIFE_OUTPUTS_MAX 1024
+
+struct life_outputs {
+    struct life_output items[LIFE_OUTPUTS_MAX];
+    size_t n;
+    bool cut; /* there were more */
+};
+
+/* What a lifecycle's rollups are made of. */
+struct life_rollups {
+    const struct lifecycle *lifecycle;
+    const struct rollup *const *rollups;
+    size_t n;
+};
+
+/* Adds the outputs of the facts; negative: their inverses. A value that does not fit has none. */
+void life_outputs_add(const struct life_rollups *rollups, const struct facts *facts,
+    struct hash128 key, struct expiry expiry, bool negative, struct life_outputs *out);
+/* Takes out every pair of an output and its inverse. */
+void life_outputs_cancel(struct life_outputs *outputs);
+
+#endif

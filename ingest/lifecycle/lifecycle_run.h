@@ -1,0 +1,74 @@
+/*
+ * A lifecycle at work. The facts of each entity lie in state tables of the store, changed by the
+ * same transactions as the cells that are made of them:
+ *
+ *     lifecycle/NAME          key's hash -> records of its facts (facts.h), in generations by the
+ *                             newest time of the entity
+ *     lifecycle/NAME/timers   key's hash, in generations of the minute in which a life of it may
+ *                             expire
+ *     lifecycle/NAME/labels   hash of label values -> their texts, in pieces
+ *
+ * Nothing of what was put out is stored: it follows from the facts and from how far expiry has come
+ * (life_outputs.h), which is the position of the source "lifecycle/NAME".
+ *
+ *     lifecycle_look, lifecycle_take ... | lifecycle_settle (once) | lifecycle_write |
+ * lifecycle_clear
+ *
+ * An entity's state is kept until its newest time + expire + late have been passed by the
+ * watermark. One thread uses a runner, and nothing else changes its tables.
+ */
+#ifndef INGEST_LIFECYCLE_LIFECYCLE_RUN_H
+#define INGEST_LIFECYCLE_LIFECYCLE_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "ingest/rollup_run.h"
+#include "store/store.h"
+
+struct lifecycle_runner;
+
+/* number: the lifecycle's in streams. All outlive it. */
+struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
+    size_t number, struct rollup_runner *rollups);
+void lifecycle_runner_free(struct lifecycle_runner **runner);
+
+/* Which stages the event reaches: a bit for each. False: a condition's value does not fit, and the
+ * event is to be refused. */
+bool lifecycle_stages(const struct lifecycle_runner *runner, size_t stream,
+    const struct event *event, uint32_t *stages);
+/* Looks up what is known of the event's entity, so that it can be taken in. False: the store cannot
+ * be read now. */
+bool lifecycle_look(
+    struct lifecycle_runner *runner, const struct event *event, uint32_t stages, struct err *err);
+/* Takes in an event that was looked up, for these stages; id is a hash of its id. */
+void lifecycle_take(
+    struct lifecycle_runner *runner, const struct event *event, uint32_t stages, uint64_t id);
+
+/* Expires what the watermark has passed, a part of it when that is much, and puts what the batch
+ * has changed into the rollups. Once per batch, before it is written. False as lifecycle_look: it
+ * is to be tried again. */
+bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, struct err *err);
+/* Puts the batch's facts into the transaction. */
+bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct err *err);
+void lifecycle_clear(struct lifecycle_runner *runner);
+/* Something is to expire that the last batch has left. */
+bool lifecycle_is_behind(const struct lifecycle_runner *runner);
+
+/* Up to when lives have expired, so that nothing more of the time before can; INT64_MIN: nothing
+ * has. */
+int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner);
+
+/* Since the data folder began. */
+struct lifecycle_stats {
+    uint64_t facts;       /* taken in */
+    uint64_t outside;     /* of them, of no life when they came: too late, or without a first */
+    uint64_t dropped;     /* an entity has too many */
+    uint64_t expired;     /* lives */
+    uint64_t corrections; /* cells that were taken back */
+};
+
+void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out);
+
+#endif

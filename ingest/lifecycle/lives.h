@@ -1,0 +1,64 @@
+/*
+ * What a key's events say of its lives. A pure function of the *set* of facts: their order, and
+ * when they came, have no part in it.
+ *
+ * A fact is an event that reached a stage. Of several facts of one stage the best counts: the
+ * highest revision, then the earliest time, then the smallest id.
+ *
+ *     facts of the first stage, by time:   p1        p2 ................ p3
+ *                                          |- life 1: to first + expire -|  |- life 2: ...
+ *
+ * A life begins with a fact of the first declared stage. One not later than the life's first (its
+ * best) + expire belongs to the same life; a later one begins the next. A fact of another stage
+ * belongs to the earliest life whose first + expire it does not pass, so one that skewed clocks put
+ * before the first counts. What passes them all, and what comes without a first, belongs to none.
+ *
+ * A life ends with its earliest end; of two at one time with the one that is declared first.
+ */
+#ifndef INGEST_LIFECYCLE_LIVES_H
+#define INGEST_LIFECYCLE_LIVES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/checksum.h"
+
+#define STAGES_MAX   16
+#define CAPTURES_MAX 8 /* of one stage */
+/* Of one key. */
+#define FACTS_MAX 256
+#define LIVES_MAX 16
+
+struct fact {
+    int64_t time_ms, revision;
+    uint64_t id;     /* hash of the event's id */
+    uint64_t labels; /* hash of the label values; of the first stage, else 0 */
+    int64_t captured[CAPTURES_MAX];
+    uint8_t has; /* a bit for each of captured */
+    uint8_t stage;
+};
+
+struct life_rules {
+    int64_t expire_ms;
+    uint32_t ends; /* a bit for each stage */
+    uint8_t n_stages;
+};
+
+struct life {
+    const struct fact *stages[STAGES_MAX]; /* the best of each; NULL: not reached. [0]: its first */
+    int end;                               /* the stage that ended it; -1: none */
+};
+
+/* Whether a is to be taken before b, of the same stage. */
+bool fact_is_better(const struct fact *a, const struct fact *b);
+
+/* The lives of n facts, at most FACTS_MAX, the earliest first; out has room for LIVES_MAX. What
+ * would begin one more is left out. *outside: facts that belong to no life. */
+size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t n,
+    struct life *out, size_t *outside);
+
+/* The last time that belongs to the life. */
+int64_t life_until(const struct life_rules *rules, const struct life *life);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * The `lifecycles:` of larder.yml, and what rollups may say of them.
+ */
+#ifndef INGEST_LIFECYCLES_CONFIG_H
+#define INGEST_LIFECYCLES_CONFIG_H
+
+#include "base/settings.h"
+#include "ingest/lifecycle/lifecycle.h"
+#include "ingest/rollup.h"
+
+/* Reads the lifecycles over the streams of out, and makes them see what the rollups' expressions
+ * need. rollups may be NULL. sound: for each stream, whether the types of its fields are known.
+ * Returns out's lifecycles, whose labels are added by their rollups. */
+struct lifecycle *lifecycles_config_read(struct settings *settings, const struct yaml_node *node,
+    const struct yaml_node *rollups, const bool *sound, struct streams *out);
+
+/* Reads `at`, `when`, `value` and `by` of a rollup of the lifecycle, whose kind is known. */
+void lifecycle_rollup_read(struct settings *settings, const struct yaml_node *node,
+    struct lifecycle *lifecycle, const struct streams *streams, struct rollup *out);
+
+#endif

@@ -1,0 +1,418 @@
+#include "ingest/registry/registry_fetch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <curl/curl.h>
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "base/ensure.h"
+#include "base/mem.h"
+#include "base/sigv4.h"
+
+#define CONNECT_MS    3000L
+#define TIMEOUT_MS    10000
+#define ANSWER_MAX    (4u << 20) /* a schema of 1 MiB with every byte escaped */
+#define REDIRECTS_MAX 3L
+#define GLUE_TARGET   "AWSGlue.GetSchemaVersion"
+#define GLUE_TYPE     "application/x-amz-json-1.1"
+
+struct registry_fetch {
+    const struct registry_options *options;
+    const atomic_bool *stop;
+    CURL *curl;
+    struct buf body;
+    size_t url; /* the one that has answered last */
+    char detail[CURL_ERROR_SIZE];
+};
+
+/* What is collected of a schema and what it refers to: texts, each after what it refers to. */
+struct collection {
+    struct registry_fetch *fetch;
+    json_t *answers[AVRO_SCHEMA_TEXTS_MAX]; /* own the texts */
+    struct slice texts[AVRO_SCHEMA_TEXTS_MAX];
+    struct slice subjects[AVRO_SCHEMA_TEXTS_MAX]; /* of references; in answers' memory */
+    int64_t versions[AVRO_SCHEMA_TEXTS_MAX];
+    size_t n_answers, n_texts, n_seen;
+};
+
+struct registry_fetch *registry_fetch_new(
+    const struct registry_options *options, const atomic_bool *stop)
+{
+    struct registry_fetch *f = xcalloc(1, sizeof *f);
+    ensure(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    f->options = options;
+    f->stop = stop;
+    f->curl = curl_easy_init();
+    ensure(f->curl);
+    buf_init(&f->body, ANSWER_MAX);
+    return f;
+}
+
+void registry_fetch_free(struct registry_fetch **fetch)
+{
+    struct registry_fetch *f = *fetch;
+    *fetch = NULL;
+    if (!f)
+        return;
+    curl_easy_cleanup(f->curl);
+    curl_global_cleanup();
+    buf_fini(&f->body);
+    free(f);
+}
+
+/* ---- HTTP ---- */
+
+static size_t on_data(char *data, size_t size, size_t n, void *ctx)
+{
+    struct buf *body = ctx;
+    buf_add(body, data, size * n);
+    return body->failed ? 0 : size * n;
+}
+
+static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    const struct registry_fetch *f = ctx;
+    (void)a, (void)b, (void)c, (void)d;
+    return atomic_load(f->stop);
+}
+
+/* NULL for what is empty: then the option is not set. */
+static const char *option_text(struct slice s)
+{
+    return s.len ? s.ptr : NULL; /* copies end in NUL */
+}
+
+static void set_up(struct registry_fetch *f, const char *url, struct curl_slist *headers)
+{
+    const struct registry_options *o = f->options;
+    CURL *c = f->curl;
+    curl_easy_reset(c);
+    buf_clear(&f->body);
+    f->detail[0] = 0;
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, f->detail);
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(o->timeout_ms ? o->timeout_ms : TIMEOUT_MS));
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, &f->body);
+    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(c, CURLOPT_XFERINFODATA, f);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c, CURLOPT_ACCEPT_ENCODING, "");
+    if (o->ca_file.len)
+        curl_easy_setopt(c, CURLOPT_CAINFO, option_text(o->ca_file));
+    if (o->cert_file.len)
+        curl_easy_setopt(c, CURLOPT_SSLCERT, option_text(o->cert_file));
+    if (o->key_file.len)
+        curl_easy_setopt(c, CURLOPT_SSLKEY, option_text(o->key_file));
+}
+
+static bool perform(struct registry_fetch *f, const char *url, long *status, struct err *err)
+{
+    CURLcode code = curl_easy_perform(f->curl);
+    if (code == CURLE_OK) {
+        curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, status);
+        return true;
+    }
+    if (f->body.failed)
+        return err_set(
+            err, ERR_UNAVAILABLE, "%s: an answer of more than %u bytes", url, ANSWER_MAX);
+    return err_set(
+        err, ERR_UNAVAILABLE, "%s: %s", url, *f->detail ? f->detail : curl_easy_strerror(code));
+}
+
+/* *out: the answer as JSON; NULL: it is none. */
+static json_t *body_json(const struct registry_fetch *f)
+{
+    return json_loadb(f->body.ptr ? f->body.ptr : "", f->body.len, 0, NULL);
+}
+
+static struct slice text_member(const json_t *json, const char *key)
+{
+    const json_t *v = json_object_get(json, key);
+    return json_is_string(v) ? slice_of(json_string_value(v), json_string_length(v))
+                             : (struct slice){NULL, 0};
+}
+
+static bool unexpected(const char *url, long status, const json_t *answer, struct err *err)
+{
+    struct slice why = text_member(answer, "message");
+    if (status == 401 || status == 403)
+        return err_set(
+            err, ERR_UNAVAILABLE, "%s: HTTP %ld, the registry does not let us in", url, status);
+    if (status == 200)
+        return err_set(err, ERR_UNAVAILABLE, "%s: the answer makes no sense", url);
+    return err_set(err, ERR_UNAVAILABLE, "%s: HTTP %ld%s%.*s", url, status, why.len ? ", " : "",
+        (int)(why.len < 200 ? why.len : 200), why.ptr ? why.ptr : "");
+}
+
+/* ---- Confluent ---- */
+
+static void authorize(struct registry_fetch *f)
+{
+    const struct registry_options *o = f->options;
+    if (o->token.len) {
+        curl_easy_setopt(f->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        curl_easy_setopt(f->curl, CURLOPT_XOAUTH2_BEARER, option_text(o->token));
+    } else if (o->user.len) {
+        curl_easy_setopt(f->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        curl_easy_setopt(f->curl, CURLOPT_USERNAME, option_text(o->user));
+        curl_easy_setopt(f->curl, CURLOPT_PASSWORD, option_text(o->password));
+    }
+}
+
+/* A registry says so in its own words; a 404 of anything else that stands there is no answer. */
+static bool says_missing(long status, const json_t *answer)
+{
+    json_int_t code = json_integer_value(json_object_get(answer, "error_code"));
+    return status == 404 && code >= 40400 && code < 40500;
+}
+
+/* One server's answer to a GET. *answer is the caller's, NULL when it is no JSON. */
+static bool get_one(struct registry_fetch *f, size_t at, const char *path, long *status,
+    json_t **answer, struct err *err)
+{
+    struct slice base = f->options->urls[at];
+    struct buf url;
+    while (base.len && base.ptr[base.len - 1] == '/')
+        base.len--;
+    buf_init(&url, 0);
+    if (!memchr(base.ptr, ':', base.len) || !strstr(base.ptr, "://"))
+        buf_str(&url, "http://");
+    buf_slice(&url, base);
+    buf_str(&url, path);
+    struct curl_slist *headers =
+        curl_slist_append(NULL, "Accept: application/vnd.schemaregistry.v1+json, application/json");
+    set_up(f, buf_cstr(&url), headers);
+    curl_easy_setopt(f->curl, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(f->curl, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
+    authorize(f);
+    bool ok = perform(f, buf_cstr(&url), status, err);
+    *answer = ok ? body_json(f) : NULL;
+    bool known =
+        ok && (says_missing(*status, *answer) || (*status == 200 && json_is_object(*answer)));
+    if (ok && !known) {
+        unexpected(buf_cstr(&url), *status, *answer, err);
+        json_decref(*answer);
+        *answer = NULL;
+    }
+    curl_slist_free_all(headers);
+    buf_fini(&url);
+    return known;
+}
+
+/* Of the servers the first that knows; one after the other from the one that answered last. */
+static bool get(struct registry_fetch *f, const char *path, json_t **answer, struct err *err)
+{
+    size_t n = f->options->n_urls, start = f->url;
+    struct err away = {0};
+    bool denied = false;
+    for (size_t i = 0; i < n; i++) {
+        long status = 0;
+        size_t at = (start + i) % n;
+        if (!get_one(f, at, path, &status, answer, &away))
+            continue;
+        f->url = at;
+        if (status == 200)
+            return true;
+        json_decref(*answer);
+        denied = true;
+    }
+    if (denied)
+        return err_set(err, ERR_NOT_FOUND, "the registry has no %s", path);
+    *err = away;
+    return false;
+}
+
+static bool collect(struct collection *c, json_t *answer, int depth, struct err *err);
+
+/* Whether it is there already; else it is noted. */
+static bool seen(struct collection *c, struct slice subject, int64_t version)
+{
+    for (size_t i = 0; i < c->n_seen; i++)
+        if (c->versions[i] == version && slice_eq(c->subjects[i], subject))
+            return true;
+    if (c->n_seen < AVRO_SCHEMA_TEXTS_MAX) {
+        c->subjects[c->n_seen] = subject;
+        c->versions[c->n_seen++] = version;
+    }
+    return false;
+}
+
+static bool collect_reference(
+    struct collection *c, const json_t *reference, int depth, struct err *err)
+{
+    struct slice subject = text_member(reference, "subject");
+    const json_t *version = json_object_get(reference, "version");
+    json_t *answer;
+    if (!subject.len || !json_is_integer(version))
+        return err_set(err, ERR_UNAVAILABLE, "the registry's answer has a bad reference");
+    if (seen(c, subject, json_integer_value(version)))
+        return true;
+    char *name = curl_easy_escape(c->fetch->curl, subject.ptr, (int)subject.len);
+    struct buf path;
+    ensure(name);
+    buf_init(&path, 0);
+    buf_printf(&path, "/subjects/%s/versions/%lld", name, (long long)json_integer_value(version));
+    curl_free(name);
+    bool ok = get(c->fetch, buf_cstr(&path), &answer, err) && collect(c, answer, depth + 1, err);
+    buf_fini(&path);
+    return ok;
+}
+
+/* Takes the answer over. Recursion ends at AVRO_SCHEMA_TEXTS_MAX. */
+static bool collect(struct collection *c, json_t *answer, int depth, struct err *err)
+{
+    struct slice text = text_member(answer, "schema"), kind = text_member(answer, "schemaType");
+    const json_t *references = json_object_get(answer, "references");
+    if (c->n_answers == AVRO_SCHEMA_TEXTS_MAX || depth == AVRO_SCHEMA_TEXTS_MAX) {
+        json_decref(answer);
+        return err_set(
+            err, ERR_LIMIT, "a schema refers to more than %d others", AVRO_SCHEMA_TEXTS_MAX - 1);
+    }
+    c->answers[c->n_answers++] = answer;
+    if (kind.len && !slice_is(kind, "AVRO"))
+        return err_set(err, ERR_UNSUPPORTED, "it is a schema of %.*s, not of Avro",
+            (int)(kind.len < 32 ? kind.len : 32), kind.ptr);
+    if (!text.ptr)
+        return err_set(err, ERR_UNAVAILABLE, "the registry's answer has no 'schema'");
+    for (size_t i = 0; i < json_array_size(references); i++)
+        if (!collect_reference(c, json_array_get(references, i), depth, err))
+            return false;
+    c->texts[c->n_texts++] = text;
+    return true;
+}
+
+static bool fetch_confluent(struct collection *c, const struct schema_ref *ref, struct err *err)
+{
+    char text[SCHEMA_REF_TEXT], path[128];
+    json_t *answer;
+    snprintf(path, sizeof path, ref->is_number ? "/schemas/ids/%s" : "/schemas/guids/%s",
+        schema_ref_text(ref, text));
+    return get(c->fetch, path, &answer, err) && collect(c, answer, 0, err);
+}
+
+/* ---- Glue ---- */
+
+/* "host:port" of a URL. */
+static struct slice host_of(struct slice url)
+{
+    const char *p = strstr(url.ptr, "://");
+    const char *from = p ? p + 3 : url.ptr;
+    return slice_of(from, strcspn(from, "/?#"));
+}
+
+static struct curl_slist *add_header(struct curl_slist *list, const char *name, struct slice value)
+{
+    struct buf line;
+    buf_init(&line, 0);
+    buf_printf(&line, "%s: %.*s", name, SLICE_FMT(value));
+    list = curl_slist_append(list, buf_cstr(&line));
+    buf_fini(&line);
+    ensure(list);
+    return list;
+}
+
+static struct curl_slist *sign_glue(
+    const struct registry_options *o, struct slice host, struct slice body)
+{
+    char date[SIGV4_DATE_MAX], hash[SHA256_HEX_MAX];
+    int64_t now = clock_now_ms();
+    struct sigv4_key key = {o->access_key, o->secret_key, o->region, SLICE("glue")};
+    struct sigv4_header headers[5];
+    struct buf authorization;
+    size_t n = 0;
+    sigv4_date(now, date);
+    sha256_hex(body, hash);
+    headers[n++] = (struct sigv4_header){SLICE("content-type"), SLICE(GLUE_TYPE)};
+    headers[n++] = (struct sigv4_header){SLICE("host"), host};
+    headers[n++] = (struct sigv4_header){SLICE("x-amz-date"), slice_from(date)};
+    if (o->session_token.len)
+        headers[n++] = (struct sigv4_header){SLICE("x-amz-security-token"), o->session_token};
+    headers[n++] = (struct sigv4_header){SLICE("x-amz-target"), SLICE(GLUE_TARGET)};
+    struct sigv4_request request = {.method = SLICE("POST"),
+        .path = SLICE("/"),
+        .query = SLICE(""),
+        .headers = headers,
+        .n_headers = n,
+        .payload_sha256 = slice_from(hash),
+        .now_ms = now};
+    buf_init(&authorization, 0);
+    sigv4_sign(&key, &request, &authorization);
+    struct curl_slist *list = NULL;
+    for (size_t i = 0; i < n; i++)
+        list = add_header(list, headers[i].name.ptr, headers[i].value);
+    list = add_header(list, "authorization", buf_view(&authorization));
+    buf_fini(&authorization);
+    return list;
+}
+
+/* "EntityNotFoundException", with a prefix perhaps. */
+static bool is_not_found(const json_t *answer)
+{
+    struct slice type = text_member(answer, "__type");
+    return type.ptr && strstr(type.ptr, "EntityNotFoundException");
+}
+
+static bool read_glue(
+    struct collection *c, json_t *answer, long status, const char *url, struct err *err)
+{
+    struct slice text = text_member(answer, "SchemaDefinition");
+    struct slice kind = text_member(answer, "DataFormat"), state = text_member(answer, "Status");
+    if (answer)
+        c->answers[c->n_answers++] = answer;
+    if (status == 400 && is_not_found(answer))
+        return err_set(err, ERR_NOT_FOUND, "Glue has no such schema version");
+    if (status != 200 || !text.ptr)
+        return unexpected(url, status, answer, err);
+    if (kind.len && !slice_is(kind, "AVRO"))
+        return err_set(err, ERR_UNSUPPORTED, "it is a schema of %.*s, not of Avro",
+            (int)(kind.len < 32 ? kind.len : 32), kind.ptr);
+    if (state.len && !slice_is(state, "AVAILABLE"))
+        return err_set(err, ERR_UNAVAILABLE, "Glue's schema version is %.*s",
+            (int)(state.len < 32 ? state.len : 32), state.ptr);
+    c->texts[c->n_texts++] = text;
+    return true;
+}
+
+static bool fetch_glue(struct collection *c, const struct schema_ref *ref, struct err *err)
+{
+    struct registry_fetch *f = c->fetch;
+    const struct registry_options *o = f->options;
+    char id[SCHEMA_REF_TEXT], body[128];
+    struct buf url;
+    long status = 0;
+    buf_init(&url, 0);
+    if (o->n_urls)
+        buf_printf(&url, "%.*s", SLICE_FMT(o->urls[0]));
+    else
+        buf_printf(&url, "https://glue.%.*s.amazonaws.com/", SLICE_FMT(o->region));
+    snprintf(body, sizeof body, "{\"SchemaVersionId\": \"%s\"}", schema_ref_text(ref, id));
+    struct slice where = slice_from(buf_cstr(&url));
+    struct curl_slist *headers = sign_glue(o, host_of(where), slice_from(body));
+    set_up(f, where.ptr, headers);
+    curl_easy_setopt(f->curl, CURLOPT_POSTFIELDS, body);
+    bool ok =
+        perform(f, where.ptr, &status, err) && read_glue(c, body_json(f), status, where.ptr, err);
+    curl_slist_free_all(headers);
+    buf_fini(&url);
+    return ok;
+}
+
+bool registry_fetch_schema(struct registry_fetch *fetch, const struct schema_ref *ref,
+    struct avro_schema **out, struct err *err)
+{
+    struct collection c = {.fetch = fetch};
+    bool ok = fetch->options->framing == FRAMING_GLUE ? fetch_glue(&c, ref, err)
+                                                      : fetch_confluent(&c, ref, err);
+    ok = ok && avro_schema_parse(c.texts, c.n_texts, out, err);
+    for (size_t i = 0; i < c.n_answers; i++)
+        json_decref(c.answers[i]);
+    return ok;
+}

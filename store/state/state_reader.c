@@ -1,0 +1,75 @@
+#include "store/state/state_reader.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/thread.h"
+#include "store/state/memtable.h"
+#include "store/state/state_priv.h"
+#include "store/store_priv.h"
+
+struct seen_generation {
+    int64_t number;
+    struct state_view *view;
+};
+
+struct state_reader {
+    struct state *state;
+    size_t n;
+    struct seen_generation generations[]; /* newest first */
+};
+
+struct state_reader *state_reader_new(struct store *store, uint32_t table, int64_t from, int64_t to)
+{
+    struct state *state = &store->state;
+    mutex_lock(&state->mutex);
+    const struct state_table *t = table < state->n_tables ? state->tables[table] : NULL;
+    size_t n = t ? t->n : 0;
+    struct state_reader *r = xcalloc(1, sizeof *r + n * sizeof r->generations[0]);
+    r->state = state;
+    for (size_t i = n; i-- > 0;) {
+        const struct generation *g = t->generations[i];
+        if (g->number >= from && g->number <= to)
+            r->generations[r->n++] = (struct seen_generation){g->number, state_view_ref(g->view)};
+    }
+    mutex_unlock(&state->mutex);
+    return r;
+}
+
+void state_reader_free(struct state_reader **reader)
+{
+    struct state_reader *r = *reader;
+    *reader = NULL;
+    for (size_t i = 0; r && i < r->n; i++)
+        state_view_unref(&r->generations[i].view);
+    free(r);
+}
+
+size_t state_reader_generations(const struct state_reader *reader)
+{
+    return reader->n;
+}
+
+void state_reader_prefetch(const struct state_reader *reader, struct hash128 key)
+{
+    for (size_t i = 0; i < reader->n; i++) {
+        const struct state_view *view = reader->generations[i].view;
+        if (view->mem)
+            memtable_prefetch(view->mem, key);
+        for (size_t k = 0; k < view->n_runs; k++)
+            run_prefetch(view->runs[k], key);
+    }
+}
+
+bool state_reader_find(struct state_reader *reader, struct hash128 key, void *record,
+    int64_t *generation, bool *found, struct err *err)
+{
+    *found = false;
+    for (size_t i = 0; i < reader->n && !*found; i++) {
+        const struct seen_generation *g = &reader->generations[i];
+        if (!state_view_get(reader->state, g->view, true, key, record, found, err))
+            return false;
+        *generation = g->number;
+    }
+    return true;
+}

@@ -1,0 +1,69 @@
+"""A Confluent-compatible schema registry for tests of faults: what it knows is put in by the test, and it
+can be down, slow, or answer nonsense.
+
+    with Registry() as registry:
+        registry.schemas[7] = '{"type": ...}'
+        registry.mode = "ok" | "error" | "nonsense" | "slow" | "html"
+"""
+import http.server
+import json
+import threading
+import time
+
+
+class Registry:
+    def __init__(self, port=0):
+        registry = self
+        self.schemas, self.subjects, self.mode, self.requests = {}, {}, "ok", 0
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def answer(self, status, body, kind="application/vnd.schemaregistry.v1+json"):
+                data = body.encode()
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                try:
+                    self.wfile.write(data)
+                except OSError:  # who asked did not wait
+                    pass
+
+            def do_GET(self):
+                registry.requests += 1
+                if registry.mode == "slow":
+                    time.sleep(3)
+                if registry.mode == "error":
+                    return self.answer(500, json.dumps({"error_code": 50001, "message": "store is away"}))
+                if registry.mode == "nonsense":
+                    return self.answer(200, "{\"schema\": 5}")
+                if registry.mode == "html":
+                    return self.answer(404, "<html>not here</html>", "text/html")
+                found = registry.find(self.path)
+                if found is None:
+                    return self.answer(404, json.dumps({"error_code": 40403, "message": "not found"}))
+                return self.answer(200, json.dumps(found))
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_address[1]
+        self.url = "http://127.0.0.1:%d" % self.port
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+
+    def find(self, path):
+        parts = path.strip("/").split("/")
+        if parts[:2] == ["schemas", "ids"]:
+            schema = self.schemas.get(int(parts[2]))
+            return schema if schema is None or isinstance(schema, dict) else {"schema": schema}
+        if parts[0] == "subjects" and parts[2] == "versions":
+            return self.subjects.get((parts[1], int(parts[3])))
+        return None
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
