@@ -196,7 +196,7 @@ void directory_add_chunk(struct directory_writer *writer, const struct chunk *ch
         (n >= CHUNK_GROUP || (n >= GROUP_AT_METRIC && last->metric != chunk->metric) ||
             (n >= GROUP_AT_DOUBLES && last->doubles != chunk->doubles)))
         flush_chunks(writer, n);
-    else if (n == CHUNK_GROUP_FULL)
+    else if (last && n == CHUNK_GROUP_FULL)
         flush_full(writer);
     GROW(writer->chunk_rows, writer->chunk_rows_cap, writer->n_chunk_rows + 1);
     writer->chunk_rows[writer->n_chunk_rows++] = *chunk;
