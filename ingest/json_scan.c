@@ -5,7 +5,7 @@
 #include "base/ensure.h"
 
 /* Bytes of the UTF-8 sequence at p, or 0 when it is not well-formed (Unicode 15, table 3-7). */
-static size_t utf8_sequence(const char *p, const char *end)
+size_t utf8_sequence(const char *p, const char *end)
 {
     const uint8_t *u = (const uint8_t *)p;
     size_t left = (size_t)(end - p);

@@ -38,6 +38,9 @@ static inline uint64_t json_special(uint64_t w)
     return hit & JSON_HIGHS;
 }
 
+/* Bytes of the UTF-8 sequence at p, or 0 when it is not well-formed (Unicode 15, table 3-7). */
+size_t utf8_sequence(const char *p, const char *end);
+
 /* p is at a byte that json_special marks; the closing quote, or NULL: malformed. */
 const char *json_string_odd(const char *p, const char *end, bool *escaped);
 

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "store/head.h"
+#include "store/transaction.h"
 
 #define EVERY   5000
 #define BLOCK   (4000ll * EVERY)
@@ -56,12 +57,20 @@ static struct run_shape shape(void *ctx, uint32_t series)
     return (struct run_shape){KIND_COUNTER, EVERY};
 }
 
+static void add_amount(struct head *head, uint32_t series, int64_t t, int128 amount)
+{
+    struct add_cell cell = {.series = series, .t = t, .amount = amount};
+    const struct transaction all = {.adds = &cell, .n_adds = 1};
+    size_t at = 0;
+    assert_true(head_apply(head, &all, &at, SIZE_MAX, NULL));
+}
+
 /* A cell of a random series; the ids that may come grow with the time. */
 static void add_cell(struct head *head, struct random *r, uint32_t step)
 {
     uint32_t series = below(r, step / 50 + 2 < SERIES ? step / 50 + 2 : SERIES) * 7;
     int128 amount = below(r, 4) ? (int128)below(r, 1000) : (int128)below(r, 1000) << 70;
-    head_add(head, series, (int64_t)(below(r, 4000) + 1) * EVERY, amount);
+    add_amount(head, series, (int64_t)(below(r, 4000) + 1) * EVERY, amount);
 }
 
 /* ---- one thread ---- */
@@ -140,12 +149,12 @@ static void test_views_between_which_nothing_was_are_one(void **state)
     (void)state;
     struct head head;
     head_init(&head, BLOCK, shape, NULL);
-    head_add(&head, 0, EVERY, 1);
+    add_amount(&head, 0, EVERY, 1);
     struct block_view *a = block_view_get(head.blocks[0]);
     struct block_view *b = block_view_get(head.blocks[0]);
     assert_ptr_equal(a, b);
     block_view_put(&b);
-    head_add(&head, 0, 2 * EVERY, 1);
+    add_amount(&head, 0, 2 * EVERY, 1);
     b = block_view_get(head.blocks[0]);
     assert_ptr_not_equal(a, b);
     block_view_put(&b);
@@ -168,8 +177,8 @@ static void test_what_was_kept_is_used_again(void **state)
     for (int64_t i = 0; i < 3000; i++) {
         struct block_view *view = i ? block_view_get(head.blocks[0]) : NULL;
         for (uint32_t s = 0; s < 200; s++) {
-            head_add(&head, s, (i + 1) * EVERY, 1 + (i * s) % 7);
-            head_add(&alone, s, (i + 1) * EVERY, 1 + (i * s) % 7);
+            add_amount(&head, s, (i + 1) * EVERY, 1 + (i * s) % 7);
+            add_amount(&alone, s, (i + 1) * EVERY, 1 + (i * s) % 7);
         }
         block_view_put(&view);
     }
