@@ -306,7 +306,7 @@ static void sum_events(
 {
     for (size_t i = 0; i < n; i++) {
         const struct demo_event *e = &events[i];
-        if (e->defect != DEMO_SOUND || e->time_ms > complete_s * 1000)
+        if (e->defect != DEMO_SOUND || e->again || e->time_ms > complete_s * 1000)
             continue;
         sums->orders += e->topic == DEMO_ORDERS;
         if (e->topic == DEMO_ORDERS && e->type == DEMO_PLACED) {
