@@ -1,8 +1,8 @@
 /*
  * Attaching: a segment becomes readable when its series are known by the catalogue's ids. As a rule
- * the segment has them itself, and attaching costs the same however many series it has; those of
- * files of version 1 are looked up by their labels. The list
- * of attached segments is in the order of their LSNs, as the manifest's is.
+ * the segment has them itself, and attaching costs the same however many series it has; where one
+ * of its series has none, all are looked up by their labels. The list of attached segments is in
+ * the order of their LSNs, as the manifest's is.
  */
 #ifndef STORE_ATTACH_H
 #define STORE_ATTACH_H

@@ -240,7 +240,7 @@ static bool write_output(struct store *store, const struct compaction *c, struct
     char dir[PATH_BYTES];
     for (size_t i = 0; i < c->n; i++)
         inputs[i] = store->segments[c->inputs[i]].segment;
-    merge_new(inputs, c->n, NULL, &merge);
+    merge_new(inputs, c->n, &(struct merge_options){.catalog = &store->catalog}, &merge);
     *out = (struct segment_info){0};
     bool ok = merge_input(merge, &input, err) && path_join(dir, store->path, "seg", err);
     input.t0 = c->t0;

@@ -174,8 +174,11 @@ bool derive_write(struct store *store, const struct derivation *derivation,
 {
     size_t at;
     struct deriving d = {derivation, choice};
-    struct merge_options options = {
-        .filter = wanted, .takes = choice->takes ? taken : NULL, .map = coarsen, .ctx = &d};
+    struct merge_options options = {.filter = wanted,
+        .takes = choice->takes ? taken : NULL,
+        .map = coarsen,
+        .ctx = &d,
+        .catalog = &store->catalog};
     struct segment_input input;
     struct merge *merge;
     char dir[PATH_BYTES];

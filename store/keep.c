@@ -384,7 +384,8 @@ static bool is_left(void *ctx, const struct metric_def *def, struct labels label
 static bool write_left(
     struct keep *k, struct segment *segment, struct segment_info *out, struct err *err)
 {
-    const struct merge_options options = {.filter = is_left, .ctx = k};
+    const struct merge_options options = {
+        .filter = is_left, .ctx = k, .catalog = &k->store->catalog};
     const struct segment_info *info = segment_info(segment);
     struct segment_input input;
     struct merge *merge;

@@ -5,6 +5,7 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "store/catalog.h"
 #include "store/segment/label_walk.h"
 #include "store/segment/metric_table.h"
 
@@ -24,7 +25,6 @@ struct merge_segment {
     struct segment *segment;
     struct label_walk *walk;
     uint32_t at, n;     /* ordinal of the series at the head */
-    uint32_t *ids;      /* by ordinal */
     struct arena arena; /* of labels and chunks */
     struct labels labels;
     const struct metric_def *def;
@@ -58,14 +58,6 @@ static bool load_head(struct merge *m, struct merge_segment *in)
     in->n_chunks = 0;
     if (in->at == in->n || (label_walk_labels(in->walk, in->at, &in->arena, &in->labels, &m->err) &&
                                segment_metric(in->segment, in->at, &in->def, &m->err)))
-        return true;
-    m->bad = (size_t)(in - m->in);
-    return false;
-}
-
-static bool load_ids(struct merge *m, struct merge_segment *in)
-{
-    if (segment_ids(in->segment, in->ids, &m->err))
         return true;
     m->bad = (size_t)(in - m->in);
     return false;
@@ -244,6 +236,26 @@ static void cut(struct merge *m, const struct merge_range *ranges, size_t n, str
     ensure(columns_merge(&m->arena, left, n + 1, INT64_MIN, INT64_MAX, c));
 }
 
+/* Of an unknown series, the oldest segment with it is the one that does not belong here. */
+static bool find_id(struct merge *m, struct segment_series *out)
+{
+    struct catalog *c = m->options.catalog;
+    if (!c)
+        return true;
+    catalog_lock_read(c);
+    uint32_t id = catalog_find_series(c, out->labels);
+    catalog_unlock(c);
+    if (id != MAP_NONE) {
+        out->id = id;
+        return true;
+    }
+    m->bad = 0;
+    while (!m->in[m->bad].taken)
+        m->bad++;
+    return err_set(&m->err, ERR_CORRUPT, "%s has a series of %.*s that the catalogue does not know",
+        segment_info(m->in[m->bad].segment)->name, SLICE_FMT(out->def->name));
+}
+
 /* The taken series, merged, filtered and mapped; out->columns.n 0: nothing is left. */
 static bool make_series(
     struct merge *m, const struct merge_segment *head, struct segment_series *out)
@@ -255,8 +267,7 @@ static bool make_series(
     arena_reset(&m->arena);
     if (!def_of(m, head->def))
         return false;
-    *out =
-        (struct segment_series){.def = &m->def, .labels = head->labels, .id = head->ids[head->at]};
+    *out = (struct segment_series){.def = &m->def, .labels = head->labels, .id = SEGMENT_NO_ID};
     if (o->filter && !o->filter(o->ctx, out->def, out->labels, &ranges, &n_ranges))
         return true;
     if (!read_series(m, &in, &k))
@@ -266,7 +277,8 @@ static bool make_series(
     ensure(columns_merge(&m->arena, in, k, INT64_MIN, INT64_MAX, &out->columns));
     if (n_ranges)
         cut(m, ranges, n_ranges, &out->columns);
-    return !o->map || o->map(o->ctx, out->def, out->labels, &m->arena, &out->columns, &m->err);
+    return (!o->map || o->map(o->ctx, out->def, out->labels, &m->arena, &out->columns, &m->err)) &&
+           (out->columns.n == 0 || find_id(m, out));
 }
 
 static bool next(void *ctx, struct segment_series *out)
@@ -343,7 +355,6 @@ void merge_new(struct segment *const *segments, size_t n, const struct merge_opt
         m->in[i].walk = label_walk_new(segments[i]);
         arena_init(&m->in[i].arena, 0);
         m->in[i].n = (uint32_t)segment_info(segments[i])->series;
-        m->in[i].ids = xreallocarray(NULL, m->in[i].n, sizeof *m->in[i].ids);
         for (size_t p = 0; p < PAGES; p++)
             arena_init(&m->in[i].pages[p].arena, 0);
     }
@@ -360,7 +371,6 @@ void merge_free(struct merge **merge)
         for (size_t p = 0; p < PAGES; p++)
             arena_fini(&m->in[i].pages[p].arena);
         arena_fini(&m->in[i].arena);
-        free(m->in[i].ids);
         label_walk_free(&m->in[i].walk);
     }
     arena_fini(&m->arena);
@@ -384,7 +394,7 @@ bool merge_input(struct merge *merge, struct segment_input *out, struct err *err
         const struct segment_info *info = segment_info(m->in[i].segment);
         out->t0 = info->t0 < out->t0 ? info->t0 : out->t0;
         out->t1 = info->t1 > out->t1 ? info->t1 : out->t1;
-        m->failed = m->failed || !load_ids(m, &m->in[i]) || !load_head(m, &m->in[i]);
+        m->failed = m->failed || !load_head(m, &m->in[i]);
     }
     m->failed = m->failed || !gather_sources(m);
     out->sources = m->sources;

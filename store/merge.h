@@ -1,13 +1,16 @@
 /*
  * Merging segments: several become the input of one, series by series, with bounded memory.
  *
- *     segment 0   orders{a} orders{b}           stock{x}  ->
- *     segment 1   orders{a}           orders{c} stock{x}  ->  orders{a} orders{b} orders{c}
- * stock{x}
+ *     segment 0   orders{a}  orders{b}             stock{x}
+ *     segment 1   orders{a}             orders{c}  stock{x}
+ *     merged      orders{a}  orders{b}  orders{c}  stock{x}
  *
  * All inputs are in order of metric name, then labels, so the smallest series at their heads is the
  * next one; its cells are merged by the kind's rule, the oldest commit first, and are canonical: a
  * series of which nothing is left does not appear. What comes out depends on the inputs alone.
+ *
+ * A series has the id by which the catalogue knows its labels. Those of the inputs are not looked
+ * at: a segment that was repaired may have none, and one that was put there by hand others.
  *
  * A filter leaves series or ranges of time out: that is how deletion and retention rewrite a
  * segment. The memory in use is that of one series, and of a few pages of each input.
@@ -28,6 +31,7 @@
 
 #include "store/segment.h"
 
+struct catalog;
 struct merge;
 
 /* Cells with t in (from, to]. */
@@ -53,6 +57,8 @@ struct merge_options {
     merge_takes *takes;   /* NULL: from all inputs */
     merge_map *map;       /* NULL: cells stay as they are */
     void *ctx;            /* of all three */
+    /* Gives the series their ids, one that it does not know is ERR_CORRUPT; NULL: they have none */
+    struct catalog *catalog;
 };
 
 /* n > 0 segments, oldest commit first; the array and the segments outlive the merge. */

@@ -33,7 +33,9 @@ bool segment_write_kept(struct store *store, struct segment *const *inputs, size
     char dir[PATH_BYTES];
     size_t at;
     *out = (struct segment_info){0};
-    merge_new(inputs, n, options, &merge);
+    struct merge_options with_ids = *options;
+    with_ids.catalog = &store->catalog;
+    merge_new(inputs, n, &with_ids, &merge);
     bool ok = merge_input(merge, &input, err) && path_join(dir, store->path, "seg", err);
     ok = ok && (segment_write(dir, &input, out, err) || merge_is_empty(merge));
     *bad = !ok && merge_bad_segment(merge, &at) ? segment_info(inputs[at])->name : NULL;

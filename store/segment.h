@@ -131,7 +131,8 @@ bool segment_labels(const struct segment *segment, uint32_t ordinal, struct aren
 
 /* The ordinal of the series with this id; SEGMENT_NO_ID: it is not in the segment. */
 bool segment_find(const struct segment *segment, uint32_t id, uint32_t *ordinal, struct err *err);
-/* Whether the series have ids: files of version 1 do not. */
+/* Whether all series have ids: those of files of version 1 do not, nor those of some that were
+ * repaired, or merged from such by an older program. */
 bool segment_has_ids(const struct segment *segment);
 /* The ids of all series by ordinal; out has room for them. */
 bool segment_ids(const struct segment *segment, uint32_t *out, struct err *err);

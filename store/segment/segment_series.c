@@ -423,7 +423,11 @@ bool segment_postings(const struct segment *segment, struct slice name, struct s
 
 bool segment_has_ids(const struct segment *segment)
 {
-    return segment->header.major > 1;
+    const struct page_range range = segment->index.types[PAGE_IDS];
+    uint64_t rows = 0;
+    for (uint32_t i = range.begin; i < range.end; i++)
+        rows += segment->index.pages[i].rows;
+    return rows == segment->info.series;
 }
 
 bool segment_find(const struct segment *segment, uint32_t id, uint32_t *ordinal, struct err *err)
