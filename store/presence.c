@@ -274,7 +274,9 @@ bool presence_look(struct presence *presence, const uint32_t *ids, size_t n, str
         snapshot_partial(presence->snapshot);
     bool ok = look(presence, ids, n, out, n_out, err);
     snapshot_leave(presence->snapshot);
-    if (ok)
+    if (ok && l->lacks) {
         tell_what_lacks(presence);
+        *err = (struct err){0}; /* it was told */
+    }
     return ok;
 }
