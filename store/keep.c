@@ -8,10 +8,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/derive.h"
-#include "store/mark.h"
+#include "store/inherit.h"
 #include "store/resolution.h"
 #include "store/store_priv.h"
-#include "store/timeline.h"
 
 /* Ascending. */
 struct metric_names {
@@ -52,9 +51,8 @@ static const struct segment_info *info_of(const struct store *store, size_t i)
 static void keep_init(struct keep *k, struct store *store, const struct keeping *what)
 {
     size_t n = store->n_segments;
-    *k = (struct keep){.store = store,
-        .what = what,
-        .all = what->all || keep_has_heirs(store, what->t0, what->t1)};
+    *k = (struct keep){
+        .store = store, .what = what, .all = what->all || inherit_any(store, what->t0)};
     k->inputs = xcalloc(n + 2, sizeof(struct segment *));
     k->lsns = xcalloc(n, sizeof *k->lsns);
     k->raw = xcalloc(n, sizeof *k->raw);
@@ -103,136 +101,6 @@ static struct manifest_segment *add(struct keep *k, const char *name, uint64_t l
     *s = (struct manifest_segment){.lsn = lsn};
     snprintf(s->name, sizeof s->name, "%s", name);
     return s;
-}
-
-/* ---- heirs ---- */
-
-static bool is_heir(const struct attached *a)
-{
-    return a->derived && a->holds && !a->kept && !a->backed;
-}
-
-static const struct attached *find_heir(
-    const struct store *store, int64_t t0, int64_t resolution_ms)
-{
-    for (size_t i = 0; i < store->n_segments; i++)
-        if (is_heir(&store->segments[i]) && info_of(store, i)->t0 == t0 &&
-            info_of(store, i)->resolution_ms == resolution_ms)
-            return &store->segments[i];
-    return NULL;
-}
-
-bool keep_has_heirs(const struct store *store, int64_t t0, int64_t t1)
-{
-    (void)t1;
-    for (int r = 0; r < RESOLUTIONS; r++)
-        if (find_heir(store, t0, resolutions[r]))
-            return true;
-    return false;
-}
-
-/* Whether it is raw, in the window, and an input of its heirs; *some: of some of them. */
-static bool is_inherited(
-    const struct store *store, const struct keeping *what, const struct quarantined *q, bool *some)
-{
-    bool all = true;
-    *some = false;
-    if (q->derived || q->t0 < what->t0 || q->t1 > what->t1)
-        return false;
-    for (int r = 0; r < RESOLUTIONS; r++) {
-        const struct attached *heir = find_heir(store, what->t0, resolutions[r]);
-        all = all && (!heir || q->lsn <= heir->lsn);
-        *some = *some || (heir && q->lsn <= heir->lsn);
-    }
-    return all && *some;
-}
-
-static bool any_metric(
-    struct store *store, bool (*is)(const struct metric_def *def, int64_t with), int64_t with)
-{
-    struct catalog *catalog = &store->catalog;
-    bool any = false;
-    catalog_lock_read(catalog);
-    for (size_t i = 0; i < catalog->n_metrics && !any; i++)
-        any = is(catalog->metrics[i], with);
-    catalog_unlock(catalog);
-    return any;
-}
-
-static bool is_of_kind(const struct metric_def *def, int64_t kind)
-{
-    return def->kind == (enum kind)kind;
-}
-
-bool keep_waits(struct store *store, const struct keeping *keeping)
-{
-    const struct keeping *what = keeping;
-    if (quarantine_has_kept(store, what->t0, what->t1))
-        return true;
-    if (!keep_has_heirs(store, what->t0, what->t1))
-        return false;
-    if (any_metric(store, is_of_kind, KIND_SAMPLE))
-        return true;
-    for (size_t i = 0; i < store->n_quarantined; i++) {
-        bool some;
-        if (!is_inherited(store, what, &store->quarantined[i], &some) && some)
-            return true;
-    }
-    return !what->all &&
-           !retention_takes_all(&store->options.retention, 0, what->t1, what->newest_ms);
-}
-
-/* Whether cells of the resolution that stay were in what is set aside, and are in no heir. */
-static bool is_lost(const struct keep *k, int64_t resolution_ms)
-{
-    const struct keeping *what = k->what;
-    struct timeline timeline;
-    if (!derive_fits(what->t0, what->t1, resolution_ms) ||
-        find_heir(k->store, what->t0, resolution_ms) ||
-        retention_takes_all(
-            &k->store->options.retention, resolution_ms, what->t1, what->newest_ms) ||
-        !any_metric(k->store, resolution_fits, resolution_ms))
-        return false;
-    const struct nothing *nothing =
-        nothing_find(&k->store->manifest.nothing, what->t0, resolution_ms);
-    timeline_init(&timeline, k->store->segments, k->store->n_segments, &k->store->manifest);
-    bool none = nothing && nothing->inputs ==
-                               timeline_digest(&timeline, what->t0, what->t1, nothing->lsn, true);
-    timeline_fini(&timeline);
-    return !none;
-}
-
-static bool mark_one(
-    struct store *store, const struct quarantined *q, int64_t resolution_ms, struct err *err)
-{
-    struct manifest_segment mark = {.lsn = q->lsn, .derived = true};
-    mark_lost(q->name, resolution_ms, mark.name);
-    return manifest_names(&store->manifest, mark.name) ||
-           segments_change(store,
-               &(struct manifest_edit){.adds = &mark, .n_adds = 1, .quarantine = mark.name}, err);
-}
-
-/* Before anything goes: what is lost of the resolutions that no heir has. */
-static bool mark_what_is_lost(struct keep *k, struct err *err)
-{
-    bool some;
-    for (int r = 0; r < RESOLUTIONS; r++) {
-        if (!is_lost(k, resolutions[r]))
-            continue;
-        for (size_t i = 0; i < k->store->n_quarantined; i++)
-            if (is_inherited(k->store, k->what, &k->store->quarantined[i], &some) &&
-                !mark_one(k->store, &k->store->quarantined[i], resolutions[r], err))
-                return false;
-    }
-    return true;
-}
-
-static void drop_inherited(struct keep *k)
-{
-    bool some;
-    for (size_t i = 0; i < k->store->n_quarantined; i++)
-        if (is_inherited(k->store, k->what, &k->store->quarantined[i], &some))
-            drop(k, k->store->quarantined[i].name);
 }
 
 /* ---- what is kept ---- */
@@ -363,7 +231,7 @@ static bool keep_resolution(struct keep *k, int64_t resolution_ms, struct err *e
     arena_init(&arena, 0);
     k->resolution_ms = resolution_ms;
     k->kept = k->inherited = (struct metric_names){0};
-    k->heir = find_heir(k->store, k->what->t0, resolution_ms);
+    k->heir = inherit_from(k->store, k->what->t0, resolution_ms);
     bool ok = (!k->heir || load_names(k, k->heir->segment, &arena, &k->inherited, err)) &&
               (!before || load_names(k, before->segment, &arena, &k->kept, err)) &&
               load_coarser(k, &arena, err) && keep_cells(k, before, err);
@@ -480,6 +348,14 @@ static bool leave_rest(struct keep *k, struct err *err)
     return true;
 }
 
+/* What is set aside, and in the heirs. */
+static void drop_inherited(struct keep *k)
+{
+    for (size_t i = 0; i < k->store->n_quarantined; i++)
+        if (inherit_has(k->store, k->what, &k->store->quarantined[i]))
+            drop(k, k->store->quarantined[i].name);
+}
+
 static bool keep_all(struct keep *k, struct err *err)
 {
     for (int r = 0; r < RESOLUTIONS; r++)
@@ -492,9 +368,9 @@ static bool keep_all(struct keep *k, struct err *err)
 
 bool keep_window(struct store *store, const struct keeping *keeping, struct err *err)
 {
-    struct keep k = {.store = store, .what = keeping};
+    struct keep k;
     struct err why = {0};
-    if (keep_has_heirs(store, keeping->t0, keeping->t1) && !mark_what_is_lost(&k, err))
+    if (!inherit_mark_lost(store, keeping, err))
         return false;
     keep_init(&k, store, keeping);
     bool ok = keep_all(&k, &why);

@@ -17,13 +17,8 @@
  * While a kept segment of the window is set aside (quarantine.h), raw cells stay: they would have
  * to be merged into it, and a segment of them alone would look like all there is.
  *
- * Where a derived segment has cells of a raw one that is set aside (heirs.h), what is kept is made
- * from it in the place of all that it was made from, and those go: the damaged ones too, so that
- * they never count beside it. A mark (mark.h) says so of a resolution that no derived segment of
- * the window has. Since nobody knows of which metrics a damaged segment has cells, such a window
- * waits until the raw cells of all have had their age; and, in a store with samples, until it is
- * repaired, or nothing of it may stay: a derived segment may lack series of samples, which cannot
- * be merged with what it has of others.
+ * Where a derived segment has cells of a raw one that is set aside, what is kept is made from it
+ * (inherit.h).
  */
 #ifndef STORE_KEEP_H
 #define STORE_KEEP_H
@@ -43,12 +38,8 @@ struct keeping {
     bool all;
 };
 
-/* Whether raw cells of the window stay for now, whatever their age. The caller holds `seal`, here
- * and below. */
-bool keep_waits(struct store *store, const struct keeping *keeping);
-/* Whether something that is set aside in the window has heirs, by which it goes with raw cells. */
-bool keep_has_heirs(const struct store *store, int64_t t0, int64_t t1);
-/* A segment that turns out to be damaged is set aside instead, and nothing goes yet. */
+/* A segment that turns out to be damaged is set aside instead, and nothing goes yet. The caller
+ * holds `seal`. */
 bool keep_window(struct store *store, const struct keeping *keeping, struct err *err);
 
 #endif

@@ -272,7 +272,9 @@ bool presence_look(struct presence *presence, const uint32_t *ids, size_t n, str
     if (l->lacks)
         snapshot_partial(presence->snapshot);
     bool ok = look(presence, ids, n, out, n_out, err);
-    if (ok)
+    if (ok && l->lacks) {
         tell_what_lacks(presence);
+        *err = (struct err){0}; /* it was told */
+    }
     return ok;
 }

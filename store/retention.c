@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "store/compact.h"
+#include "store/inherit.h"
 #include "store/keep.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
@@ -118,11 +119,17 @@ struct leaving {
 };
 #define DAMAGED INT64_MAX /* in the place of a resolution */
 
-static void offer(struct leaving *best, const struct leaving *other)
+static bool is_next(const struct leaving *best, const struct leaving *other)
 {
-    if (!best->any || other->t0 < best->t0 ||
-        (other->t0 == best->t0 && other->resolution_ms < best->resolution_ms))
-        *best = *other;
+    return !best->any || other->t0 < best->t0 ||
+           (other->t0 == best->t0 && other->resolution_ms < best->resolution_ms);
+}
+
+/* Whether raw cells of the window stay for now, whatever their age (keep.h). */
+static bool raw_waits(struct store *store, const struct leaving *raw, int64_t newest_ms, bool all)
+{
+    const struct keeping keeping = {raw->t0, raw->t1, newest_ms, all};
+    return quarantine_has_kept(store, raw->t0, raw->t1) || inherit_waits(store, &keeping);
 }
 
 /* Segments of windows that end after INT64_MAX never go. */
@@ -181,15 +188,13 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
         if (info->resolution_ms == RESOLUTION_1D || !window_of(store, info->t1, &x) ||
             skips_find(&store->maintenance.skips, x.t0, x.t1))
             continue;
-        const struct keeping keeping = {x.t0, x.t1, newest_ms, any};
-        if (info->resolution_ms == 0 && keep_waits(store, &keeping))
-            continue;
         if (!any && !first_leaves(store, a, x.t1, err)) {
             *bad = info->name;
             return false;
         }
-        if (any || (a->leaves_ms != INT64_MAX && a->leaves_ms <= newest_ms))
-            offer(out, &x);
+        if ((any || (a->leaves_ms != INT64_MAX && a->leaves_ms <= newest_ms)) && is_next(out, &x) &&
+            !(info->resolution_ms == 0 && raw_waits(store, &x, newest_ms, any)))
+            *out = x;
     }
     return true;
 }
@@ -198,8 +203,8 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
 static bool is_inherited(
     struct store *store, const struct quarantined *q, const struct keeping *keeping)
 {
-    return !q->derived && keep_has_heirs(store, keeping->t0, keeping->t1) &&
-           !keep_waits(store, keeping);
+    return inherit_has(store, keeping, q) &&
+           !quarantine_has_kept(store, keeping->t0, keeping->t1) && !inherit_waits(store, keeping);
 }
 
 /* Of what is set aside: it goes when nothing else of its window may stay; raw cells that were
@@ -214,9 +219,10 @@ static void find_damaged(struct store *store, int64_t newest_ms, bool any, struc
         if (q->unread || quarantine_stays(q) || !window_of(store, q->t1, &x))
             continue;
         const struct keeping keeping = {x.t0, x.t1, newest_ms, any};
-        if (any || has_left(x.t1, all, newest_ms) ||
-            (has_left(x.t1, raw, newest_ms) && is_inherited(store, q, &keeping)))
-            offer(out, &x);
+        if ((any || has_left(x.t1, all, newest_ms) ||
+                (has_left(x.t1, raw, newest_ms) && is_inherited(store, q, &keeping))) &&
+            is_next(out, &x))
+            *out = x;
     }
 }
 
