@@ -1,7 +1,7 @@
 /*
  * Runs a program over a message. Nothing is read behind the message's end, whatever the schema and
- * the bytes say, and what they can make the run take is bounded by the message's length and
- * ITEMS_MAX: items may have no bytes at all.
+ * the bytes say, and what they can make the run take is bounded by STEPS_MAX, not by the message's
+ * length: items may have no bytes at all, and records of records of nothing neither.
  */
 #include "base/bytes.h"
 #include "base/ensure.h"
@@ -12,6 +12,8 @@
 
 #define ITEMS_MAX EVENT_BYTES_MAX /* of all arrays and maps of a message */
 #define CALLS_MAX 128             /* deep */
+/* Ops of a message, counted when a routine returns: some for each byte that there can be. */
+#define STEPS_MAX (16u * EVENT_BYTES_MAX)
 #define UUID_TEXT 36
 
 struct run {
@@ -20,7 +22,7 @@ struct run {
     struct verdict verdict;
     struct arena *scratch;
     const uint8_t *at, *end;
-    uint64_t items;
+    uint64_t items, steps;
     int depth;
     bool unknown; /* a branch or symbol that the reader's schema has not */
 };
@@ -183,7 +185,7 @@ static bool run(struct run *r, uint32_t pc);
 /* A routine inside another. */
 static bool call(struct run *r, uint32_t pc)
 {
-    if (r->depth == CALLS_MAX)
+    if (r->depth == CALLS_MAX || r->steps > STEPS_MAX)
         return false;
     r->depth++;
     bool ok = run(r, pc);
@@ -321,13 +323,15 @@ static bool run_enum(struct run *r, const struct avro_op *op)
     return true;
 }
 
-/* Ops until the routine's end; false: malformed. Recursion ends at CALLS_MAX. */
+/* Ops until the routine's end; false: malformed. Recursion ends at CALLS_MAX, and all of it when
+ * there were too many steps. */
 static bool run(struct run *r, uint32_t pc)
 {
-    for (const struct avro_op *op = &r->program->ops[pc];; op++) {
+    const struct avro_op *first = &r->program->ops[pc];
+    for (const struct avro_op *op = first;; op++) {
         bool ok = true;
         switch ((enum avro_code)op->code) {
-        case OP_RETURN: return true;
+        case OP_RETURN: r->steps += (uint64_t)(op - first) + 1; return true;
         case OP_REFUSE: r->unknown = true; break;
         case OP_CALL: ok = call(r, op->a); break;
         case OP_BLOCKS: ok = run_blocks(r, op); break;

@@ -21,7 +21,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "ingest/avro/avro_schema.h"
-#include "ingest/registry/framing.h"
+#include "ingest/registry/schema_framing.h"
 
 #define REGISTRY_URLS_MAX    8
 #define REGISTRY_SCHEMAS_MAX 4096

@@ -538,6 +538,60 @@ static void test_bombs(void **state)
     buf_fini(&schema);
 }
 
+static void put_record(struct buf *out, int i, const char *rest)
+{
+    buf_printf(out, "{\"type\": \"record\", \"name\": \"R%d\", \"fields\": [%s", i, rest);
+}
+
+/* Values without bytes: records of records of nothing, and items of which each is a long record. A
+ * message of a few bytes has any number of them. */
+static void test_bombs_of_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct buf schema;
+    buf_init(&schema, 0);
+    put_record(&schema, 0, ID_AT ", ");
+    for (int i = 1; i < 50; i++) {
+        buf_str(&schema, "{\"name\": \"a\", \"type\": ");
+        put_record(&schema, i, "");
+    }
+    buf_str(&schema, FIELD("x", "\"null\""));
+    for (int i = 49; i > 0; i--)
+        buf_printf(&schema, "]}}, {\"name\": \"b\", \"type\": \"R%d\"}", i);
+    buf_str(&schema, "]}");
+    put_id_at(f);
+    assert_int_equal(decode(f, buf_cstr(&schema), NULL), REFUSED_MALFORMED);
+
+    buf_clear(&schema);
+    put_record(&schema, 0, ID_AT ", {\"name\": \"a\", \"type\": {\"type\": \"array\", \"items\": ");
+    put_record(&schema, 1, "");
+    for (int i = 0; i < 10000; i++)
+        buf_printf(&schema, "%s{\"name\": \"f%d\", \"type\": \"null\"}", i ? ", " : "", i);
+    buf_str(&schema, "]}}}]}");
+    put_id_at(f);
+    buf_svarint(&f->bytes, 1000000);
+    buf_svarint(&f->bytes, 0);
+    assert_int_equal(decode(f, buf_cstr(&schema), NULL), REFUSED_MALFORMED);
+    buf_fini(&schema);
+}
+
+/* As long as a message may be, of the smallest items that there are: that is no bomb. */
+static void test_many_items(void **state)
+{
+    struct fixture *f = *state;
+    put_id_at(f);
+    buf_svarint(&f->bytes, 1000000);
+    for (int i = 0; i < 1000000; i++)
+        buf_u8(&f->bytes, 0);
+    buf_svarint(&f->bytes, 0);
+    assert_int_equal(decode(f,
+                         RECORD(ID_AT ", " FIELD("list",
+                             "{\"type\": \"array\", \"items\": {\"type\": \"record\", \"name\": "
+                             "\"I\", \"fields\": [" FIELD("v", "[\"null\", \"int\"]") "]}}")),
+                         NULL),
+        REFUSED_NOT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +608,8 @@ int main(void)
         cmocka_unit_test(test_doubles),
         cmocka_unit_test_setup_teardown(test_nested, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bombs_of_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_items, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

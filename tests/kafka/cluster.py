@@ -31,7 +31,7 @@ log4j.appender.stdout.layout.ConversionPattern=[%d] %p %m (%c)%n
 
 def jars():
     """The folder of Kafka's jars, fetched when it is not there."""
-    done = subprocess.run([os.path.join(HERE, "fetch.sh")], stdin=subprocess.DEVNULL,
+    done = subprocess.run([os.path.join(HERE, "fetch_kafka.sh")], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, check=True, text=True)
     return done.stdout.strip()
 

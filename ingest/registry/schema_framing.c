@@ -1,4 +1,4 @@
-#include "ingest/registry/framing.h"
+#include "ingest/registry/schema_framing.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,8 +6,8 @@
  *                 the record's value is the message alone
  *     AWS Glue    03 | 00 plain, 05 zlib | UUID of the schema version, 16 bytes | message
  */
-#ifndef INGEST_REGISTRY_FRAMING_H
-#define INGEST_REGISTRY_FRAMING_H
+#ifndef INGEST_REGISTRY_SCHEMA_FRAMING_H
+#define INGEST_REGISTRY_SCHEMA_FRAMING_H
 
 #include <stdbool.h>
 #include <stdint.h>

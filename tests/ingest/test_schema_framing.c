@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <zlib.h>
 
-#include "ingest/registry/framing.h"
+#include "ingest/registry/schema_framing.h"
 
 struct fixture {
     struct buf room;
