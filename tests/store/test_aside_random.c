@@ -105,9 +105,11 @@ static void damage(struct table *t)
         return;
     struct damaged *d = &t->damaged[t->n_damaged++];
     const struct attached *a = &store->segments[below(t, (uint32_t)store->n_segments)];
-    path_of(t, segment_info(a->segment)->name, d->path);
+    char name[SEGMENT_NAME_MAX];
+    strcpy(name, segment_info(a->segment)->name); /* the store is closed meanwhile */
+    path_of(t, name, d->path);
     d->before = content_of(d->path);
-    aside_damage(t->f, segment_info(a->segment)->name, t->pages);
+    aside_damage(t->f, name, t->pages);
     d->after = content_of(d->path);
     aside_reopen(t->f);
 }
