@@ -72,22 +72,6 @@ static bool is_of_kind(const struct metric_def *def, int64_t kind)
     return def->kind == (enum kind)kind;
 }
 
-bool inherit_waits(struct store *store, const struct keeping *keeping)
-{
-    const struct keeping *what = keeping;
-    if (!inherit_any(store, what->t0))
-        return false;
-    if (any_metric(store, is_of_kind, KIND_SAMPLE))
-        return true;
-    for (size_t i = 0; i < store->n_quarantined; i++) {
-        bool some;
-        if (!is_inherited(store, what, &store->quarantined[i], &some) && some)
-            return true;
-    }
-    return !what->all &&
-           !retention_takes_all(&store->options.retention, 0, what->t1, what->newest_ms);
-}
-
 /* Whether cells of the resolution that stay were in what is set aside, and are in no heir. */
 static bool is_lost(struct store *store, const struct keeping *what, int64_t resolution_ms)
 {
@@ -103,6 +87,25 @@ static bool is_lost(struct store *store, const struct keeping *what, int64_t res
                                timeline_digest(&timeline, what->t0, what->t1, nothing->lsn, true);
     timeline_fini(&timeline);
     return !none;
+}
+
+bool inherit_waits(struct store *store, const struct keeping *keeping)
+{
+    const struct keeping *what = keeping;
+    if (!inherit_any(store, what->t0))
+        return false;
+    if (any_metric(store, is_of_kind, KIND_SAMPLE))
+        return true;
+    for (size_t i = 0; i < store->n_quarantined; i++) {
+        bool some;
+        if (!is_inherited(store, what, &store->quarantined[i], &some) && some)
+            return true;
+    }
+    for (int r = 0; r < RESOLUTIONS && !what->all; r++)
+        if (is_lost(store, what, resolutions[r]))
+            return true; /* unless it is repaired */
+    return !what->all &&
+           !retention_takes_all(&store->options.retention, 0, what->t1, what->newest_ms);
 }
 
 static bool mark_one(

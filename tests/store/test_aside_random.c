@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "store/read.h"
 #include "store/store_priv.h"
+#include "tests/store/store_folder.h"
 #include "tests/store/support/aside.h"
 
 #define DAYS   4
@@ -30,12 +31,20 @@
 
 static const char *const metrics[] = {"counter", "level"};
 
+#define DAMAGED 64
+
+struct damaged {
+    char path[PATH_BYTES];
+    struct content before, after;
+};
+
 struct table {
     struct aside *f;
     int64_t cells[2][SERIES][STEPS + 1]; /* by end of the window */
-    int64_t raw_gone;                    /* raw cells up to it may be */
     int64_t passed;
+    struct damaged damaged[DAMAGED];
     int n_damaged;
+    bool pages; /* else footers; what is deleted would take cells of the same page with it */
     uint64_t answers, errors, rng;
 };
 
@@ -84,30 +93,42 @@ static void maintain(struct table *t)
     aside_maintain(t->f, t->passed);
 }
 
+static void path_of(const struct table *t, const char *name, char path[PATH_BYTES])
+{
+    snprintf(path, PATH_BYTES, "%s/seg/%s", t->f->dir, name);
+}
+
 static void damage(struct table *t)
 {
     struct store *store = t->f->store;
-    char name[SEGMENT_NAME_MAX];
-    if (store->n_segments == 0)
+    if (store->n_segments == 0 || t->n_damaged == DAMAGED)
         return;
+    struct damaged *d = &t->damaged[t->n_damaged++];
     const struct attached *a = &store->segments[below(t, (uint32_t)store->n_segments)];
-    strcpy(name, segment_info(a->segment)->name);
-    aside_damage(t->f, name, false);
+    char name[SEGMENT_NAME_MAX];
+    strcpy(name, segment_info(a->segment)->name); /* the store is closed meanwhile */
+    path_of(t, name, d->path);
+    d->before = content_of(d->path);
+    aside_damage(t->f, name, t->pages);
+    d->after = content_of(d->path);
     aside_reopen(t->f);
-    t->n_damaged++;
 }
 
-/* What is set aside becomes whole. */
+/* What is damaged, and still there, becomes whole. */
 static void mend(struct table *t)
 {
-    char names[256][SEGMENT_NAME_MAX];
-    size_t n = 0;
-    for (size_t i = 0; i < t->f->store->n_quarantined && n < 256; i++)
-        if (!t->f->store->quarantined[i].mark)
-            strcpy(names[n++], t->f->store->quarantined[i].name);
-    for (size_t i = 0; i < n; i++)
-        aside_damage(t->f, names[i], false);
-    t->n_damaged = 0;
+    store_close(&t->f->store);
+    while (t->n_damaged > 0) {
+        struct damaged *d = &t->damaged[--t->n_damaged];
+        struct content now = {0};
+        if (access(d->path, F_OK) == 0)
+            now = content_of(d->path);
+        if (now.len == d->after.len && memcmp(now.ptr, d->after.ptr, now.len) == 0)
+            content_put(d->path, d->before.ptr, d->before.len);
+        free(now.ptr);
+        free(d->before.ptr);
+        free(d->after.ptr);
+    }
     aside_repair(t->f);
     aside_reopen(t->f);
 }
@@ -166,10 +187,11 @@ static void run(uint64_t seed, uint64_t *answers, uint64_t *errors)
     aside_setup(&state);
     t->f = state;
     t->rng = seed;
+    t->pages = seed % 2;
     for (int round = 0; round < ROUNDS; round++) {
         switch (below(t, 12)) {
         case 0: damage(t); break;
-        case 1: delete_some(t); break;
+        case 1: (t->pages ? write_some : delete_some)(t); break;
         case 2: retain(t); break;
         case 3: aside_reopen(t->f); break;
         case 4: mend(t); break;

@@ -307,7 +307,8 @@ struct aside_answer aside_ask(struct aside *f, const struct aside_question *q)
     assert_true(plan_new(s, NULL, &m, 1, NULL, &plan, &err));
     a.failed = !read_answer(s, plan, q, &a, &err);
     const struct read_warning *w = snapshot_warnings(s, &lacks);
-    snprintf(a.text, sizeof a.text, "%s", a.failed ? err.text : lacks ? w->err.text : "");
+    if (a.failed || lacks)
+        err_format(a.failed ? &err : &w->err, a.text, sizeof a.text);
     snapshot_put(&s);
     return a;
 }

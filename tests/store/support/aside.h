@@ -79,8 +79,8 @@ int aside_listed(struct aside *f, const char *metric, int64_t from, int64_t to, 
 
 struct aside_answer {
     bool failed;
-    char text[ERR_TEXT_MAX]; /* the error, or what a partial answer lacks */
-    int series;              /* with cells */
+    char text[ERR_TEXT_MAX + ERR_FILE_MAX]; /* the error, or what a partial answer lacks */
+    int series;                             /* with cells */
     int64_t cells, sum;
     double first; /* the first sample */
 };
