@@ -54,6 +54,8 @@ static const struct {
         "the same: it holds metrics whose raw cells stay"},
     {"fdatasync store/manifest-#", "change < derive_run",
         "a derivation that the manifest has lost is made again, byte for byte"},
+    {"fdatasync store/manifest-#", "append_frame < confirm <",
+        "the edit before it was synced: a frame behind it is there for damage alone"},
     {"fsync backup-#.tmp/wal", "take_folder",
         "a checkpoint has just been written: in one thread the log holds nothing"},
 };
