@@ -462,6 +462,40 @@ static size_t written(const struct content *c)
     return n;
 }
 
+static bool is_there(const char *folder, const char *name)
+{
+    char path[PATH_BYTES];
+    assert_true(path_join(path, folder, name, NULL));
+    return access(path, F_OK) == 0;
+}
+
+/* Whoever only looks makes no store where there is none, and no folder that is missing. */
+static void test_inspecting_makes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store;
+    struct err err = {0};
+    struct store_options options = {.path = f->crashed, .inspect = true};
+    assert_false(store_open(&options, &store, &err));
+    assert_int_not_equal(access(f->crashed, F_OK), 0);
+    assert_int_equal(mkdir(f->crashed, 0777), 0);
+    assert_false(store_open(&options, &store, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_false(is_there(f->crashed, "CURRENT"));
+    add(f->store, "oslo", 5000, 1);
+    store_close(&f->store);
+    folder_copy(f->dir, f->crashed);
+    char seg[PATH_BYTES];
+    assert_true(path_join(seg, f->crashed, "seg", NULL));
+    assert_int_equal(rmdir(seg), 0);
+    if (!store_open(&options, &store, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(total(store, "oslo"), 1);
+    store_close(&store);
+    assert_false(is_there(f->crashed, "seg"));
+    open_store(f);
+}
+
 static void test_a_torn_tail_is_cut(void **state)
 {
     struct fixture *f = *state;
@@ -662,6 +696,7 @@ int main(void)
         TEST(test_a_damaged_file_is_not_read),
         TEST(test_wide_definitions_are_cut),
         TEST(test_checkpoints_beside_a_writer),
+        TEST(test_inspecting_makes_nothing),
         TEST(test_a_torn_tail_is_cut),
         TEST(test_damage_before_a_valid_frame_stops),
         TEST(test_truncation_gives_a_prefix),
