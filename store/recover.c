@@ -168,7 +168,8 @@ static bool put_definitions(void *ctx, struct wal *wal, struct err *err)
         .series = store->defined.series,
         .series_end = store->catalog.n_series,
         .updates_end =
-            store->redescribed != store->redescribed_written ? store->defined.metrics : 0,
+            store->catalog.descriptions != store->described_written ? store->defined.metrics : 0,
+        .described = store->described_written,
         .table = store->tables_checkpointed,
         .tables_end = store->state.n_tables};
     mutex_unlock(&store->lock);

@@ -462,6 +462,66 @@ static size_t written(const struct content *c)
     return n;
 }
 
+static uint64_t catalog_bytes_of(const char *folder)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+    assert_true(folder_last(folder, "catalog-", path));
+    assert_int_equal(stat(path, &st), 0);
+    return (uint64_t)st.st_size;
+}
+
+static void describe(struct store *store, int metric, const char *help)
+{
+    struct metric_def def = orders;
+    struct err err = {0};
+    char name[32];
+    uint32_t id;
+    snprintf(name, sizeof name, "metric_%d", metric);
+    def.name = slice_from(name);
+    def.help = slice_from(help);
+    struct txn *txn = txn_begin(store);
+    assert_true(txn_metric(txn, &def, &id, &err));
+    if (!txn_commit(&txn, NULL, &err))
+        fail_msg("%s", err.text);
+}
+
+/* Descriptions that change write what has changed, and do not make the file grow for ever. */
+static void test_descriptions_take_little(void **state)
+{
+    struct fixture *f = *state;
+    enum { METRICS = 300 };
+    for (int i = 0; i < METRICS; i++)
+        describe(f->store, i, "first");
+    f->store->options.checkpoint_bytes = 1;
+    maintain(f);
+    uint64_t bytes = catalog_bytes_of(f->dir), most = 0;
+    for (int i = 0; i < 400; i++) {
+        describe(f->store, i % 3, i % 2 ? "one" : "two");
+        maintain(f);
+        uint64_t now = catalog_bytes_of(f->dir);
+        if (i == 0)
+            assert_true(now < bytes + 200);
+        most = now > most ? now : most;
+        if (i % 100 == 50) {
+            store_close(&f->store);
+            open_store(f);
+            f->store->options.checkpoint_bytes = 1;
+        }
+    }
+    assert_true(most < 4 * bytes);
+    crash(f);
+    open_store(f);
+    for (int i = 0; i < METRICS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "metric_%d", i);
+        uint32_t id = catalog_find_metric(&f->store->catalog, slice_from(name));
+        int last = 399 - (399 - i) % 3; /* when it was described last */
+        const char *want = i >= 3 ? "first" : last % 2 ? "one" : "two";
+        assert_true(slice_is(f->store->catalog.metrics[id]->help, want));
+    }
+}
+
 static bool is_there(const char *folder, const char *name)
 {
     char path[PATH_BYTES];
@@ -696,6 +756,7 @@ int main(void)
         TEST(test_a_damaged_file_is_not_read),
         TEST(test_wide_definitions_are_cut),
         TEST(test_checkpoints_beside_a_writer),
+        TEST(test_descriptions_take_little),
         TEST(test_inspecting_makes_nothing),
         TEST(test_a_torn_tail_is_cut),
         TEST(test_damage_before_a_valid_frame_stops),
