@@ -96,7 +96,8 @@ static const char *allowed_why(const struct disk_site *site, const char *calls)
 static const struct disk_site *run_untouched(
     uint64_t plus, enum script_retention retention, size_t *n)
 {
-    struct crash_plan plan = {.script = {seed + plus, retention}, .steps = STEPS};
+    struct crash_plan plan = {
+        .script = {.seed = seed + plus, .retention = retention}, .steps = STEPS};
     struct crash_result result;
     crash_run(&plan, &result);
     if (result.failed)
@@ -138,8 +139,8 @@ static void test_every_sync_is_missed(void **state)
         struct crash_result result = {0};
         for (uint64_t script = 0; script < SCRIPTS + RETAINING && !result.failed; script++) {
             bool plain = i < retaining && script < SCRIPTS;
-            struct crash_plan plan = {
-                .script = {seed + 1000 * script, plain ? RETAIN_ALL : RETAIN_BY_AGE},
+            struct crash_plan plan = {.script = {.seed = seed + 1000 * script,
+                                          .retention = plain ? RETAIN_ALL : RETAIN_BY_AGE},
                 .steps = STEPS,
                 .kills = 1,
                 .power_losses = 4,
