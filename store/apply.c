@@ -116,9 +116,6 @@ bool store_define(struct store *store, const struct transaction *t, struct err *
         if (id == MAP_NONE)
             return bad(err, "an unknown metric, number", i);
         catalog_update_metric(c, id, &t->updates[i]);
-        mutex_lock(&store->lock);
-        store->redescribed++;
-        mutex_unlock(&store->lock);
     }
     for (size_t i = 0; i < t->n_series; i++)
         if (!define_series(store, t, i, err))

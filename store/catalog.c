@@ -38,6 +38,7 @@ void catalog_fini(struct catalog *catalog)
     }
     free(catalog->metrics);
     free(catalog->metric_series);
+    free(catalog->metric_described);
     free(catalog->names);
     free(catalog->pairs);
     free(catalog->series);
@@ -249,7 +250,9 @@ uint32_t catalog_add_metric(struct catalog *catalog, const struct metric_def *de
     uint32_t id = (uint32_t)catalog->n_metrics;
     GROW(catalog->metrics, catalog->metrics_cap, catalog->n_metrics + 1);
     GROW(catalog->metric_series, catalog->metric_series_cap, catalog->n_metrics + 1);
+    GROW(catalog->metric_described, catalog->metric_described_cap, catalog->n_metrics + 1);
     catalog->metric_series[catalog->n_metrics] = 0;
+    catalog->metric_described[catalog->n_metrics] = 0;
     catalog->metrics[catalog->n_metrics++] = keep_metric(catalog, def);
     map_insert(&catalog->metric_map, slice_hash(def->name), id);
     catalog_unlock(catalog);
@@ -265,6 +268,7 @@ void catalog_update_metric(struct catalog *catalog, uint32_t metric, const struc
     next.unit = def->unit;
     next.stale_after_ms = def->stale_after_ms;
     catalog->metrics[metric] = keep_metric(catalog, &next);
+    catalog->metric_described[metric] = ++catalog->descriptions;
     catalog_unlock(catalog);
 }
 

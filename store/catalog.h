@@ -74,6 +74,9 @@ struct catalog {
     size_t n_metrics, metrics_cap;
     uint32_t *metric_series; /* by metric, how many are not dead */
     size_t metric_series_cap;
+    uint64_t *metric_described; /* by metric, what descriptions was when it was described anew */
+    size_t metric_described_cap;
+    uint64_t descriptions; /* how often a metric was */
     struct catalog_name *names;
     size_t n_names, names_cap;
     struct catalog_pair **pairs; /* in chunks */

@@ -38,7 +38,7 @@ static bool file_path(
 struct load {
     struct store *store;
     struct buf raw;
-    uint64_t frames;
+    uint64_t frames, repeated;
 };
 
 static bool load_frame(void *ctx, const struct frame *frame, struct err *err)
@@ -51,6 +51,8 @@ static bool load_frame(void *ctx, const struct frame *frame, struct err *err)
     transaction_init(&t);
     bool ok = frame_payload(frame, &l->raw, &payload, err) &&
               transaction_decode_definitions(payload, &t, err) && store_define(l->store, &t, err);
+    if (t.n_updates)
+        l->repeated += FRAME_HEADER + frame->body.len;
     transaction_fini(&t);
     return ok;
 }
@@ -77,9 +79,10 @@ bool catalog_file_load(struct store *store, struct err *err)
             "%s defines %zu metrics and %zu series, and the manifest says %" PRIu64 " and %" PRIu64,
             path, c->n_metrics, c->n_series, named->metrics, named->series);
     store->defined = *named;
-    store->redescribed = 0;
+    store->described_written = c->descriptions;
     store->removals_written = c->removals;
     store->catalog_frames = load.frames;
+    store->catalog_repeated = load.repeated;
     buf_fini(&load.raw);
     return ok;
 }
@@ -90,7 +93,7 @@ struct out {
     struct store *store;
     int fd;
     char path[PATH_BYTES];
-    uint64_t at, frames;
+    uint64_t at, frames, repeated;
     struct buf bytes, payload;
 };
 
@@ -109,6 +112,7 @@ static bool write_definitions(struct out *out, struct definitions *left, struct 
 {
     bool ok = true, more = true;
     while (ok && more) {
+        size_t updates = left->updates_end, before = out->bytes.len;
         buf_clear(&out->payload);
         catalog_lock_read(&out->store->catalog);
         more = definitions_next(out->store, left, SERIES_AT_ONCE, &out->payload);
@@ -116,6 +120,8 @@ static bool write_definitions(struct out *out, struct definitions *left, struct 
         if (more)
             frame_encode(&out->bytes, ++out->frames, FRAME_CATALOG, slice_of("", 0),
                 buf_view(&out->payload));
+        if (updates != left->updates_end)
+            out->repeated += out->bytes.len - before;
         ok = flush(out, more ? WRITE_BYTES : 0, err);
     }
     return ok;
@@ -159,8 +165,10 @@ bool catalog_file_write(struct store *store, struct err *err)
     catalog_lock_read(&store->catalog);
     uint64_t removals = store->catalog.removals;
     catalog_unlock(&store->catalog);
-    /* Series are removed rarely, and many at once: what is left is written anew. */
-    bool fresh = next.number == 0 || store->catalog_broken || removals != store->removals_written;
+    /* Series are removed rarely, and many at once: what is left is written anew; so is everything
+     * when half of the file repeats metrics. */
+    bool fresh = next.number == 0 || store->catalog_broken || removals != store->removals_written ||
+                 store->catalog_repeated > next.bytes / 2;
     if (fresh)
         next = (struct manifest_catalog){.number = next.number + 1};
     mutex_lock(&store->lock);
@@ -169,8 +177,9 @@ bool catalog_file_write(struct store *store, struct err *err)
         .metrics_end = store->catalog.n_metrics,
         .series = next.series,
         .series_end = store->catalog.n_series,
-        .updates_end = store->redescribed != store->redescribed_written ? next.metrics : 0};
-    uint64_t redescribed = store->redescribed;
+        .updates_end = store->catalog.descriptions != store->described_written ? next.metrics : 0,
+        .described = store->described_written};
+    uint64_t described = store->catalog.descriptions;
     uint32_t old = store->defined.number;
     catalog_unlock(&store->catalog);
     mutex_unlock(&store->lock);
@@ -188,10 +197,11 @@ bool catalog_file_write(struct store *store, struct err *err)
     if (ok) {
         mutex_lock(&store->lock);
         store->defined = next;
-        store->redescribed_written = redescribed;
+        store->described_written = described;
         mutex_unlock(&store->lock);
         store->catalog_frames = out.frames;
         store->catalog_broken = false;
+        store->catalog_repeated = (fresh ? 0 : store->catalog_repeated) + out.repeated;
         if (fresh)
             store->removals_written = removals;
         if (fresh && old && file_path(store, old, out.path, err))

@@ -6,7 +6,8 @@
  *
  * A checkpoint appends what was defined since the last one, syncs, and has the manifest say how
  * much of the file counts: what stands behind that is what a crash has left, and is written over.
- * So a series costs its bytes once, and no checkpoint has to repeat it.
+ * So a series costs its bytes once, and no checkpoint has to repeat it. A metric that is described
+ * anew is written again; when that has become half of the file, a new one is begun.
  */
 #ifndef STORE_CATALOG_FILE_H
 #define STORE_CATALOG_FILE_H

@@ -34,9 +34,12 @@ static void put_metrics(const struct store *store, struct definitions *left, str
     /* Descriptions that have changed: the last ones first, in any order. */
     while (left->updates_end > 0 && t->n_metrics + t->n_updates < METRICS_AT_ONCE &&
            bytes < DEFINITIONS_BYTES) {
+        size_t id = --left->updates_end;
+        if (store->catalog.metric_described[id] <= left->described)
+            continue;
         GROW(t->updates, t->updates_cap, t->n_updates + 1);
-        t->updates[t->n_updates++] = *metrics[--left->updates_end];
-        bytes += metric_bytes(metrics[left->updates_end]);
+        t->updates[t->n_updates++] = *metrics[id];
+        bytes += metric_bytes(metrics[id]);
     }
 }
 

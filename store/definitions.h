@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -17,7 +18,8 @@ struct store;
 struct definitions {
     size_t metric, metrics_end;
     size_t series, series_end;
-    size_t updates_end; /* metrics below it are described anew */
+    size_t updates_end; /* metrics below it are described anew, if they were since that */
+    uint64_t described; /* value of catalog.descriptions */
     size_t table, tables_end;
 };
 

@@ -9,7 +9,6 @@
 #include "base/ensure.h"
 #include "store/files.h"
 
-#define FRAME    24
 #define FLAG_LZ4 1
 /* Of a long payload, so many bytes say whether packing pays. */
 #define SAMPLE_BYTES 4096
@@ -42,9 +41,9 @@ void frame_encode(
     bool try = may_pack(payload);
     int bound = LZ4_compressBound((int)payload.len);
     size_t room = try && (size_t)bound > payload.len ? (size_t)bound : payload.len;
-    char *p = buf_reserve(out, FRAME + front.len + room);
+    char *p = buf_reserve(out, FRAME_HEADER + front.len + room);
     ensure(p != NULL);
-    char *body = p + FRAME + front.len;
+    char *body = p + FRAME_HEADER + front.len;
     int packed = try ? LZ4_compress_default(payload.ptr, body, (int)payload.len, bound) : 0;
     bool lz4 = packed > 0 && (size_t)packed <= payload.len - payload.len / 8 &&
                (size_t)packed < payload.len;
@@ -52,7 +51,7 @@ void frame_encode(
     if (!lz4)
         memcpy(body, payload.ptr, len);
     if (front.len)
-        memcpy(p + FRAME, front.ptr, front.len);
+        memcpy(p + FRAME_HEADER, front.ptr, front.len);
     le32_put(p, (uint32_t)(front.len + len));
     le64_put(p + 8, lsn);
     p[16] = (char)type;
@@ -60,25 +59,25 @@ void frame_encode(
     le16_put(p + 18, (uint16_t)front.len);
     le32_put(p + 20, (uint32_t)payload.len);
     uint32_t crc = crc32c(0, p, 4);
-    le32_put(p + 4, crc32c(crc, p + 8, FRAME - 8 + front.len + len));
-    out->len += FRAME + front.len + len;
+    le32_put(p + 4, crc32c(crc, p + 8, FRAME_HEADER - 8 + front.len + len));
+    out->len += FRAME_HEADER + front.len + len;
 }
 
 static bool parse(const uint8_t *p, size_t left, struct frame *out)
 {
-    if (left < FRAME)
+    if (left < FRAME_HEADER)
         return false;
     uint32_t len = le32_get(p), front = le16_get(p + 18), raw = le32_get(p + 20);
-    if (len <= front || len > left - FRAME || raw > FRAME_PAYLOAD_MAX || front > FRAME_FRONT_MAX ||
-        len - front > FRAME_PAYLOAD_MAX)
+    if (len <= front || len > left - FRAME_HEADER || raw > FRAME_PAYLOAD_MAX ||
+        front > FRAME_FRONT_MAX || len - front > FRAME_PAYLOAD_MAX)
         return false;
     uint32_t crc = crc32c(0, p, 4);
-    if (crc32c(crc, p + 8, FRAME - 8 + len) != le32_get(p + 4))
+    if (crc32c(crc, p + 8, FRAME_HEADER - 8 + len) != le32_get(p + 4))
         return false;
     *out = (struct frame){.lsn = le64_get(p + 8),
         .type = (enum frame_type)p[16],
-        .front = slice_of(p + FRAME, front),
-        .body = slice_of(p + FRAME + front, len - front),
+        .front = slice_of(p + FRAME_HEADER, front),
+        .body = slice_of(p + FRAME_HEADER + front, len - front),
         .flags = p[17],
         .raw_len = raw};
     return true;
@@ -121,7 +120,7 @@ static bool later_frame(struct slice file, size_t at, uint64_t last_lsn)
 {
     const uint8_t *p = (const uint8_t *)file.ptr;
     struct frame f;
-    for (size_t i = at + 1; i + FRAME <= file.len; i++) {
+    for (size_t i = at + 1; i + FRAME_HEADER <= file.len; i++) {
         uint64_t lsn = le64_get(p + i + 8);
         if (lsn > last_lsn && lsn - last_lsn < 1u << 20 && le32_get(p + i) != 0 &&
             parse(p + i, file.len - i, &f))
@@ -144,7 +143,7 @@ bool frames_scan(struct slice file, const struct frame_scan *scan, size_t *end, 
         ok = scan->each(scan->ctx, &f, err) ||
              err_wrap(err, "%s: frame at byte %zu, lsn %" PRIu64, scan->path, at, f.lsn);
         last = f.lsn;
-        at += FRAME + f.front.len + f.body.len;
+        at += FRAME_HEADER + f.front.len + f.body.len;
     }
     if (ok && later_frame(file, at, last))
         ok = err_set(err, ERR_CORRUPT,

@@ -25,6 +25,7 @@
 #define FRAME_PAYLOAD_MAX (256u << 20)
 #define FRAME_FRONT_MAX   1024
 #define FRAME_FILE_HEADER 20
+#define FRAME_HEADER      24 /* of a frame, before its front */
 
 enum frame_type {
     FRAME_TRANSACTION = 1,

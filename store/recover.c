@@ -84,7 +84,7 @@ static bool open_segments(struct store *store, struct err *err)
 {
     char dir[PATH_BYTES];
     struct away away = {0};
-    if (!path_join(dir, store->path, "seg", err) || !dir_make(dir, err))
+    if (!path_join(dir, store->path, "seg", err) || !(store->options.inspect || dir_make(dir, err)))
         return false;
     for (size_t i = 0; i < store->manifest.n_segments;) {
         struct manifest_segment *s = &store->manifest.segments[i];
@@ -169,7 +169,8 @@ static bool put_definitions(void *ctx, struct wal *wal, struct err *err)
         .series = store->defined.series,
         .series_end = store->catalog.n_series,
         .updates_end =
-            store->redescribed != store->redescribed_written ? store->defined.metrics : 0,
+            store->catalog.descriptions != store->described_written ? store->defined.metrics : 0,
+        .described = store->described_written,
         .table = store->tables_checkpointed,
         .tables_end = store->state.n_tables};
     mutex_unlock(&store->lock);
@@ -198,6 +199,7 @@ static bool read_log(struct store *store, struct err *err)
 {
     struct pass pass = {.store = store};
     struct wal_options options = {.dir = store->path,
+        .inspect = store->options.inspect,
         .after_lsn = store->manifest.checkpoint_lsn,
         .proven_lsn = store->options.inspect ? UINT64_MAX : proven_lsn(&store->manifest),
         .file_bytes = store->options.wal_file_bytes,
@@ -261,10 +263,14 @@ static bool read_content(struct store *store, struct err *err)
 
 bool store_recover(struct store *store, struct err *err)
 {
-    if (!dir_make(store->path, err) || !folder_lock(store->path, &store->lock_fd, err) ||
+    bool inspect = store->options.inspect;
+    if (!(inspect || dir_make(store->path, err)) ||
+        !folder_lock(store->path, &store->lock_fd, err) ||
         !manifest_open(store->path, store->options.block_ms, &store->manifest, err) ||
         !state_load(&store->state, &store->manifest, err))
         return false;
+    if (store->manifest.number == 0 && inspect)
+        return err_set(err, ERR_NOT_FOUND, "%s holds no store", store->path);
     /* An empty folder gets its manifest before anything else, so that what comes later is never
      * without. */
     if (store->manifest.number == 0 && !manifest_begin(&store->manifest, err))

@@ -47,8 +47,8 @@ struct store_options {
     struct limits limits;
     struct retention retention;
     uint64_t state_bytes; /* memory for changes of state tables that are not flushed; 0: 256 MiB */
-    bool
-        inspect; /* opens as it is, writing nothing but LOCK; only reading and closing may follow */
+    bool inspect; /* opens as it is, writing nothing but LOCK; only reading and closing may follow.
+                     ERR_NOT_FOUND: there is no store */
     /* Asked for segments that the manifest names and that are not in the folder; open NULL: nobody
      * is. What cannot be reached is missing from answers, which is an error or, where a partial
      * answer is asked for, a warning; it stops no start. */

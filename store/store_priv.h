@@ -92,11 +92,12 @@ struct store {
     uint64_t wal_at_checkpoint; /* WAL bytes ever written when the last checkpoint was made */
     uint64_t wal_written;
     struct maintenance maintenance;
-    struct manifest_catalog defined;           /* what the catalogue's file holds; lock */
-    uint64_t redescribed, redescribed_written; /* changes of descriptions; in the file; lock */
-    size_t tables_checkpointed;                /* state tables that the checkpoint holds; lock */
-    uint64_t removals_written;                 /* catalog.removals that it has; seal */
-    uint64_t catalog_frames;                   /* of the catalogue's file; seal, as is the next */
+    struct manifest_catalog defined; /* what the catalogue's file holds; lock */
+    uint64_t described_written;      /* catalog.descriptions that it has; lock */
+    size_t tables_checkpointed;      /* state tables that the checkpoint holds; lock */
+    uint64_t removals_written;       /* catalog.removals that it has; seal */
+    uint64_t catalog_repeated;       /* bytes of it that describe metrics anew; seal */
+    uint64_t catalog_frames;         /* of the catalogue's file; seal, as is the next */
     bool catalog_broken;
     bool open;                         /* store_open has come to its end */
     bool unsettled;                    /* seal; see store_settle */

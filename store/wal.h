@@ -37,6 +37,7 @@ typedef bool wal_define_f(void *ctx, struct wal *wal, struct err *err);
 
 struct wal_options {
     const char *dir;     /* of the store */
+    bool inspect;        /* the log's folder is not made */
     uint64_t after_lsn;  /* the checkpoint's; transactions up to there are not given */
     uint64_t proven_lsn; /* transactions up to there are on disk, something else says */
     uint64_t file_bytes; /* a file is closed at this size, definitions apart */

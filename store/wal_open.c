@@ -183,7 +183,8 @@ bool wal_open(const struct wal_options *options, struct wal **out, struct err *e
         .last_lsn = options->after_lsn,
         .each = options->first,
         .ctx = options->first_ctx};
-    bool ok = path_join(wal->dir, options->dir, "wal", err) && dir_make(wal->dir, err) &&
+    bool ok = path_join(wal->dir, options->dir, "wal", err) &&
+              (options->inspect || dir_make(wal->dir, err)) &&
               dir_each(wal->dir, list_entry, wal, err);
     if (ok && wal->n_files) {
         qsort(wal->files, wal->n_files, sizeof *wal->files, by_number);

@@ -35,6 +35,8 @@ static void run(struct crash_plan plan)
     for (uint64_t i = 0; i == 0 || i < steps / STEPS; i++, plan.script.seed += 1000) {
         struct crash_result r;
         crash_run(&plan, &r);
+        if (plan.script.beside && !r.failed)
+            assert_true(r.besides >= 3);
         printf("# %llu points, %llu of them tried; %llu kills, %llu power losses, %llu crashes of "
                "recoveries, %llu "
                "faults tried; %llu failed\n",
@@ -65,6 +67,17 @@ static void test_fault_everywhere(void **state)
     run((struct crash_plan){.script = {.seed = seed + 2}, .steps = 120, .faults = 1});
 }
 
+/* Another writer commits in the middle of maintenance. */
+static void test_commits_beside_maintenance(void **state)
+{
+    (void)state;
+    run((struct crash_plan){.script = {.seed = seed + 5, .beside = true},
+        .steps = 120,
+        .kills = 1,
+        .power_losses = steps > STEPS ? 3 : 0,
+        .second_crashes = 3});
+}
+
 /* ---- with retention ---- */
 
 /* The steps in which retention is at work: in `make check` some of their points, in longer runs
@@ -72,7 +85,7 @@ static void test_fault_everywhere(void **state)
 static void run_retaining(enum script_retention retention, uint64_t plus)
 {
     bool all = steps > STEPS;
-    run((struct crash_plan){.script = {seed + plus, retention},
+    run((struct crash_plan){.script = {.seed = seed + plus, .retention = retention},
         .steps = RETAINING_STEPS,
         .kills = 1,
         .power_losses = 3,
@@ -103,6 +116,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kill_everywhere),
         cmocka_unit_test(test_power_loss_everywhere),
         cmocka_unit_test(test_fault_everywhere),
+        cmocka_unit_test(test_commits_beside_maintenance),
         cmocka_unit_test(test_retention_by_age),
         cmocka_unit_test(test_retention_by_bytes),
     };

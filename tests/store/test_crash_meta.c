@@ -54,6 +54,8 @@ static const struct {
         "the same: it holds metrics whose raw cells stay"},
     {"fdatasync store/manifest-#", "change < derive_run",
         "a derivation that the manifest has lost is made again, byte for byte"},
+    {"fdatasync store/manifest-#", "append_frame < confirm <",
+        "the edit before it was synced: a frame behind it is there for damage alone"},
     {"fsync backup-#.tmp/wal", "take_folder",
         "a checkpoint has just been written: in one thread the log holds nothing"},
 };
@@ -94,7 +96,8 @@ static const char *allowed_why(const struct disk_site *site, const char *calls)
 static const struct disk_site *run_untouched(
     uint64_t plus, enum script_retention retention, size_t *n)
 {
-    struct crash_plan plan = {.script = {seed + plus, retention}, .steps = STEPS};
+    struct crash_plan plan = {
+        .script = {.seed = seed + plus, .retention = retention}, .steps = STEPS};
     struct crash_result result;
     crash_run(&plan, &result);
     if (result.failed)
@@ -137,8 +140,8 @@ static void test_every_sync_is_missed(void **state)
         uint64_t scripts = SCRIPTS + (all ? RETAINING : 0);
         for (uint64_t script = 0; script < scripts && !result.failed; script++) {
             bool plain = i < retaining && script < SCRIPTS;
-            struct crash_plan plan = {
-                .script = {seed + 1000 * script, plain ? RETAIN_ALL : RETAIN_BY_AGE},
+            struct crash_plan plan = {.script = {.seed = seed + 1000 * script,
+                                          .retention = plain ? RETAIN_ALL : RETAIN_BY_AGE},
                 .steps = STEPS,
                 .kills = 1,
                 .power_losses = 4,

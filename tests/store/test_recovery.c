@@ -462,6 +462,100 @@ static size_t written(const struct content *c)
     return n;
 }
 
+static uint64_t catalog_bytes_of(const char *folder)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+    assert_true(folder_last(folder, "catalog-", path));
+    assert_int_equal(stat(path, &st), 0);
+    return (uint64_t)st.st_size;
+}
+
+static void describe(struct store *store, int metric, const char *help)
+{
+    struct metric_def def = orders;
+    struct err err = {0};
+    char name[32];
+    uint32_t id;
+    snprintf(name, sizeof name, "metric_%d", metric);
+    def.name = slice_from(name);
+    def.help = slice_from(help);
+    struct txn *txn = txn_begin(store);
+    assert_true(txn_metric(txn, &def, &id, &err));
+    if (!txn_commit(&txn, NULL, &err))
+        fail_msg("%s", err.text);
+}
+
+/* Descriptions that change write what has changed, and do not make the file grow for ever. */
+static void test_descriptions_take_little(void **state)
+{
+    struct fixture *f = *state;
+    enum { METRICS = 300 };
+    for (int i = 0; i < METRICS; i++)
+        describe(f->store, i, "first");
+    f->store->options.checkpoint_bytes = 1;
+    maintain(f);
+    uint64_t bytes = catalog_bytes_of(f->dir), most = 0;
+    for (int i = 0; i < 400; i++) {
+        describe(f->store, i % 3, i % 2 ? "one" : "two");
+        maintain(f);
+        uint64_t now = catalog_bytes_of(f->dir);
+        if (i == 0)
+            assert_true(now < bytes + 200);
+        most = now > most ? now : most;
+        if (i % 100 == 50) {
+            store_close(&f->store);
+            open_store(f);
+            f->store->options.checkpoint_bytes = 1;
+        }
+    }
+    assert_true(most < 4 * bytes);
+    crash(f);
+    open_store(f);
+    for (int i = 0; i < METRICS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "metric_%d", i);
+        uint32_t id = catalog_find_metric(&f->store->catalog, slice_from(name));
+        int last = 399 - (399 - i) % 3; /* when it was described last */
+        const char *want = i >= 3 ? "first" : last % 2 ? "one" : "two";
+        assert_true(slice_is(f->store->catalog.metrics[id]->help, want));
+    }
+}
+
+static bool is_there(const char *folder, const char *name)
+{
+    char path[PATH_BYTES];
+    assert_true(path_join(path, folder, name, NULL));
+    return access(path, F_OK) == 0;
+}
+
+/* Whoever only looks makes no store where there is none, and no folder that is missing. */
+static void test_inspecting_makes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store;
+    struct err err = {0};
+    struct store_options options = {.path = f->crashed, .inspect = true};
+    assert_false(store_open(&options, &store, &err));
+    assert_int_not_equal(access(f->crashed, F_OK), 0);
+    assert_int_equal(mkdir(f->crashed, 0777), 0);
+    assert_false(store_open(&options, &store, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_false(is_there(f->crashed, "CURRENT"));
+    add(f->store, "oslo", 5000, 1);
+    store_close(&f->store);
+    folder_copy(f->dir, f->crashed);
+    char seg[PATH_BYTES];
+    assert_true(path_join(seg, f->crashed, "seg", NULL));
+    assert_int_equal(rmdir(seg), 0);
+    if (!store_open(&options, &store, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(total(store, "oslo"), 1);
+    store_close(&store);
+    assert_false(is_there(f->crashed, "seg"));
+    open_store(f);
+}
+
 static void test_a_torn_tail_is_cut(void **state)
 {
     struct fixture *f = *state;
@@ -662,6 +756,8 @@ int main(void)
         TEST(test_a_damaged_file_is_not_read),
         TEST(test_wide_definitions_are_cut),
         TEST(test_checkpoints_beside_a_writer),
+        TEST(test_descriptions_take_little),
+        TEST(test_inspecting_makes_nothing),
         TEST(test_a_torn_tail_is_cut),
         TEST(test_damage_before_a_valid_frame_stops),
         TEST(test_truncation_gives_a_prefix),

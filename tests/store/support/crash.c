@@ -17,6 +17,7 @@
 
 #define CHILD_SECONDS 60
 #define FAULT_STEPS   12 /* that are made after a fault, before the power goes */
+#define BESIDE_POINTS 31 /* so many are waited for at most before a commit beside maintenance */
 #define FULL_DISK     7  /* calls for which a full disk stays full */
 
 #define IGNORED_FIRST  6  /* points that are tried when a sync is taken away: at the start, */
@@ -34,10 +35,18 @@ static struct {
     char base[FOLDER_MAX], scratch[FOLDER_MAX];
     char *message; /* shared with the children */
     uint64_t children;
+    unsigned beside_wait;  /* points of maintenance before the commit beside it */
+    bool beside_made;      /* in the step in flight */
     enum disk_fault fault; /* of a child that goes on with one; DISK_NONE: the parent */
     unsigned faults_left;
     uint32_t fault_until; /* step */
 } run;
+
+/* Steps; the one in flight is as good as done once its commit beside maintenance is made. */
+static uint32_t acknowledged(void)
+{
+    return run.script.done + run.beside_made;
+}
 
 /* ---- a second crash, in the recovery of the first ---- */
 
@@ -135,7 +144,7 @@ static void try_power_loss(const struct disk_point *point, uint64_t image_seed)
         if (again)
             crash_again(folder, seed);
         disk->end();
-        check_folder(folder, run.script.done, 0, "power lost");
+        check_folder(folder, acknowledged(), 0, "power lost");
         folder_remove(folder);
         _exit(0);
     }
@@ -172,7 +181,7 @@ static void recover_killed(void)
     disk->hook(NULL, NULL);
     const char *path = run.script.path;
     check_opens(path, &store, "killed");
-    uint32_t held = check_held(store, path, run.script.done, "killed");
+    uint32_t held = check_held(store, path, acknowledged(), "killed");
     /* What a reader sees now is safe: nothing of it may go with the power. */
     script_at(&s, &run.plan->script, path, held);
     for (uint64_t i = run.children % 4; i > 0; i--)
@@ -198,7 +207,7 @@ static void recover_without_room(void)
     struct err err;
     const char *path = run.script.path;
     bool writes_too = run.children % 2;
-    uint32_t done = run.script.done;
+    uint32_t done = acknowledged();
     child_folder(folder);
     disk->image(folder, DISK_KILLED);
     disk->redirect(folder);
@@ -365,11 +374,26 @@ static enum disk_fault try_faults(const struct disk_point *point)
     return DISK_NONE;
 }
 
+/* Every other time, and when a series is to come back, as soon as the catalogue is written: what it
+ * writes was chosen before. */
+static void try_beside(const struct disk_point *point)
+{
+    bool early = run.script.besides % 2 == 0 || run.script.taken;
+    bool now = early ? strstr(point->path, "catalog-") != NULL : run.beside_wait == 0;
+    if (run.script.beside_due && run.beside_wait > 0)
+        run.beside_wait--;
+    if (!now || !run.store || !script_beside(&run.script, run.store))
+        return;
+    run.beside_made = true;
+    run.result->besides++;
+}
+
 static enum disk_fault hook(void *ctx, const struct disk_point *point)
 {
     (void)ctx;
     const struct crash_plan *plan = run.plan;
     run.result->points = point->number;
+    try_beside(point);
     if (!is_tried(point))
         return DISK_NONE;
     uint64_t turn = run.result->tried++ % 3;
@@ -394,6 +418,8 @@ static bool run_step(unsigned *attempt)
 {
     uint32_t done = run.script.done;
     struct err err;
+    run.beside_made = false;
+    run.beside_wait = run.script.besides * 7 % BESIDE_POINTS;
     if (script_step(&run.script, &run.store, &err)) {
         *attempt = 0;
         return check_taken(run.store, &run.script);

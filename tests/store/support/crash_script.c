@@ -9,6 +9,7 @@
 #include "store/commit.h"
 #include "store/delete.h"
 #include "store/resolution.h"
+#include "store/store_priv.h"
 #include "tests/store/support/folder.h"
 
 #define SERIES     3
@@ -17,6 +18,8 @@
 #define WIDE_BYTES 800
 #define GROUPED    (WORKLOAD_METRICS * SERIES) /* slot of the model */
 #define PERSONS    32                          /* in the slots behind it */
+#define BESIDE     (GROUPED + 1 + PERSONS)     /* behind those: who comes back, then the others */
+#define BESIDES    64
 #define DAY        RESOLUTION_1D
 #define HOUR       RESOLUTION_1H
 #define MAX_BYTES  20000
@@ -73,7 +76,9 @@ enum script_step script_kind(const struct script *script, uint32_t step)
     if (kind == 12)
         return odd ? STEP_BACKUP : STEP_DELETE;
     if (kind == 13)
-        return !odd ? STEP_COMMIT : script->plan.retention ? STEP_DELETE : STEP_ABORT;
+        return !odd                                            ? STEP_COMMIT
+               : script->plan.retention || script->plan.beside ? STEP_DELETE
+                                                               : STEP_ABORT;
     return kind < 18 ? STEP_MAINTAIN : STEP_REOPEN;
 }
 
@@ -96,7 +101,9 @@ static bool is_grouped(uint32_t dice)
 
 bool script_writes(const struct script *script, uint32_t step)
 {
-    return script_kind(script, step) == STEP_COMMIT && !is_empty(dice_of(script, step));
+    enum script_step kind = script_kind(script, step);
+    return (kind == STEP_COMMIT && !is_empty(dice_of(script, step))) ||
+           (kind == STEP_MAINTAIN && script->plan.beside);
 }
 
 /* ---- commits ---- */
@@ -184,11 +191,82 @@ static bool delete_person(struct script *s, struct store *store, struct err *err
     return !store || store_delete(store, &m, 1, INT64_MIN, INT64_MAX, &series, err);
 }
 
+static bool end_commit(struct txn *txn, bool ok)
+{
+    if (!ok)
+        txn_abort(&txn);
+    return ok;
+}
+
+/* ---- beside maintenance ---- */
+
+static const struct metric_def beside_total = {.name = {"beside_total", 12},
+    .kind = KIND_COUNTER,
+    .every_ms = WORKLOAD_EVERY,
+    .stale_after_ms = 3600000};
+
+/* Number 0 is the one that comes back. */
+static struct labels beside_labels(uint32_t number)
+{
+    static char texts[BESIDES][8]; /* models keep them */
+    static struct label labels[BESIDES][2];
+    ensure(number < BESIDES);
+    snprintf(texts[number], sizeof texts[number], "%u", (unsigned)number);
+    labels[number][0] = (struct label){{"__name__", 8}, beside_total.name};
+    labels[number][1] = (struct label){{"number", 6}, slice_from(texts[number])};
+    return (struct labels){labels[number], 2};
+}
+
+static void add_beside(struct script *s, struct txn *txn, uint32_t number)
+{
+    int64_t t = workload_end(s->load.newest);
+    uint32_t metric, series;
+    struct err err;
+    naive_define(s->load.naive, BESIDE + number, &beside_total, beside_labels(number));
+    naive_add(s->load.naive, BESIDE + number, t, 1);
+    if (!txn)
+        return;
+    ensure(txn_metric(txn, &beside_total, &metric, &err) &&
+           txn_series(txn, metric, beside_labels(number), &series, &err));
+    txn_add(txn, series, t, 1);
+}
+
+static bool commit_beside(struct script *s, struct store *store, struct err *err)
+{
+    struct txn *txn = store ? txn_begin(store) : NULL;
+    s->besides = s->besides % (BESIDES - 1) + 1;
+    s->beside_due = s->taken = false;
+    add_beside(s, txn, 0);
+    add_beside(s, txn, s->besides);
+    return !txn || end_commit(txn, txn_commit(&txn, NULL, err));
+}
+
+/* A commit of the thread that has the turn would wait for itself, and so would one that helps. */
+bool script_beside(struct script *s, struct store *store)
+{
+    struct err err;
+    if (!s->beside_due || store->commit_queue.taken || state_behind(&store->state))
+        return false;
+    ensure(commit_beside(s, store, &err));
+    return true;
+}
+
+static bool delete_who_comes_back(struct script *s, struct store *store, struct err *err)
+{
+    struct matcher m = {MATCH_EQUAL, SLICE("number"), SLICE("0"), NULL};
+    uint64_t series;
+    s->taken = true;
+    naive_delete(s->load.naive, BESIDE, INT64_MIN, INT64_MAX);
+    return !store || store_delete(store, &m, 1, INT64_MIN, INT64_MAX, &series, err);
+}
+
 /* With bytes as the bound nobody knows which days are gone, and a part of one could not be taken
  * out of what is kept of it. */
 static bool delete_some(struct script *s, struct store *store, uint32_t dice, struct err *err)
 {
     bool person = s->plan.retention == RETAIN_BY_BYTES || (s->plan.retention && dice % 2);
+    if (s->plan.beside && dice % 4)
+        return delete_who_comes_back(s, store, err);
     return person ? delete_person(s, store, err) : workload_delete(&s->load, store, err);
 }
 
@@ -206,13 +284,6 @@ static struct txn *begin_group(struct script *s, struct store *store)
     }
     txn_abort(&txn);
     return NULL;
-}
-
-static bool end_commit(struct txn *txn, bool ok)
-{
-    if (!ok)
-        txn_abort(&txn);
-    return ok;
 }
 
 /* The step is all of it or nothing, one transaction or two. */
@@ -345,7 +416,9 @@ static bool step_run(struct script *s, struct store **store, struct err *err)
     switch (script_kind(s, s->done)) {
     case STEP_COMMIT: return commit(s, open, dice, err);
     case STEP_ABORT: abort_one(s, open); return true;
-    case STEP_MAINTAIN: return maintain(s, open, dice, err);
+    case STEP_MAINTAIN:
+        s->beside_due = s->plan.beside;
+        return maintain(s, open, dice, err) && (!s->beside_due || commit_beside(s, open, err));
     case STEP_DELETE: return delete_some(s, open, dice, err);
     case STEP_BACKUP: return !open || back_up(s, open, err);
     case STEP_REOPEN:
@@ -366,7 +439,7 @@ void script_at(
     snprintf(script->path, sizeof script->path, "%s", path);
     workload_init(&script->load, plan->seed, SERIES, history[plan->retention]);
     naive_free(&script->load.naive);
-    script->load.naive = naive_new(GROUPED + 1 + PERSONS);
+    script->load.naive = naive_new(BESIDE + (plan->beside ? BESIDES : 0));
     script->load.histograms = true;
     for (; script->done < done; script->done++)
         step_run(script, NULL, NULL);
