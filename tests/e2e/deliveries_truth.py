@@ -2,7 +2,7 @@
 """What the metrics of a CSV of food deliveries must be, computed from the CSV alone, as JSON.
 
 It shares no code with the producer of the events or with larder: it counts rows. A row whose text
-hashes below 50 of 1000 was sent twice and counts twice. A row without a market gives no metrics: its
+hashes below 50 of 1000 was sent twice and counts once. A row without a market gives no metrics: its
 events are refused. A day is (00:00, 24:00] UTC and is named by its end, in seconds since 1970.
 
     deliveries_truth.py FILE.csv
@@ -44,11 +44,11 @@ def truth(path):
                 missing += copies * len(stages)
                 continue
             for stage, t in stages:
-                days[market, stage, day_end(t)] += copies
-                categories[category, stage] += copies
+                days[market, stage, day_end(t)] += 1
+                categories[category, stage] += 1
             if ended != "NA" and place_s != "NA" and drive_s != "NA":
                 promised = seconds(created) + int(place_s) + int(drive_s)
-                eta[market] += [seconds(ended) - promised] * copies
+                eta[market].append(seconds(ended) - promised)
     return {
         "sent": sent,
         "missing": missing,

@@ -229,10 +229,11 @@ class Larder:
                    if k == prefix or k.startswith(prefix + "{") or ("{" in prefix and k.startswith(prefix)))
 
     def events_taken(self):
-        """Events that were accepted or refused, since the folder began."""
+        """Events that were accepted, refused, or came twice, since the folder began."""
         values = self.metrics()
         return sum(v for k, v in values.items()
-                   if k.startswith(("larder_events_accepted_total", "larder_events_refused_total")))
+                   if k.startswith(("larder_events_accepted_total", "larder_events_refused_total",
+                                    "larder_events_duplicate_total", "larder_events_conflict_total")))
 
     def wait_events(self, count, seconds=60):
         wait_for("%d events taken in" % count, lambda: self.events_taken() >= count, seconds)
