@@ -144,6 +144,7 @@ void lifecycle_runner_free(struct lifecycle_runner **runner)
     free(r->record);
     free(r->entities);
     free(r->timers);
+    free(r->outputs.items);
     free(r);
 }
 

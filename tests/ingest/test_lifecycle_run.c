@@ -374,7 +374,8 @@ static void close_store(struct run *r)
     store_close(&r->store);
 }
 
-static void begin(struct run *r, uint64_t seed)
+/* more: rollups, which nobody looks at. */
+static void begin(struct run *r, uint64_t seed, int more)
 {
     struct config_errors errors;
     *r = (struct run){.seed = seed, .random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
@@ -383,6 +384,8 @@ static void begin(struct run *r, uint64_t seed)
     FILE *f = fopen(r->config_file, "w");
     assert_non_null(f);
     fputs(config_text, f);
+    for (int i = 0; i < more; i++)
+        fprintf(f, "  more_%d: {kind: level, from: order, at: open, by: [market]}\n", i);
     fclose(f);
     if (!config_load(r->config_file, NULL, 0, &r->config, &errors))
         fail_msg("%s", errors.items[0].text);
@@ -649,7 +652,7 @@ static struct thing make_thing(struct run *r, int64_t now)
 static void random_run(uint64_t seed)
 {
     struct run r;
-    begin(&r, seed);
+    begin(&r, seed, 0);
     int64_t now = BEGIN, watermark = INT64_MIN;
     int batches = (int)(5 + below(&r, 60));
     for (int b = 0; b < batches; b++) {
@@ -704,10 +707,49 @@ static void test_random(void **state)
         random_run(first + i);
 }
 
+/* One entity with as many facts as there may be, whose order changes them all. More than that are
+ * left out, and counted. */
+static void test_full_entity(void **state)
+{
+    struct run r;
+    (void)state;
+    begin(&r, 1, 40);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < (int)FACT_RECORDS_MAX; i++)
+            for (int kind = PLACED; kind < N_STAGES; kind++) {
+                struct thing t = {.kind = kind,
+                    .id = (uint64_t)(1 + kind + N_STAGES * i),
+                    .time_ms = BEGIN + i * 2 * HOUR + kind * MINUTE,
+                    .market = "a",
+                    .category = "b",
+                    .has_promised = true,
+                    .has_amount = true,
+                    .amount = 100};
+                if (kind == TOUCHED || kind == ACCEPTED || (kind == PLACED) == (round == 0))
+                    continue;
+                enqueue(&r, &t);
+            }
+    while (r.n_queue)
+        run_batch(&r, INT64_MIN, false);
+    check(&r);
+    /* Every life gets an earlier first at once. */
+    struct thing more = {
+        .kind = PLACED, .id = 1000, .time_ms = BEGIN, .market = "a", .category = ""};
+    feed(&r, &more);
+    settle(&r, INT64_MIN);
+    assert_true(try_commit(&r, false));
+    struct lifecycle_stats stats;
+    lifecycle_stats(r.runner, &stats);
+    assert_int_equal(stats.dropped, 1);
+    check(&r);
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_full_entity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
