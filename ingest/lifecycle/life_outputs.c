@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "base/ensure.h"
+#include "base/mem.h"
+
 #define MINUTE EXPIRY_MINUTE_MS
 
 void life_view(const struct lifecycle *lifecycle, const struct life *life, struct event *out)
@@ -19,6 +22,7 @@ void life_view(const struct lifecycle *lifecycle, const struct life *life, struc
         out->v[i].present = is_stage || (fact->has >> capture & 1);
         out->v[i].num = is_stage ? fact->time_ms : fact->captured[capture];
     }
+    ensure(life->stages[0] != NULL); /* a life begins with it */
     out->time_ms = life->stages[0]->time_ms;
 }
 
@@ -44,10 +48,7 @@ static void put(struct maker *m, uint32_t rollup, int from, int to, int64_t time
 {
     struct life_outputs *out = m->out;
     const struct rollup *r = m->rollups->rollups[rollup];
-    if (out->n == LIFE_OUTPUTS_MAX) {
-        out->cut = true;
-        return;
-    }
+    GROW(out->items, out->cap, out->n + 1);
     out->items[out->n++] = (struct life_output){.rollup = rollup,
         .from = (int8_t)from,
         .to = (int8_t)to,

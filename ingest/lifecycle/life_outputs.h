@@ -42,12 +42,11 @@ struct life_output {
     int64_t time_ms, value;
 };
 
-#define LIFE_OUTPUTS_MAX 1024
-
+/* Grows as it is added to, and is used again and again; the user frees items. What the facts of one
+ * entity, LIVES_MAX lives, make of all rollups bounds it. */
 struct life_outputs {
-    struct life_output items[LIFE_OUTPUTS_MAX];
-    size_t n;
-    bool cut; /* there were more */
+    struct life_output *items;
+    size_t n, cap;
 };
 
 /* What a lifecycle's rollups are made of. */

@@ -15,12 +15,10 @@
 
 #define HOUR_MS INT64_C(3600000)
 /* Generations that are held of entities, about: an entity is looked for in each. */
-#define HELD 4
-/* Entities that expire with one batch. */
-#define EXPIRE_MAX 50000
-/* Minutes that one batch looks at: after a long pause there are many, and nearly all empty. */
-#define MINUTES_MAX 10000
-#define STATS_BYTES 64
+#define HELD         4
+#define EXPIRE_MAX   50000
+#define EXPIRE_CHUNK 256
+#define STATS_BYTES  64
 
 /* An entity that the batch has touched. */
 struct entity {
@@ -47,7 +45,8 @@ struct lifecycle_runner {
     const struct rollup **list; /* its rollups */
     char name[STATE_TABLE_NAME_MAX + 1], timers_name[STATE_TABLE_NAME_MAX + 1];
     char source[STATE_TABLE_NAME_MAX + 1];
-    int64_t span_ms; /* of a generation of entities */
+    int64_t span_ms;   /* of a generation of entities */
+    size_t expire_max; /* entities, with one batch */
     size_t record_bytes;
     uint8_t *record;
     struct life_labels *labels;
@@ -120,6 +119,7 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     snprintf(r->source, sizeof r->source, "lifecycle/%.*s", SLICE_FMT(l->name));
     int64_t held = l->rules.expire_ms + l->late_ms;
     r->span_ms = HOUR_MS * (1 + held / (HELD * HOUR_MS));
+    r->expire_max = EXPIRE_MAX;
     r->record_bytes = fact_record_bytes(&l->layout);
     r->record = xmalloc(r->record_bytes);
     r->labels = life_labels_new(store, l);
@@ -144,7 +144,14 @@ void lifecycle_runner_free(struct lifecycle_runner **runner)
     free(r->record);
     free(r->entities);
     free(r->timers);
+    free(r->outputs.items);
     free(r);
+}
+
+void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max)
+{
+    ensure(expire_max >= 2);
+    runner->expire_max = expire_max;
 }
 
 /* ---- entities ---- */
@@ -337,16 +344,17 @@ static bool timers_table(const struct lifecycle_runner *r, uint32_t *table)
 static bool expire_minute(struct lifecycle_runner *r, struct txn *txn, uint32_t table,
     int64_t minute, size_t *left, bool *done, struct err *err)
 {
-    struct hash128 keys[256], from = {0, r->next_expiry.minute == minute ? r->next_expiry.key : 0};
+    struct hash128 keys[EXPIRE_CHUNK];
+    struct hash128 from = {0, r->next_expiry.minute == minute ? r->next_expiry.key : 0};
     *done = false;
     while (*left > 0 && !*done) {
-        size_t n;
-        if (!txn_state_list(txn, table, minute, &from, 256, keys, NULL, &n, done, err))
+        size_t n, max = *left < EXPIRE_CHUNK ? *left : EXPIRE_CHUNK;
+        if (!txn_state_list(txn, table, minute, &from, max, keys, NULL, &n, done, err))
             return false;
         for (size_t i = 0; i < n; i++)
             if (!entity_of(r, keys[i], err))
                 return false;
-        *left -= n < *left ? n : *left;
+        *left -= n;
         /* Keys are in order of hi, then lo: those of one hi stay together. */
         r->next_expiry = (struct expiry){minute, from.hi};
     }
@@ -360,7 +368,7 @@ static bool expire_minute(struct lifecycle_runner *r, struct txn *txn, uint32_t 
 static bool expire(struct lifecycle_runner *r, int64_t passed_minute, struct err *err)
 {
     uint32_t table;
-    size_t left = EXPIRE_MAX;
+    size_t left = r->expire_max;
     bool ok = true, done = true;
     if (!timers_table(r, &table)) {
         r->next_expiry = (struct expiry){passed_minute, 0};

@@ -33,6 +33,9 @@ struct lifecycle_runner;
 struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
     size_t number, struct rollup_runner *rollups);
 void lifecycle_runner_free(struct lifecycle_runner **runner);
+/* Entities that one batch looks at to expire them, 2 at least: the last one is looked at again. It
+ * is 50,000 when nobody says otherwise. */
+void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max);
 
 /* Which stages the event reaches: a bit for each. False: a condition's value does not fit, and the
  * event is to be refused. */

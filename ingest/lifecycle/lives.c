@@ -63,6 +63,14 @@ static size_t begin_lives(
     return lives;
 }
 
+/* The first time that belongs to the life. */
+static int64_t life_since(const struct life_rules *rules, const struct life *life)
+{
+    int64_t since;
+    return __builtin_sub_overflow(life->stages[0]->time_ms, rules->expire_ms, &since) ? INT64_MIN
+                                                                                      : since;
+}
+
 static void find_end(const struct life_rules *rules, struct life *life)
 {
     for (int s = 0; s < rules->n_stages; s++) {
@@ -85,7 +93,7 @@ size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t
             continue;
         while (at < lives && facts[i].time_ms > life_until(rules, &out[at]))
             at++;
-        if (at < lives)
+        if (at < lives && facts[i].time_ms >= life_since(rules, &out[at]))
             take(&out[at], &facts[i]);
         else
             ++*outside;

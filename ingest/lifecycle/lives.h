@@ -11,7 +11,9 @@
  * A life begins with a fact of the first declared stage. One not later than the life's first (its
  * best) + expire belongs to the same life; a later one begins the next. A fact of another stage
  * belongs to the earliest life whose first + expire it does not pass, so one that skewed clocks put
- * before the first counts. What passes them all, and what comes without a first, belongs to none.
+ * before the first counts, when that is by no more than expire. What passes them all, what is
+ * earlier than that, and what comes without a first, belongs to none. So a fact has no part in what
+ * is farther from it than expire, and may be forgotten once nothing can come that is as near.
  *
  * A life ends with its earliest end; of two at one time with the one that is declared first.
  */

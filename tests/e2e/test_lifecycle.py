@@ -111,7 +111,7 @@ def lives(facts):
         out[-1]["placed"].append(f)
     for f in facts:
         for life in out:
-            if f.stage != "placed" and f.time <= best(life["placed"]).time + EXPIRE * 1000:
+            if f.stage != "placed" and abs(f.time - best(life["placed"]).time) <= EXPIRE * 1000:
                 life.setdefault(f.stage, []).append(f)
                 break
     return [{stage: best(fs) for stage, fs in life.items()} for life in out]

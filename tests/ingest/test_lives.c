@@ -142,7 +142,8 @@ static int model(const struct fact *facts, size_t n, int *life)
     }
     for (size_t i = 0; i < n; i++)
         for (int l = 0; facts[i].stage != PLACED && life[i] < 0 && l < lives; l++)
-            if (facts[i].time_ms <= best(facts, life, n, l, PLACED)->time_ms + rules.expire_ms)
+            if (llabs(facts[i].time_ms - best(facts, life, n, l, PLACED)->time_ms) <=
+                rules.expire_ms)
                 life[i] = l;
     return lives;
 }

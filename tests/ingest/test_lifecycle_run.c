@@ -1,0 +1,755 @@
+/*
+ * A lifecycle over a store in a folder, against a model that knows nothing of batches, tables,
+ * generations and timers: whatever the order and the batches in which events came, how often a
+ * commit was tried, and how often the store was opened anew, the sum of all cells is what the set
+ * of the events makes.
+ *
+ *     LARDER_SEED: the first seed; LARDER_RUNS: how many follow it
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "base/number.h"
+#include "cmd/config.h"
+#include "ingest/lifecycle/lifecycle.h"
+#include "ingest/lifecycle/lifecycle_run.h"
+#include "store/read.h"
+#include "tests/store/support/folder.h"
+
+#define MINUTE   INT64_C(60000)
+#define HOUR     (60 * MINUTE)
+#define EXPIRE   (30 * MINUTE)
+#define LATE     (30 * MINUTE)
+#define BEGIN    INT64_C(1700006400000)
+#define EVERY    5000
+#define ENTITIES 40
+
+enum { PLACED, PAID, ACCEPTED, TOUCHED, DELIVERED, CANCELLED, N_STAGES };
+static const char *const stage_names[] = {
+    "placed", "paid", "accepted", "touched", "delivered", "cancelled", "expired"};
+
+static const char config_text[] =
+    "kafka: {brokers: \"localhost:9092\"}\n"
+    "streams:\n"
+    "  orders:\n"
+    "    topics: [orders]\n"
+    "    event_time: at\n"
+    "    event_id: id\n"
+    "    revision: revision\n"
+    "    late: 30m\n"
+    "    fields:\n"
+    "      id: {type: string, required: true}\n"
+    "      order_id: {type: string, unbounded: true}\n"
+    "      type: {type: string}\n"
+    "      at: {type: time}\n"
+    "      revision: {type: int}\n"
+    "      market: {type: string}\n"
+    "      category: {type: string}\n"
+    "      promised_at: {type: time}\n"
+    "      amount: {type: decimal, digits: 2, min: 0}\n"
+    "  payments:\n"
+    "    topics: [payments]\n"
+    "    event_time: at\n"
+    "    event_id: id\n"
+    "    late: 10m\n"
+    "    fields:\n"
+    "      at: {type: time}\n"
+    "      id: {type: string, required: true}\n"
+    "      order_id: {type: string, unbounded: true}\n"
+    "lifecycles:\n"
+    "  order:\n"
+    "    key: order_id\n"
+    "    stages:\n"
+    "      placed: orders.type == \"placed\"\n"
+    "      paid: payments.id != \"none\"\n"
+    "      accepted: orders.type == \"accepted\"\n"
+    "      touched: orders.type in [\"accepted\", \"delivered\"]\n"
+    "      delivered: orders.type == \"delivered\"\n"
+    "      cancelled: orders.type == \"cancelled\"\n"
+    "    ends: [delivered, cancelled]\n"
+    "    expire: 30m\n"
+    "rollups:\n"
+    "  delivery: {kind: histogram, from: order, at: delivered, value: delivered - placed, "
+    "by: [market, category]}\n"
+    "  eta: {kind: histogram, from: order, at: delivered, value: delivered - placed.promised_at, "
+    "by: [market]}\n"
+    "  steps: {kind: histogram, from: order, at: step, by: [market, from, to]}\n"
+    "  outcomes: {kind: counter, from: order, at: placed, by: [market, outcome]}\n"
+    "  amounts: {kind: counter, from: order, at: end, value: placed.amount, by: [outcome]}\n"
+    "  open: {kind: level, from: order, at: open, by: [market]}\n"
+    "  placed_total: {kind: counter, from: orders, when: type == \"placed\", by: [market]}\n";
+
+/* ---- what the store must hold: sums by the texts of their cells ---- */
+
+struct sum {
+    char *cell;
+    int128 amount;
+};
+
+struct sums {
+    struct sum *items;
+    size_t n, cap;
+};
+
+static void sums_add(struct sums *s, int128 amount, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void sums_add(struct sums *s, int128 amount, const char *fmt, ...)
+{
+    va_list args;
+    GROW(s->items, s->cap, s->n + 1);
+    s->items[s->n].amount = amount;
+    va_start(args, fmt);
+    assert_true(vasprintf(&s->items[s->n].cell, fmt, args) >= 0);
+    va_end(args);
+    s->n++;
+}
+
+static int compare_sums(const void *a, const void *b)
+{
+    return strcmp(((const struct sum *)a)->cell, ((const struct sum *)b)->cell);
+}
+
+/* Those of one cell become one; what is 0 goes. */
+static void sums_merge(struct sums *s)
+{
+    size_t n = 0;
+    if (s->n)
+        qsort(s->items, s->n, sizeof *s->items, compare_sums);
+    for (size_t i = 0; i < s->n;) {
+        struct sum sum = s->items[i++];
+        for (; i < s->n && strcmp(s->items[i].cell, sum.cell) == 0; i++) {
+            sum.amount += s->items[i].amount;
+            free(s->items[i].cell);
+        }
+        if (sum.amount)
+            s->items[n++] = sum;
+        else
+            free(sum.cell);
+    }
+    s->n = n;
+}
+
+static void sums_free(struct sums *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        free(s->items[i].cell);
+    free(s->items);
+    *s = (struct sums){0};
+}
+
+static void assert_sums(uint64_t seed, const struct sums *got, const struct sums *want)
+{
+    for (size_t i = 0; i < got->n || i < want->n; i++) {
+        const char *g = i < got->n ? got->items[i].cell : "nothing";
+        const char *w = i < want->n ? want->items[i].cell : "nothing";
+        if (strcmp(g, w) != 0 || got->items[i].amount != want->items[i].amount)
+            fail_msg("seed %" PRIu64 ": %.300s = %lld, not %.300s = %lld", seed, g,
+                i < got->n ? (long long)got->items[i].amount : 0, w,
+                i < want->n ? (long long)want->items[i].amount : 0);
+    }
+}
+
+/* ---- events and the model ---- */
+
+struct thing {        /* an event */
+    int entity, kind; /* a stage; TOUCHED: of no stage */
+    int64_t time_ms, revision, promised_ms, amount;
+    bool has_promised, has_amount;
+    uint64_t id;
+    const char *market, *category;
+};
+
+struct model {
+    struct thing *things; /* that are committed; each id once */
+    size_t n, cap;
+};
+
+struct model_life {
+    const struct thing *stages[N_STAGES];
+};
+
+static bool reaches(const struct thing *t, int stage)
+{
+    if (stage == TOUCHED)
+        return t->kind == ACCEPTED || t->kind == DELIVERED;
+    return t->kind == stage;
+}
+
+static bool is_better(const struct thing *a, const struct thing *b)
+{
+    if (a->revision != b->revision)
+        return a->revision > b->revision;
+    return a->time_ms != b->time_ms ? a->time_ms < b->time_ms : a->id < b->id;
+}
+
+static void hist(struct sums *out, const char *name, const char *labels, int64_t t, int64_t v)
+{
+    int64_t end = (t + EVERY - 1) / EVERY * EVERY;
+    sums_add(out, v, "%s%s@%" PRId64 " sum", name, labels, end);
+    sums_add(out, 1, "%s%s@%" PRId64 " %d", name, labels, end, hist_bucket_key(v, 3, 5));
+}
+
+static void amount(struct sums *out, const char *name, const char *labels, int64_t t, int64_t v)
+{
+    sums_add(out, v, "%s%s@%" PRId64, name, labels, (t + EVERY - 1) / EVERY * EVERY);
+}
+
+/* By names in order; what is empty is left out. */
+static void label(char *out, size_t size, const char *name, const char *value)
+{
+    size_t n = strlen(out);
+    if (*value)
+        snprintf(out + n, size - n, ",%s=%s", name, value);
+}
+
+static void model_steps(const struct model_life *life, const char *market, struct sums *out)
+{
+    bool done[N_STAGES] = {false};
+    int last = -1;
+    for (;;) {
+        int next = -1;
+        for (int s = 0; s < N_STAGES; s++)
+            if (life->stages[s] && !done[s] &&
+                (next < 0 || life->stages[s]->time_ms < life->stages[next]->time_ms))
+                next = s;
+        if (next < 0)
+            return;
+        done[next] = true;
+        if (last >= 0) {
+            char labels[4096] = "";
+            label(labels, sizeof labels, "from", stage_names[last]);
+            label(labels, sizeof labels, "market", market);
+            label(labels, sizeof labels, "to", stage_names[next]);
+            hist(out, "steps", labels, life->stages[next]->time_ms,
+                life->stages[next]->time_ms - life->stages[last]->time_ms);
+        }
+        last = next;
+    }
+}
+
+static void model_end(
+    const struct thing *first, int end, int64_t end_ms, const char *market_label, struct sums *out)
+{
+    char labels[4096] = "";
+    label(labels, sizeof labels, "market", first->market);
+    label(labels, sizeof labels, "outcome", stage_names[end]);
+    amount(out, "outcomes", labels, first->time_ms, 1);
+    labels[0] = 0;
+    label(labels, sizeof labels, "outcome", stage_names[end]);
+    if (first->has_amount)
+        amount(out, "amounts", labels, end_ms, first->amount);
+    amount(out, "open", market_label, end_ms, -1);
+}
+
+static void model_life_sums(const struct model_life *life, int64_t expired_minute, struct sums *out)
+{
+    const struct thing *first = life->stages[PLACED], *d = life->stages[DELIVERED],
+                       *c = life->stages[CANCELLED];
+    char market[4096] = "", both[4096] = "";
+    label(market, sizeof market, "market", first->market);
+    label(both, sizeof both, "category", first->category);
+    label(both, sizeof both, "market", first->market);
+    if (d)
+        hist(out, "delivery", both, d->time_ms, d->time_ms - first->time_ms);
+    if (d && first->has_promised)
+        hist(out, "eta", market, d->time_ms, d->time_ms - first->promised_ms);
+    model_steps(life, first->market, out);
+    amount(out, "open", market, first->time_ms, 1);
+    if (d && (!c || d->time_ms <= c->time_ms))
+        model_end(first, DELIVERED, d->time_ms, market, out);
+    else if (c)
+        model_end(first, CANCELLED, c->time_ms, market, out);
+    else if ((first->time_ms + EXPIRE) / MINUTE < expired_minute)
+        model_end(first, N_STAGES, first->time_ms + EXPIRE, market, out);
+}
+
+static void take_best(struct model_life *life, int stage, const struct thing *t)
+{
+    if (!life->stages[stage] || is_better(t, life->stages[stage]))
+        life->stages[stage] = t;
+}
+
+static const struct thing *next_first(const struct model *m, int entity, const struct thing *after)
+{
+    const struct thing *next = NULL;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct thing *t = &m->things[i];
+        if (t->entity != entity || t->kind != PLACED)
+            continue;
+        if (after &&
+            (t->time_ms < after->time_ms || (t->time_ms == after->time_ms && t->id <= after->id)))
+            continue;
+        if (!next || t->time_ms < next->time_ms ||
+            (t->time_ms == next->time_ms && t->id < next->id))
+            next = t;
+    }
+    return next;
+}
+
+static void model_entity(
+    const struct model *m, int entity, int64_t expired_minute, struct sums *out)
+{
+    struct model_life lives[64];
+    size_t n = 0;
+    for (const struct thing *f = next_first(m, entity, NULL); f; f = next_first(m, entity, f)) {
+        if (n == 0 || f->time_ms > lives[n - 1].stages[PLACED]->time_ms + EXPIRE) {
+            assert_true(n < 64);
+            lives[n++] = (struct model_life){{NULL}};
+        }
+        take_best(&lives[n - 1], PLACED, f);
+    }
+    for (size_t i = 0; i < m->n; i++)
+        for (int s = PAID; s < N_STAGES && m->things[i].entity == entity; s++)
+            for (size_t l = 0; l < n && reaches(&m->things[i], s); l++)
+                if (llabs(m->things[i].time_ms - lives[l].stages[PLACED]->time_ms) <= EXPIRE) {
+                    take_best(&lives[l], s, &m->things[i]);
+                    break;
+                }
+    for (size_t l = 0; l < n; l++)
+        model_life_sums(&lives[l], expired_minute, out);
+}
+
+/* ---- the ingestion ---- */
+
+struct run {
+    uint64_t seed, random;
+    char folder[FOLDER_MAX], config_file[FOLDER_MAX + 16];
+    struct config config;
+    struct store_options options;
+    struct store *store;
+    struct rollup_runner *rollups;
+    struct lifecycle_runner *runner;
+    size_t expire_max;
+    int64_t watermark;
+    struct model model;
+    struct thing *queue; /* what comes */
+    size_t n_queue, queue_cap;
+    struct thing *batch;
+    size_t n_batch, batch_cap;
+    char longs[3][1000];
+};
+
+static uint64_t next_random(struct run *r)
+{
+    r->random ^= r->random << 13;
+    r->random ^= r->random >> 7;
+    r->random ^= r->random << 17;
+    return r->random * UINT64_C(0x2545f4914f6cdd1d) >> 16;
+}
+
+static int64_t below(struct run *r, int64_t n)
+{
+    return (int64_t)(next_random(r) % (uint64_t)n);
+}
+
+static bool chance(struct run *r, int percent)
+{
+    return below(r, 100) < percent;
+}
+
+static void open_store(struct run *r)
+{
+    struct err err;
+    if (!store_open(&r->options, &r->store, &err))
+        fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
+    r->rollups = rollup_runner_new(&r->config.streams);
+    r->runner = lifecycle_runner_new(r->store, &r->config.streams, 0, r->rollups);
+    lifecycle_runner_bound(r->runner, r->expire_max);
+}
+
+static void close_store(struct run *r)
+{
+    lifecycle_runner_free(&r->runner);
+    rollup_runner_free(&r->rollups);
+    store_close(&r->store);
+}
+
+/* more: rollups, which nobody looks at. */
+static void begin(struct run *r, uint64_t seed, int more)
+{
+    struct config_errors errors;
+    *r = (struct run){.seed = seed, .random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
+    folder_make("lifecycle", r->folder);
+    snprintf(r->config_file, sizeof r->config_file, "%s/larder.yml", r->folder);
+    FILE *f = fopen(r->config_file, "w");
+    assert_non_null(f);
+    fputs(config_text, f);
+    for (int i = 0; i < more; i++)
+        fprintf(f, "  more_%d: {kind: level, from: order, at: open, by: [market]}\n", i);
+    fclose(f);
+    if (!config_load(r->config_file, NULL, 0, &r->config, &errors))
+        fail_msg("%s", errors.items[0].text);
+    config_errors_free(&errors);
+    r->options =
+        (struct store_options){.path = r->folder, .state_bytes = chance(r, 50) ? 65536 : 0};
+    r->expire_max = chance(r, 50) ? (size_t)(2 + below(r, 5)) : 50000;
+    r->watermark = INT64_MIN;
+    for (int i = 0; i < 3; i++) {
+        memset(r->longs[i], 'x', sizeof r->longs[i] - 1);
+        r->longs[i][500] = (char)('a' + i);
+    }
+    open_store(r);
+}
+
+static void end(struct run *r)
+{
+    close_store(r);
+    folder_remove(r->folder);
+    config_free(&r->config);
+    free(r->model.things);
+    free(r->queue);
+    free(r->batch);
+}
+
+static size_t field(const struct contract *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_fields; i++)
+        if (slice_is(c->fields[i].name, name))
+            return i;
+    fail_msg("no field %s", name);
+    return 0;
+}
+
+static void set_text(struct event *e, const char *name, const char *value)
+{
+    e->v[field(e->contract, name)] =
+        (struct field_value){.present = *value, .str = slice_from(value)};
+}
+
+static void set_number(struct event *e, const char *name, bool present, int64_t value)
+{
+    e->v[field(e->contract, name)] = (struct field_value){.present = present, .num = value};
+}
+
+/* Takes the event in, as the ingestion does. */
+static void feed(struct run *r, const struct thing *t)
+{
+    size_t stream = t->kind == PAID;
+    struct event e = {
+        .contract = &r->config.streams.streams[stream].contract, .time_ms = t->time_ms};
+    char key[32], id[32];
+    uint32_t stages;
+    struct err err;
+    snprintf(key, sizeof key, "o%d", t->entity);
+    snprintf(id, sizeof id, "%" PRIx64, t->id);
+    set_text(&e, "order_id", key);
+    set_text(&e, "id", id);
+    set_number(&e, "at", true, t->time_ms);
+    if (t->kind != PAID) {
+        set_text(&e, "type", stage_names[t->kind]);
+        set_text(&e, "market", t->market);
+        set_text(&e, "category", t->category);
+        set_number(&e, "revision", t->revision != 0, t->revision);
+        set_number(&e, "promised_at", t->has_promised, t->promised_ms);
+        set_number(&e, "amount", t->has_amount, t->amount);
+    }
+    assert_true(lifecycle_stages(r->runner, stream, &e, &stages));
+    for (int s = 0; s < N_STAGES; s++)
+        assert_int_equal(stages >> s & 1, reaches(t, s));
+    if (!stages)
+        return;
+    if (!lifecycle_look(r->runner, &e, stages, &err))
+        fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
+    if (rollup_runner_event(r->rollups, stream, &e) == REFUSED_NOT)
+        lifecycle_take(r->runner, &e, stages, t->id);
+}
+
+/* False: it was aborted; what was to be written still is. */
+static bool try_commit(struct run *r, bool abort)
+{
+    struct err err;
+    struct txn *txn = txn_begin(r->store);
+    bool ok = rollup_runner_write(r->rollups, txn, &err) && lifecycle_write(r->runner, txn, &err);
+    if (!ok)
+        fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
+    if (abort) {
+        txn_abort(&txn);
+        rollup_runner_unwrite(r->rollups);
+        return false;
+    }
+    if (!txn_commit(&txn, NULL, &err))
+        fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
+    rollup_runner_clear(r->rollups);
+    lifecycle_clear(r->runner);
+    return true;
+}
+
+static void settle(struct run *r, int64_t watermark)
+{
+    struct err err;
+    if (!lifecycle_settle(r->runner, watermark, &err))
+        fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
+}
+
+/* Adds what was committed to the model: each id once. */
+static void remember(struct run *r)
+{
+    struct model *m = &r->model;
+    for (size_t i = 0; i < r->n_batch; i++) {
+        size_t k = 0;
+        while (k < m->n && m->things[k].id != r->batch[i].id)
+            k++;
+        if (k < m->n)
+            continue;
+        GROW(m->things, m->cap, m->n + 1);
+        m->things[m->n++] = r->batch[i];
+    }
+    r->n_batch = 0;
+}
+
+static void enqueue(struct run *r, const struct thing *t)
+{
+    GROW(r->queue, r->queue_cap, r->n_queue + 1);
+    r->queue[r->n_queue++] = *t;
+}
+
+/* A batch of what comes, in any order. crash: it is never committed, and comes again. */
+static void run_batch(struct run *r, int64_t watermark, bool crash)
+{
+    size_t n = r->n_queue ? (size_t)below(r, 1 + (int64_t)(chance(r, 50) ? 5 : r->n_queue)) : 0;
+    for (size_t i = 0; i < n && r->n_queue; i++) {
+        size_t at = (size_t)below(r, (int64_t)r->n_queue);
+        struct thing t = r->queue[at];
+        r->queue[at] = r->queue[--r->n_queue];
+        if (r->watermark != INT64_MIN && t.time_ms < r->watermark - LATE)
+            continue; /* it is late by now */
+        feed(r, &t);
+        GROW(r->batch, r->batch_cap, r->n_batch + 1);
+        r->batch[r->n_batch++] = t;
+    }
+    settle(r, watermark);
+    while (chance(r, 20))
+        try_commit(r, true);
+    if (crash) {
+        for (size_t i = 0; i < r->n_batch; i++)
+            enqueue(r, &r->batch[i]);
+        r->n_batch = 0;
+        close_store(r);
+        open_store(r);
+        return;
+    }
+    try_commit(r, false);
+    remember(r);
+    r->watermark = watermark;
+}
+
+/* ---- what the store holds ---- */
+
+static void read_cells(
+    const struct columns *c, const char *name, const char *labels, struct sums *out)
+{
+    for (size_t k = 0; k < c->n; k++) {
+        if (c->kind != KIND_HISTOGRAM) {
+            sums_add(out, c->amount[k], "%s%s@%" PRId64, name, labels, c->t[k]);
+            continue;
+        }
+        sums_add(out, c->sum[k], "%s%s@%" PRId64 " sum", name, labels, c->t[k]);
+        for (uint32_t b = c->bucket_at[k]; b < c->bucket_at[k + 1]; b++)
+            sums_add(out, c->bucket[b].count, "%s%s@%" PRId64 " %d", name, labels, c->t[k],
+                c->bucket[b].key);
+    }
+}
+
+static void read_metric(struct run *r, const char *name, struct sums *out)
+{
+    struct matcher m = {MATCH_EQUAL, SLICE("__name__"), slice_from(name), NULL};
+    struct snapshot *s = snapshot_get(r->store);
+    struct plan *plan;
+    struct arena arena;
+    struct columns columns;
+    struct err err;
+    arena_init(&arena, 0);
+    assert_true(plan_new(s, NULL, &m, 1, NULL, &plan, &err));
+    for (size_t i = 0; i < plan_n(plan); i++)
+        plan_range(plan, i, INT64_MIN, INT64_MAX);
+    assert_true(snapshot_fetch(s, NULL, NULL, &err));
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        char labels[4096] = "", key[64], value[1100];
+        struct labels l = plan_labels(plan, i);
+        for (size_t k = 0; k < l.n; k++) {
+            snprintf(key, sizeof key, "%.*s", SLICE_FMT(l.items[k].name));
+            snprintf(value, sizeof value, "%.*s", SLICE_FMT(l.items[k].value));
+            if (strcmp(key, "__name__") != 0)
+                label(labels, sizeof labels, key, value);
+        }
+        assert_true(plan_columns(plan, i, &arena, &columns, &err));
+        read_cells(&columns, name, labels, out);
+    }
+    snapshot_put(&s);
+    arena_fini(&arena);
+}
+
+static void check(struct run *r)
+{
+    static const char *const names[] = {"delivery", "eta", "steps", "outcomes", "amounts", "open"};
+    struct sums got = {0}, want = {0};
+    int64_t expired = lifecycle_expired_ms(r->runner);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        read_metric(r, names[i], &got);
+    for (int i = 0; i < ENTITIES; i++)
+        model_entity(&r->model, i, expired == INT64_MIN ? INT64_MIN : expired / MINUTE, &want);
+    sums_merge(&got);
+    sums_merge(&want);
+    assert_sums(r->seed, &got, &want);
+    sums_free(&got);
+    sums_free(&want);
+}
+
+/* ---- random runs ---- */
+
+static int n_of(const struct run *r, int entity, int kind)
+{
+    int n = 0;
+    for (size_t i = 0; i < r->model.n; i++)
+        n += r->model.things[i].entity == entity && r->model.things[i].kind == kind;
+    for (size_t i = 0; i < r->n_queue; i++)
+        n += r->queue[i].entity == entity && r->queue[i].kind == kind;
+    return n;
+}
+
+/* Whether one more might be a fact too many of a stage. */
+static bool is_full(const struct run *r, const struct thing *t)
+{
+    int n = n_of(r, t->entity, t->kind);
+    if (reaches(t, TOUCHED))
+        n = n_of(r, t->entity, ACCEPTED) + n_of(r, t->entity, DELIVERED);
+    return n >= (int)FACT_RECORDS_MAX;
+}
+
+static struct thing make_thing(struct run *r, int64_t now)
+{
+    const char *const markets[] = {"", "a", "ab", "b", r->longs[0], r->longs[1], r->longs[2]};
+    const char *const categories[] = {"", "b", "bc", "c", r->longs[0]};
+    struct thing t = {.entity = (int)(chance(r, 30) ? below(r, 3) : below(r, ENTITIES)),
+        .kind = (int)below(r, N_STAGES),
+        .id = next_random(r),
+        .time_ms = now - below(r, LATE),
+        .market = markets[below(r, 7)],
+        .category = categories[below(r, 5)],
+        .has_promised = chance(r, 70),
+        .has_amount = chance(r, 70),
+        .amount = below(r, 5000)};
+    if (chance(r, 50))
+        t.time_ms -= t.time_ms % MINUTE; /* many of one time */
+    if (chance(r, 40))
+        t.kind = PLACED;
+    if (t.kind != PAID && chance(r, 20))
+        t.revision = below(r, 4) - 1;
+    t.promised_ms = t.time_ms + below(r, HOUR) - HOUR / 4;
+    return t;
+}
+
+static void random_run(uint64_t seed)
+{
+    struct run r;
+    begin(&r, seed, 0);
+    int64_t now = BEGIN, watermark = INT64_MIN;
+    int batches = (int)(5 + below(&r, 60));
+    for (int b = 0; b < batches; b++) {
+        now += chance(&r, 10) ? below(&r, 3 * HOUR) : below(&r, 10 * MINUTE);
+        for (int64_t i = below(&r, 40); i > 0; i--) {
+            struct thing t = make_thing(&r, now);
+            if (is_full(&r, &t))
+                continue;
+            enqueue(&r, &t);
+            if (chance(&r, 10))
+                enqueue(&r, &t);
+        }
+        int64_t to = now - below(&r, HOUR);
+        if (chance(&r, 60) && to > watermark)
+            watermark = to;
+        bool crash = chance(&r, 10);
+        run_batch(&r, watermark, crash);
+        if (chance(&r, 30)) {
+            struct err err;
+            if (!store_maintain(r.store, INT64_MIN, &err))
+                fail_msg("seed %" PRIu64 ": %s", seed, err.text);
+        }
+        if (!crash && !lifecycle_is_behind(r.runner) && chance(&r, 30))
+            check(&r);
+        if (chance(&r, 10)) {
+            close_store(&r);
+            open_store(&r);
+        }
+    }
+    while (r.n_queue)
+        run_batch(&r, watermark, false);
+    for (int64_t to = watermark; to < now + 2 * HOUR; to = watermark) {
+        watermark = chance(&r, 50) ? now + 2 * HOUR : to == INT64_MIN ? now : to + HOUR;
+        run_batch(&r, watermark, false);
+        while (lifecycle_is_behind(r.runner))
+            run_batch(&r, watermark, false);
+        check(&r);
+    }
+    struct lifecycle_stats stats;
+    lifecycle_stats(r.runner, &stats);
+    assert_int_equal(stats.dropped, 0);
+    end(&r);
+}
+
+static void test_random(void **state)
+{
+    const char *seed = getenv("LARDER_SEED"), *runs = getenv("LARDER_RUNS");
+    uint64_t first = seed ? strtoull(seed, NULL, 10) : 1, n = runs ? strtoull(runs, NULL, 10) : 40;
+    (void)state;
+    print_message("seeds %" PRIu64 " to %" PRIu64 "\n", first, first + n - 1);
+    for (uint64_t i = 0; i < n; i++)
+        random_run(first + i);
+}
+
+/* One entity with as many facts as there may be, whose order changes them all. More than that are
+ * left out, and counted. */
+static void test_full_entity(void **state)
+{
+    struct run r;
+    (void)state;
+    begin(&r, 1, 40);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < (int)FACT_RECORDS_MAX; i++)
+            for (int kind = PLACED; kind < N_STAGES; kind++) {
+                struct thing t = {.kind = kind,
+                    .id = (uint64_t)(1 + kind + N_STAGES * i),
+                    .time_ms = BEGIN + i * 2 * HOUR + kind * MINUTE,
+                    .market = "a",
+                    .category = "b",
+                    .has_promised = true,
+                    .has_amount = true,
+                    .amount = 100};
+                if (kind == TOUCHED || kind == ACCEPTED || (kind == PLACED) == (round == 0))
+                    continue;
+                enqueue(&r, &t);
+            }
+    while (r.n_queue)
+        run_batch(&r, INT64_MIN, false);
+    check(&r);
+    /* Every life gets an earlier first at once. */
+    struct thing more = {
+        .kind = PLACED, .id = 1000, .time_ms = BEGIN, .market = "a", .category = ""};
+    feed(&r, &more);
+    settle(&r, INT64_MIN);
+    assert_true(try_commit(&r, false));
+    struct lifecycle_stats stats;
+    lifecycle_stats(r.runner, &stats);
+    assert_int_equal(stats.dropped, 1);
+    check(&r);
+    end(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_full_entity),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
