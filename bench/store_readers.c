@@ -124,7 +124,7 @@ typedef int cond_f(void *cond, void *mutex);
     static type *_Atomic real;                                                                     \
     if (!real) {                                                                                   \
         void *found = dlsym(RTLD_NEXT, name);                                                      \
-        type *f;                                                                                   \
+        __typeof__(*real) *f; /* real is of type */                                                \
         memcpy(&f, &found, sizeof f);                                                              \
         real = f;                                                                                  \
     }

@@ -70,6 +70,8 @@ static void remove_returned(struct catalog *c, const struct transaction *t, size
             ids[n++] = known;
         }
     }
+    if (!ids)
+        return;
     qsort(ids, n, sizeof *ids, id_cmp);
     for (size_t k = 0; k < n; k++)
         if (kept == 0 || ids[kept - 1] != ids[k])

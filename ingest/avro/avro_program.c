@@ -167,6 +167,7 @@ static bool pair_is(const void *ctx, const void *key, uint32_t id)
 
 static uint64_t pair_hash(const struct pair *p)
 {
+    ensure(p->w != NULL);
     uint64_t r = p->r ? p->r->number + 1 : 0;
     return (((uint64_t)p->w->number << 32) ^ (r << 8) ^ (uint64_t)(p->target + 2)) *
            UINT64_C(0x9e3779b97f4a7c15);
@@ -486,6 +487,7 @@ static void emit_routine(struct compiler *c, uint32_t number)
     }
     emit(c, OP_RETURN, 0, 0);
     c->routines[number].end = (uint32_t)c->program->n_ops;
+    c->err = NULL;
 }
 
 /* ---- linking ---- */

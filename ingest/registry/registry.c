@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/checksum.h"
 #include "base/clock.h"
+#include "base/ensure.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -75,6 +76,7 @@ static void forget(struct registry *r, struct entry *e)
 static struct entry *make_room(struct registry *r)
 {
     struct entry *oldest = NULL;
+    ensure(r->n_entries == 0 || r->entries);
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
         if (e->state == ENTRY_FREE)

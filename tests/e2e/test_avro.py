@@ -121,8 +121,9 @@ def main():
                 with tap.case("while the registry answers '%s', the partition waits, and that alone" % mode):
                     before = server.events_taken()
                     registry.mode = mode
-                    producer.send(message(1, i, v1(schema, i, 2)) for i in range(30, 34))
-                    producer.send(message(2, i, v1(1, i, 1)) for i in range(40, 45))
+                    first = schema * 10 - 900
+                    producer.send(message(1, i, v1(schema, i, 2)) for i in range(first, first + 4))
+                    producer.send(message(2, i, v1(1, i, 1)) for i in range(first + 4, first + 9))
                     producer.flush()
                     server.wait_events(before + 5)
                     wait_for("the reason in the log",
