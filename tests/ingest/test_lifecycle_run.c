@@ -377,7 +377,7 @@ static void close_store(struct run *r)
 /* more: rollups, which nobody looks at. */
 static void begin(struct run *r, uint64_t seed, int more)
 {
-    struct config_errors errors;
+    struct err_list errors;
     *r = (struct run){.seed = seed, .random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
     folder_make("lifecycle", r->folder);
     snprintf(r->config_file, sizeof r->config_file, "%s/larder.yml", r->folder);
@@ -389,7 +389,7 @@ static void begin(struct run *r, uint64_t seed, int more)
     fclose(f);
     if (!config_load(r->config_file, NULL, 0, &r->config, &errors))
         fail_msg("%s", errors.items[0].text);
-    config_errors_free(&errors);
+    err_list_fini(&errors);
     r->options =
         (struct store_options){.path = r->folder, .state_bytes = chance(r, 50) ? 65536 : 0};
     r->expire_max = chance(r, 50) ? (size_t)(2 + below(r, 5)) : 50000;
