@@ -474,7 +474,7 @@ static bool emit_body(struct compiler *c, struct pair p)
 
 static void emit_routine(struct compiler *c, uint32_t number)
 {
-    struct err err, *kept;
+    struct err err, *kept, *outer = c->err;
     c->path_len = 0;
     enter(c, slice_from(c->routines[number].path));
     c->err = &err;
@@ -484,6 +484,7 @@ static void emit_routine(struct compiler *c, uint32_t number)
         *kept = err;
         c->routines[number].why = kept;
     }
+    c->err = outer;
     emit(c, OP_RETURN, 0, 0);
     c->routines[number].end = (uint32_t)c->program->n_ops;
 }

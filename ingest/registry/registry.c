@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/checksum.h"
 #include "base/clock.h"
+#include "base/ensure.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -196,6 +197,7 @@ static void take_answer(struct registry *r, const struct schema_ref *ref, bool o
 {
     struct entry *e = find(r, ref); /* entries may have moved; wanted ones stay */
     char text[SCHEMA_REF_TEXT];
+    ensure(e != NULL);
     r->stats.requests++;
     if (!ok)
         e->why = *err;
@@ -206,6 +208,7 @@ static void take_answer(struct registry *r, const struct schema_ref *ref, bool o
         e->state = ENTRY_KNOWN;
     } else if (!is_final(err)) {
         back_off(r, err);
+        e->next_ms = r->away_ms; /* behind the others: it may be this one alone that fails */
     } else if (err->code == ERR_NOT_FOUND && !e->denied) {
         came_back(r);
         e->denied = true;
