@@ -575,6 +575,7 @@ static bool compile(
 {
     struct pair pair = {w, r, FOR_EVENT};
     uint32_t root;
+    ensure(w != NULL); /* a schema has a root */
     c->err = err;
     if (!routine_of(c, &pair, &root))
         return false;

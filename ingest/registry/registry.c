@@ -76,6 +76,7 @@ static void forget(struct registry *r, struct entry *e)
 static struct entry *make_room(struct registry *r)
 {
     struct entry *oldest = NULL;
+    ensure(r->entries || r->n_entries == 0);
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
         if (e->state == ENTRY_FREE)
