@@ -175,6 +175,7 @@ static uint64_t pair_hash(const struct pair *p)
 /* *number: of the pair's routine; a new one waits for its turn, so nothing here recurs. */
 static bool routine_of(struct compiler *c, const struct pair *pair, uint32_t *number)
 {
+    ensure(pair->w != NULL); /* every node has a type */
     *number = map_find(&c->by_pair, pair_hash(pair), pair_is, c, pair);
     if (*number != MAP_NONE)
         return true;
@@ -575,7 +576,6 @@ static bool compile(
 {
     struct pair pair = {w, r, FOR_EVENT};
     uint32_t root;
-    ensure(w != NULL); /* a schema has a root */
     c->err = err;
     if (!routine_of(c, &pair, &root))
         return false;
