@@ -150,6 +150,8 @@ static void read_stages(struct settings *settings, const struct yaml_node *node,
     }
     for (size_t i = 0; i < node->n; i++)
         read_stage(settings, node->keys[i], node->values[i], key, streams, sound, l);
+    if (l->rules.n_stages < node->n)
+        l->rules.n_stages = 0; /* what depends on its stages cannot be judged */
 }
 
 static void read_ends(struct settings *settings, const struct yaml_node *node, struct lifecycle *l)

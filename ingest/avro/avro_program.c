@@ -176,6 +176,7 @@ static uint64_t pair_hash(const struct pair *p)
 /* *number: of the pair's routine; a new one waits for its turn, so nothing here recurs. */
 static bool routine_of(struct compiler *c, const struct pair *pair, uint32_t *number)
 {
+    ensure(pair->w != NULL); /* every node has a type */
     *number = map_find(&c->by_pair, pair_hash(pair), pair_is, c, pair);
     if (*number != MAP_NONE)
         return true;
@@ -475,7 +476,7 @@ static bool emit_body(struct compiler *c, struct pair p)
 
 static void emit_routine(struct compiler *c, uint32_t number)
 {
-    struct err err, *kept;
+    struct err err, *kept, *outer = c->err;
     c->path_len = 0;
     enter(c, slice_from(c->routines[number].path));
     c->err = &err;
@@ -485,6 +486,7 @@ static void emit_routine(struct compiler *c, uint32_t number)
         *kept = err;
         c->routines[number].why = kept;
     }
+    c->err = outer;
     emit(c, OP_RETURN, 0, 0);
     c->routines[number].end = (uint32_t)c->program->n_ops;
     c->err = NULL;

@@ -76,7 +76,7 @@ static void forget(struct registry *r, struct entry *e)
 static struct entry *make_room(struct registry *r)
 {
     struct entry *oldest = NULL;
-    ensure(r->n_entries == 0 || r->entries);
+    ensure(r->entries || r->n_entries == 0);
     for (size_t i = 0; i < r->n_entries; i++) {
         struct entry *e = &r->entries[i];
         if (e->state == ENTRY_FREE)
@@ -198,6 +198,7 @@ static void take_answer(struct registry *r, const struct schema_ref *ref, bool o
 {
     struct entry *e = find(r, ref); /* entries may have moved; wanted ones stay */
     char text[SCHEMA_REF_TEXT];
+    ensure(e != NULL);
     r->stats.requests++;
     if (!ok)
         e->why = *err;
@@ -208,6 +209,7 @@ static void take_answer(struct registry *r, const struct schema_ref *ref, bool o
         e->state = ENTRY_KNOWN;
     } else if (!is_final(err)) {
         back_off(r, err);
+        e->next_ms = r->away_ms; /* behind the others: it may be this one alone that fails */
     } else if (err->code == ERR_NOT_FOUND && !e->denied) {
         came_back(r);
         e->denied = true;

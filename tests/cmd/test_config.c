@@ -534,10 +534,35 @@ static void test_check(void **state)
     assert_non_null(strstr(out, "usage: larder check config"));
 }
 
+/* A mistake in a stage, or in its stream, is said once, and not again by all that depends on it. */
+static void test_broken_stage(void **state)
+{
+    static const char format[] =
+        "kafka: {brokers: \"localhost:9092\"}\n"
+        "streams:\n"
+        "  orders: {topics: [orders], event_time: at, fields: {at: {type: time}, id: {type: %s}}}\n"
+        "lifecycles:\n"
+        "  order: {key: id, ends: [b], expire: 1h, stages: {a: %s.id == \"a\", b: orders.id == "
+        "\"b\"}}\n"
+        "rollups:\n"
+        "  n: {kind: histogram, from: order, at: b, value: b - a, by: [id]}\n";
+    static const struct want wrong_type = {
+        3, 84, "a field's type must be string, int, decimal, time or bool, not 'text'"};
+    static const struct want wrong_stream = {5, 55,
+        "a stage needs a condition over the fields of a stream, such as orders.type == \"placed\""};
+    char text[1024];
+    (void)state;
+    snprintf(text, sizeof text, format, "text", "orders");
+    check_text(text, NULL, 0, &wrong_type, 1);
+    snprintf(text, sizeof text, format, "string", "ordres");
+    check_text(text, NULL, 0, &wrong_stream, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_mistake),
+        cmocka_unit_test(test_broken_stage),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_limits_of_rollups),
         cmocka_unit_test(test_query_limits),

@@ -41,11 +41,14 @@ class Registry:
                     return self.answer(200, "{\"schema\": 5}")
                 if registry.mode == "html":
                     return self.answer(404, "<html>not here</html>", "text/html")
+                if any(self.path.startswith("/schemas/ids/%d" % n) for n in registry.failing):
+                    return self.answer(500, "{}")
                 found = registry.find(self.path)
                 if found is None:
                     return self.answer(404, json.dumps({"error_code": 40403, "message": "not found"}))
                 return self.answer(200, json.dumps(found))
 
+        self.failing = set()  # ids that are answered with an error
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
         self.url = "http://127.0.0.1:%d" % self.port

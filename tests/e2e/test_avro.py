@@ -121,7 +121,7 @@ def main():
                 with tap.case("while the registry answers '%s', the partition waits, and that alone" % mode):
                     before = server.events_taken()
                     registry.mode = mode
-                    first = schema * 10 - 900
+                    first = 100 + 10 * (schema - 100)  # ids that nobody has had
                     producer.send(message(1, i, v1(schema, i, 2)) for i in range(first, first + 4))
                     producer.send(message(2, i, v1(1, i, 1)) for i in range(first + 4, first + 9))
                     producer.flush()
@@ -172,10 +172,23 @@ def main():
                 for why in ("PROTOBUF", "needs a name", "order_id: the writer has no such field"):
                     assert why in server.log(), why
 
+            with tap.case("a schema that the registry fails to give holds up no other"):
+                before = server.events_taken()
+                registry.failing = {500}
+                registry.schemas[500] = registry.schemas[501] = V1
+                producer.send([message(1, 80, v1(500, 80, 1))])
+                producer.flush()
+                wait_for("the partition waits", lambda: "waits for schema 500" in server.log())
+                producer.send([message(0, 81, v1(501, 81, 1))])
+                producer.flush()
+                server.wait_events(before + 1)
+                registry.failing = set()
+                server.wait_events(before + 2)
+
             with tap.case("everything that was accepted is counted"):
                 counted = sum(totals(server).values())
                 accepted = server.metric_sum("larder_events_accepted_total")
-                assert counted == accepted == 15 + 1 + 4 * 9 + 3 + 1, (counted, accepted)
+                assert counted == accepted == 15 + 1 + 4 * 9 + 3 + 1 + 2, (counted, accepted)
             assert server.stop() == 0
     tap.end()
 
