@@ -48,13 +48,18 @@ static int64_t oldest_of(const struct dedupe *d, int64_t watermark_ms)
     return -floor_div(-passed, d->span_ms) - 1;
 }
 
+int64_t dedupe_span_ms(int64_t late_ms)
+{
+    return HOUR_MS * (1 + late_ms / (HELD_HOURS * (int64_t)HOUR_MS + 1));
+}
+
 struct dedupe *dedupe_new(
     struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms)
 {
     struct dedupe *d = xcalloc(1, sizeof *d);
     d->store = store;
     d->late_ms = late_ms;
-    d->span_ms = HOUR_MS * (1 + late_ms / (HELD_HOURS * (int64_t)HOUR_MS + 1));
+    d->span_ms = dedupe_span_ms(late_ms);
     d->oldest = d->next_oldest = oldest_of(d, watermark_ms);
     snprintf(d->table, sizeof d->table, "dedupe/%.*s", SLICE_FMT(stream));
     map_init(&d->by_hash);

@@ -28,6 +28,9 @@
 
 struct dedupe;
 
+/* How long a generation is: up to so much later than `late` an id may still be known. */
+int64_t dedupe_span_ms(int64_t late_ms);
+
 /* watermark_ms: the committed one; INT64_MIN: none. */
 struct dedupe *dedupe_new(
     struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms);

@@ -15,6 +15,7 @@
 #include "ingest/intake.h"
 #include "ingest/kafka_source.h"
 #include "ingest/lifecycle/lifecycle.h"
+#include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
 
 #define COMMIT_MS       50
@@ -426,6 +427,14 @@ static bool define_metrics(struct ingest *in, struct err *err)
     return err->code == ERR_NO_SPACE;
 }
 
+static bool lifecycles_fit(struct ingest *in, struct err *err)
+{
+    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
+        if (!lifecycle_fits(in->store, in->streams, i, err))
+            return false;
+    return true;
+}
+
 static void free_all(struct ingest *in)
 {
     intake_free(&in->intake);
@@ -455,7 +464,8 @@ bool ingest_start(
     in->shared.lifecycles =
         xcalloc(options->streams->n_lifecycles + 1, sizeof *in->shared.lifecycles);
     in->watermarks = xcalloc(n, sizeof *in->watermarks);
-    if (!define_metrics(in, err) || !kafka_source_new(options, &in->source, err)) {
+    if (!lifecycles_fit(in, err) || !define_metrics(in, err) ||
+        !kafka_source_new(options, &in->source, err)) {
         free_all(in);
         return false;
     }

@@ -8,6 +8,7 @@
 #include "base/ensure.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "ingest/dedupe.h"
 #include "ingest/lifecycle/life_labels.h"
 #include "ingest/lifecycle/life_outputs.h"
 #include "store/state/state.h"
@@ -18,7 +19,7 @@
 #define HELD         4
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
-#define STATS_BYTES  64
+#define STATS_BYTES  80
 
 /* An entity that the batch has touched. */
 struct entity {
@@ -73,7 +74,50 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+/* No event that passes dedupe finds the state of its entity gone. */
+static int64_t held_ms(const struct lifecycle *l)
+{
+    return l->rules.expire_ms + l->late_ms + dedupe_span_ms(l->late_ms);
+}
+
 /* ---- life ---- */
+
+/* What stored facts and labels are read by. */
+static uint64_t fingerprint_of(const struct streams *streams, const struct lifecycle *l)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    buf_u8(&text, l->layout.revisions);
+    for (size_t s = 0; s < l->rules.n_stages; s++) {
+        const struct lifecycle_stage *stage = &l->stages[s];
+        buf_lstr(&text, stage->name);
+        for (int i = 0; i < stage->n_captures; i++)
+            buf_lstr(
+                &text, streams->streams[stage->stream].contract.fields[stage->captures[i]].name);
+    }
+    for (size_t i = 0; i < l->n_labels; i++)
+        buf_lstr(&text, streams->streams[l->stages[0].stream].contract.fields[l->labels[i]].name);
+    uint64_t hash = hash64(text.ptr, text.len);
+    buf_fini(&text);
+    return hash;
+}
+
+bool lifecycle_fits(
+    struct store *store, const struct streams *streams, size_t number, struct err *err)
+{
+    const struct lifecycle *l = &streams->lifecycles[number];
+    char source[STATE_TABLE_NAME_MAX + 1];
+    struct source_state state;
+    snprintf(source, sizeof source, "lifecycle/%.*s", SLICE_FMT(l->name));
+    if (!store_source(store, slice_from(source), &state))
+        return true;
+    struct reader bytes = reader_of(slice_of(state.state, state.state_len));
+    return read_le64(&bytes) == fingerprint_of(streams, l) ||
+           err_set(err, ERR_INVALID,
+               "lifecycle %.*s: its stages, or the fields that its rollups need, are not those of "
+               "the lives in the data folder; give the changed one another name",
+               SLICE_FMT(l->name));
+}
 
 static void recall(struct lifecycle_runner *r)
 {
@@ -81,6 +125,7 @@ static void recall(struct lifecycle_runner *r)
     r->expiry = (struct expiry){INT64_MIN, 0};
     if (store_source(r->store, slice_from(r->source), &state)) {
         struct reader bytes = reader_of(slice_of(state.state, state.state_len));
+        read_le64(&bytes); /* the fingerprint */
         r->expiry = (struct expiry){state.next, read_le64(&bytes)};
         r->stats.facts = read_varint(&bytes);
         r->stats.outside = read_varint(&bytes);
@@ -117,7 +162,7 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     snprintf(r->name, sizeof r->name, "lifecycle/%.*s", SLICE_FMT(l->name));
     snprintf(r->timers_name, sizeof r->timers_name, "lifecycle/%.*s/timers", SLICE_FMT(l->name));
     snprintf(r->source, sizeof r->source, "lifecycle/%.*s", SLICE_FMT(l->name));
-    int64_t held = l->rules.expire_ms + l->late_ms;
+    int64_t held = held_ms(l);
     r->span_ms = HOUR_MS * (1 + held / (HELD * HOUR_MS));
     r->expire_max = EXPIRE_MAX;
     r->record_bytes = fact_record_bytes(&l->layout);
@@ -488,7 +533,7 @@ static void write_entity(
     }
 }
 
-/* Generations of the table whose end is before the time, or `below` as numbers when span is 0. */
+/* Generations with lower numbers. */
 static void drop_below(struct txn *txn, uint32_t table, int64_t below)
 {
     size_t n = txn_state_generations(txn, table, NULL, 0);
@@ -501,7 +546,7 @@ static void drop_below(struct txn *txn, uint32_t table, int64_t below)
 
 static void drop_gone(struct lifecycle_runner *r, struct txn *txn, uint32_t table)
 {
-    int64_t gone, held = r->lifecycle->rules.expire_ms + r->lifecycle->late_ms;
+    int64_t gone, held = held_ms(r->lifecycle);
     if (r->next_expiry.minute == INT64_MIN ||
         __builtin_sub_overflow(r->next_expiry.minute * EXPIRY_MINUTE_MS, held, &gone))
         return;
@@ -520,6 +565,7 @@ static void write_source(struct lifecycle_runner *r, struct txn *txn)
 {
     struct buf state;
     buf_init(&state, STATS_BYTES);
+    buf_le64(&state, fingerprint_of(r->streams, r->lifecycle));
     buf_le64(&state, r->next_expiry.key);
     buf_varint(&state, r->next_stats.facts);
     buf_varint(&state, r->next_stats.outside);

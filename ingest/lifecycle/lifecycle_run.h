@@ -14,8 +14,9 @@
  *     lifecycle_look, lifecycle_take ... | lifecycle_settle (once) | lifecycle_write |
  * lifecycle_clear
  *
- * An entity's state is kept until its newest time + expire + late have been passed by the
- * watermark. One thread uses a runner, and nothing else changes its tables.
+ * An entity's state is kept until its newest time + expire + late, and what dedupe may be behind
+ * with forgetting ids, have been passed by the watermark. One thread uses a runner, and nothing
+ * else changes its tables.
  */
 #ifndef INGEST_LIFECYCLE_LIFECYCLE_RUN_H
 #define INGEST_LIFECYCLE_LIFECYCLE_RUN_H
@@ -29,7 +30,12 @@
 
 struct lifecycle_runner;
 
-/* number: the lifecycle's in streams. All outlive it. */
+/* Whether the lives that the store holds can be read by the lifecycle as it is configured now.
+ * ERR_INVALID: it has changed. */
+bool lifecycle_fits(
+    struct store *store, const struct streams *streams, size_t number, struct err *err);
+
+/* number: the lifecycle's in streams, which fits. All outlive it. */
 struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
     size_t number, struct rollup_runner *rollups);
 void lifecycle_runner_free(struct lifecycle_runner **runner);

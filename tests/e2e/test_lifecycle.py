@@ -226,6 +226,16 @@ def main():
                 server.start()
                 assert not differences(want, answers(server)), differences(want, answers(server))
             assert server.stop() == 0
+        with tap.case("a lifecycle that was changed does not read the lives of the old one"):
+            changed = os.path.join(os.path.dirname(folder), "changed.yml")
+            with open(CONFIG) as f:
+                text = f.read().replace("by: [market, category]", "by: [market]")
+            with open(changed, "w") as f:
+                f.write(text)
+            with Larder(changed, folder, sets=["kafka.brokers=" + broker.bootstrap]) as refused:
+                refused.start(wait=False)
+                assert refused.process.wait(20) == 2, refused.log()
+                assert "give the changed one another name" in refused.log(), refused.log()
     tap.end()
 
 
