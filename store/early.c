@@ -53,9 +53,12 @@ void replay_part(struct snapshot *s)
     if (!s->early || !is_listed(s))
         return;
     unlist(s);
-    for (size_t i = 0; i < s->later.n; i++)
+    for (size_t i = 0; i < s->later.n; i++) {
         block_view_put(&s->later.views[i]);
+        head_block_put(&s->later.blocks[i]);
+    }
     free(s->later.views);
+    free(s->later.blocks);
     s->later = (struct early_views){0};
 }
 
@@ -66,8 +69,12 @@ void replay_give_views(struct store *store)
     mutex_lock(&r->mutex);
     for (struct snapshot *s = r->early; s; s = s->later.next) {
         s->later.views = xcalloc(head->n_blocks, sizeof *s->later.views);
-        for (; s->later.n < head->n_blocks; s->later.n++)
-            s->later.views[s->later.n] = block_view_get(head->blocks[s->later.n]);
+        s->later.blocks = xcalloc(head->n_blocks, sizeof *s->later.blocks);
+        for (; s->later.n < head->n_blocks; s->later.n++) {
+            struct head_block *block = head->blocks[s->later.n];
+            s->later.views[s->later.n] = block_view_get(block);
+            s->later.blocks[s->later.n] = head_block_get(block);
+        }
     }
     mutex_unlock(&r->mutex);
 }
@@ -78,7 +85,12 @@ static void take_views(struct snapshot *s)
     if (!is_listed(s))
         return;
     unlist(s);
+    for (size_t i = 0; i < s->n_blocks; i++)
+        head_block_put(&s->blocks[i]);
+    free(s->blocks);
     free(s->views);
+    s->blocks = s->later.blocks;
+    s->n_blocks = s->later.n;
     s->views = s->later.views;
     s->n_views = s->later.n;
     s->later = (struct early_views){0};

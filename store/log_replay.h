@@ -48,6 +48,7 @@ enum replay_phase { REPLAY_OVER, REPLAY_RUNS, REPLAY_WHOLE, REPLAY_FAILED };
 struct early_views {
     struct snapshot *next, **at; /* in the list; at NULL: it is not there */
     struct block_view **views;   /* of the head at the replay's end */
+    struct head_block **blocks; /* their blocks, counted: what was found there outlives the views */
     size_t n;
 };
 
