@@ -22,6 +22,8 @@
  * Where a rule of the specification leaves something open:
  *   - names of records, enums and fixed match without their namespaces, or by an alias of the
  *     reader;
+ *   - of a reader's union the branch of the same type comes before one that it is promoted to, and
+ *     among those the first;
  *   - decimals of different precision or scale, and instants of different units, do not resolve;
  *   - what does not resolve is an error of the whole pair, but for a branch of the writer's union:
  *     there it refuses the messages that use the branch.

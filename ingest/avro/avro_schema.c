@@ -510,8 +510,10 @@ static const struct avro_node *parse(struct parser *p, const json_t *json, struc
 
 static json_t *load(struct slice text, struct err *err)
 {
+    /* The default of bytes and fixed may have zeros. */
+    const size_t flags = JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
     json_error_t error;
-    json_t *json = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+    json_t *json = json_loadb(text.ptr, text.len, flags, &error);
     if (!json) {
         err_set(err, ERR_INVALID, "the schema is no JSON: %s", error.text);
         err_at(err, NULL, error.line, error.column);
