@@ -105,10 +105,13 @@ static void begin(
     struct kafka_setting nowhere = {SLICE("bootstrap.servers"), SLICE("127.0.0.1:1")};
     struct ingest_options options = {
         .kafka = &nowhere, .n_kafka = 1, .streams = &b->config.streams};
-    struct store_options store = {.path = folder, .head_bytes = b->config.store_head_bytes};
+    struct store_options store = {.path = folder,
+        .head_bytes = b->config.store_head_bytes,
+        .state_bytes = b->config.ingest.memory_bytes / 4};
     check(store_open(&store, &b->store, &err), &err);
     check(kafka_source_new(&options, &b->source, &err), &err);
-    b->intake = intake_new(b->store, &b->config.streams, b->source, workers);
+    b->intake = intake_new(
+        b->store, &b->config.streams, b->source, workers, b->config.ingest.memory_bytes / 4);
     b->business = business_new(business);
     b->events = xcalloc(RECORDS, sizeof *b->events);
     b->watermarks = xcalloc(b->config.streams.n_streams, sizeof *b->watermarks);

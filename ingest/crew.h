@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-#define CREW_MAX 64
+#define CREW_MAX 64 /* INGEST_WORKERS_MAX */
 
 struct crew;
 

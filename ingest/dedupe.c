@@ -103,6 +103,11 @@ void dedupe_prefetch(const struct dedupe *dedupe, struct hash128 id)
     state_reader_prefetch(dedupe->reader, id);
 }
 
+void dedupe_prefetch_added(const struct dedupe *dedupe, struct hash128 id)
+{
+    map_prefetch(&dedupe->by_hash, id.lo);
+}
+
 bool dedupe_look(
     const struct dedupe *dedupe, struct hash128 id, struct dedupe_known *out, struct err *err)
 {

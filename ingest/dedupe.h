@@ -62,6 +62,8 @@ struct dedupe_known {
 void dedupe_open(struct dedupe *dedupe);
 /* Says that an id is looked for soon. Any thread, from dedupe_open to dedupe_write. */
 void dedupe_prefetch(const struct dedupe *dedupe, struct hash128 id);
+/* Says that an id is judged soon. */
+void dedupe_prefetch_added(const struct dedupe *dedupe, struct hash128 id);
 /* Any thread, likewise. False: the table cannot be read now, or is damaged; nothing is known. */
 bool dedupe_look(
     const struct dedupe *dedupe, struct hash128 id, struct dedupe_known *out, struct err *err);

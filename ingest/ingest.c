@@ -23,6 +23,7 @@
 #define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
 #define WORKERS         2
+#define MEMORY_BYTES    (UINT64_C(128) << 20)
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
 #define RETRY_MS        2000  /* while a topic or broker is missing */
@@ -477,7 +478,8 @@ bool ingest_start(
         return false;
     }
     in->intake =
-        intake_new(store, in->streams, in->source, options->workers ? options->workers : WORKERS);
+        intake_new(store, in->streams, in->source, options->workers ? options->workers : WORKERS,
+            options->memory_bytes ? options->memory_bytes : MEMORY_BYTES);
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
     share(in, true);

@@ -23,13 +23,16 @@ struct kafka_setting {
     struct slice name, value;
 };
 
+#define INGEST_WORKERS_MAX 64
+
 struct ingest_options {
     const struct kafka_setting *kafka; /* librdkafka's own names, bootstrap.servers among them */
     size_t n_kafka;
     const struct streams *streams; /* outlives the ingestion */
     uint32_t commit_ms;            /* a batch is committed at the latest after this time; 0: 50 */
     uint32_t batch_events;         /* or when it has this many events; 0: 100,000 */
-    uint32_t workers;              /* threads that take events in, 1 to CREW_MAX; 0: 2 */
+    uint32_t workers;              /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
+    uint64_t memory_bytes;         /* for entities that were touched lately; 0: 128 MiB */
 };
 
 struct ingest;

@@ -14,6 +14,9 @@
 #include "ingest/prepare.h"
 #include "ingest/rollup_run.h"
 
+/* Records whose memory is asked for ahead of the one that is judged. */
+#define AHEAD 8
+
 /* A partition whose next record waits for its schema. */
 struct parked {
     struct partition *partition;
@@ -51,8 +54,8 @@ static void begin_dedupe(struct intake *in, struct store *store, size_t i)
     in->dedupes[i] = dedupe_new(store, stream->name, stream->contract.late_ms, watermark);
 }
 
-struct intake *intake_new(
-    struct store *store, const struct streams *streams, struct kafka_source *source, size_t workers)
+struct intake *intake_new(struct store *store, const struct streams *streams,
+    struct kafka_source *source, size_t workers, size_t memory_bytes)
 {
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
@@ -65,7 +68,8 @@ struct intake *intake_new(
         begin_dedupe(in, store, i);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
-        in->lifecycles[i] = lifecycle_runner_new(store, streams, i, in->runner);
+        in->lifecycles[i] = lifecycle_runner_new(
+            store, streams, i, in->runner, memory_bytes / streams->n_lifecycles);
     in->crew = crew_new(workers);
     in->preparer = preparer_new(&(struct prepare_options){.streams = streams,
         .registry = in->registry,
@@ -219,6 +223,20 @@ static void count_outcome(const struct kafka_record *r, enum outcome outcome, en
     tally->bytes += r->value.len;
 }
 
+/* What the batch knows of a record that is judged soon. */
+static void ask_ahead(
+    const struct intake *in, const struct kafka_record *r, const struct prepared *x)
+{
+    const struct dedupe *dedupe = in->dedupes[r->partition->stream];
+    if (x->kind != PREPARED_EVENT)
+        return;
+    if (dedupe)
+        dedupe_prefetch_added(dedupe, x->id.hash);
+    for (size_t l = 0; l < in->streams->n_lifecycles; l++)
+        if (x->lives[l].stages)
+            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), x->lives[l].found.key);
+}
+
 /* What a record waits for may have come meanwhile: then it is to be prepared again. */
 static bool wait_at(struct intake *in, const struct kafka_record *r)
 {
@@ -238,6 +256,8 @@ static bool judge_all(
         const struct kafka_record *r = &records[*done];
         const struct prepared *x = preparer_at(in->preparer, *done);
         enum refusal why = REFUSED_NOT;
+        if (*done + AHEAD < n)
+            ask_ahead(in, r + AHEAD, x + AHEAD);
         enum outcome outcome = judge(in, r, x, &why);
         if (outcome == WAITS && !wait_at(in, r))
             return true;
@@ -259,6 +279,10 @@ static void count_in_rollups(struct intake *in)
     int64_t t0 = clock_thread_cpu_ns();
     for (size_t k = 0; k < in->n_counted; k++) {
         const struct prepared *x = preparer_at(in->preparer, in->counted[k]);
+        if (k + AHEAD < in->n_counted) {
+            const struct prepared *y = preparer_at(in->preparer, in->counted[k + AHEAD]);
+            rollup_runner_prefetch(in->runner, y->hits, y->n_hits);
+        }
         rollup_runner_count(in->runner, x->event, x->hits, x->n_hits);
     }
     in->stats.rollup_ns += clock_thread_cpu_ns() - t0;

@@ -24,9 +24,10 @@
 
 struct intake;
 
-/* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. */
+/* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: for
+ * entities that were touched lately, of all lifecycles. */
 struct intake *intake_new(struct store *store, const struct streams *streams,
-    struct kafka_source *source, size_t workers);
+    struct kafka_source *source, size_t workers, size_t memory_bytes);
 void intake_free(struct intake **intake);
 
 /* Takes records in, or a record's partition waits at it, and what comes of that partition is left

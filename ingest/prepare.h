@@ -73,7 +73,7 @@ void preparer_free(struct preparer **preparer);
  * call, and from the records. */
 bool preparer_run(struct preparer *preparer, const struct kafka_record *records, size_t n,
     size_t *ready, struct err *err);
-/* Record number i of the last call. */
+/* Record number i of the last call; the next ones lie behind it. */
 struct prepared *preparer_at(const struct preparer *preparer, size_t i);
 
 /* What the record waits for, or why it is refused, once more and told to the log; not while a call

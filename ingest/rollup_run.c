@@ -330,6 +330,19 @@ enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t strea
     return REFUSED_NOT;
 }
 
+void rollup_runner_prefetch(
+    const struct rollup_runner *runner, const struct rollup_hit *hits, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct rollup_state *s = &runner->rollups[hits[i].rollup];
+        if (hits[i].slot == NONE)
+            continue;
+        const struct slot *slot = &s->slots[hits[i].slot];
+        if (slot->batch == runner->batch)
+            __builtin_prefetch(&runner->accumulators[slot->newest], 1);
+    }
+}
+
 /* It may have come since the look, with an event before. */
 static uint32_t new_slot(struct rollup_runner *r, struct rollup_state *s, const struct event *event)
 {

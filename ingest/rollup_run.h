@@ -41,6 +41,9 @@ size_t rollup_runner_hits(const struct rollup_runner *runner, size_t stream);
  * window, does not fit. Any thread, while no other call is made. */
 enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t stream,
     const struct event *event, struct rollup_hit *hits, size_t *n);
+/* Says that these hits are counted soon. */
+void rollup_runner_prefetch(
+    const struct rollup_runner *runner, const struct rollup_hit *hits, size_t n);
 /* Counts an event that was looked at, in this batch. */
 void rollup_runner_count(struct rollup_runner *runner, const struct event *event,
     const struct rollup_hit *hits, size_t n);

@@ -11,6 +11,9 @@
 #include "store/state/state.h"
 #include "store/state/state_reader.h"
 
+/* Entities whose places are asked for ahead of the one that is put. */
+#define AHEAD 8
+
 struct entities {
     struct store *store;
     const char *name;
@@ -27,8 +30,8 @@ struct entities {
     struct map by_key;
 };
 
-struct entities *entities_new(
-    struct store *store, const char *name, const struct fact_layout *layout, int64_t span_ms)
+struct entities *entities_new(struct store *store, const char *name,
+    const struct fact_layout *layout, int64_t span_ms, size_t memory_bytes)
 {
     struct entities *e = xcalloc(1, sizeof *e);
     e->store = store;
@@ -37,7 +40,7 @@ struct entities *entities_new(
     e->span_ms = span_ms;
     e->gone = INT64_MIN;
     e->record_bytes = fact_record_bytes(layout);
-    e->cache = life_cache_new(e->record_bytes, ENTITIES_CACHE_BYTES);
+    e->cache = life_cache_new(e->record_bytes, memory_bytes);
     arena_init(&e->arena, 0); /* bounded by the batch */
     map_init(&e->by_key);
     return e;
@@ -79,11 +82,17 @@ void entities_open(struct entities *entities)
 void entities_prefetch(const struct entities *entities, struct hash128 key)
 {
     life_cache_prefetch(entities->cache, key);
+    map_prefetch(&entities->by_key, key.lo);
 }
 
 void entities_prefetch_stored(const struct entities *entities, struct hash128 key)
 {
     state_reader_prefetch(entities->reader, key);
+}
+
+void entities_prefetch_entered(const struct entities *entities, struct hash128 key)
+{
+    map_prefetch(&entities->by_key, key.lo);
 }
 
 static bool entity_is(const void *ctx, const void *key, uint32_t id)
@@ -194,7 +203,7 @@ bool entities_get(struct entities *entities, struct hash128 key, struct err *err
 bool entities_add(
     struct entities *entities, struct entity *entity, const struct fact *fact, bool *known)
 {
-    return facts_add(&entity->facts, fact, &entities->arena, known);
+    return facts_add(&entity->facts, entities->layout, fact, &entities->arena, known);
 }
 
 size_t entities_count(const struct entities *entities)
@@ -262,6 +271,8 @@ static void remember(struct entities *e)
 {
     for (size_t i = 0; i < e->n; i++) {
         const struct entity *x = &e->items[i];
+        if (i + AHEAD < e->n)
+            life_cache_prefetch(e->cache, e->items[i + AHEAD].key);
         if (!has_changed(x))
             continue;
         if (x->n_written == 1)

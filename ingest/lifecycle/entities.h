@@ -19,9 +19,6 @@
 #include "ingest/lifecycle/facts.h"
 #include "store/store.h"
 
-/* Memory for records that were written lately, unless somebody says otherwise. */
-#define ENTITIES_CACHE_BYTES ((size_t)64 << 20)
-
 struct entity {
     struct hash128 key;
     int64_t generation;     /* in which it lies; valid when n_records */
@@ -44,9 +41,10 @@ struct entity_found {
 
 struct entities;
 
-/* name: the table's, which outlives it; layout too. span_ms: of a generation. */
-struct entities *entities_new(
-    struct store *store, const char *name, const struct fact_layout *layout, int64_t span_ms);
+/* name: the table's, which outlives it; layout too. span_ms: of a generation. memory_bytes: for
+ * records that were written lately. */
+struct entities *entities_new(struct store *store, const char *name,
+    const struct fact_layout *layout, int64_t span_ms, size_t memory_bytes);
 void entities_free(struct entities **entities);
 /* Generations below are gone, in the table too. */
 void entities_gone(struct entities *entities, int64_t below);
@@ -56,6 +54,8 @@ void entities_open(struct entities *entities);
  * entities_open to entities_write. */
 void entities_prefetch(const struct entities *entities, struct hash128 key);
 void entities_prefetch_stored(const struct entities *entities, struct hash128 key);
+/* Says that a key is entered soon. */
+void entities_prefetch_entered(const struct entities *entities, struct hash128 key);
 /* In memory, or part of the batch already. Any thread, likewise. */
 bool entities_at_hand(
     const struct entities *entities, struct hash128 key, struct entity_found *out);

@@ -34,9 +34,17 @@ static void grow(struct facts *facts, size_t need, struct arena *arena)
     facts->cap = cap;
 }
 
-bool facts_add(struct facts *facts, const struct fact *fact, struct arena *arena, bool *known)
+static int64_t *captured_room(size_t n, struct arena *arena)
 {
-    size_t same = 0;
+    int64_t *room = n ? arena_array(arena, n, sizeof *room) : NULL;
+    ensure(room != NULL || n == 0);
+    return room;
+}
+
+bool facts_add(struct facts *facts, const struct fact_layout *layout, const struct fact *fact,
+    struct arena *arena, bool *known)
+{
+    size_t same = 0, n = layout->captures[fact->stage];
     *known = false;
     for (size_t i = 0; i < facts->n; i++) {
         const struct fact *f = &facts->items[i];
@@ -49,7 +57,11 @@ bool facts_add(struct facts *facts, const struct fact *fact, struct arena *arena
     if (same == FACT_RECORDS_MAX)
         return false;
     grow(facts, facts->n + 1, arena);
-    facts->items[facts->n++] = *fact;
+    int64_t *captured = captured_room(n, arena);
+    if (n)
+        memcpy(captured, fact->captured, n * sizeof *captured);
+    facts->items[facts->n] = *fact;
+    facts->items[facts->n++].captured = captured;
     return true;
 }
 
@@ -118,19 +130,22 @@ static int64_t take(const uint8_t **at)
     return (int64_t)v;
 }
 
-/* What is not captured is not looked at. */
-static void take_fact(
-    const struct fact_layout *layout, size_t stage, const uint8_t *at, struct fact *out)
+static void take_fact(const struct fact_layout *layout, size_t stage, const uint8_t *at,
+    struct arena *arena, struct fact *out)
 {
-    size_t captures = layout->captures[stage];
-    out->stage = (uint8_t)stage;
+    size_t n = layout->captures[stage];
+    int64_t *captured = captured_room(n, arena);
+    *out = (struct fact){.stage = (uint8_t)stage, .captured = captured};
     out->time_ms = take(&at);
-    out->revision = layout->revisions ? take(&at) : 0;
+    if (layout->revisions)
+        out->revision = take(&at);
     out->id = (uint64_t)take(&at);
-    out->labels = stage == 0 ? (uint64_t)take(&at) : 0;
-    for (size_t i = 0; i < captures; i++)
-        out->captured[i] = take(&at);
-    out->has = captures ? *at : 0;
+    if (stage == 0)
+        out->labels = (uint64_t)take(&at);
+    for (size_t i = 0; i < n; i++)
+        captured[i] = take(&at);
+    if (n)
+        out->has = *at;
 }
 
 size_t facts_count(const uint8_t *record)
@@ -150,7 +165,7 @@ bool facts_decode(struct facts *facts, const struct fact_layout *layout, size_t 
     grow(facts, facts->n + (size_t)__builtin_popcount(reached) + 1, arena);
     for (size_t s = 0; s < layout->n_stages; s++) {
         if (reached & (1u << s))
-            take_fact(layout, s, at, &facts->items[facts->n++]);
+            take_fact(layout, s, at, arena, &facts->items[facts->n++]);
         at += slot_bytes(layout, s);
     }
     return true;

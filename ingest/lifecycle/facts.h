@@ -30,15 +30,18 @@ struct fact_layout {
 
 size_t fact_record_bytes(const struct fact_layout *layout);
 
-/* The facts of one key, in no order: new ones come behind. The array is in an arena. */
+/* The facts of one key, in no order: new ones come behind. The array, and what was captured, are in
+ * an arena. */
 struct facts {
     struct fact *items;
     size_t n, cap;
 };
 
 /* Adds the fact. False: the key has FACT_RECORDS_MAX of the stage, and nothing has changed. One
- * that is there already, by stage, id and time, is not added again; *known says so. */
-bool facts_add(struct facts *facts, const struct fact *fact, struct arena *arena, bool *known);
+ * that is there already, by stage, id and time, is not added again; *known says so. What it has
+ * captured is copied. */
+bool facts_add(struct facts *facts, const struct fact_layout *layout, const struct fact *fact,
+    struct arena *arena, bool *known);
 
 /* Records that the facts need; 0 when there are none. */
 size_t facts_records(const struct facts *facts);

@@ -6,17 +6,20 @@
 #include "base/mem.h"
 
 #define WAYS 4
+#define LINE 64
 /* In a stamp: the entity has a life that goes on. Below it: the batch that has put it. */
 #define OPEN (UINT32_C(1) << 31)
 
+/* Two lines of the processor's cache. */
 struct set {
     struct hash128 keys[WAYS];
     int64_t generations[WAYS];
     uint32_t stamps[WAYS]; /* 0: free */
+    uint32_t spare[4];
 };
 
 struct life_cache {
-    size_t record_bytes, mask; /* sets less one */
+    size_t record_bytes, n; /* sets */
     struct set *sets;
     uint8_t *records;
 };
@@ -24,13 +27,11 @@ struct life_cache {
 struct life_cache *life_cache_new(size_t record_bytes, size_t bytes)
 {
     struct life_cache *c = xcalloc(1, sizeof *c);
-    size_t one = sizeof(struct set) + WAYS * record_bytes, sets = 1;
-    while (sets * 2 * one <= bytes)
-        sets *= 2;
+    size_t n = bytes / (sizeof(struct set) + WAYS * record_bytes);
     c->record_bytes = record_bytes;
-    c->mask = sets - 1;
-    c->sets = xcalloc(sets, sizeof *c->sets);
-    c->records = xcalloc(sets * WAYS, record_bytes);
+    c->n = n ? n : 1;
+    c->sets = xcalloc(c->n, sizeof *c->sets);
+    c->records = xcalloc(c->n * WAYS, record_bytes);
     return c;
 }
 
@@ -47,7 +48,7 @@ void life_cache_free(struct life_cache **cache)
 
 static struct set *set_of(const struct life_cache *c, struct hash128 key)
 {
-    return &c->sets[key.hi & c->mask];
+    return &c->sets[(size_t)((unsigned __int128)key.hi * c->n >> 64)];
 }
 
 static uint8_t *record_of(const struct life_cache *c, const struct set *set, size_t way)
@@ -68,7 +69,7 @@ void life_cache_prefetch(const struct life_cache *cache, struct hash128 key)
 {
     const struct set *set = set_of(cache, key);
     __builtin_prefetch(set->keys);
-    __builtin_prefetch(set->stamps);
+    __builtin_prefetch(set->generations);
 }
 
 const uint8_t *life_cache_find(
@@ -78,8 +79,11 @@ const uint8_t *life_cache_find(
     size_t way = way_of(set, key);
     if (way == WAYS)
         return NULL;
+    const uint8_t *record = record_of(cache, set, way);
+    for (size_t at = 0; at < cache->record_bytes; at += LINE)
+        __builtin_prefetch(record + at);
     *generation = set->generations[way];
-    return record_of(cache, set, way);
+    return record;
 }
 
 static size_t victim_of(const struct set *set)

@@ -20,7 +20,8 @@ void life_view(const struct lifecycle *lifecycle, const struct life *life, struc
         if (!fact)
             continue;
         out->v[i].present = is_stage || (fact->has >> capture & 1);
-        out->v[i].num = is_stage ? fact->time_ms : fact->captured[capture];
+        if (out->v[i].present)
+            out->v[i].num = is_stage ? fact->time_ms : fact->captured[capture];
     }
     ensure(life->stages[0] != NULL); /* a life begins with it */
     out->time_ms = life->stages[0]->time_ms;

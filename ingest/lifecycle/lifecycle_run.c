@@ -152,7 +152,7 @@ static void list_rollups(struct lifecycle_runner *r)
 }
 
 struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
-    size_t number, struct rollup_runner *rollups)
+    size_t number, struct rollup_runner *rollups, size_t memory_bytes)
 {
     struct lifecycle_runner *r = xcalloc(1, sizeof *r);
     const struct lifecycle *l = &streams->lifecycles[number];
@@ -169,7 +169,7 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     r->span_ms = HOUR_MS * (1 + held / (HELD * HOUR_MS));
     r->expire_max = EXPIRE_MAX;
     r->labels = life_labels_new(store, l);
-    r->entities = entities_new(store, r->name, &l->layout, r->span_ms);
+    r->entities = entities_new(store, r->name, &l->layout, r->span_ms, memory_bytes);
     r->watermark_ms = INT64_MIN;
     map_init(&r->known_map);
     recall(r);
@@ -221,17 +221,21 @@ bool lifecycle_stages(const struct lifecycle_runner *runner, size_t stream,
     return true;
 }
 
+/* captured: room for what the stage captures. */
 static struct fact fact_of(const struct lifecycle_runner *r, const struct event *event, unsigned s,
-    uint64_t id, uint64_t labels)
+    uint64_t id, uint64_t labels, int64_t *captured)
 {
     const struct lifecycle_stage *stage = &r->lifecycle->stages[s];
-    struct fact fact = {
-        .stage = (uint8_t)s, .time_ms = event->time_ms, .id = id, .labels = s == 0 ? labels : 0};
+    struct fact fact = {.stage = (uint8_t)s,
+        .time_ms = event->time_ms,
+        .id = id,
+        .labels = s == 0 ? labels : 0,
+        .captured = captured};
     if (stage->revision >= 0 && event->v[stage->revision].present)
         fact.revision = event->v[stage->revision].num;
     for (int i = 0; i < stage->n_captures; i++) {
         const struct field_value *v = &event->v[stage->captures[i]];
-        fact.captured[i] = v->present ? v->num : 0;
+        captured[i] = v->present ? v->num : 0;
         fact.has |= (uint8_t)(v->present << i);
     }
     return fact;
@@ -249,7 +253,7 @@ static void note_timer(struct lifecycle_runner *r, struct hash128 key, const str
 }
 
 /* Whether one fact more is of no life than before it came, which is the last one. Only a first can
- * change what others belong to. */
+ * change what others belong to, and nearly every entity has one. */
 static bool is_outside(const struct lifecycle_runner *r, const struct facts *facts)
 {
     const struct life_rules *rules = &r->lifecycle->rules;
@@ -258,6 +262,8 @@ static bool is_outside(const struct lifecycle_runner *r, const struct facts *fac
     const struct fact *last = &facts->items[facts->n - 1];
     if (last->stage == 0 && facts->n == 1)
         return false;
+    if (last->stage != 0)
+        return !lives_have(rules, facts->items, facts->n, last->time_ms);
     lives_of(rules, facts->items, facts->n, lives, &after);
     if (after > 0)
         lives_of(rules, facts->items, facts->n - 1, lives, &before);
@@ -303,7 +309,8 @@ void lifecycle_add(struct lifecycle_runner *runner, const struct event *event, u
     struct entity *e = entities_at(runner->entities, entry->entity);
     for (uint32_t left = stages; left; left &= left - 1) {
         unsigned stage = (unsigned)__builtin_ctz(left);
-        struct fact fact = fact_of(runner, event, stage, id, entry->labels);
+        int64_t captured[CAPTURES_MAX];
+        struct fact fact = fact_of(runner, event, stage, id, entry->labels, captured);
         add_fact(runner, e, &fact);
     }
 }

@@ -36,9 +36,10 @@ struct lifecycle_runner;
 bool lifecycle_fits(
     struct store *store, const struct streams *streams, size_t number, struct err *err);
 
-/* number: the lifecycle's in streams, which fits. All outlive it. */
+/* number: the lifecycle's in streams, which fits. memory_bytes: for entities that were touched
+ * lately. All outlive it. */
 struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
-    size_t number, struct rollup_runner *rollups);
+    size_t number, struct rollup_runner *rollups, size_t memory_bytes);
 void lifecycle_runner_free(struct lifecycle_runner **runner);
 /* Entities that one batch looks at to expire them, 2 at least: the last one is looked at again. It
  * is 50,000 when nobody says otherwise. */
