@@ -241,7 +241,10 @@ static bool take_text(const struct pair *p, enum avro_take *take)
 {
     bool bytes = p->w->type == AVRO_STRING || p->w->type == AVRO_BYTES ||
                  p->w->type == AVRO_FIXED || p->w->type == AVRO_ENUM;
-    *take = p->w->type == AVRO_FIXED && meaning(p)->logical == LOGICAL_UUID ? TAKE_UUID : TAKE_TEXT;
+    if (p->w->type == AVRO_FIXED && meaning(p)->logical == LOGICAL_UUID)
+        *take = TAKE_UUID;
+    else
+        *take = p->w->type == AVRO_BYTES || p->w->type == AVRO_FIXED ? TAKE_BYTES : TAKE_TEXT;
     return bytes && meaning(p)->logical != LOGICAL_DECIMAL;
 }
 
@@ -355,13 +358,17 @@ static const struct avro_field *find_field(const struct avro_node *record, struc
     return NULL;
 }
 
-/* What the writer calls the reader's field. */
+/* What the writer calls the reader's field. What was written serves one field: that of its name,
+ * else the first that has it as an alias. */
 static const struct avro_field *written_as(
-    const struct avro_node *writer, const struct avro_field *field)
+    const struct pair *p, const struct avro_field *field, const struct avro_field **of_writer)
 {
-    const struct avro_field *found = find_field(writer, field->name);
-    for (size_t i = 0; !found && i < field->n_aliases; i++)
-        found = find_field(writer, field->aliases[i]);
+    const struct avro_field *found = find_field(p->w, field->name);
+    for (size_t i = 0; !found && i < field->n_aliases; i++) {
+        found = find_field(p->w, field->aliases[i]);
+        if (found && (of_writer[found - p->w->fields] || find_field(p->r, found->name)))
+            found = NULL;
+    }
     return found;
 }
 
@@ -403,7 +410,7 @@ static bool match_fields(
 {
     for (size_t i = 0; p->r && i < p->r->n; i++) {
         const struct avro_field *field = &p->r->fields[i];
-        const struct avro_field *w = p->r == p->w ? field : written_as(p->w, field);
+        const struct avro_field *w = p->r == p->w ? field : written_as(p, field, of_writer);
         size_t before = enter(c, field->name);
         if (w)
             of_writer[w - p->w->fields] = field;
@@ -526,16 +533,22 @@ static void spread_failures(struct compiler *c)
 
 /* A branch that does not resolve: a message with it is refused, and read to its end all the same,
  * since it may be malformed. */
-static bool refuse_branch(struct compiler *c, uint32_t number)
+static bool refuse_branch(struct compiler *c, uint32_t number, struct err *err)
 {
     struct pair skipped = {c->routines[number].pair.w, NULL, FOR_NOTHING};
     uint32_t skip, n = (uint32_t)c->n_routines;
     if (!c->routines[number].why || c->routines[number].refuses)
         return true;
+    c->err = err;
     if (!routine_of(c, &skipped, &skip))
         return false;
-    for (; n < c->n_routines; n++)
+    for (; n < c->n_routines; n++) {
         emit_routine(c, n);
+        if (c->routines[n].why) { /* what is skipped has nothing to resolve: a limit */
+            *err = *c->routines[n].why;
+            return false;
+        }
+    }
     c->routines[number].refuses = true;
     c->routines[number].start = (uint32_t)c->program->n_ops;
     emit(c, OP_REFUSE, 0, 0);
@@ -546,11 +559,9 @@ static bool refuse_branch(struct compiler *c, uint32_t number)
 
 static bool refuse_branches(struct compiler *c, struct err *err)
 {
-    for (size_t i = 0; i < c->program->n_branches; i++) { /* their number grows */
-        c->err = err;
-        if (!refuse_branch(c, c->program->branches[i]))
+    for (size_t i = 0; i < c->program->n_branches; i++) /* their number grows */
+        if (!refuse_branch(c, c->program->branches[i], err))
             return false;
-    }
     return true;
 }
 

@@ -109,21 +109,26 @@ static struct avro_node *new_node(struct parser *p, enum avro_type type)
 
 /* ---- names ---- */
 
-static bool is_name(struct slice s, bool dots)
+/* Letters of all scripts, as the reference implementation knows them. */
+static bool is_name(struct slice s)
 {
-    bool first = true;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (c == '.' && dots && !first) {
-            first = true;
-            continue;
-        }
-        if (!letter && (first || c < '0' || c > '9'))
+        bool letter =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (uint8_t)c >= 0x80;
+        if (!letter && (i == 0 || c < '0' || c > '9'))
             return false;
-        first = false;
     }
-    return !first && s.len <= NAME_MAX_BYTES;
+    return s.len > 0 && s.len <= NAME_MAX_BYTES;
+}
+
+/* Nobody checks namespaces, and those of topics ("eu-1.orders") are everywhere. */
+static bool is_space(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((uint8_t)s.ptr[i] < ' ')
+            return false;
+    return s.len <= NAME_MAX_BYTES;
 }
 
 struct slice avro_short_name(struct slice name)
@@ -138,6 +143,13 @@ static struct slice space_of(struct slice name)
 {
     struct slice last = avro_short_name(name);
     return slice_of(name.ptr, last.len == name.len ? 0 : name.len - last.len - 1);
+}
+
+/* A name, with its namespace perhaps. */
+static bool is_full_name(struct slice s)
+{
+    return s.ptr && s.len && s.ptr[0] != '.' && is_name(avro_short_name(s)) &&
+           is_space(space_of(s));
 }
 
 /* The name in the namespace, unless it has one itself. */
@@ -176,12 +188,12 @@ static bool read_name(
 {
     struct slice name = member(json, "name");
     const json_t *own = json_object_get(json, "namespace");
-    if (!name.ptr || !is_name(name, true))
+    if (!is_full_name(name))
         return WRONG(p, "a %s needs a name of letters, digits and _",
                    text_of(json_object_get(json, "type")).ptr) != NULL;
     if (json_is_string(own)) {
         space = text_of(own);
-        if (space.len && !is_name(space, true))
+        if (!is_space(space))
             return WRONG(p, "'%.*s' is no namespace", SLICE_FMT(space)) != NULL;
     }
     node->name = full_name(p, name, space);
@@ -193,7 +205,7 @@ static bool read_name(
     return true;
 }
 
-/* space NULL: plain names, as fields have them. */
+/* space NULL: those of a field, which may be anything that a writer may have called it. */
 static bool read_aliases(struct parser *p, const json_t *json, const struct slice *space,
     const struct slice **out, size_t *n)
 {
@@ -205,7 +217,7 @@ static bool read_aliases(struct parser *p, const json_t *json, const struct slic
     struct slice *aliases = make(p, json_array_size(list), sizeof *aliases);
     for (size_t i = 0; i < json_array_size(list); i++) {
         struct slice name = text_of(json_array_get(list, i));
-        if (!name.ptr || !is_name(name, space != NULL))
+        if (space ? !is_full_name(name) : !name.ptr)
             return WRONG(p, "an alias is a name of letters, digits and _") != NULL;
         aliases[i] = space ? full_name(p, name, *space) : keep(p, name);
     }
@@ -225,11 +237,20 @@ static bool small_int(const json_t *json, int least, int greatest, int *out)
     return true;
 }
 
+/* The digits of 2^(8 * size - 1) - 1, and no more than AVRO_DECIMAL_DIGITS. */
+static int digits_of_fixed(size_t size)
+{
+    size_t bits = size < 64 ? 8 * size : 512;
+    size_t digits = bits ? (bits - 1) * 30103 / 100000 : 0; /* log10(2), good enough up to here */
+    return digits < AVRO_DECIMAL_DIGITS ? (int)digits : AVRO_DECIMAL_DIGITS;
+}
+
 static void read_decimal(const json_t *json, struct avro_node *node)
 {
     const json_t *scale = json_object_get(json, "scale");
+    int most = node->type == AVRO_FIXED ? digits_of_fixed(node->size) : AVRO_DECIMAL_DIGITS;
     int precision, digits = 0;
-    if (!small_int(json_object_get(json, "precision"), 1, AVRO_DECIMAL_DIGITS, &precision) ||
+    if (!small_int(json_object_get(json, "precision"), 1, most, &precision) ||
         (scale && !small_int(scale, 0, precision, &digits)))
         return;
     node->logical = LOGICAL_DECIMAL;
@@ -274,7 +295,7 @@ static bool read_field(
 {
     const json_t *type = json_object_get(json, "type");
     struct slice name = member(json, "name");
-    if (!name.ptr || !is_name(name, false))
+    if (!name.ptr || !is_name(name))
         return WRONG(p, "a field needs a name of letters, digits and _") != NULL;
     size_t before = enter(p, ".", name);
     field->name = keep(p, name);
@@ -370,7 +391,7 @@ static const struct avro_node *parse_enum(struct parser *p, const json_t *json, 
     struct slice *symbols = make(p, n, sizeof *symbols);
     for (size_t i = 0; i < n; i++) {
         struct slice symbol = text_of(json_array_get(list, i));
-        if (!symbol.ptr || !is_name(symbol, false))
+        if (!symbol.ptr || !is_name(symbol))
             return WRONG(p, "a symbol of enum %.*s is no name", SLICE_FMT(node->name));
         symbols[i] = keep(p, symbol);
     }
@@ -511,11 +532,11 @@ static const struct avro_node *parse(struct parser *p, const json_t *json, struc
 static json_t *load(struct slice text, struct err *err)
 {
     json_error_t error;
-    json_t *json = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
-    if (!json) {
-        err_set(err, ERR_INVALID, "the schema is no JSON: %s", error.text);
-        err_at(err, NULL, error.line, error.column);
-    }
+    json_t *json = json_loadb(
+        text.ptr, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (!json)
+        err_set(err, ERR_INVALID, "the schema is no JSON: line %d, column %d: %s", error.line,
+            error.column, error.text);
     return json;
 }
 

@@ -1,6 +1,8 @@
 /*
- * Avro schemas (specification 1.11): JSON text to a checked tree. Names are full (with namespace),
- * references point at what they name, so a recursive schema is a graph with cycles.
+ * Avro schemas (specification 1.12): JSON text to a checked tree. Names are full (with namespace),
+ * references point at what they name, so a recursive schema is a graph with cycles. What the
+ * reference implementation lets into registries is no mistake here: namespaces of any characters,
+ * and letters of all scripts.
  *
  *     {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}, ...]}
  *
