@@ -17,6 +17,7 @@
 #define OPS_MAX      (1u << 18)
 #define ROUTINES_MAX (1u << 16)
 #define SYMBOLS_MAX  (1u << 18)
+#define TEXTS_MAX    (16u << 20) /* bytes of symbols and of defaults */
 #define PATH_BYTES   256
 
 /* What a value is for: a field of the contract from 0 on, or */
@@ -272,8 +273,10 @@ static bool emit_enum(struct compiler *c, const struct pair *p, enum avro_take t
         for (size_t k = 0; r != p->w && k < r->n; k++)
             if (slice_eq(r->symbols[k], p->w->symbols[i]))
                 at = (int)k;
-        program->symbols[program->n_symbols++] =
-            at < 0 ? (struct slice){NULL, 0} : arena_slice(&program->arena, r->symbols[at]);
+        struct slice symbol = {NULL, 0};
+        if (at >= 0 && !(symbol = arena_slice(&program->arena, r->symbols[at])).ptr)
+            return fail(c, ERR_LIMIT, "the schemas have too long symbols");
+        program->symbols[program->n_symbols++] = symbol;
     }
     return emit_value(c, p, OP_ENUM, take, first, (uint32_t)p->w->n);
 }
@@ -397,8 +400,10 @@ static bool emit_default(
                   : fail(c, ERR_INVALID, "the default is no value of its type");
     if (ok && p.target >= 0 && (ok = routine_of(c, &p, &number))) {
         GROW(program->constants, program->constants_cap, program->n_constants + 1);
-        program->constants[program->n_constants] = arena_slice(&program->arena, buf_view(&bytes));
+        struct slice kept = arena_slice(&program->arena, buf_view(&bytes));
+        program->constants[program->n_constants] = kept;
         emit(c, OP_DEFAULT, number, (uint32_t)program->n_constants++);
+        ok = kept.ptr || fail(c, ERR_LIMIT, "the schemas have too long defaults");
     }
     buf_fini(&bytes);
     return ok;
@@ -615,7 +620,7 @@ bool avro_program_new(const struct avro_schema *writer, const struct avro_schema
     struct compiler c = {.program = program};
     const struct avro_node *w = avro_schema_root(writer);
     program->rules = rules;
-    arena_init(&program->arena, 0); /* bounded by the limits above */
+    arena_init(&program->arena, TEXTS_MAX);
     arena_init(&c.arena, 0);
     map_init(&c.by_pair);
     bool ok = compile(&c, w, reader ? avro_schema_root(reader) : w, err);

@@ -16,11 +16,12 @@ struct avro_schema {
     json_t *texts[AVRO_SCHEMA_TEXTS_MAX]; /* defaults point into them */
     size_t n_texts;
     const struct avro_node *root;
-    size_t n_nodes;
+    size_t n_nodes, bytes;
 };
 
 struct parser {
     struct avro_schema *schema;
+    bool writer;              /* without defaults */
     struct avro_node **named; /* records, enums, fixed */
     size_t n_named, named_cap;
     struct map by_name;
@@ -302,7 +303,7 @@ static bool read_field(
     if (!type)
         return WRONG(p, "a field needs a type") != NULL;
     field->type = parse(p, type, space);
-    field->value = json_object_get(json, "default");
+    field->value = p->writer ? NULL : json_object_get(json, "default");
     if (!field->type || !read_aliases(p, json, NULL, &field->aliases, &field->n_aliases))
         return false;
     leave(p, before);
@@ -555,8 +556,15 @@ static bool parse_texts(struct parser *p, const struct slice *texts, size_t n)
     return true;
 }
 
-bool avro_schema_parse(
-    const struct slice *texts, size_t n, struct avro_schema **out, struct err *err)
+static void give_back_texts(struct avro_schema *schema)
+{
+    for (size_t i = 0; i < schema->n_texts; i++)
+        json_decref(schema->texts[i]);
+    schema->n_texts = 0;
+}
+
+static bool parse_all(
+    const struct slice *texts, size_t n, bool writer, struct avro_schema **out, struct err *err)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < n; i++)
@@ -566,17 +574,32 @@ bool avro_schema_parse(
             "a schema of %zu texts and %zu bytes; at most %d and %u are allowed", n, bytes,
             AVRO_SCHEMA_TEXTS_MAX, AVRO_SCHEMA_BYTES_MAX);
     struct avro_schema *schema = xcalloc(1, sizeof *schema);
-    struct parser parser = {.schema = schema, .err = err};
+    struct parser parser = {.schema = schema, .writer = writer, .err = err};
+    schema->bytes = bytes;
     arena_init(&schema->arena, 0); /* everything in it is bounded by the text */
     map_init(&parser.by_name);
     bool ok = parse_texts(&parser, texts, n);
     map_fini(&parser.by_name);
     free(parser.named);
+    if (ok && writer)
+        give_back_texts(schema);
     if (ok)
         *out = schema;
     else
         avro_schema_free(&schema);
     return ok;
+}
+
+bool avro_schema_parse(
+    const struct slice *texts, size_t n, struct avro_schema **out, struct err *err)
+{
+    return parse_all(texts, n, false, out, err);
+}
+
+bool avro_schema_parse_writer(
+    const struct slice *texts, size_t n, struct avro_schema **out, struct err *err)
+{
+    return parse_all(texts, n, true, out, err);
 }
 
 void avro_schema_free(struct avro_schema **schema)
@@ -585,8 +608,7 @@ void avro_schema_free(struct avro_schema **schema)
     *schema = NULL;
     if (!s)
         return;
-    for (size_t i = 0; i < s->n_texts; i++)
-        json_decref(s->texts[i]);
+    give_back_texts(s);
     arena_fini(&s->arena);
     free(s);
 }
@@ -596,9 +618,9 @@ const struct avro_node *avro_schema_root(const struct avro_schema *schema)
     return schema->root;
 }
 
-size_t avro_schema_nodes(const struct avro_schema *schema)
+size_t avro_schema_bytes(const struct avro_schema *schema)
 {
-    return schema->n_nodes;
+    return schema->bytes;
 }
 
 /* ---- for messages ---- */

@@ -769,6 +769,30 @@ static void test_limit_of_skips(void **state)
     buf_fini(&schema);
 }
 
+/* A program has the symbols of its schemas once for each place: so they are bounded too. */
+static void test_limit_of_symbols(void **state)
+{
+    struct fixture *f = *state;
+    struct avro_program *program;
+    struct buf schema;
+    char padding[201];
+    memset(padding, 'x', 200);
+    padding[200] = 0;
+    buf_init(&schema, 0);
+    buf_str(&schema, "{\"type\": \"record\", \"name\": \"Order\", \"fields\": [" ID_AT
+                     ", {\"name\": \"e\", \"type\": {\"type\": \"enum\", \"name\": \"E\", "
+                     "\"symbols\": [\"s\"");
+    for (int i = 0; i < 4000; i++)
+        buf_printf(&schema, ",\"%s%d\"", padding, i);
+    buf_str(&schema, "]}}");
+    for (int i = 0; i < 40; i++)
+        buf_printf(&schema, ", {\"name\": \"f%d\", \"type\": \"E\"}", i);
+    buf_str(&schema, "]}");
+    assert_false(compile(f, buf_cstr(&schema), NULL, &program));
+    assert_int_equal(f->err.code, ERR_LIMIT);
+    buf_fini(&schema);
+}
+
 /* As long as a message may be, of the smallest items that there are: that is no bomb. */
 static void test_many_items(void **state)
 {
@@ -809,6 +833,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bombs_of_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit_of_skips, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit_of_symbols, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_items, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
