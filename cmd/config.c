@@ -8,6 +8,7 @@
 #include "cmd/config_kafka.h"
 #include "cmd/config_override.h"
 #include "cmd/config_retention.h"
+#include "cmd/config_shard.h"
 #include "ingest/registry_config.h"
 #include "ingest/streams_config.h"
 
@@ -34,7 +35,7 @@ static const struct query_limits query_defaults = {
 };
 
 static const char *const root_keys[] = {
-    "kafka", "registry", "http", "store", "query", "streams", "lifecycles", "rollups"};
+    "kafka", "shard", "registry", "http", "store", "query", "streams", "lifecycles", "rollups"};
 
 /* "ADDRESS:PORT" with an address of digits, an IPv6 one in brackets; or localhost. */
 static bool parse_listen(struct slice text, char *address, size_t size, int *port)
@@ -218,6 +219,8 @@ static void read_root(
         config_kafka_read(settings, value, &config->kafka, &config->n_kafka);
     else if (streams)
         settings_need(settings, root, "kafka", "kafka: {brokers: \"HOST:PORT\"}");
+    if ((value = yaml_get(root, "shard")))
+        config_shard_read(settings, value, &config->shard);
     if ((value = yaml_get(root, "http")))
         read_http(settings, value, config);
     if ((value = yaml_get(root, "store")))

@@ -151,6 +151,7 @@ static bool start_ingest(struct service *service, struct err *err)
         .kafka = config->kafka,
         .n_kafka = config->n_kafka,
         .streams = &config->streams,
+        .shard = config->shard,
     };
     if (config->streams.n_streams == 0)
         return true;
