@@ -38,6 +38,22 @@ enum refusal rollup_runner_event(
 bool rollup_runner_put(struct rollup_runner *runner, size_t lifecycle, uint32_t i,
     const struct label_values *labels, int64_t time_ms, int64_t value, bool negative);
 
+/*
+ * Where the cells of a label set go: to a series of its own, for ever; or, at a limit of the store
+ * (store/limits.h), into the overflow series of its metric, or nowhere. Who takes cells back later
+ * must know. Of the label set that rollup_runner_put was given last, doubts is false when it is
+ * known to have its own; else *slot is its number, and fate says after rollup_runner_write what
+ * became of it.
+ */
+enum cell_fate { FATE_OWN, FATE_FOLDED, FATE_REFUSED };
+bool rollup_runner_doubts(const struct rollup_runner *runner, uint32_t *slot);
+enum cell_fate rollup_runner_fate(
+    const struct rollup_runner *runner, size_t lifecycle, uint32_t i, uint32_t slot);
+/* Takes the value back from the overflow series, as rollup_runner_put does from a label set's own.
+ */
+bool rollup_runner_take_folded(
+    struct rollup_runner *runner, size_t lifecycle, uint32_t i, int64_t time_ms, int64_t value);
+
 /* Puts the batch's cells, and what they need to be defined, into the transaction. ERR_INVALID: the
  * store knows a metric otherwise. */
 bool rollup_runner_write(struct rollup_runner *runner, struct txn *txn, struct err *err);

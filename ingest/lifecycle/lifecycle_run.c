@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "ingest/dedupe.h"
+#include "ingest/lifecycle/folded.h"
 #include "ingest/lifecycle/life_labels.h"
 #include "ingest/lifecycle/life_outputs.h"
 #include "store/state/state.h"
@@ -51,6 +52,7 @@ struct lifecycle_runner {
     size_t record_bytes;
     uint8_t *record;
     struct life_labels *labels;
+    struct folded *folded;
     struct state_reader *reader; /* NULL: made with the next look */
     struct expiry expiry, next_expiry;
     int64_t watermark_ms; /* as settled last */
@@ -168,6 +170,7 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     r->record_bytes = fact_record_bytes(&l->layout);
     r->record = xmalloc(r->record_bytes);
     r->labels = life_labels_new(store, l);
+    r->folded = folded_new(store, l, number, rollups);
     r->watermark_ms = INT64_MIN;
     arena_init(&r->arena, 0); /* bounded by the batch */
     map_init(&r->by_key);
@@ -183,6 +186,7 @@ void lifecycle_runner_free(struct lifecycle_runner **runner)
         return;
     state_reader_free(&r->reader);
     life_labels_free(&r->labels);
+    folded_free(&r->folded);
     map_fini(&r->by_key);
     arena_fini(&r->arena);
     free(r->list);
@@ -435,12 +439,32 @@ static bool expire(struct lifecycle_runner *r, int64_t passed_minute, struct err
 
 /* ---- settling ---- */
 
-static void put_output(struct lifecycle_runner *r, const struct life_output *o)
+static int64_t newest_of(const struct entity *e)
+{
+    int64_t newest = INT64_MIN;
+    for (size_t i = 0; i < e->n; i++)
+        newest = e->facts[i].time_ms > newest ? e->facts[i].time_ms : newest;
+    return newest;
+}
+
+/* In generations of the newest time of an entity. */
+static int64_t generation_of(const struct lifecycle_runner *r, const struct entity *e)
+{
+    return floor_div(newest_of(e), r->span_ms);
+}
+
+static void put_output(
+    struct lifecycle_runner *r, const struct entity *e, const struct life_output *o)
 {
     struct label_values values;
-    life_labels_values(r->labels, r->list[o->rollup], o, &values);
-    rollup_runner_put(r->rollups, r->number, o->rollup, &values, o->time_ms, o->value, o->negative);
     r->next_stats.corrections += o->negative;
+    if (o->negative && folded_take_back(r->folded, e->key, o))
+        return;
+    life_labels_values(r->labels, r->list[o->rollup], o, &values);
+    if (rollup_runner_put(
+            r->rollups, r->number, o->rollup, &values, o->time_ms, o->value, o->negative) &&
+        !o->negative)
+        folded_note(r->folded, e->key, o, generation_of(r, e));
 }
 
 static uint64_t count_expired(struct lifecycle_runner *r, struct hash128 key, struct expiry expiry)
@@ -455,7 +479,9 @@ static uint64_t count_expired(struct lifecycle_runner *r, struct hash128 key, st
     return expired;
 }
 
-static void settle_entity(struct lifecycle_runner *r, const struct entity *e)
+/* What changes in the rollups with the entity, into outputs; returns how many more of its lives
+ * have expired. */
+static uint64_t find_changes(struct lifecycle_runner *r, const struct entity *e)
 {
     r->outputs.n = 0;
     copy_facts(r, e->before, e->n_before);
@@ -465,9 +491,30 @@ static void settle_entity(struct lifecycle_runner *r, const struct entity *e)
     uint64_t now = count_expired(r, e->key, r->next_expiry);
     life_outputs_add(&r->outputs_of, &r->scratch, e->key, r->next_expiry, false, &r->outputs);
     life_outputs_cancel(&r->outputs);
+    return now > before ? now - before : 0;
+}
+
+static void settle_entity(struct lifecycle_runner *r, const struct entity *e)
+{
+    r->next_stats.expired += find_changes(r, e);
     for (size_t i = 0; i < r->outputs.n; i++)
-        put_output(r, &r->outputs.items[i]);
-    r->next_stats.expired += now > before ? now - before : 0;
+        put_output(r, e, &r->outputs.items[i]);
+}
+
+/* Where what is taken back was put, before anything changes. Hardly ever is there anything. */
+static bool ask_folded(struct lifecycle_runner *r, struct err *err)
+{
+    if (!folded_any(r->folded))
+        return true;
+    for (size_t i = 0; i < r->n_entities; i++) {
+        const struct entity *e = &r->entities[i];
+        find_changes(r, e);
+        for (size_t k = 0; k < r->outputs.n; k++)
+            if (r->outputs.items[k].negative &&
+                !folded_ask(r->folded, e->key, &r->outputs.items[k], err))
+                return false;
+    }
+    return true;
 }
 
 /* Label texts first: what cannot be read must not be met half way. */
@@ -492,7 +539,7 @@ bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, str
     int64_t passed = r->watermark_ms == INT64_MIN ? INT64_MIN : expiry_minute(r->watermark_ms);
     if (passed > r->next_expiry.minute && !expire(r, passed, err))
         return false;
-    if (!load_labels(r, err))
+    if (!load_labels(r, err) || !ask_folded(r, err))
         return false;
     for (size_t i = 0; i < r->n_entities; i++)
         settle_entity(r, &r->entities[i]);
@@ -508,21 +555,13 @@ bool lifecycle_is_behind(const struct lifecycle_runner *runner)
 
 /* ---- writing ---- */
 
-static int64_t newest_of(const struct entity *e)
-{
-    int64_t newest = INT64_MIN;
-    for (size_t i = 0; i < e->n; i++)
-        newest = e->facts[i].time_ms > newest ? e->facts[i].time_ms : newest;
-    return newest;
-}
-
 static void write_entity(
     struct lifecycle_runner *r, struct txn *txn, uint32_t table, const struct entity *e)
 {
     if (e->facts == e->before)
         return;
     copy_facts(r, e->facts, e->n);
-    int64_t generation = floor_div(newest_of(e), r->span_ms);
+    int64_t generation = generation_of(r, e);
     size_t n = facts_records(&r->scratch);
     for (size_t i = 0; i < e->n_records; i++)
         if (generation != e->generation)
@@ -544,13 +583,14 @@ static void drop_below(struct txn *txn, uint32_t table, int64_t below)
     free(all);
 }
 
-static void drop_gone(struct lifecycle_runner *r, struct txn *txn, uint32_t table)
+/* Generations below are gone. */
+static int64_t first_held(const struct lifecycle_runner *r)
 {
     int64_t gone, held = held_ms(r->lifecycle);
     if (r->next_expiry.minute == INT64_MIN ||
         __builtin_sub_overflow(r->next_expiry.minute * EXPIRY_MINUTE_MS, held, &gone))
-        return;
-    drop_below(txn, table, floor_div(gone, r->span_ms));
+        return INT64_MIN;
+    return floor_div(gone, r->span_ms);
 }
 
 static void write_timers(struct lifecycle_runner *r, struct txn *txn, uint32_t table)
@@ -591,9 +631,10 @@ bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct er
         return true;
     if (!txn_state_table(txn, slice_from(r->name), (uint32_t)r->record_bytes, &table, err) ||
         !txn_state_table(txn, slice_from(r->timers_name), 0, &timers, err) ||
-        !life_labels_write(r->labels, txn, err))
+        !life_labels_write(r->labels, txn, err) ||
+        !folded_write(r->folded, txn, first_held(r), err))
         return false;
-    drop_gone(r, txn, table);
+    drop_below(txn, table, first_held(r));
     for (size_t i = 0; i < r->n_entities; i++)
         write_entity(r, txn, table, &r->entities[i]);
     write_timers(r, txn, timers);
@@ -611,6 +652,7 @@ void lifecycle_clear(struct lifecycle_runner *runner)
     map_clear(&r->by_key);
     arena_reset(&r->arena);
     life_labels_clear(r->labels);
+    folded_clear(r->folded);
     state_reader_free(&r->reader);
 }
 

@@ -7,6 +7,7 @@
  *     lifecycle/NAME/timers   key's hash, in generations of the minute in which a life of it may
  *                             expire
  *     lifecycle/NAME/labels   hash of label values -> their texts, in pieces
+ *     lifecycle/NAME/folded   outputs that have no series of their own (folded.h), if any
  *
  * Nothing of what was put out is stored: it follows from the facts and from how far expiry has come
  * (life_outputs.h), which is the position of the source "lifecycle/NAME".
