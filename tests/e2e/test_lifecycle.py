@@ -21,6 +21,7 @@ HOUR = 3600
 EXPIRE = 6 * HOUR
 STAGES = ["placed", "paid", "accepted", "delivered", "cancelled"]
 ENDS = ("delivered", "cancelled")
+OPEN_AT = range(DAY_S - 2 * HOUR, DAY_S + 26 * HOUR, 1800)  # when orders_open is compared
 KINDS = {"placed": "placed", "accepted": "accepted", "delivered": "delivered", "cancelled": "cancelled",
          "rejected": "cancelled"}
 Fact = collections.namedtuple("Fact", "stage time revision id market category promised amount")
@@ -127,6 +128,9 @@ def truth(facts_by_key):
             outcome = end.stage if end else "expired"
             want["outcomes", first.market, outcome] += 1
             want["amount", outcome] += first.amount
+            end_ms = end.time if end else first.time + EXPIRE * 1000
+            for at in OPEN_AT:
+                want["open", at, first.market] += (first.time <= at * 1000) - (end_ms <= at * 1000)
             if "delivered" in life:
                 took = life["delivered"].time - first.time
                 want["delivery n", first.market, first.category] += 1
@@ -162,6 +166,11 @@ def answers(server):
             ("step sum", "histogram_sum(increase(stage_seconds%s))", 1000, ("market", "from", "to"))):
         for labels_of, value in asked(server, expr % span, scale, *labels).items():
             found[(kind,) + labels_of] = value
+    open_text = server.query_range_text("orders_open", OPEN_AT[0], OPEN_AT[-1], OPEN_AT.step)
+    for series in json.loads(open_text)["data"]["result"]:
+        for at, value in series["values"]:
+            if value != "0":
+                found["open", int(at), series["metric"].get("market", "")] = int(value)
     return found
 
 
