@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "cmd/clock_metrics.h"
 #include "cmd/ingest_metrics.h"
 #include "dashboards/assets.h"
 #include "ingest/ingest.h"
@@ -86,8 +87,10 @@ static void write_metrics(void *ctx, struct buf *out)
 {
     struct service *service = ctx;
     struct ingest *ingest = atomic_load(&service->ingest);
-    if (ingest)
-        ingest_metrics_write(ingest, out);
+    if (!ingest)
+        return;
+    ingest_metrics_write(ingest, out);
+    clock_metrics_write(ingest, service->store, &service->config->streams, clock_now_ms(), out);
 }
 
 static bool start_server(struct service *service, struct err *err)

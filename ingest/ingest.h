@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/lateness.h"
 #include "ingest/rollup.h"
 #include "store/store.h"
 
@@ -54,6 +55,15 @@ struct stream_stats {
     int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
     uint32_t partitions, halted;
     bool caught_up;
+    struct lateness lateness; /* of accepted events, since the start */
+};
+
+/* Of one partition. */
+struct partition_stats {
+    const char *name;                  /* "topic/number"; valid as long as the ingestion */
+    size_t stream;                     /* index in struct streams */
+    int64_t frontier_ms, watermark_ms; /* as if it were alone; INT64_MIN: not known yet */
+    int64_t lag_messages;              /* -1: not known */
 };
 
 /* Of one lifecycle, since the data folder began. */
@@ -64,6 +74,9 @@ struct lifecycle_counts {
     uint64_t dropped; /* left out: the entity has too many of one stage */
     uint64_t expired; /* lives that had not ended in time */
     uint64_t corrections; /* cells that were taken back */
+    uint64_t open;        /* now: lives that have not ended */
+    uint64_t incomplete;  /* now: entities that are held without a first stage */
+    uint64_t forgotten;   /* entities that never got one */
 };
 
 struct ingest_stats {
@@ -80,6 +93,10 @@ struct ingest_stats {
 /* Thread-safe. streams has room for n entries; returns how many there are. */
 size_t ingest_stats(
     struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n);
+
+/* Calls each for every partition, under the lock of the statistics. */
+typedef void partition_f(void *ctx, const struct partition_stats *partition);
+void ingest_each_partition(struct ingest *ingest, partition_f *each, void *ctx);
 
 /* The same for lifecycles. */
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n);

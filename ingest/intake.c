@@ -33,6 +33,7 @@ struct intake {
     struct decoder **decoders; /* by stream */
     struct dedupe **dedupes;   /* by stream; NULL: its events have no id */
     struct lifecycle_runner **lifecycles;
+    struct lateness *lateness; /* by stream */
     struct parked *parked;
     size_t n_parked, parked_cap;
     struct arena scratch;
@@ -67,6 +68,7 @@ struct intake *intake_new(
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
     if (streams->registry)
         in->registry = registry_new(streams->registry);
+    in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
@@ -93,6 +95,7 @@ void intake_free(struct intake **intake)
     free(in->decoders);
     free(in->dedupes);
     free(in->lifecycles);
+    free(in->lateness);
     free(in->parked);
     free(in);
 }
@@ -211,6 +214,8 @@ static enum outcome count_event(
         dedupe_add(dedupe, &id);
     if (in->event.time_ms > r->partition->newest_ms)
         r->partition->newest_ms = in->event.time_ms;
+    if (r->timestamp_ms != INT64_MIN)
+        lateness_add(&in->lateness[stream], r->timestamp_ms - in->event.time_ms);
     return TAKEN;
 }
 
@@ -336,6 +341,11 @@ size_t intake_cells(const struct intake *intake)
     return rollup_runner_cells(intake->runner);
 }
 
+void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)
+{
+    *out = intake->lateness[stream];
+}
+
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out)
 {
     struct lifecycle_stats stats;
@@ -345,7 +355,10 @@ void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct life
         .outside = stats.outside,
         .dropped = stats.dropped,
         .expired = stats.expired,
-        .corrections = stats.corrections};
+        .corrections = stats.corrections,
+        .open = stats.open,
+        .incomplete = stats.incomplete,
+        .forgotten = stats.forgotten};
 }
 
 void intake_stats(const struct intake *intake, struct intake_stats *out)

@@ -59,6 +59,8 @@ struct intake_stats {
     double decode_ns, rollup_ns;
 };
 
+/* Of the stream's accepted events, since it was made. */
+void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out);
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out);
 void intake_stats(const struct intake *intake, struct intake_stats *out);
 

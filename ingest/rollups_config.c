@@ -262,13 +262,15 @@ static void check_name(struct settings *settings, const struct yaml_node *name)
             SLICE_FMT(name->text));
 }
 
-/* Metrics of whole lives are complete only when the lives are. */
+/* Metrics that depend on how lives end are complete only when the lives are. */
 static void read_of_lifecycle(struct reader *r, const struct yaml_node *node,
     const struct streams *streams, struct lifecycle *lifecycles)
 {
     struct lifecycle *l = &lifecycles[r->out->lifecycle];
     lifecycle_rollup_read(r->settings, node, l, streams, r->out);
-    r->out->def.clock = l->name;
+    bool known = r->out->at != ROLLUP_AT_STAGE || r->out->stage >= 0;
+    bool waits = known && lifecycle_rollup_waits(l, r->out);
+    r->out->def.clock = waits ? l->cohort_clock : l->name;
 }
 
 void rollups_config_read(struct settings *settings, const struct yaml_node *name,

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "ingest/dedupe.h"
 #include "ingest/lifecycle/folded.h"
+#include "ingest/lifecycle/life_counts.h"
 #include "ingest/lifecycle/life_labels.h"
 #include "ingest/lifecycle/life_outputs.h"
 #include "store/state/state.h"
@@ -20,7 +21,7 @@
 #define HELD         4
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
-#define STATS_BYTES  80
+#define STATS_BYTES  (80 + LIFE_COUNTS_BYTES)
 
 /* An entity that the batch has touched. */
 struct entity {
@@ -58,6 +59,7 @@ struct lifecycle_runner {
     int64_t watermark_ms; /* as settled last */
     bool behind;
     struct lifecycle_stats stats, next_stats;
+    struct life_counts counts, next_counts;
     /* of the batch */
     struct arena arena;
     struct entity *entities;
@@ -134,7 +136,9 @@ static void recall(struct lifecycle_runner *r)
         r->stats.dropped = read_varint(&bytes);
         r->stats.expired = read_varint(&bytes);
         r->stats.corrections = read_varint(&bytes);
+        life_counts_decode(&r->counts, &bytes);
     }
+    r->next_counts = r->counts;
     r->next_expiry = r->expiry;
     r->next_stats = r->stats;
 }
@@ -467,36 +471,43 @@ static void put_output(
         folded_note(r->folded, e->key, o, generation_of(r, e));
 }
 
-static uint64_t count_expired(struct lifecycle_runner *r, struct hash128 key, struct expiry expiry)
+static struct life_tally tally_of(
+    struct lifecycle_runner *r, struct hash128 key, struct expiry expiry, int64_t generation)
 {
     struct life lives[LIVES_MAX];
     size_t outside;
-    uint64_t expired = 0;
+    struct life_tally tally = {.generation = generation};
     size_t n = lives_of(&r->lifecycle->rules, r->scratch.items, r->scratch.n, lives, &outside);
-    for (size_t i = 0; i < n; i++)
-        expired += lives[i].end < 0 &&
-                   life_has_expired(life_until(&r->lifecycle->rules, &lives[i]), key, expiry);
-    return expired;
+    for (size_t i = 0; i < n; i++) {
+        bool goes_on = lives[i].end < 0;
+        bool over = life_has_expired(life_until(&r->lifecycle->rules, &lives[i]), key, expiry);
+        tally.expired += goes_on && over;
+        tally.open += goes_on && !over;
+    }
+    tally.incomplete = n == 0 && r->scratch.n > 0;
+    return tally;
 }
 
-/* What changes in the rollups with the entity, into outputs; returns how many more of its lives
- * have expired. */
-static uint64_t find_changes(struct lifecycle_runner *r, const struct entity *e)
+/* What changes in the rollups with the entity, into outputs; and its tallies. */
+static void find_changes(struct lifecycle_runner *r, const struct entity *e,
+    struct life_tally *before, struct life_tally *now)
 {
     r->outputs.n = 0;
     copy_facts(r, e->before, e->n_before);
-    uint64_t before = count_expired(r, e->key, r->expiry);
+    *before = tally_of(r, e->key, r->expiry, e->generation);
     life_outputs_add(&r->outputs_of, &r->scratch, e->key, r->expiry, true, &r->outputs);
     copy_facts(r, e->facts, e->n);
-    uint64_t now = count_expired(r, e->key, r->next_expiry);
+    *now = tally_of(r, e->key, r->next_expiry, generation_of(r, e));
     life_outputs_add(&r->outputs_of, &r->scratch, e->key, r->next_expiry, false, &r->outputs);
     life_outputs_cancel(&r->outputs);
-    return now > before ? now - before : 0;
 }
 
 static void settle_entity(struct lifecycle_runner *r, const struct entity *e)
 {
-    r->next_stats.expired += find_changes(r, e);
+    struct life_tally before, now;
+    find_changes(r, e, &before, &now);
+    r->next_stats.expired += now.expired > before.expired ? now.expired - before.expired : 0;
+    life_counts_move(&r->next_counts, &before, &now);
     for (size_t i = 0; i < r->outputs.n; i++)
         put_output(r, e, &r->outputs.items[i]);
 }
@@ -508,7 +519,8 @@ static bool ask_folded(struct lifecycle_runner *r, struct err *err)
         return true;
     for (size_t i = 0; i < r->n_entities; i++) {
         const struct entity *e = &r->entities[i];
-        find_changes(r, e);
+        struct life_tally before, now;
+        find_changes(r, e, &before, &now);
         for (size_t k = 0; k < r->outputs.n; k++)
             if (r->outputs.items[k].negative &&
                 !folded_ask(r->folded, e->key, &r->outputs.items[k], err))
@@ -612,6 +624,7 @@ static void write_source(struct lifecycle_runner *r, struct txn *txn)
     buf_varint(&state, r->next_stats.dropped);
     buf_varint(&state, r->next_stats.expired);
     buf_varint(&state, r->next_stats.corrections);
+    life_counts_encode(&r->next_counts, &state);
     txn_source(txn, slice_from(r->source), r->next_expiry.minute, INT64_MIN, buf_view(&state));
     buf_fini(&state);
 }
@@ -635,6 +648,7 @@ bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct er
         !folded_write(r->folded, txn, first_held(r), err))
         return false;
     drop_below(txn, table, first_held(r));
+    life_counts_drop(&r->next_counts, first_held(r));
     for (size_t i = 0; i < r->n_entities; i++)
         write_entity(r, txn, table, &r->entities[i]);
     write_timers(r, txn, timers);
@@ -647,6 +661,7 @@ void lifecycle_clear(struct lifecycle_runner *runner)
     struct lifecycle_runner *r = runner;
     r->expiry = r->next_expiry;
     r->stats = r->next_stats;
+    r->counts = r->next_counts;
     r->n_entities = r->n_timers = 0;
     r->settled = false;
     map_clear(&r->by_key);
@@ -665,4 +680,7 @@ int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner)
 void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out)
 {
     *out = runner->stats;
+    out->open = runner->counts.open;
+    out->incomplete = life_counts_incomplete(&runner->counts);
+    out->forgotten = runner->counts.forgotten;
 }

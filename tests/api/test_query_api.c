@@ -267,6 +267,23 @@ static void test_series_in_time(void **state)
         200, "{\"status\":\"success\",\"data\":[\"up\"]}");
 }
 
+/* How complete an answer is, beside its data: of what was selected. */
+static void test_clocks(void **state)
+{
+    struct fixture *f = *state;
+    get(f, "/api/v1/query?query=orders_total%2Bdelay_seconds%2Bup&time=1700000000", 200, NULL);
+    assert_has(f, "\r\nLarder-Frontier: 2023-11-14T22:13:20Z\r\n");
+    assert_has(f, "\r\nLarder-Watermark: 2023-11-14T22:13:20Z\r\n");
+    assert_null(strstr(buf_cstr(&f->answer), "\"clocks\""));
+    get(f, "/api/v1/query?query=orders_total%2Bup%2Borders_total&time=1700000000&clocks=1", 200,
+        NULL);
+    assert_has(f, "},\"clocks\":[{\"metric\":\"orders_total\",\"clock\":\"orders\","
+                  "\"frontier\":1700000000,\"watermark\":1700000000}]");
+    get(f, "/api/v1/query?query=up&time=1700000000&clocks=1", 200, NULL);
+    assert_has(f, "},\"clocks\":[]}");
+    assert_null(strstr(buf_cstr(&f->answer), "Larder-"));
+}
+
 static void test_metadata(void **state)
 {
     struct fixture *f = *state;
@@ -301,6 +318,7 @@ int main(void)
         T(test_label_values),
         T(test_series),
         T(test_series_in_time),
+        T(test_clocks),
         T(test_metadata),
     };
     return cmocka_run_group_tests_name("query_api", tests, NULL, NULL);

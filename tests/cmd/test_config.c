@@ -418,6 +418,13 @@ static void test_shipped(void **state)
         assert_true(r->def.help.len > 0);
     }
     assert_int_equal(rollup_named(&config, "fridge_stock_units")->def.stale_after_ms, 86400000);
+    /* How an order ends is known, for the time of its placing, when it cannot go on. */
+    assert_true(slice_is(rollup_named(&config, "order_outcomes_total")->def.clock, "order/cohort"));
+    assert_true(slice_is(rollup_named(&config, "delivery_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "eta_error_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "stage_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "orders_open")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "orders_total")->def.clock, "orders"));
     err_list_fini(&errors);
     config_free(&config);
 }

@@ -180,6 +180,38 @@ def differences(want, found):
     return "%d differ:\n%s" % (len(lines), "\n".join(lines[:20])) if lines else ""
 
 
+def check_clocks(server, events, partitions):
+    m = server.metrics()
+    final = {name: m['larder_metric_watermark_timestamp_seconds{metric="%s"}' % name]
+             for name in ("order_outcomes_total", "delivery_seconds", "orders_open", "orders_total")}
+    assert final["delivery_seconds"] == final["orders_open"] == final["orders_total"], final
+    assert final["order_outcomes_total"] == final["delivery_seconds"] - EXPIRE, final
+    answer = json.loads(server.get("/api/v1/query", query="order_outcomes_total + delivery_seconds",
+                                   time=str(DAY_S), clocks="1")[1])
+    clocks = {c["metric"]: c for c in answer["clocks"]}
+    assert clocks["order_outcomes_total"]["clock"] == "order/cohort", clocks
+    assert clocks["delivery_seconds"]["watermark"] - clocks["order_outcomes_total"]["watermark"] == EXPIRE, clocks
+    assert clocks["delivery_seconds"]["frontier"] == clocks["order_outcomes_total"]["frontier"], clocks
+    names = ["%s/%d" % (topic, i) for topic, n in partitions.items() for i in range(n)]
+    for name in names:
+        labels = '{stream="%s",partition="%s"}' % (name.split("/")[0], name)
+        assert m.get("larder_partition_lag_messages" + labels, 0) == 0, labels
+        assert m["larder_partition_frontier_timestamp_seconds" + labels] >= DAY_S + 30 * HOUR, labels
+        assert m["larder_partition_watermark_timestamp_seconds" + labels] >= DAY_S + 29 * HOUR, labels
+    wait_for("the end of all partitions", lambda: 0 <= server.metrics()[
+        'larder_ingest_lag_seconds{stream="orders"}'] < 60, 20)
+    # Those of this run, which the last kill began.
+    count = m['larder_events_lateness_seconds_count{stream="orders"}']
+    assert count > 0 and m['larder_events_lateness_seconds_bucket{stream="orders",le="0.1"}'] == 0
+    assert m['larder_events_lateness_seconds_bucket{stream="orders",le="0.5"}'] == count
+    assert abs(m['larder_events_lateness_seconds_sum{stream="orders"}'] - count * 0.2) < 1e-6 * count
+    assert m['larder_lifecycle_open{lifecycle="order"}'] == 0
+    never = sum(1 for facts in events.facts.values() if all(f.stage != "placed" for f in facts))
+    held = m['larder_lifecycle_incomplete{lifecycle="order"}']
+    gone = m['larder_lifecycle_incomplete_total{lifecycle="order"}']
+    assert never > 0 and held + gone == never, (held, gone, never)
+
+
 def to_message(partitions, topic, key, time_ms, payload):
     return topic, hash_of(key) % partitions[topic], time_ms + 200, key, payload
 
@@ -230,6 +262,8 @@ def main():
             with tap.case("what came twice was counted once, and told"):
                 twice = len(events.sent) - events.n
                 assert server.metric_sum("larder_events_duplicate_total") == twice > 0
+            with tap.case("what is held, how late it came, and up to when it is final"):
+                check_clocks(server, events, partitions)
             with tap.case("a restart changes nothing"):
                 server.kill()
                 server.start()

@@ -297,14 +297,14 @@ static const struct thing *next_first(const struct model *m, int entity, const s
     return next;
 }
 
-static void model_entity(
-    const struct model *m, int entity, int64_t expired_minute, struct sums *out)
+#define MODEL_LIVES 64
+
+static size_t model_lives(const struct model *m, int entity, struct model_life lives[MODEL_LIVES])
 {
-    struct model_life lives[64];
     size_t n = 0;
     for (const struct thing *f = next_first(m, entity, NULL); f; f = next_first(m, entity, f)) {
         if (n == 0 || f->time_ms > lives[n - 1].stages[PLACED]->time_ms + EXPIRE) {
-            assert_true(n < 64);
+            assert_true(n < MODEL_LIVES);
             lives[n++] = (struct model_life){{NULL}};
         }
         take_best(&lives[n - 1], PLACED, f);
@@ -316,8 +316,31 @@ static void model_entity(
                     take_best(&lives[l], s, &m->things[i]);
                     break;
                 }
+    return n;
+}
+
+static void model_entity(
+    const struct model *m, int entity, int64_t expired_minute, struct sums *out)
+{
+    struct model_life lives[MODEL_LIVES];
+    size_t n = model_lives(m, entity, lives);
     for (size_t l = 0; l < n; l++)
         model_life_sums(&lives[l], expired_minute, out);
+}
+
+/* Lives that go on, and entities with facts of which none is a first. */
+static void model_counts(
+    const struct model *m, int entity, int64_t expired_minute, uint64_t *open, uint64_t *incomplete)
+{
+    struct model_life lives[MODEL_LIVES];
+    size_t n = model_lives(m, entity, lives);
+    bool any = false;
+    for (size_t l = 0; l < n; l++)
+        *open += !lives[l].stages[DELIVERED] && !lives[l].stages[CANCELLED] &&
+                 (lives[l].stages[PLACED]->time_ms + EXPIRE) / MINUTE >= expired_minute;
+    for (size_t i = 0; i < m->n && n == 0; i++)
+        any |= m->things[i].entity == entity && m->things[i].kind != TOUCHED;
+    *incomplete += any;
 }
 
 /* ---- the ingestion ---- */
@@ -644,6 +667,31 @@ static void check_limited(struct run *r, const struct sums *got, const struct su
         check_totals(r->seed, got, want);
 }
 
+static int64_t oldest_of(const struct model *m)
+{
+    int64_t oldest = INT64_MAX;
+    for (size_t i = 0; i < m->n; i++)
+        oldest = m->things[i].time_ms < oldest ? m->things[i].time_ms : oldest;
+    return oldest;
+}
+
+/* Once entities may have been forgotten, one may come again without the first that it had. */
+static void check_held(struct run *r, int64_t expired_minute)
+{
+    struct lifecycle_stats stats;
+    uint64_t open = 0, incomplete = 0;
+    lifecycle_stats(r->runner, &stats);
+    for (int i = 0; i < ENTITIES; i++)
+        model_counts(&r->model, i, expired_minute, &open, &incomplete);
+    bool all = r->model.n == 0 || expired_minute == INT64_MIN ||
+               expired_minute * MINUTE < oldest_of(&r->model) + EXPIRE + LATE;
+    if (stats.open != open || stats.incomplete + stats.forgotten < incomplete ||
+        (all && (stats.incomplete != incomplete || stats.forgotten)))
+        fail_msg("seed %" PRIu64 ": %" PRIu64 " open, %" PRIu64 " incomplete, %" PRIu64
+                 " forgotten; the model has %" PRIu64 " and %" PRIu64,
+            r->seed, stats.open, stats.incomplete, stats.forgotten, open, incomplete);
+}
+
 static void check(struct run *r)
 {
     static const char *const names[] = {"delivery", "eta", "steps", "outcomes", "amounts", "open"};
@@ -661,6 +709,7 @@ static void check(struct run *r)
         assert_sums(r->seed, &got, &want);
     sums_free(&got);
     sums_free(&want);
+    check_held(r, expired == INT64_MIN ? INT64_MIN : expired / MINUTE);
 }
 
 /* ---- random runs ---- */
