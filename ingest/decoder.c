@@ -18,6 +18,7 @@ struct decoder {
     const struct stream *stream;
     struct json_decoder *json; /* NULL: it is Avro: */
     struct registry *registry;
+    bool quiet;
     struct event_rules rules;
     struct avro_schema *reader; /* NULL: what the writer wrote */
     struct known_schema *known;
@@ -25,12 +26,13 @@ struct decoder {
     struct buf room;
 };
 
-struct decoder *decoder_new(const struct stream *stream, struct registry *registry)
+struct decoder *decoder_new(const struct stream *stream, struct registry *registry, bool quiet)
 {
     struct decoder *d = xcalloc(1, sizeof *d);
     struct err err;
     d->stream = stream;
     d->registry = registry;
+    d->quiet = quiet;
     if (stream->format == FORMAT_JSON) {
         d->json = json_decoder_new(&stream->contract);
         return d;
@@ -80,8 +82,9 @@ static const struct known_schema *learn(
     struct err err;
     if (!avro_program_new(writer, d->reader, &d->rules, &known.program, &err)) {
         known.program = NULL;
-        log_warn("stream %.*s: events of schema %s are refused: %s", SLICE_FMT(d->stream->name),
-            schema_ref_text(ref, text), err.text);
+        if (!d->quiet)
+            log_warn("stream %.*s: events of schema %s are refused: %s", SLICE_FMT(d->stream->name),
+                schema_ref_text(ref, text), err.text);
     }
     GROW(d->known, d->known_cap, d->n_known + 1);
     d->last = d->n_known;

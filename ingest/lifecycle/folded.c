@@ -16,7 +16,7 @@
 struct noted {
     struct hash128 key;
     int64_t generation;
-    uint32_t rollup, slot;
+    struct rollup_series series;
 };
 
 /* An output that is taken back. */
@@ -147,21 +147,23 @@ bool folded_take_back(
         return false;
     f->asked[id].taken = true;
     if (f->asked[id].fate == FATE_FOLDED)
-        rollup_runner_take_folded(
-            f->rollups, f->lifecycle, output->rollup, output->time_ms, output->value);
+        rollup_runner_put(f->rollups,
+            rollup_runner_overflow(f->rollups, f->lifecycle, output->rollup), output->time_ms,
+            output->value, true);
     return true;
 }
 
+bool folded_doubts(const struct folded *folded, struct rollup_series series)
+{
+    return rollup_runner_doubts(folded->rollups, series);
+}
+
 void folded_note(struct folded *folded, struct hash128 entity, const struct life_output *output,
-    int64_t generation)
+    struct rollup_series series, int64_t generation)
 {
     struct folded *f = folded;
-    uint32_t slot;
-    if (!rollup_runner_doubts(f->rollups, &slot))
-        return;
     GROW(f->noted, f->noted_cap, f->n_noted + 1);
-    f->noted[f->n_noted++] =
-        (struct noted){key_of(entity, output), generation, output->rollup, slot};
+    f->noted[f->n_noted++] = (struct noted){key_of(entity, output), generation, series};
 }
 
 /* ---- writing ---- */
@@ -170,8 +172,7 @@ static bool has_changes(const struct folded *f)
 {
     bool some = f->n_asked > 0;
     for (size_t i = 0; i < f->n_noted && !some; i++)
-        some = rollup_runner_fate(f->rollups, f->lifecycle, f->noted[i].rollup, f->noted[i].slot) !=
-               FATE_OWN;
+        some = rollup_runner_fate(f->rollups, f->noted[i].series) != FATE_OWN;
     return some;
 }
 
@@ -203,7 +204,7 @@ bool folded_write(struct folded *folded, struct txn *txn, int64_t gone, struct e
             txn_state_delete(txn, table, f->asked[i].generation, f->asked[i].key);
     for (size_t i = 0; i < f->n_noted; i++) {
         const struct noted *n = &f->noted[i];
-        uint8_t fate = (uint8_t)rollup_runner_fate(f->rollups, f->lifecycle, n->rollup, n->slot);
+        uint8_t fate = (uint8_t)rollup_runner_fate(f->rollups, n->series);
         if (fate != FATE_OWN && n->generation >= gone)
             txn_state_put(txn, table, n->generation, n->key, &fate);
     }

@@ -40,9 +40,11 @@ bool folded_ask(struct folded *folded, struct hash128 entity, const struct life_
  * taken back from there. */
 bool folded_take_back(
     struct folded *folded, struct hash128 entity, const struct life_output *output);
-/* The output was put into the rollups just now, for an entity of the generation. */
+/* Whether an output that is put into the series has to be noted. */
+bool folded_doubts(const struct folded *folded, struct rollup_series series);
+/* The output was put into the series, for an entity of the generation. */
 void folded_note(struct folded *folded, struct hash128 entity, const struct life_output *output,
-    int64_t generation);
+    struct rollup_series series, int64_t generation);
 
 /* Once the rollups are written. Generations below `gone` are dropped. */
 bool folded_write(struct folded *folded, struct txn *txn, int64_t gone, struct err *err);
