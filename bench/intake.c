@@ -128,8 +128,10 @@ static void make_slice(struct bench *b)
         struct business_event *e = &b->events[i];
         business_next(b->business, e);
         struct partition *p = &b->partitions[e->topic * PARTITIONS + e->entity % PARTITIONS];
-        b->records[i] = (struct kafka_record){
-            p, p->next, e->timestamp_ms, slice_of(e->value, e->value_len), NULL};
+        b->records[i] = (struct kafka_record){.partition = p,
+            .offset = p->next,
+            .timestamp_ms = e->timestamp_ms,
+            .value = slice_of(e->value, e->value_len)};
         p->next++;
         p->dirty = true;
     }
@@ -174,7 +176,7 @@ static void write_sources(struct bench *b, struct txn *txn)
         if (!p->dirty)
             continue;
         buf_clear(&state);
-        tally_encode(&p->tally, &state);
+        partition_encode(p, &state);
         txn_source(txn, slice_from(p->name), p->next, p->newest_ms, buf_view(&state));
         p->dirty = false;
     }

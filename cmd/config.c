@@ -8,6 +8,7 @@
 #include "cmd/config_kafka.h"
 #include "cmd/config_override.h"
 #include "cmd/config_retention.h"
+#include "cmd/config_shard.h"
 #include "ingest/registry_config.h"
 #include "ingest/streams_config.h"
 
@@ -39,8 +40,8 @@ static const struct ingest_limits ingest_defaults = {
     .memory_bytes = UINT64_C(512) << 20,
 };
 
-static const char *const root_keys[] = {
-    "kafka", "registry", "http", "store", "query", "ingest", "streams", "lifecycles", "rollups"};
+static const char *const root_keys[] = {"kafka", "shard", "registry", "http", "store", "query",
+    "ingest", "streams", "lifecycles", "rollups"};
 
 /* "ADDRESS:PORT" with an address of digits, an IPv6 one in brackets; or localhost. */
 static bool parse_listen(struct slice text, char *address, size_t size, int *port)
@@ -239,6 +240,8 @@ static void read_root(
         config_kafka_read(settings, value, &config->kafka, &config->n_kafka);
     else if (streams)
         settings_need(settings, root, "kafka", "kafka: {brokers: \"HOST:PORT\"}");
+    if ((value = yaml_get(root, "shard")))
+        config_shard_read(settings, value, &config->shard);
     if ((value = yaml_get(root, "http")))
         read_http(settings, value, config);
     if ((value = yaml_get(root, "store")))

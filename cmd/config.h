@@ -32,6 +32,7 @@ struct config {
     const char *file;
     struct kafka_setting *kafka;
     size_t n_kafka;
+    struct shard shard;
     const char *http_address; /* "127.0.0.1" */
     int http_port;
     const char *store_path;

@@ -158,6 +158,7 @@ static bool start_ingest(struct service *service, struct err *err)
         .streams = &config->streams,
         .workers = (uint32_t)config->ingest.workers,
         .memory_bytes = config->ingest.memory_bytes / AT_HAND_PART,
+        .shard = config->shard,
     };
     if (config->streams.n_streams == 0)
         return true;

@@ -64,14 +64,14 @@ struct ingest {
 
 /* ---- clocks ---- */
 
-/* The partitions of the stream, others left out; without halted ones when running. */
+/* The partitions of the stream, others left out; without halted and paused ones when running. */
 static size_t stream_partitions(
     struct ingest *in, size_t stream, bool running, const struct partition **out)
 {
     struct partition *const *all;
     size_t n = kafka_source_partitions(in->source, &all), m = 0;
     for (size_t i = 0; i < n; i++)
-        if (all[i]->stream == stream && !(running && all[i]->halted))
+        if (all[i]->stream == stream && !(running && (all[i]->halted || all[i]->marks.paused)))
             out[m++] = all[i];
     return m;
 }
@@ -86,6 +86,8 @@ static void sum_partitions(
         int64_t next = p->passed > p->next ? p->passed : p->next < 0 ? 0 : p->next;
         tally_add(&sum, &p->tally);
         out->halted += p->halted;
+        out->paused += p->marks.paused;
+        out->lost += p->marks.lost;
         out->caught_up = out->caught_up && p->caught_up;
         if (p->end < 0 || out->lag_messages < 0)
             out->lag_messages = -1;
@@ -171,7 +173,7 @@ static void write_sources(struct ingest *in, struct txn *txn)
         if (!all[i]->dirty)
             continue;
         buf_clear(&state);
-        tally_encode(&all[i]->tally, &state);
+        partition_encode(all[i], &state);
         txn_source(
             txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
     }
@@ -298,7 +300,7 @@ static void partition_found(void *ctx, struct partition *p)
         return;
     p->next = state.next;
     p->newest_ms = state.newest_ms;
-    if (!tally_decode(slice_of(state.state, state.state_len), &p->tally))
+    if (!partition_decode(slice_of(state.state, state.state_len), p))
         log_warn("source %s: its counts do not read; they begin anew", p->name);
     log_info("source %s: from offset %" PRId64, p->name, p->next);
 }

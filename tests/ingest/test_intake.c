@@ -85,6 +85,7 @@ static void name_partitions(struct run *r)
         for (int i = 0; i < PARTITIONS; i++) {
             struct partition *p = &r->partitions[t * PARTITIONS + (size_t)i];
             *p = (struct partition){.stream = stream, .topic = t, .id = i, .newest_ms = INT64_MIN};
+            marks_init(&p->marks);
             snprintf(p->name, sizeof p->name, "%s/%d", topic_names[t], i);
         }
     }
@@ -206,7 +207,7 @@ static void write_sources(struct run *r, struct txn *txn)
     for (size_t i = 0; i < TOPICS * PARTITIONS; i++) {
         struct partition *p = &r->partitions[i];
         buf_clear(&state);
-        tally_encode(&p->tally, &state);
+        partition_encode(p, &state);
         if (p->dirty)
             txn_source(txn, slice_from(p->name), p->next, p->newest_ms, buf_view(&state));
         p->dirty = false;
