@@ -358,8 +358,9 @@ static bool run(struct run *r, uint32_t pc)
     }
 }
 
-enum refusal avro_decode(const struct avro_program *program, struct slice payload,
-    struct arena *scratch, struct event *out, int *field)
+enum refusal avro_decode_beside(const struct avro_program *program,
+    const struct record_fields *beside, struct slice payload, struct arena *scratch,
+    struct event *out, int *field)
 {
     struct run r = {.program = program,
         .event = out,
@@ -368,10 +369,16 @@ enum refusal avro_decode(const struct avro_program *program, struct slice payloa
         .end = (const uint8_t *)payload.ptr + payload.len};
     if (field)
         *field = -1;
-    event_clear(out, program->rules, &r.verdict);
+    event_clear(out, program->rules, beside, &r.verdict);
     if (payload.len > EVENT_BYTES_MAX || !run(&r, program->start) || r.at != r.end)
         return REFUSED_MALFORMED;
     if (r.unknown)
         return REFUSED_SCHEMA;
     return event_end(out, program->rules, &r.verdict, field);
+}
+
+enum refusal avro_decode(const struct avro_program *program, struct slice payload,
+    struct arena *scratch, struct event *out, int *field)
+{
+    return avro_decode_beside(program, NULL, payload, scratch, out, field);
 }

@@ -380,7 +380,8 @@ static int target_of(const struct compiler *c, const struct pair *record, struct
     const struct contract *contract = c->program->rules->contract;
     if (record->target == FOR_EVENT)
         for (size_t i = 0; i < contract->n_fields; i++)
-            if (slice_eq(contract->fields[i].name, name))
+            if (slice_eq(contract->fields[i].name, name) &&
+                event_field_inside(c->program->rules, (int)i))
                 return (int)i;
     return FOR_NOTHING;
 }

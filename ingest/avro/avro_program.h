@@ -55,5 +55,9 @@ void avro_program_free(struct avro_program **program);
  * has not; else as event_end. *field may be NULL. */
 enum refusal avro_decode(const struct avro_program *program, struct slice payload,
     struct arena *scratch, struct event *out, int *field);
+/* The same, of a record whose key or headers hold fields of the contract. */
+enum refusal avro_decode_beside(const struct avro_program *program,
+    const struct record_fields *beside, struct slice payload, struct arena *scratch,
+    struct event *out, int *field);
 
 #endif
