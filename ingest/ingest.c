@@ -23,7 +23,7 @@
 #define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
 #define WORKERS         2
-#define MEMORY_BYTES    (UINT64_C(128) << 20)
+#define MEMORY_BYTES    (UINT64_C(256) << 20)
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
 #define RETRY_MS        2000  /* while a topic or broker is missing */

@@ -39,7 +39,7 @@ struct ingest_options {
     uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
     uint32_t batch_events; /* or when it has this many events; 0: 100,000 */
     uint32_t workers;      /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
-    uint64_t memory_bytes; /* for entities that were touched lately; 0: 128 MiB */
+    uint64_t memory_bytes; /* for what is at hand of ids and entities; 0: 256 MiB */
 };
 
 struct ingest;

@@ -29,6 +29,7 @@ struct intake {
     struct rollup_runner *runner;
     struct registry *registry; /* NULL: no stream is Avro */
     struct dedupe **dedupes;   /* by stream; NULL: its events have no id */
+    size_t filters_left;       /* bytes that they may still take */
     struct lifecycle_runner **lifecycles;
     struct lateness *lateness; /* by stream */
     struct crew *crew;
@@ -52,7 +53,8 @@ static void begin_dedupe(struct intake *in, struct store *store, size_t i)
         return;
     if (!store_clock(store, stream->name, &frontier, &watermark))
         watermark = INT64_MIN;
-    in->dedupes[i] = dedupe_new(store, stream->name, stream->contract.late_ms, watermark);
+    in->dedupes[i] =
+        dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
 struct intake *intake_new(struct store *store, const struct streams *streams,
@@ -61,6 +63,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
     in->source = source;
+    in->filters_left = memory_bytes / 2;
     in->runner = rollup_runner_new(streams);
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
     if (streams->registry)
@@ -71,7 +74,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
         in->lifecycles[i] = lifecycle_runner_new(
-            store, streams, i, in->runner, memory_bytes / streams->n_lifecycles);
+            store, streams, i, in->runner, memory_bytes / 2 / streams->n_lifecycles);
     in->crew = crew_new(workers);
     in->preparer = preparer_new(&(struct prepare_options){.streams = streams,
         .registry = in->registry,
