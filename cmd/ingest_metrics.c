@@ -86,6 +86,18 @@ static bool halted(const struct stream_stats *s, double *v)
     return true;
 }
 
+static bool paused(const struct stream_stats *s, double *v)
+{
+    *v = s->paused;
+    return true;
+}
+
+static bool lost(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->lost;
+    return true;
+}
+
 static bool caught_up(const struct stream_stats *s, double *v)
 {
     *v = s->caught_up;
@@ -124,6 +136,10 @@ static void write_streams(const struct table *t)
     per_stream(t, "larder_ingest_partitions", "gauge", "Partitions that are read.", partitions);
     per_stream(t, "larder_ingest_partitions_halted", "gauge",
         "Partitions that wait for the operator's decision.", halted);
+    per_stream(t, "larder_ingest_partitions_paused", "gauge",
+        "Partitions that an operator has paused.", paused);
+    per_stream(t, "larder_source_lost_total", "counter",
+        "Offsets that were gone, or left out by an operator, before they were read.", lost);
     per_stream(t, "larder_ingest_caught_up", "gauge",
         "1 when the ends of all partitions are reached.", caught_up);
 }
@@ -132,25 +148,32 @@ static void write_lifecycles(struct ingest *ingest, struct buf *out)
 {
     struct lifecycle_counts all[LIFECYCLES_MAX];
     const struct {
-        const char *name, *help;
+        const char *name, *type, *help;
         size_t at;
     } families[] = {
-        {"larder_lifecycle_facts_total", "Events that reached a stage.",
+        {"larder_lifecycle_facts_total", "counter", "Events that reached a stage.",
             offsetof(struct lifecycle_counts, facts)},
-        {"larder_lifecycle_outside_total",
+        {"larder_lifecycle_outside_total", "counter",
             "Events that were of no life when they came: too late, or before the first stage.",
             offsetof(struct lifecycle_counts, outside)},
-        {"larder_lifecycle_dropped_total",
+        {"larder_lifecycle_dropped_total", "counter",
             "Events left out because their entity has too many of one stage.",
             offsetof(struct lifecycle_counts, dropped)},
-        {"larder_lifecycle_expired_total", "Lives that had not ended in time.",
+        {"larder_lifecycle_expired_total", "counter", "Lives that had not ended in time.",
             offsetof(struct lifecycle_counts, expired)},
-        {"larder_lifecycle_corrections_total", "Cells that were taken back.",
+        {"larder_lifecycle_corrections_total", "counter", "Cells that were taken back.",
             offsetof(struct lifecycle_counts, corrections)},
+        {"larder_lifecycle_open", "gauge", "Lives that have not ended.",
+            offsetof(struct lifecycle_counts, open)},
+        {"larder_lifecycle_incomplete", "gauge", "Entities that are held without a first stage.",
+            offsetof(struct lifecycle_counts, incomplete)},
+        {"larder_lifecycle_incomplete_total", "counter",
+            "Entities that were forgotten without ever having had a first stage.",
+            offsetof(struct lifecycle_counts, forgotten)},
     };
     size_t n = ingest_lifecycles(ingest, all, LIFECYCLES_MAX);
     for (size_t f = 0; n > 0 && f < sizeof families / sizeof *families; f++) {
-        exposition_family(out, families[f].name, "counter", families[f].help);
+        exposition_family(out, families[f].name, families[f].type, families[f].help);
         for (size_t i = 0; i < n && i < LIFECYCLES_MAX; i++) {
             struct exposition_label name = {"lifecycle", all[i].name};
             uint64_t value;
@@ -166,9 +189,10 @@ static void write_steps(const struct ingest_stats *stats, struct buf *out)
     const struct {
         const char *step;
         uint64_t ns;
-    } steps[] = {{"poll", stats->ns_poll}, {"decode", stats->ns_decode},
+    } steps[] = {{"poll", stats->ns_poll}, {"decode", stats->ns_decode}, {"judge", stats->ns_judge},
+        {"dedupe", stats->ns_dedupe}, {"lifecycle", stats->ns_lifecycle},
         {"rollup", stats->ns_rollup}, {"commit", stats->ns_commit}};
-    exposition_family(out, name, "counter", "Time of the ingestion by step.");
+    exposition_family(out, name, "counter", "CPU time of the ingestion's workers by step.");
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         struct exposition_label step = {"step", slice_from(steps[i].step)};
         exposition_sample(out, name, "", &step, 1, (double)steps[i].ns / 1e9);

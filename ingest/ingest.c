@@ -22,6 +22,8 @@
 #define BATCH_EVENTS    100000
 #define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
+#define WORKERS         2
+#define MEMORY_BYTES    (UINT64_C(256) << 20)
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
 #define RETRY_MS        2000  /* while a topic or broker is missing */
@@ -45,7 +47,7 @@ struct ingest {
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
-    double taken_ns;
+    int64_t settled_ns;                                          /* CPU time of settling lives */
     size_t batch;                                                /* events of the open batch */
     int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
@@ -57,21 +59,30 @@ struct ingest {
         struct ingest_stats stats;
         struct stream_stats *streams;
         struct lifecycle_counts *lifecycles;
+        struct partition_stats *partitions;
+        size_t n_partitions, partitions_cap;
     } shared;
 };
 
 /* ---- clocks ---- */
 
-/* The partitions of the stream, others left out; without halted ones when running. */
+/* The partitions of the stream, others left out; without halted and paused ones when running. */
 static size_t stream_partitions(
     struct ingest *in, size_t stream, bool running, const struct partition **out)
 {
     struct partition *const *all;
     size_t n = kafka_source_partitions(in->source, &all), m = 0;
     for (size_t i = 0; i < n; i++)
-        if (all[i]->stream == stream && !(running && all[i]->halted))
+        if (all[i]->stream == stream && !(running && (all[i]->halted || all[i]->marks.paused)))
             out[m++] = all[i];
     return m;
+}
+
+/* -1: not known. */
+static int64_t lag_of(const struct partition *p)
+{
+    int64_t next = p->passed > p->next ? p->passed : p->next < 0 ? 0 : p->next;
+    return p->end < 0 ? -1 : p->end > next ? p->end - next : 0;
 }
 
 static void sum_partitions(
@@ -81,14 +92,16 @@ static void sum_partitions(
     out->caught_up = n > 0;
     for (size_t i = 0; i < n; i++) {
         const struct partition *p = partitions[i];
-        int64_t next = p->passed > p->next ? p->passed : p->next < 0 ? 0 : p->next;
+        int64_t lag = lag_of(p);
         tally_add(&sum, &p->tally);
         out->halted += p->halted;
+        out->paused += p->marks.paused;
+        out->lost += p->marks.lost;
         out->caught_up = out->caught_up && p->caught_up;
-        if (p->end < 0 || out->lag_messages < 0)
+        if (lag < 0 || out->lag_messages < 0)
             out->lag_messages = -1;
         else
-            out->lag_messages += p->end > next ? p->end - next : 0;
+            out->lag_messages += lag;
     }
     out->partitions = (uint32_t)n;
     out->accepted = sum.accepted;
@@ -113,6 +126,7 @@ static void refresh_streams(struct ingest *in)
             .name = stream->name, .frontier_ms = INT64_MIN, .watermark_ms = INT64_MIN};
         size_t n = stream_partitions(in, s, false, mine);
         sum_partitions(mine, n, out);
+        intake_lateness(in->intake, s, &out->lateness);
         /* A topic that is not known yet may hold anything. */
         if (kafka_source_knows(in->source, s))
             partitions_clocks(mine, n, stream->watermark_bound_ms, stream->idle_after_ms,
@@ -127,16 +141,35 @@ static void refresh_streams(struct ingest *in)
     atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
 }
 
-/* What taking the records has cost, split as the samples say. */
+/* What taking the records has cost. */
 static void split_steps(struct ingest *in)
 {
     struct intake_stats stats;
     intake_stats(in->intake, &stats);
-    double sampled = stats.decode_ns + stats.rollup_ns;
-    double decode = sampled > 0 ? in->taken_ns * stats.decode_ns / sampled : 0;
-    in->now.ns_decode = (uint64_t)decode;
-    in->now.ns_rollup = (uint64_t)(in->taken_ns - decode);
+    in->now.ns_decode = (uint64_t)stats.decode_ns;
+    in->now.ns_judge = (uint64_t)stats.judge_ns;
+    in->now.ns_dedupe = (uint64_t)stats.dedupe_ns;
+    in->now.ns_lifecycle = (uint64_t)(stats.lifecycle_ns + in->settled_ns);
+    in->now.ns_rollup = (uint64_t)stats.rollup_ns;
     in->now.refused_cells = stats.refused_cells;
+}
+
+/* The lock is held. */
+static void share_partitions(struct ingest *in)
+{
+    struct partition *const *all;
+    size_t n = kafka_source_partitions(in->source, &all);
+    GROW(in->shared.partitions, in->shared.partitions_cap, n);
+    in->shared.n_partitions = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct partition *p = all[i];
+        const struct stream *stream = &in->streams->streams[p->stream];
+        struct partition_stats *out = &in->shared.partitions[i];
+        *out = (struct partition_stats){
+            .name = p->name, .stream = p->stream, .lag_messages = lag_of(p)};
+        partitions_clocks(&p, 1, stream->watermark_bound_ms, stream->idle_after_ms,
+            &out->frontier_ms, &out->watermark_ms);
+    }
 }
 
 /* The counts of a batch are shown when it is committed, not before. */
@@ -153,6 +186,8 @@ static void share(struct ingest *in, bool committed)
             in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
     for (size_t i = 0; committed && i < in->streams->n_lifecycles; i++)
         intake_lifecycle(in->intake, i, &in->shared.lifecycles[i]);
+    if (committed)
+        share_partitions(in);
     mutex_unlock(&in->lock);
 }
 
@@ -168,25 +203,31 @@ static void write_sources(struct ingest *in, struct txn *txn)
         if (!all[i]->dirty)
             continue;
         buf_clear(&state);
-        tally_encode(&all[i]->tally, &state);
+        partition_encode(all[i], &state);
         txn_source(
             txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
     }
     buf_fini(&state);
 }
 
-/* Of its slowest streams. */
-static void write_lifecycle_clock(
-    struct ingest *in, struct txn *txn, const struct lifecycle *lifecycle)
+/* Of its slowest streams; and complete no further than lives have expired. */
+static void write_lifecycle_clock(struct ingest *in, struct txn *txn, size_t i)
 {
+    const struct lifecycle *lifecycle = &in->streams->lifecycles[i];
+    int64_t expired = intake_expired_ms(in->intake, i);
     int64_t frontier = INT64_MAX, watermark = INT64_MAX;
     for (int s = 0; s < lifecycle->rules.n_stages; s++) {
         const struct stream_stats *x = &in->streams_now[lifecycle->stages[s].stream];
         frontier = x->frontier_ms < frontier ? x->frontier_ms : frontier;
         watermark = x->watermark_ms < watermark ? x->watermark_ms : watermark;
     }
-    if (frontier != INT64_MIN || watermark != INT64_MIN)
-        txn_clock(txn, lifecycle->name, frontier, watermark);
+    if (frontier == INT64_MIN && watermark == INT64_MIN)
+        return;
+    watermark = expired == INT64_MIN || watermark < expired ? watermark : expired - 1;
+    txn_clock(txn, lifecycle->name, frontier, watermark);
+    if (watermark > INT64_MIN + lifecycle->rules.expire_ms)
+        watermark -= lifecycle->rules.expire_ms;
+    txn_clock(txn, lifecycle->cohort_clock, frontier, watermark);
 }
 
 static void write_clocks(struct ingest *in, struct txn *txn)
@@ -197,7 +238,7 @@ static void write_clocks(struct ingest *in, struct txn *txn)
             txn_clock(txn, x->name, x->frontier_ms, x->watermark_ms);
     }
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
-        write_lifecycle_clock(in, txn, &in->streams->lifecycles[i]);
+        write_lifecycle_clock(in, txn, i);
 }
 
 static void mark_committed(struct ingest *in)
@@ -213,7 +254,10 @@ static void mark_committed(struct ingest *in)
 /* One try. What is rolled up stays, so that the next one can write it again. */
 static bool try_commit(struct ingest *in, struct err *err)
 {
-    if (!intake_settle(in->intake, in->watermarks, err))
+    int64_t t0 = clock_thread_cpu_ns();
+    bool settled = intake_settle(in->intake, in->watermarks, err);
+    in->settled_ns += clock_thread_cpu_ns() - t0;
+    if (!settled)
         return false;
     struct txn *txn = txn_begin(in->store);
     bool ok = intake_write(in->intake, txn, in->watermarks, err);
@@ -255,7 +299,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
 {
     struct err err;
     struct store_stats stats;
-    int64_t t0 = clock_thread_cpu_ns();
+    int64_t t0 = clock_thread_cpu_ns(), settled = in->settled_ns;
     refresh_streams(in);
     for (size_t s = 0; s < in->streams->n_streams; s++)
         in->watermarks[s] = in->streams_now[s].watermark_ms;
@@ -276,7 +320,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
-    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0);
+    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0 - (in->settled_ns - settled));
     share(in, true);
     wait_for_store(in);
     return true;
@@ -292,7 +336,7 @@ static void partition_found(void *ctx, struct partition *p)
         return;
     p->next = state.next;
     p->newest_ms = state.newest_ms;
-    if (!tally_decode(slice_of(state.state, state.state_len), &p->tally))
+    if (!partition_decode(slice_of(state.state, state.state_len), p))
         log_warn("source %s: its counts do not read; they begin anew", p->name);
     log_info("source %s: from offset %" PRId64, p->name, p->next);
 }
@@ -334,15 +378,20 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
 
-/* Tries until it is taken in: without an answer of the store an event can neither be counted nor
- * left out. When the ingestion stops before, the next run reads it again. */
-static void take_record(struct ingest *in, const struct kafka_record *record)
+/* Tries until all are taken in: without an answer of the store an event can neither be counted nor
+ * left out. When the ingestion stops before, the next run reads them again. */
+static void take_records(struct ingest *in, const struct kafka_record *records, size_t n)
 {
     struct err err;
-    while (!intake_record(in->intake, record, &err)) {
+    for (size_t taken; !intake_records(in->intake, records, n, &taken, &err);) {
+        records += taken;
+        n -= taken;
         stand_still(in, &err);
         if (atomic_load(&in->stop)) {
-            kafka_source_park(in->source, record->partition, record->offset, err.text);
+            for (size_t i = 0; i < n; i++)
+                if (!records[i].partition->parked)
+                    kafka_source_park(
+                        in->source, records[i].partition, records[i].offset, err.text);
             return;
         }
         clock_sleep_ms(COMMIT_RETRY_MS);
@@ -358,10 +407,7 @@ static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
     if (n && in->batch == 0)
         in->batch_ms = mono_ms;
-    t0 = clock_thread_cpu_ns();
-    for (size_t i = 0; i < n; i++)
-        take_record(in, &in->records[i]);
-    in->taken_ns += (double)(clock_thread_cpu_ns() - t0);
+    take_records(in, in->records, n);
     in->batch += n;
 }
 
@@ -443,6 +489,7 @@ static void free_all(struct ingest *in)
     free(in->streams_now);
     free(in->shared.streams);
     free(in->shared.lifecycles);
+    free(in->shared.partitions);
     pthread_mutex_destroy(&in->lock);
     free(in);
 }
@@ -469,7 +516,9 @@ bool ingest_start(
         free_all(in);
         return false;
     }
-    in->intake = intake_new(store, in->streams, in->source);
+    in->intake =
+        intake_new(store, in->streams, in->source, options->workers ? options->workers : WORKERS,
+            options->memory_bytes ? options->memory_bytes : MEMORY_BYTES);
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
     share(in, true);
@@ -498,6 +547,14 @@ size_t ingest_stats(
     memcpy(streams, ingest->shared.streams, (n < have ? n : have) * sizeof *streams);
     mutex_unlock(&ingest->lock);
     return have;
+}
+
+void ingest_each_partition(struct ingest *ingest, partition_f *each, void *ctx)
+{
+    mutex_lock(&ingest->lock);
+    for (size_t i = 0; i < ingest->shared.n_partitions; i++)
+        each(ctx, &ingest->shared.partitions[i]);
+    mutex_unlock(&ingest->lock);
 }
 
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n)

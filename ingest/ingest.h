@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/lateness.h"
 #include "ingest/rollup.h"
 #include "store/store.h"
 
@@ -23,12 +24,22 @@ struct kafka_setting {
     struct slice name, value;
 };
 
+#define INGEST_WORKERS_MAX 64
+
+/* Every of-th partition of each topic: those whose number mod `of` is number - 1. of 0: all. */
+struct shard {
+    uint32_t number, of;
+};
+
 struct ingest_options {
     const struct kafka_setting *kafka; /* librdkafka's own names, bootstrap.servers among them */
     size_t n_kafka;
     const struct streams *streams; /* outlives the ingestion */
-    uint32_t commit_ms;            /* a batch is committed at the latest after this time; 0: 50 */
-    uint32_t batch_events;         /* or when it has this many events; 0: 100,000 */
+    struct shard shard;
+    uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
+    uint32_t batch_events; /* or when it has this many events; 0: 100,000 */
+    uint32_t workers;      /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
+    uint64_t memory_bytes; /* for what is at hand of ids and entities; 0: 256 MiB */
 };
 
 struct ingest;
@@ -52,8 +63,18 @@ struct stream_stats {
     uint64_t conflicts;  /* the same id with other content: the first one counts */
     int64_t frontier_ms, watermark_ms; /* INT64_MIN: not known yet */
     int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
-    uint32_t partitions, halted;
+    uint32_t partitions, halted, paused;
+    uint64_t lost; /* offsets that were gone, or left out by an operator, before they were read */
     bool caught_up;
+    struct lateness lateness; /* of accepted events, since the start */
+};
+
+/* Of one partition. */
+struct partition_stats {
+    const char *name;                  /* "topic/number"; valid as long as the ingestion */
+    size_t stream;                     /* index in struct streams */
+    int64_t frontier_ms, watermark_ms; /* as if it were alone; INT64_MIN: not known yet */
+    int64_t lag_messages;              /* -1: not known */
 };
 
 /* Of one lifecycle, since the data folder began. */
@@ -64,6 +85,9 @@ struct lifecycle_counts {
     uint64_t dropped; /* left out: the entity has too many of one stage */
     uint64_t expired; /* lives that had not ended in time */
     uint64_t corrections; /* cells that were taken back */
+    uint64_t open;        /* now: lives that have not ended */
+    uint64_t incomplete;  /* now: entities that are held without a first stage */
+    uint64_t forgotten;   /* entities that never got one */
 };
 
 struct ingest_stats {
@@ -72,14 +96,17 @@ struct ingest_stats {
     uint64_t throttled_ms;  /* waited because the store's maintenance lagged behind */
     bool connected;         /* a broker has answered since the last failure */
     char trouble[ERR_TEXT_MAX]; /* what holds it up now, for a person; empty: nothing */
-    /* CPU time of the ingest thread by step, ns. Decoding and rolling up are timed together; one
-     * event in some says how they share it. */
-    uint64_t ns_poll, ns_decode, ns_rollup, ns_commit;
+    /* CPU time of all workers by step, ns. */
+    uint64_t ns_poll, ns_decode, ns_judge, ns_dedupe, ns_lifecycle, ns_rollup, ns_commit;
 };
 
 /* Thread-safe. streams has room for n entries; returns how many there are. */
 size_t ingest_stats(
     struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n);
+
+/* Calls each for every partition, under the lock of the statistics. */
+typedef void partition_f(void *ctx, const struct partition_stats *partition);
+void ingest_each_partition(struct ingest *ingest, partition_f *each, void *ctx);
 
 /* The same for lifecycles. */
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n);
