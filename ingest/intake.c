@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/ensure.h"
@@ -29,7 +30,10 @@ struct intake {
     struct rollup_runner *runner;
     struct registry *registry; /* NULL: no stream is Avro */
     struct dedupe **dedupes;   /* by stream; NULL: its events have no id */
+    size_t filters_left;       /* bytes that they may still take */
     struct lifecycle_runner **lifecycles;
+    struct lateness *lateness; /* by stream */
+    int64_t *watermarks;       /* likewise, as settled last */
     struct crew *crew;
     struct preparer *preparer;
     struct parked *parked;
@@ -43,15 +47,17 @@ struct intake {
 
 /* ---- life ---- */
 
-static void begin_dedupe(struct intake *in, struct store *store, size_t i)
+static void begin_stream(struct intake *in, struct store *store, size_t i)
 {
     const struct stream *stream = &in->streams->streams[i];
     int64_t frontier, watermark;
-    if (stream->contract.event_id < 0)
-        return;
     if (!store_clock(store, stream->name, &frontier, &watermark))
         watermark = INT64_MIN;
-    in->dedupes[i] = dedupe_new(store, stream->name, stream->contract.late_ms, watermark);
+    in->watermarks[i] = watermark;
+    if (stream->contract.event_id < 0)
+        return;
+    in->dedupes[i] =
+        dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
 struct intake *intake_new(struct store *store, const struct streams *streams,
@@ -60,16 +66,19 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
     in->source = source;
+    in->filters_left = memory_bytes / 2;
     in->runner = rollup_runner_new(streams);
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
     if (streams->registry)
         in->registry = registry_new(streams->registry);
+    in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
+    in->watermarks = xcalloc(streams->n_streams, sizeof *in->watermarks);
     for (size_t i = 0; i < streams->n_streams; i++)
-        begin_dedupe(in, store, i);
+        begin_stream(in, store, i);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
         in->lifecycles[i] = lifecycle_runner_new(
-            store, streams, i, in->runner, memory_bytes / streams->n_lifecycles);
+            store, streams, i, in->runner, memory_bytes / 2 / streams->n_lifecycles);
     in->crew = crew_new(workers);
     in->preparer = preparer_new(&(struct prepare_options){.streams = streams,
         .registry = in->registry,
@@ -96,6 +105,8 @@ void intake_free(struct intake **intake)
     rollup_runner_free(&in->runner);
     free(in->dedupes);
     free(in->lifecycles);
+    free(in->lateness);
+    free(in->watermarks);
     free(in->parked);
     free(in->counted);
     free(in->entries);
@@ -198,6 +209,14 @@ static bool enter(struct intake *in, size_t i, const struct prepared *x, struct 
     return true;
 }
 
+static void note_lateness(struct intake *in, const struct kafka_record *r, int64_t time_ms)
+{
+    struct lateness *lateness = &in->lateness[r->partition->stream];
+    lateness->corrections += time_ms <= in->watermarks[r->partition->stream];
+    if (r->timestamp_ms != INT64_MIN)
+        lateness_add(lateness, r->timestamp_ms - time_ms);
+}
+
 static void take(
     struct intake *in, size_t i, const struct kafka_record *r, const struct prepared *x)
 {
@@ -206,6 +225,7 @@ static void take(
         dedupe_add(dedupe, &x->id);
     if (x->event->time_ms > r->partition->newest_ms)
         r->partition->newest_ms = x->event->time_ms;
+    note_lateness(in, r, x->event->time_ms);
     in->counted[in->n_counted++] = (uint32_t)i;
 }
 
@@ -367,6 +387,7 @@ static int64_t lifecycle_watermark(
 
 bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err)
 {
+    memcpy(intake->watermarks, watermarks, intake->streams->n_streams * sizeof *watermarks);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_settle(
                 intake->lifecycles[i], lifecycle_watermark(intake, i, watermarks), err))
@@ -380,6 +401,11 @@ bool intake_is_behind(const struct intake *intake)
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         behind |= lifecycle_is_behind(intake->lifecycles[i]);
     return behind;
+}
+
+int64_t intake_expired_ms(const struct intake *intake, size_t lifecycle)
+{
+    return lifecycle_expired_ms(intake->lifecycles[lifecycle]);
 }
 
 bool intake_write(
@@ -416,6 +442,11 @@ size_t intake_cells(const struct intake *intake)
     return rollup_runner_cells(intake->runner);
 }
 
+void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)
+{
+    *out = intake->lateness[stream];
+}
+
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out)
 {
     struct lifecycle_stats stats;
@@ -425,7 +456,10 @@ void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct life
         .outside = stats.outside,
         .dropped = stats.dropped,
         .expired = stats.expired,
-        .corrections = stats.corrections};
+        .corrections = stats.corrections,
+        .open = stats.open,
+        .incomplete = stats.incomplete,
+        .forgotten = stats.forgotten};
 }
 
 void intake_stats(const struct intake *intake, struct intake_stats *out)
