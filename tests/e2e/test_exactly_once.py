@@ -22,6 +22,7 @@ import time
 import exactly_once_events as events
 import exactly_once_truth
 from lib import DATA, ROOT, Larder, Producer, Tap, data_of, free_port, helper, wait_for
+from test_lifecycle import open_orders
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
 from cluster import Cluster  # noqa: E402
@@ -151,13 +152,15 @@ class Faults:
         self.feed.allowed = EVENTS * 2
 
     def look(self):
-        """What was seen is never gone."""
+        """What was seen is never gone. The ingestion has no metrics while the log is replayed."""
+        wait_for("metrics", lambda: 'larder_events_accepted_total{stream="orders"}' in self.server.metrics(), SECONDS)
         taken = self.server.events_taken()
         answer = self.server.query("sum(increase(orders_total[%s]))" % SPAN, END_S)
         counted = float(answer.get((), 0))
         assert taken >= self.seen, "%d events were seen before, %d after" % (self.seen, taken)
-        accepted = self.server.metrics().get('larder_events_accepted_total{stream="orders"}', 0)
-        assert counted <= accepted, "%d counted, %d accepted" % (counted, accepted)
+        # A commit is seen a moment before it is in the metrics.
+        wait_for("%d accepted, as were counted" % counted,
+                 lambda: count_of(self.server, "larder_events_accepted_total", "orders") >= counted)
         self.seen = taken
 
     def fault_kill(self):
@@ -211,7 +214,7 @@ def hourly(server, expr, factor, *labels):
 
 
 def answers(server):
-    found = {}
+    found = open_orders(server)
     for kind, expr, factor, labels in (
             ("outcomes", "increase(order_outcomes_total[%s])", 1, ("market", "outcome")),
             ("amount", "increase(ended_amount_total[%s])", 100, ("outcome",)),
@@ -313,15 +316,25 @@ class Campaign:
             producer.flush()
 
     def check_topics(self, truth):
-        """The test's own truth: the topics hold what the files say."""
-        done = subprocess.Popen([helper("consume"), self.cluster.bootstrap, *events.PARTITIONS],
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        """The test's own truth: the topics hold what the files say, once the last transaction has ended
+        in all of its partitions."""
         found = {}
-        for line in done.stdout:
+        for _ in range(10):
+            found = self.records()
+            if found == dict(truth.records):
+                return
+            time.sleep(1)
+        raise AssertionError("the topics hold %s, produced were %s" % (found, dict(truth.records)))
+
+    def records(self):
+        consumer = subprocess.Popen([helper("consume"), self.cluster.bootstrap, *events.PARTITIONS],
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        found = {}
+        for line in consumer.stdout:
             topic, partition, _ = line.split("\t", 2)
             found[topic, int(partition)] = found.get((topic, int(partition)), 0) + 1
-        assert done.wait() == 0
-        assert found == dict(truth.records), "the topics hold %s, produced were %s" % (found, dict(truth.records))
+        assert consumer.wait() == 0
+        return found
 
     def shuffled(self):
         """The committed rows, each partition's in another order: within 40 minutes of arrival, which
