@@ -144,7 +144,7 @@ static void check_persons(const struct script *s, const char *path, const char *
 static void check_bound(const struct script *s, const struct store *store, const char *when)
 {
     uint64_t max = store->options.retention.max_bytes, bytes = naive_bytes(s->path);
-    if (max && bytes > max && naive_may_go(s->path, s->passed))
+    if (max && bytes > max && naive_may_go(store, s->path, s->passed))
         check_fails("%s: retention has ended, and leaves %llu bytes of %llu", when,
             (unsigned long long)bytes, (unsigned long long)max);
     if (taken(s->load.naive) < check.taken && max)
