@@ -232,6 +232,16 @@ static void read_root(
     check_rollups(settings, value, config);
 }
 
+static void keep_overrides(struct config *out, const char *const *overrides, size_t n)
+{
+    const char **kept = arena_array(&out->arena, n + 1, sizeof *kept);
+    ensure(kept);
+    for (size_t i = 0; i < n; i++)
+        kept[i] = arena_slice(&out->arena, slice_from(overrides[i])).ptr;
+    out->overrides = kept;
+    out->n_overrides = n;
+}
+
 bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
     struct config *out, struct err_list *errors)
 {
@@ -246,6 +256,7 @@ bool config_load(const char *path, const char *const *overrides, size_t n_overri
     arena_init(&out->arena, 0); /* the tree is bounded, and what is made from it is in proportion */
     struct settings settings = {errors, &out->arena};
     out->file = arena_slice(&out->arena, slice_from(path)).ptr;
+    keep_overrides(out, overrides, n_overrides);
     if (yaml_load(path, &out->arena, &root, &err)) {
         for (size_t i = 0; i < n_overrides && root->type == YAML_MAPPING; i++)
             config_override(&settings, root, overrides[i]);

@@ -1,6 +1,6 @@
 /*
- * larder.yml: everything that the program can be told. Loaded once, checked whole, immutable.
- * docs/config.md describes every key.
+ * larder.yml: everything that the program can be told. Checked whole, immutable; a reload makes
+ * another one (reload.h). docs/config.md describes every key.
  */
 #ifndef CMD_CONFIG_H
 #define CMD_CONFIG_H
@@ -24,6 +24,8 @@ struct query_limits {
 struct config {
     struct arena arena; /* holds all of it */
     const char *file;
+    const char *const *overrides; /* as they were given */
+    size_t n_overrides;
     struct kafka_setting *kafka;
     size_t n_kafka;
     const char *http_address; /* "127.0.0.1" */

@@ -7,10 +7,14 @@
  *
  * When a commit fails for lack of space the batch is kept and tried again; nothing is read
  * meanwhile. When the broker is away it retries for ever and says so.
+ *
+ * Another config is taken over between two batches: what was taken in by the old one is committed,
+ * then the new one reads on from the same positions.
  */
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +45,16 @@ bool ingest_start(struct store *store, const struct ingest_options *options, str
 /* Commits what was taken in, stops the thread, frees. What was fetched and not taken in is read
  * again. */
 void ingest_stop(struct ingest **ingest);
+
+/* Goes on with other streams, lifecycles, rollups and settings of the broker: commits the open
+ * batch, and reads on from the positions that are committed, a topic that is new as at a start.
+ * True: nothing of the old streams is used any more, but for names that ingest_stats and its like
+ * have given out before. False: it goes on as it was. ERR_INVALID as ingest_start; ERR_TIMEOUT: the
+ * batch could not be committed for RELOAD_WAIT_MS; ERR_CANCELED: *cancel (may be NULL). One thread
+ * at a time calls it, and not beside ingest_stop. */
+#define RELOAD_WAIT_MS 30000
+bool ingest_reload(struct ingest *ingest, const struct ingest_options *options,
+    const atomic_bool *cancel, struct err *err);
 
 /* Of one stream, for /metrics, /-/ready and logs. */
 struct stream_stats {
@@ -77,7 +91,8 @@ struct ingest_stats {
     uint64_t ns_poll, ns_decode, ns_rollup, ns_commit;
 };
 
-/* Thread-safe. streams has room for n entries; returns how many there are. */
+/* Thread-safe. streams has room for n entries; returns how many there are. Names are borrowed from
+ * the config that is in force. */
 size_t ingest_stats(
     struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n);
 

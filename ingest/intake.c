@@ -55,8 +55,20 @@ static void begin_stream(struct intake *in, struct store *store, size_t i)
     in->dedupes[i] = dedupe_new(store, stream->name, stream->contract.late_ms, watermark);
 }
 
-struct intake *intake_new(
-    struct store *store, const struct streams *streams, struct kafka_source *source)
+/* Schemas that are known need no registry that answers. */
+static struct registry *registry_of(const struct streams *streams, struct intake *before)
+{
+    struct registry *registry = before ? before->registry : NULL;
+    if (!streams->registry)
+        return NULL;
+    if (!registry || !registry_is(registry, streams->registry))
+        return registry_new(streams->registry);
+    before->registry = NULL;
+    return registry;
+}
+
+struct intake *intake_new(struct store *store, const struct streams *streams,
+    struct kafka_source *source, struct intake *before)
 {
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
@@ -65,8 +77,7 @@ struct intake *intake_new(
     arena_init(&in->scratch, SCRATCH_BYTES);
     in->decoders = xcalloc(streams->n_streams, sizeof(void *));
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
-    if (streams->registry)
-        in->registry = registry_new(streams->registry);
+    in->registry = registry_of(streams, before);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));

@@ -22,9 +22,10 @@
 
 struct intake;
 
-/* All outlive it. */
-struct intake *intake_new(
-    struct store *store, const struct streams *streams, struct kafka_source *source);
+/* All outlive it. before: an intake that is not used any more, whose registry, with all that it
+ * knows, goes on when it is the same one; NULL: none. */
+struct intake *intake_new(struct store *store, const struct streams *streams,
+    struct kafka_source *source, struct intake *before);
 void intake_free(struct intake **intake);
 
 /* Takes the record in, or its partition waits at it, and what comes of that partition is left out
