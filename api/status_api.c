@@ -106,7 +106,7 @@ void status_reload(const struct api *api, struct request *request, struct respon
         response_text(response, 200, "");
     } else {
         response_text(response, err.code == ERR_UNAVAILABLE ? 503 : 500, "");
-        buf_printf(&response->body, "failed to reload config: %s\n",
-            err_format(&err, line, sizeof line));
+        buf_printf(
+            &response->body, "failed to reload config: %s\n", err_format(&err, line, sizeof line));
     }
 }

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/err_list.h"
 #include "ingest/ingest.h"
+#include "ingest/rollup_history.h"
 
 /* What queries may take; never 0. */
 struct query_limits {
@@ -43,6 +44,10 @@ struct config {
  * both. */
 bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
     struct config *out, struct err_list *errors);
+/* The same, with what the store knows of the rollups' past (ingest/rollup_history.h), so that
+ * former generations of them are among the streams' rollups. */
+bool config_load_with(const char *path, const char *const *overrides, size_t n_overrides,
+    const struct rollup_histories *past, struct config *out, struct err_list *errors);
 void config_free(struct config *config);
 
 #endif

@@ -102,29 +102,31 @@ static void tell_what_waits(const struct config *a, const struct config *b)
 
 /* ---- reading again ---- */
 
-static bool load(const struct config *start, struct config *out, struct err *err)
+static bool load(const struct config *start, const struct rollup_histories *past,
+    struct config *out, struct err *err)
 {
     char line[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
     struct err_list errors;
-    bool ok = config_load(start->file, start->overrides, start->n_overrides, out, &errors);
+    bool ok =
+        config_load_with(start->file, start->overrides, start->n_overrides, past, out, &errors);
     for (size_t i = 0; i < errors.n; i++)
-        log_error("reload: %s", err_format(&errors.items[i], line, sizeof line));
+        log_error("%s", err_format(&errors.items[i], line, sizeof line));
     if (!ok)
         *err = errors.items[0];
     err_list_fini(&errors);
     return ok;
 }
 
-static bool take(struct reload *r, const atomic_bool *cancel, struct err *err)
+/* What the file says now, and the ingestion with it. */
+static bool take(struct reload *r, const struct rollup_histories *past, const atomic_bool *cancel,
+    struct err *err)
 {
     char line[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
     struct config *config = xcalloc(1, sizeof *config);
-    if (!load(r->start, config, err)) {
-        free_config(config);
-        return false;
-    }
-    if (!r->apply(r->ctx, config, cancel, err)) {
-        log_error("reload: %s", err_format(err, line, sizeof line));
+    bool loaded = load(r->start, past, config, err);
+    if (!loaded || !r->apply(r->ctx, config, cancel, err)) {
+        if (loaded)
+            log_error("%s", err_format(err, line, sizeof line));
         free_config(config);
         return false;
     }
@@ -134,10 +136,29 @@ static bool take(struct reload *r, const atomic_bool *cancel, struct err *err)
     return true;
 }
 
-bool reload_now(struct reload *reload, const atomic_bool *cancel, struct err *err)
+bool reload_first(struct reload *reload, struct store *store, struct err *err)
 {
+    struct rollup_histories past;
+    if (!rollup_histories_read(store, &past, err))
+        return false;
     mutex_lock(&reload->lock);
-    bool ok = take(reload, cancel, err);
+    bool ok = past.n ? take(reload, &past, NULL, err)
+                     : reload->apply(reload->ctx, reload->start, NULL, err);
+    mutex_unlock(&reload->lock);
+    rollup_histories_fini(&past);
+    return ok;
+}
+
+bool reload_now(
+    struct reload *reload, struct store *store, const atomic_bool *cancel, struct err *err)
+{
+    struct rollup_histories past;
+    mutex_lock(&reload->lock);
+    bool ok = rollup_histories_read(store, &past, err);
+    if (ok) {
+        ok = take(reload, &past, cancel, err);
+        rollup_histories_fini(&past);
+    }
     mutex_unlock(&reload->lock);
     atomic_store(&reload->successful, ok);
     if (ok) {

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "cmd/config.h"
+#include "store/store.h"
 
 struct reload;
 
@@ -28,9 +29,13 @@ typedef bool reload_apply_f(
 struct reload *reload_new(const struct config *start, reload_apply_f *apply, void *ctx);
 void reload_free(struct reload **reload);
 
+/* Takes over the config of the start, once the store is replayed: the file is read again when the
+ * store knows of a past that rollups have. As reload_now. */
+bool reload_first(struct reload *reload, struct store *store, struct err *err);
 /* Reads the file again, with the overrides of the start. Any thread; one after the other. err: the
  * first mistake, all of them are in the log. */
-bool reload_now(struct reload *reload, const atomic_bool *cancel, struct err *err);
+bool reload_now(
+    struct reload *reload, struct store *store, const atomic_bool *cancel, struct err *err);
 
 /* The two metrics that Prometheus has of it. */
 void reload_metrics(struct reload *reload, struct buf *out);

@@ -194,7 +194,7 @@ static bool apply(
     struct ingest *ingest = atomic_load(&service->ingest);
     struct ingest_options options = ingest_options_of(config);
     if (!ingest)
-        return start_ingest(service, config, err);
+        return start_ingest(service, config, err); /* the first one, too */
     if (config->streams.n_streams == 0)
         stop_ingest(service);
     else if (!ingest_reload(ingest, &options, cancel, err))
@@ -211,7 +211,7 @@ bool service_reload(struct service *service, const atomic_bool *cancel, struct e
         return err_set(err, ERR_UNAVAILABLE, "the server is starting");
     if (service->stays)
         return err_set(err, ERR_UNSUPPORTED, "this server stays with the config of its start");
-    return reload_now(service->reload, cancel, err);
+    return reload_now(service->reload, service->store, cancel, err);
 }
 
 /* ---- life ---- */
@@ -239,7 +239,7 @@ bool service_await(struct service *service, int64_t ms, struct err *err)
 
 bool service_run(struct service *service, struct err *err)
 {
-    if (!start_ingest(service, service->config, err))
+    if (!reload_first(service->reload, service->store, err))
         return false;
     thread_start(&service->maintenance, "maintenance", maintain, service);
     service->maintained = true;

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "ingest/generations.h"
 #include "ingest/intake.h"
 #include "ingest/kafka_source.h"
 #include "ingest/lifecycle/lifecycle.h"
@@ -43,6 +44,7 @@ struct ingest {
     struct store *store;
     const struct streams *streams;
     uint32_t commit_ms, batch_events;
+    struct generations *generations; /* streams is theirs */
     struct kafka_source *source;
     struct intake *intake;
     struct kafka_record records[POLL_RECORDS];
@@ -63,6 +65,7 @@ struct ingest {
         struct stream_stats *streams;
         struct lifecycle_counts *lifecycles;
         size_t n_streams, n_lifecycles;
+        const struct generations *generations;
     } shared;
     atomic_bool reload_asked; /* the state is RELOAD_ASKED */
     struct {
@@ -76,7 +79,8 @@ struct ingest {
 
 /* What is made of a config, and goes with it. */
 struct works {
-    const struct streams *streams;
+    struct generations *generations;
+    const struct streams *streams; /* theirs */
     struct kafka_source *source;
     struct intake *intake;
     int64_t *watermarks;
@@ -174,6 +178,7 @@ static void share_streams(struct ingest *in)
         intake_lifecycle(in->intake, i, &in->shared.lifecycles[i]);
     in->shared.n_streams = n;
     in->shared.n_lifecycles = n_lifecycles;
+    in->shared.generations = in->generations;
 }
 
 /* The counts of a batch are shown when it is committed, not before. */
@@ -254,13 +259,16 @@ static bool try_commit(struct ingest *in, struct err *err)
     if (ok) {
         write_sources(in, txn);
         write_clocks(in, txn);
+        generations_write(in->generations, txn);
         ok = txn_commit(&txn, NULL, err);
     }
     if (!ok) {
         txn_abort(&txn);
         intake_unwrite(in->intake);
+        return false;
     }
-    return ok;
+    generations_written(in->generations);
+    return true;
 }
 
 static void stand_still(struct ingest *in, const struct err *err)
@@ -390,11 +398,13 @@ static bool lifecycles_fit(struct store *store, const struct streams *streams, s
 static bool works_make(struct store *store, const struct ingest_options *options,
     struct intake *before, struct works *out, struct err *err)
 {
-    const struct streams *streams = options->streams;
-    *out = (struct works){.streams = streams};
-    if (!lifecycles_fit(store, streams, err) || !define_metrics(store, streams, err) ||
+    *out = (struct works){0};
+    if (!lifecycles_fit(store, options->streams, err) ||
+        !define_metrics(store, options->streams, err) ||
+        !generations_new(store, options->streams, &out->generations, err) ||
         !kafka_source_new(options, &out->source, err))
         return false;
+    const struct streams *streams = out->streams = generations_streams(out->generations);
     out->intake = intake_new(store, streams, out->source, before);
     out->watermarks = xcalloc(streams->n_streams, sizeof *out->watermarks);
     out->streams_now = xcalloc(streams->n_streams, sizeof *out->streams_now);
@@ -405,15 +415,23 @@ static void works_free(struct works *works)
 {
     intake_free(&works->intake);
     kafka_source_free(&works->source);
+    generations_free(&works->generations);
     free(works->watermarks);
     free(works->streams_now);
     *works = (struct works){0};
 }
 
+static struct works works_of(const struct ingest *in)
+{
+    return (struct works){
+        in->generations, in->streams, in->source, in->intake, in->watermarks, in->streams_now};
+}
+
 /* The ingestion runs on what *works was, and gives up what it ran on. */
 static void works_swap(struct ingest *in, struct works *works, const struct ingest_options *options)
 {
-    struct works old = {in->streams, in->source, in->intake, in->watermarks, in->streams_now};
+    struct works old = works_of(in);
+    in->generations = works->generations;
     in->streams = works->streams;
     in->source = works->source;
     in->intake = works->intake;
@@ -576,7 +594,7 @@ static void *run(void *arg)
 
 static void free_all(struct ingest *in)
 {
-    struct works works = {in->streams, in->source, in->intake, in->watermarks, in->streams_now};
+    struct works works = works_of(in);
     works_free(&works);
     free(in->shared.streams);
     free(in->shared.lifecycles);
@@ -673,6 +691,14 @@ size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, si
     mutex_lock(&ingest->lock);
     size_t have = ingest->shared.n_lifecycles;
     memcpy(out, ingest->shared.lifecycles, (n < have ? n : have) * sizeof *out);
+    mutex_unlock(&ingest->lock);
+    return have;
+}
+
+size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n)
+{
+    mutex_lock(&ingest->lock);
+    size_t have = generations_stats(ingest->shared.generations, out, n);
     mutex_unlock(&ingest->lock);
     return have;
 }

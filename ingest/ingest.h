@@ -99,6 +99,17 @@ size_t ingest_stats(
 /* The same for lifecycles. */
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n);
 
+/* Of one rollup of the config: which generation of it is the newest (rollup_history.h). */
+struct generation_stats {
+    struct slice rollup;
+    uint32_t number;
+    int64_t after_ms; /* it began with the first window that ends later; INT64_MIN: with all */
+    uint64_t left_out[GAPS]; /* events of windows without a definition, since the config came */
+};
+
+/* The same for rollups. */
+size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n);
+
 /* Event time that every stream has passed (its watermark): blocks that end before may be sealed.
  * INT64_MIN: not known yet. */
 int64_t ingest_passed_ms(struct ingest *ingest);

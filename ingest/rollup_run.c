@@ -302,15 +302,31 @@ static enum expr_result evaluate(
     return EXPR_OK;
 }
 
+/* Some generation of most of these rollups has the window. */
+static void leave_out(struct rollup_runner *r, size_t stream, int64_t time_ms)
+{
+    for (uint32_t i = r->of_stream[stream]; i < r->of_stream[stream + 1]; i++) {
+        const struct rollup *def = r->rollups[i].def;
+        rollup_leave_out(def, window_end(time_ms, def->def.every_ms));
+    }
+}
+
 enum refusal rollup_runner_event(
     struct rollup_runner *runner, size_t stream, const struct event *event)
 {
     size_t n = 0;
+    bool elsewhere = false;
     if (!time_fits(event->time_ms))
         return REFUSED_RANGE;
     for (uint32_t i = runner->of_stream[stream]; i < runner->of_stream[stream + 1]; i++) {
-        if (!time_fits(window_end(event->time_ms, runner->rollups[i].def->def.every_ms)))
+        const struct rollup *def = runner->rollups[i].def;
+        int64_t end = window_end(event->time_ms, def->def.every_ms);
+        if (!time_fits(end))
             return REFUSED_RANGE;
+        if (!rollup_has_window(def, end)) {
+            elsewhere = true;
+            continue;
+        }
         enum expr_result rc = evaluate(runner, i, event, &runner->pending[n]);
         if (rc == EXPR_RANGE)
             return REFUSED_RANGE;
@@ -318,6 +334,8 @@ enum refusal rollup_runner_event(
     }
     for (size_t i = 0; i < n; i++)
         accumulate(runner, &runner->pending[i], event->time_ms);
+    if (elsewhere)
+        leave_out(runner, stream, event->time_ms);
     return REFUSED_NOT;
 }
 

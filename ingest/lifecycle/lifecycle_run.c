@@ -438,7 +438,14 @@ static bool expire(struct lifecycle_runner *r, int64_t passed_minute, struct err
 static void put_output(struct lifecycle_runner *r, const struct life_output *o)
 {
     struct label_values values;
-    life_labels_values(r->labels, r->list[o->rollup], o, &values);
+    const struct rollup *rollup = r->list[o->rollup];
+    int64_t end = window_end(o->counts_ms, rollup->def.every_ms);
+    if (!rollup_has_window(rollup, end)) {
+        if (!o->negative)
+            rollup_leave_out(rollup, end);
+        return;
+    }
+    life_labels_values(r->labels, rollup, o, &values);
     rollup_runner_put(r->rollups, r->number, o->rollup, &values, o->time_ms, o->value, o->negative);
     r->next_stats.corrections += o->negative;
 }
