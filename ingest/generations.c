@@ -208,6 +208,8 @@ static void list_entries(struct generations *g)
         if (k == g->n_now)
             k = g->n_entries++;
         g->entries[k].history = *h;
+        if (g->entries[k].now) /* its name is told, for longer than the list is kept */
+            g->entries[k].history.name = g->entries[k].now->def.name;
     }
 }
 
