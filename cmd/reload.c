@@ -94,6 +94,7 @@ static void tell_what_waits(const struct config *a, const struct config *b)
         {"store.retention", same_retention(&a->retention, &b->retention)},
         {"store.limits", same_limits(&a->limits, &b->limits)},
         {"query", same_query(&a->query, &b->query)},
+        {"ingest.memory", a->ingest.memory_bytes == b->ingest.memory_bytes},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!all[i].same)

@@ -3,9 +3,9 @@
  * ingestion takes over, is in force from then on; any other leaves the one that was in force, says
  * why in the log, and larder_config_last_reload_successful is 0 until one works.
  *
- * Streams, lifecycles, rollups, the registry and the broker's settings change so. `http`, `store`
- * and `query` are for a start: what is changed there is named in the log, and waits for the next
- * one.
+ * Streams, lifecycles, rollups, the registry, the broker's settings and `ingest` change so. `http`,
+ * `store`, `query` and the store's part of `ingest.memory` are for a start: what is changed there
+ * is named in the log, and waits for the next one.
  */
 #ifndef CMD_RELOAD_H
 #define CMD_RELOAD_H

@@ -16,6 +16,10 @@
 
 #define MAINTAIN_MS 500
 #define AWAIT_MS    1000
+/* Parts of the ingestion's memory: for what is in no file yet, of which twice as much may be there
+ * before it has to wait; for entities; the rest is for the batch. */
+#define STATE_PART    4
+#define ENTITIES_PART 4
 /* Between two lines of the log that say how far the replay has come. */
 #define TELL_NS INT64_C(5000000000)
 
@@ -143,6 +147,7 @@ static bool start_store(struct service *service, struct err *err)
     struct store_options store = {
         .path = config->store_path,
         .head_bytes = config->store_head_bytes,
+        .state_bytes = config->ingest.memory_bytes / STATE_PART,
         .limits = config->limits,
         .retention = config->retention,
         .answer_early = true,
@@ -161,7 +166,13 @@ static bool start_store(struct service *service, struct err *err)
 static struct ingest_options ingest_options_of(const struct config *config)
 {
     return (struct ingest_options){
-        .kafka = config->kafka, .n_kafka = config->n_kafka, .streams = &config->streams};
+        .kafka = config->kafka,
+        .n_kafka = config->n_kafka,
+        .streams = &config->streams,
+        .workers = (uint32_t)config->ingest.workers,
+        .memory_bytes = config->ingest.memory_bytes / ENTITIES_PART,
+        .shard = config->shard,
+    };
 }
 
 static bool start_ingest(struct service *service, const struct config *config, struct err *err)

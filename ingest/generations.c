@@ -10,6 +10,7 @@
 #include "base/rfc3339.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/rollup_run.h"
+#include "ingest/stream_topics.h"
 
 #define MINUTE_MS INT64_C(60000)
 _Static_assert(ROLLUP_GAPS_MAX == GENERATIONS_MAX + 1, "one before all, and each former one");
@@ -34,14 +35,6 @@ struct generations {
 
 /* ---- how far was read ---- */
 
-static bool topic_is_of(const struct stream *stream, struct slice topic)
-{
-    for (size_t i = 0; i < stream->n_topics; i++)
-        if (slice_eq(stream->topics[i], topic))
-            return true;
-    return false;
-}
-
 struct source_list {
     struct arena arena;
     struct slice *names;
@@ -55,29 +48,28 @@ static void keep_name(void *ctx, struct slice name)
     list->names[list->n++] = arena_slice(&list->arena, name);
 }
 
-/* Sources of partitions are called "topic/number". */
-static void note_source(struct generations *g, struct slice name)
+static void note_source(
+    struct generations *g, const struct stream_topics *topics, struct slice name)
 {
     struct source_state state;
-    const char *slash = memrchr(name.ptr, '/', name.len);
-    if (!slash || !store_source(g->store, name, &state))
-        return;
-    struct slice topic = slice_of(name.ptr, (size_t)(slash - name.ptr));
-    for (size_t s = 0; s < g->config->n_streams; s++)
-        if (topic_is_of(&g->config->streams[s], topic) && state.newest_ms > g->newest_ms[s])
-            g->newest_ms[s] = state.newest_ms;
+    int stream = stream_topics_of(topics, name);
+    if (stream >= 0 && store_source(g->store, name, &state) &&
+        state.newest_ms > g->newest_ms[stream])
+        g->newest_ms[stream] = state.newest_ms;
 }
 
 static void read_positions(struct generations *g)
 {
     struct source_list list = {0};
+    struct stream_topics *topics = stream_topics_new(g->config);
     g->newest_ms = xcalloc(g->config->n_streams + 1, sizeof *g->newest_ms);
     for (size_t s = 0; s < g->config->n_streams; s++)
         g->newest_ms[s] = INT64_MIN;
     arena_init(&list.arena, 0);
     store_each_source(g->store, keep_name, &list);
     for (size_t i = 0; i < list.n; i++)
-        note_source(g, list.names[i]);
+        note_source(g, topics, list.names[i]);
+    stream_topics_free(&topics);
     free(list.names);
     arena_fini(&list.arena);
 }

@@ -23,6 +23,8 @@
 #define BATCH_EVENTS    100000
 #define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
+#define WORKERS         2
+#define MEMORY_BYTES    (UINT64_C(128) << 20)
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
 #define RETRY_MS        2000  /* while a topic or broker is missing */
@@ -52,8 +54,8 @@ struct ingest {
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
     struct ingest_stats before; /* of `now`, what intakes have done that are gone */
-    double taken_ns;
-    size_t batch;                                                /* events of the open batch */
+    int64_t settled_ns;         /* CPU time of settling lives */
+    size_t batch;               /* events of the open batch */
     int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
     pthread_t thread;
@@ -89,14 +91,14 @@ struct works {
 
 /* ---- clocks ---- */
 
-/* The partitions of the stream, others left out; without halted ones when running. */
+/* The partitions of the stream, others left out; without halted and paused ones when running. */
 static size_t stream_partitions(
     struct ingest *in, size_t stream, bool running, const struct partition **out)
 {
     struct partition *const *all;
     size_t n = kafka_source_partitions(in->source, &all), m = 0;
     for (size_t i = 0; i < n; i++)
-        if (all[i]->stream == stream && !(running && all[i]->halted))
+        if (all[i]->stream == stream && !(running && (all[i]->halted || all[i]->marks.paused)))
             out[m++] = all[i];
     return m;
 }
@@ -111,6 +113,8 @@ static void sum_partitions(
         int64_t next = p->passed > p->next ? p->passed : p->next < 0 ? 0 : p->next;
         tally_add(&sum, &p->tally);
         out->halted += p->halted;
+        out->paused += p->marks.paused;
+        out->lost += p->marks.lost;
         out->caught_up = out->caught_up && p->caught_up;
         if (p->end < 0 || out->lag_messages < 0)
             out->lag_messages = -1;
@@ -154,15 +158,17 @@ static void refresh_streams(struct ingest *in)
     atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
 }
 
-/* What taking the records has cost, split as the samples say. */
+/* What taking the records has cost. */
 static void split_steps(struct ingest *in)
 {
     struct intake_stats stats;
     intake_stats(in->intake, &stats);
-    double sampled = stats.decode_ns + stats.rollup_ns;
-    double decode = sampled > 0 ? in->taken_ns * stats.decode_ns / sampled : 0;
-    in->now.ns_decode = in->before.ns_decode + (uint64_t)decode;
-    in->now.ns_rollup = in->before.ns_rollup + (uint64_t)(in->taken_ns - decode);
+    in->now.ns_decode = in->before.ns_decode + (uint64_t)stats.decode_ns;
+    in->now.ns_judge = in->before.ns_judge + (uint64_t)stats.judge_ns;
+    in->now.ns_dedupe = in->before.ns_dedupe + (uint64_t)stats.dedupe_ns;
+    in->now.ns_lifecycle =
+        in->before.ns_lifecycle + (uint64_t)(stats.lifecycle_ns + in->settled_ns);
+    in->now.ns_rollup = in->before.ns_rollup + (uint64_t)stats.rollup_ns;
     in->now.refused_cells = in->before.refused_cells + stats.refused_cells;
 }
 
@@ -207,7 +213,7 @@ static void write_sources(struct ingest *in, struct txn *txn)
         if (!all[i]->dirty)
             continue;
         buf_clear(&state);
-        tally_encode(&all[i]->tally, &state);
+        partition_encode(all[i], &state);
         txn_source(
             txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
     }
@@ -252,7 +258,10 @@ static void mark_committed(struct ingest *in)
 /* One try. What is rolled up stays, so that the next one can write it again. */
 static bool try_commit(struct ingest *in, struct err *err)
 {
-    if (!intake_settle(in->intake, in->watermarks, err))
+    int64_t t0 = clock_thread_cpu_ns();
+    bool settled = intake_settle(in->intake, in->watermarks, err);
+    in->settled_ns += clock_thread_cpu_ns() - t0;
+    if (!settled)
         return false;
     struct txn *txn = txn_begin(in->store);
     bool ok = intake_write(in->intake, txn, in->watermarks, err);
@@ -297,7 +306,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
 {
     struct err err;
     struct store_stats stats;
-    int64_t t0 = clock_thread_cpu_ns();
+    int64_t t0 = clock_thread_cpu_ns(), settled = in->settled_ns;
     refresh_streams(in);
     for (size_t s = 0; s < in->streams->n_streams; s++)
         in->watermarks[s] = in->streams_now[s].watermark_ms;
@@ -318,7 +327,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
-    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0);
+    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0 - (in->settled_ns - settled));
     share(in, true);
     wait_for_store(in);
     return true;
@@ -334,7 +343,7 @@ static void partition_found(void *ctx, struct partition *p)
         return;
     p->next = state.next;
     p->newest_ms = state.newest_ms;
-    if (!tally_decode(slice_of(state.state, state.state_len), &p->tally))
+    if (!partition_decode(slice_of(state.state, state.state_len), p))
         log_warn("source %s: its counts do not read; they begin anew", p->name);
     log_info("source %s: from offset %" PRId64, p->name, p->next);
 }
@@ -405,7 +414,9 @@ static bool works_make(struct store *store, const struct ingest_options *options
         !kafka_source_new(options, &out->source, err))
         return false;
     const struct streams *streams = out->streams = generations_streams(out->generations);
-    out->intake = intake_new(store, streams, out->source, before);
+    out->intake =
+        intake_new(store, streams, out->source, options->workers ? options->workers : WORKERS,
+            options->memory_bytes ? options->memory_bytes : MEMORY_BYTES, before);
     out->watermarks = xcalloc(streams->n_streams, sizeof *out->watermarks);
     out->streams_now = xcalloc(streams->n_streams, sizeof *out->streams_now);
     return true;
@@ -463,15 +474,20 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
 
-/* Tries until it is taken in: without an answer of the store an event can neither be counted nor
- * left out. When the ingestion stops before, the next run reads it again. */
-static void take_record(struct ingest *in, const struct kafka_record *record)
+/* Tries until all are taken in: without an answer of the store an event can neither be counted nor
+ * left out. When the ingestion stops before, the next run reads them again. */
+static void take_records(struct ingest *in, const struct kafka_record *records, size_t n)
 {
     struct err err;
-    while (!intake_record(in->intake, record, &err)) {
+    for (size_t taken; !intake_records(in->intake, records, n, &taken, &err);) {
+        records += taken;
+        n -= taken;
         stand_still(in, &err);
         if (atomic_load(&in->stop)) {
-            kafka_source_park(in->source, record->partition, record->offset, err.text);
+            for (size_t i = 0; i < n; i++)
+                if (!records[i].partition->parked)
+                    kafka_source_park(
+                        in->source, records[i].partition, records[i].offset, err.text);
             return;
         }
         clock_sleep_ms(COMMIT_RETRY_MS);
@@ -487,10 +503,7 @@ static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
     if (n && in->batch == 0)
         in->batch_ms = mono_ms;
-    t0 = clock_thread_cpu_ns();
-    for (size_t i = 0; i < n; i++)
-        take_record(in, &in->records[i]);
-    in->taken_ns += (double)(clock_thread_cpu_ns() - t0);
+    take_records(in, in->records, n);
     in->batch += n;
 }
 
@@ -543,7 +556,7 @@ static void take_over(struct ingest *in)
         kafka_source_hint(in->source);
         split_steps(in);
         in->before = in->now;
-        in->taken_ns = 0;
+        in->settled_ns = 0;
         works_swap(in, works, in->reload.options);
         begin(in);
     }

@@ -5,8 +5,10 @@
 
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "base/regex.h"
 #include "ingest/avro/avro_schema.h"
 #include "ingest/fields_config.h"
+#include "ingest/json_event.h"
 #include "ingest/lifecycles_config.h"
 #include "ingest/rollups_config.h"
 #include "store/labels.h"
@@ -15,10 +17,11 @@
 #define AHEAD_DEFAULT_MS INT64_C(300000)
 #define IDLE_DEFAULT_MS  INT64_C(30000)
 #define TOPIC_NAME_MAX   249 /* Kafka's */
+#define PATTERN_MAX      1000
 
 static const char *const stream_keys[] = {"topics", "key", "format", "schema", "event_time",
     "event_id", "revision", "fields", "late", "ahead", "arrival", "owner", "watermark_bound",
-    "idle_after"};
+    "idle_after", "start", "out_of_range"};
 
 /* Kafka's own rule. */
 static bool topic_is_valid(struct slice name)
@@ -44,6 +47,32 @@ static const struct stream *topic_owner(const struct stream *streams, size_t n, 
     return NULL;
 }
 
+/* The text of a pattern is checked here, and compiled again by whoever matches with it. */
+static bool pattern_is_valid(
+    struct settings *settings, const struct yaml_node *node, struct slice text)
+{
+    struct regex *regex;
+    struct err err = {0};
+    if (text.len > PATTERN_MAX)
+        return settings_error(settings, node, "a pattern has at most %d bytes", PATTERN_MAX);
+    if (!regex_new(slice_of(text.ptr + 1, text.len - 1), &regex, &err))
+        return settings_error(settings, node, "'%.*s': %s", SLICE_FMT(text), err.text);
+    regex_free(&regex);
+    return true;
+}
+
+static bool topic_is_sound(
+    struct settings *settings, const struct yaml_node *node, struct slice topic)
+{
+    if (topic_is_pattern(topic))
+        return pattern_is_valid(settings, node, topic);
+    return topic_is_valid(topic) ||
+           settings_error(settings, node,
+               "'%.*s' is no topic name: Kafka allows 1 to %d letters, digits, '.', '_' and '-'; a "
+               "pattern begins with '^'",
+               SLICE_FMT(topic), TOPIC_NAME_MAX);
+}
+
 /* streams[n] is the one that is read. */
 static void read_topics(
     struct settings *settings, const struct yaml_node *node, struct stream *streams, size_t n)
@@ -63,11 +92,9 @@ static void read_topics(
         if (!settings_text(settings, item, "a topic", &topic))
             continue;
         const struct stream *owner = topic_owner(streams, n + 1, topic);
-        if (!topic_is_valid(topic))
-            settings_error(settings, item,
-                "'%.*s' is no topic name: Kafka allows 1 to %d letters, digits, '.', '_' and '-'",
-                SLICE_FMT(topic), TOPIC_NAME_MAX);
-        else if (owner)
+        if (!topic_is_sound(settings, item, topic))
+            continue;
+        if (owner)
             settings_error(settings, item, "topic '%.*s' belongs to stream '%.*s' already",
                 SLICE_FMT(topic), SLICE_FMT(owner->name));
         else
@@ -191,6 +218,29 @@ static void read_times(
         settings_duration(settings, value, "'idle_after'", &stream->idle_after_ms);
 }
 
+static void read_start(
+    struct settings *settings, const struct yaml_node *node, struct stream *stream)
+{
+    static const char *const ranges[] = {"halt", "skip"};
+    const struct yaml_node *value = yaml_get(node, "start");
+    struct slice text;
+    int range = 0;
+    if (value && settings_text(settings, value, "'start'", &text)) {
+        if (slice_is(text, "latest"))
+            stream->start = START_LATEST;
+        else if (time_parse_rfc3339(text, &stream->start_ms))
+            stream->start = START_TIME;
+        else if (!slice_is(text, "earliest"))
+            settings_error(settings, value,
+                "'start' must be earliest, latest or a time such as \"2026-11-21T00:00:00Z\", not "
+                "'%.*s'",
+                SLICE_FMT(text));
+    }
+    if ((value = yaml_get(node, "out_of_range")))
+        settings_choice(settings, value, "'out_of_range'", ranges, 2, &range);
+    stream->skip_out_of_range = range == 1;
+}
+
 /* streams[n] is the one that is read. Returns whether the types of its fields are known. */
 static bool read_stream(struct settings *settings, const struct yaml_node *name,
     const struct yaml_node *node, const struct registry_options *registry, struct stream *streams,
@@ -209,7 +259,8 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
             SLICE_FMT(name->text));
     if (name->text.len > STREAM_NAME_MAX)
         settings_error(settings, name, "a stream's name has at most %d bytes", STREAM_NAME_MAX);
-    if (!settings_mapping(settings, node, "a stream", stream_keys, 14))
+    if (!settings_mapping(
+            settings, node, "a stream", stream_keys, sizeof stream_keys / sizeof *stream_keys))
         return false;
     const struct yaml_node *value =
         settings_need(settings, node, "topics", "a list such as [orders]");
@@ -219,6 +270,7 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     if ((value = yaml_get(node, "owner")))
         settings_text(settings, value, "'owner'", &contract->owner);
     read_times(settings, node, stream);
+    read_start(settings, node, stream);
     value = settings_need(settings, node, "fields", "the names and types of the events' fields");
     if (!value || !fields_config_read(settings, value, contract))
         return false;

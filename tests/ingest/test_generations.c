@@ -23,7 +23,7 @@
 
 static const char head[] = "streams:\n"
                            "  orders:\n"
-                           "    topics: [orders, more-orders]\n"
+                           "    topics: [orders, more-orders, '^shop[.].*']\n"
                            "    event_time: at\n"
                            "    fields: {at: time, market: string, type: string, n: int%s}\n"
                            "rollups:\n";
@@ -223,8 +223,11 @@ static void test_begins_after_what_was_read(void **state)
     assert_true(rollup_has_window(&t.streams->rollups[0], 0));
     leave(&t);
     read_to(*state, "orders/0", T0 - 3600000);
-    read_to(*state, "more-orders/7", T0);
+    read_to(*state, "more-orders/7", T0 - 60000);
+    read_to(*state, "shop.berlin/7", T0);
     read_to(*state, "others/0", T0 + 3600000);
+    read_to(*state, "my.shop.berlin/0", T0 + 3600000);
+    read_to(*state, "orders/first", T0 + 3600000);
     take(*state, "", A, &t);
     assert_int_equal(owner(&t, INT64_MIN + 1), 1);
     assert_int_equal(owner(&t, end), 1);
