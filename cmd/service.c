@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "cmd/clock_metrics.h"
 #include "cmd/ingest_metrics.h"
 #include "cmd/reload.h"
 #include "dashboards/assets.h"
@@ -17,9 +18,9 @@
 #define MAINTAIN_MS 500
 #define AWAIT_MS    1000
 /* Parts of the ingestion's memory: for what is in no file yet, of which twice as much may be there
- * before it has to wait; for entities; the rest is for the batch. */
-#define STATE_PART    4
-#define ENTITIES_PART 4
+ * before it has to wait; and for what it has at hand of ids and entities. */
+#define STATE_PART   4
+#define AT_HAND_PART 2
 /* Between two lines of the log that say how far the replay has come. */
 #define TELL_NS INT64_C(5000000000)
 
@@ -96,8 +97,10 @@ static void write_metrics(void *ctx, struct buf *out)
     struct service *service = ctx;
     mutex_lock(&service->lock);
     struct ingest *ingest = atomic_load(&service->ingest);
-    if (ingest)
+    if (ingest) {
         ingest_metrics_write(ingest, out);
+        clock_metrics_write(ingest, service->store, clock_now_ms(), out);
+    }
     mutex_unlock(&service->lock);
     reload_metrics(service->reload, out);
 }
@@ -170,7 +173,7 @@ static struct ingest_options ingest_options_of(const struct config *config)
         .n_kafka = config->n_kafka,
         .streams = &config->streams,
         .workers = (uint32_t)config->ingest.workers,
-        .memory_bytes = config->ingest.memory_bytes / ENTITIES_PART,
+        .memory_bytes = config->ingest.memory_bytes / AT_HAND_PART,
         .shard = config->shard,
     };
 }

@@ -330,8 +330,10 @@ size_t generations_stats(
     for (size_t i = 0; i < generations->n_now && i < n; i++) {
         const struct rollup_history *h = &generations->entries[i].history;
         const struct generation *last = &h->items[h->n - 1];
-        out[i] = (struct generation_stats){
-            .rollup = h->name, .number = last->number, .after_ms = last->after_ms};
+        out[i] = (struct generation_stats){.rollup = h->name,
+            .clock = generations->entries[i].now->def.clock,
+            .number = last->number,
+            .after_ms = last->after_ms};
         for (int k = 0; k < GAPS; k++)
             out[i].left_out[k] = atomic_load(&generations->terms[i].left_out[k]);
     }

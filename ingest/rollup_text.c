@@ -71,7 +71,7 @@ void rollup_text_write(const struct yaml_node *node, struct buf *out)
 static bool is_apart(struct slice key)
 {
     static const char *const apart[] = {
-        "help", "unit", "stale_after", "every", "schema", "kind", "by"};
+        "help", "unit", "stale_after", "every", "schema", "reduce", "kind", "by"};
     for (size_t i = 0; i < sizeof apart / sizeof *apart; i++)
         if (slice_is(key, apart[i]))
             return true;
@@ -117,7 +117,7 @@ struct hash128 rollup_meaning(const struct yaml_node *node, const struct rollup 
         }
     buf_varint(&text, rollup->def.kind);
     buf_svarint(&text, rollup->def.every_ms);
-    buf_svarint(&text, rollup->def.schema);
+    buf_svarint(&text, rollup->def.kind == KIND_HISTOGRAM ? rollup->def.schema : 0);
     add_labels(yaml_get(node, "by"), &text);
     struct hash128 hash = hash128(text.ptr, text.len);
     free(pairs);

@@ -4,9 +4,9 @@
  *
  *     {"by": ["market", {"stage": "type"}], "from": "orders", "kind": "counter"}
  *
- * Its *meaning* is a hash of what of it decides which cells there are: not `help`, `unit` and
- * `stale_after`, nor the order of labels, and with defaults filled in. Expressions mean the same
- * when they are written the same.
+ * Its *meaning* is a hash of what of it decides which cells there are: not `help`, `unit`, `reduce`
+ * and `stale_after`, nor the order of labels, and with defaults filled in. Expressions mean the
+ * same when they are written the same.
  */
 #ifndef INGEST_ROLLUP_TEXT_H
 #define INGEST_ROLLUP_TEXT_H
