@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "ingest/decoder.h"
 #include "ingest/dedupe.h"
+#include "ingest/letters/letters.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/rollup_run.h"
@@ -19,9 +20,10 @@
 #define TIMED_EVERY   32
 #define SAMPLE_NS_MAX 50000
 
-/* A partition whose next record waits for its schema. */
+/* A partition whose next record waits for its schema, or for room in the outbox. */
 struct parked {
     struct partition *partition;
+    bool for_room;
     struct schema_ref schema;
 };
 
@@ -31,8 +33,10 @@ struct intake {
     struct rollup_runner *runner;
     struct registry *registry; /* NULL: no stream is Avro */
     struct decoder **decoders; /* by stream */
-    struct dedupe **dedupes;   /* by stream; NULL: its events have no id */
+    struct dedupe **dedupes;   /* by stream; NULL: its events have no id, and none comes again */
     struct lifecycle_runner **lifecycles;
+    struct letters *letters;     /* NULL: no stream sends any */
+    struct refusal_case refused; /* the last event that was */
     struct parked *parked;
     size_t n_parked, parked_cap;
     struct arena scratch;
@@ -48,7 +52,7 @@ static void begin_stream(struct intake *in, struct store *store, size_t i)
     const struct stream *stream = &in->streams->streams[i];
     int64_t frontier, watermark;
     in->decoders[i] = decoder_new(stream, in->registry);
-    if (stream->contract.event_id < 0)
+    if (stream->contract.event_id < 0 && !stream->retry.len)
         return;
     if (!store_clock(store, stream->name, &frontier, &watermark))
         watermark = INT64_MIN;
@@ -69,6 +73,7 @@ struct intake *intake_new(
         in->registry = registry_new(streams->registry);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
+    in->letters = letters_new(store, streams);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
         in->lifecycles[i] = lifecycle_runner_new(store, streams, i, in->runner);
@@ -87,6 +92,7 @@ void intake_free(struct intake **intake)
     }
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
         lifecycle_runner_free(&in->lifecycles[i]);
+    letters_free(&in->letters);
     registry_free(&in->registry);
     rollup_runner_free(&in->runner);
     arena_fini(&in->scratch);
@@ -97,25 +103,50 @@ void intake_free(struct intake **intake)
     free(in);
 }
 
-/* ---- waiting for schemas ---- */
+/* ---- waiting for schemas, and for room ---- */
 
-static void park(struct intake *in, const struct kafka_record *r, const struct decoder_wait *wait)
+static void park(
+    struct intake *in, const struct kafka_record *r, const struct parked *parked, const char *why)
+{
+    kafka_source_park(in->source, r->partition, r->offset, why);
+    GROW(in->parked, in->parked_cap, in->n_parked + 1);
+    in->parked[in->n_parked++] = *parked;
+}
+
+static void await_schema(
+    struct intake *in, const struct kafka_record *r, const struct decoder_wait *wait)
 {
     char schema[SCHEMA_REF_TEXT], why[ERR_TEXT_MAX + 512];
     snprintf(why, sizeof why, "partition %s waits for schema %s%s%s", r->partition->name,
         schema_ref_text(&wait->schema, schema), wait->why.text[0] ? ": " : "", wait->why.text);
     log_info("%s", why);
-    kafka_source_park(in->source, r->partition, r->offset, why);
-    GROW(in->parked, in->parked_cap, in->n_parked + 1);
-    in->parked[in->n_parked++] = (struct parked){r->partition, wait->schema};
+    park(in, r, &(struct parked){r->partition, false, wait->schema}, why);
+}
+
+static void await_room(struct intake *in, const struct kafka_record *r, enum letter_room room)
+{
+    char why[PARTITION_NAME_MAX + 128];
+    bool full = room == LETTER_OUTBOX_FULL;
+    snprintf(why, sizeof why, "partition %s waits: %s", r->partition->name,
+        full ? "the outbox of its stream's dead letters is full"
+             : "a batch holds no more dead letters");
+    log_line(full ? LOG_ERROR : LOG_DEBUG, "%s", why);
+    park(in, r, &(struct parked){.partition = r->partition, .for_room = true}, why);
+}
+
+static bool goes_on(struct intake *in, const struct parked *p)
+{
+    const struct avro_schema *schema;
+    if (p->for_room)
+        return letters_have_room(in->letters, p->partition->stream);
+    return registry_get(in->registry, &p->schema, &schema, NULL) != REGISTRY_WAIT;
 }
 
 void intake_resume(struct intake *intake)
 {
-    const struct avro_schema *schema;
     for (size_t i = 0; i < intake->n_parked;) {
         struct parked *p = &intake->parked[i];
-        if (registry_get(intake->registry, &p->schema, &schema, NULL) == REGISTRY_WAIT) {
+        if (!goes_on(intake, p)) {
             i++;
             continue;
         }
@@ -126,28 +157,41 @@ void intake_resume(struct intake *intake)
 
 /* ---- one event ---- */
 
-static enum refusal judge_time(const struct kafka_record *r, const struct event *event)
+static const struct stream *stream_of(const struct intake *in, const struct kafka_record *r)
+{
+    return &in->streams->streams[r->partition->stream];
+}
+
+/* *arrival_ms: what it was measured against. */
+static enum refusal judge_time(const struct stream *stream, const struct kafka_record *r,
+    const struct event *event, int64_t *arrival_ms)
 {
     const struct contract *c = event->contract;
-    int64_t arrival = c->arrival_partition ? r->partition->newest_ms : r->timestamp_ms;
-    /* History produced anew is older than its records; what is newer would make all the rest late.
-     */
-    if (c->arrival_partition && r->timestamp_ms != INT64_MIN &&
-        event->time_ms > r->timestamp_ms + c->ahead_ms)
-        return REFUSED_AHEAD;
-    return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
+    int64_t timestamp_ms = record_timestamp_ms(stream, r);
+    *arrival_ms = timestamp_ms;
+    if (c->arrival_partition) {
+        /* History produced anew is older than its records; what is newer would make all the rest
+         * late. */
+        if (timestamp_ms != INT64_MIN && event->time_ms > timestamp_ms + c->ahead_ms)
+            return REFUSED_AHEAD;
+        /* What is sent anew has its past in another partition. */
+        *arrival_ms = record_is_retried(stream, r) ? INT64_MIN : r->partition->newest_ms;
+    }
+    return *arrival_ms == INT64_MIN ? REFUSED_NOT
+                                    : contract_judge_time(c, event->time_ms, *arrival_ms);
 }
 
 /* Without an id of its own an event is told by its origin. */
-static struct dedupe_id id_of(const struct kafka_record *r, const struct event *event)
+static struct dedupe_id id_of(
+    const struct stream *stream, const struct kafka_record *r, const struct event *event)
 {
-    char origin[PARTITION_NAME_MAX + 24];
-    struct slice id;
+    char place[PARTITION_NAME_MAX + 24];
+    struct slice id = record_origin(stream, r);
     if (event->contract->event_id >= 0)
         id = event->v[event->contract->event_id].str;
-    else
-        id = slice_of(origin,
-            (size_t)snprintf(origin, sizeof origin, "%s/%" PRId64, r->partition->name, r->offset));
+    else if (!id.ptr)
+        id = slice_of(place,
+            (size_t)snprintf(place, sizeof place, "%s/%" PRId64, r->partition->name, r->offset));
     return (struct dedupe_id){
         hash128(id.ptr, id.len), crc32c(0, r->value.ptr, r->value.len), event->time_ms};
 }
@@ -189,14 +233,19 @@ static enum outcome judge_stages(
 static enum outcome count_event(
     struct intake *in, const struct kafka_record *r, enum refusal *why, struct err *err)
 {
+    const struct stream *contract_of = stream_of(in, r);
     size_t stream = r->partition->stream;
-    struct dedupe *dedupe = in->dedupes[stream];
+    /* Of events without an id only those that are sent anew may come twice. */
+    bool once = contract_of->contract.event_id < 0 && !record_is_retried(contract_of, r);
+    struct dedupe *dedupe = once ? NULL : in->dedupes[stream];
     uint32_t stages[LIFECYCLES_MAX];
-    *why = judge_time(r, &in->event);
+    *why = judge_time(contract_of, r, &in->event, &in->refused.arrival_ms);
     if (*why)
         return REFUSED;
-    struct dedupe_id id = id_of(r, &in->event);
+    struct dedupe_id id = id_of(contract_of, r, &in->event);
     enum outcome outcome = dedupe ? judge_id(dedupe, &id, why, err) : TAKEN;
+    if (outcome == REFUSED)
+        in->refused.arrival_ms = INT64_MIN; /* its hour is over */
     if (outcome == TAKEN)
         outcome = judge_stages(in, stream, stages, why, err);
     if (outcome != TAKEN)
@@ -230,16 +279,29 @@ static enum outcome take_event(
     bool timed = in->events++ % TIMED_EVERY == 0;
     struct decoder_wait wait = {0};
     int64_t t0 = timed ? clock_mono_ns() : 0;
-    *why = decoder_decode(in->decoders[stream], r, &in->scratch, &in->event, NULL, &wait);
+    *why = decoder_decode(
+        in->decoders[stream], r, &in->scratch, &in->event, &in->refused.field, &wait);
     int64_t t1 = timed ? clock_mono_ns() : 0;
     if (wait.waits) {
-        park(in, r, &wait);
+        await_schema(in, r, &wait);
         return WAITS;
     }
     enum outcome outcome = *why ? REFUSED : count_event(in, r, why, err);
     if (timed)
         note_sample(in, t1 - t0, clock_mono_ns() - t1);
     return outcome;
+}
+
+/* False: there is no room for its letter, and it is to be read again. */
+static bool refuse(struct intake *in, const struct kafka_record *r, enum refusal why)
+{
+    in->refused.reason = why;
+    in->refused.value_bytes = r->value.len;
+    in->refused.time_ms = in->event.time_ms;
+    enum letter_room room = letters_take(in->letters, r, &in->refused);
+    if (room != LETTER_TAKEN)
+        await_room(in, r, room);
+    return room == LETTER_TAKEN;
 }
 
 bool intake_record(struct intake *intake, const struct kafka_record *record, struct err *err)
@@ -254,14 +316,17 @@ bool intake_record(struct intake *intake, const struct kafka_record *record, str
         tally->tombstones++;
         return true;
     }
+    in->refused.field = -1;
     if (record->value.len <= EVENT_BYTES_MAX)
         outcome = take_event(in, record, &why, err);
+    if (outcome == REFUSED && !refuse(in, record, why))
+        outcome = WAITS;
     switch (outcome) {
     case TAKEN: tally->accepted++; break;
     case REFUSED: tally->refused[why]++; break;
     case DUPLICATE: tally->duplicates++; break;
     case CONFLICT: tally->conflicts++; break;
-    case WAITS: return true;
+    case WAITS: arena_reset(&in->scratch); return true;
     case UNKNOWN: arena_reset(&in->scratch); return false;
     }
     tally->bytes += record->value.len;
@@ -313,7 +378,7 @@ bool intake_write(
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_write(intake->lifecycles[i], txn, err))
             return false;
-    return true;
+    return letters_write(intake->letters, txn, err);
 }
 
 void intake_unwrite(struct intake *intake)
@@ -329,6 +394,20 @@ void intake_clear(struct intake *intake)
             dedupe_clear(intake->dedupes[s]);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         lifecycle_clear(intake->lifecycles[i]);
+    letters_clear(intake->letters);
+}
+
+struct letters *intake_letters(const struct intake *intake)
+{
+    return intake->letters;
+}
+
+bool intake_waits_for_room(const struct intake *intake, size_t stream)
+{
+    for (size_t i = 0; i < intake->n_parked; i++)
+        if (intake->parked[i].for_room && intake->parked[i].partition->stream == stream)
+            return true;
+    return false;
 }
 
 size_t intake_cells(const struct intake *intake)

@@ -1,6 +1,7 @@
 /*
- * Records to rolled-up cells: decode, contract, lateness, dedupe, lifecycles, rollups. What a batch
- * has made of its records is kept here until its transaction is committed:
+ * Records to rolled-up cells: decode, contract, lateness, dedupe, lifecycles, rollups; refused ones
+ * to dead letters. What a batch has made of its records is kept here until its transaction is
+ * committed:
  *
  *     intake_record ... intake_record | intake_settle | intake_write ( | intake_unwrite |
  * intake_write )* | intake_clear
@@ -21,15 +22,16 @@
 #include "store/store.h"
 
 struct intake;
+struct letters;
 
 /* All outlive it. */
 struct intake *intake_new(
     struct store *store, const struct streams *streams, struct kafka_source *source);
 void intake_free(struct intake **intake);
 
-/* Takes the record in, or its partition waits at it, and what comes of that partition is left out
- * until intake_resume. False: the store cannot say whether its id is known; nothing has changed,
- * and the record is to be given again. */
+/* Takes the record in, or its partition waits at it (for a schema, or for room for its letter), and
+ * what comes of that partition is left out until intake_resume. False: the store cannot say whether
+ * its id is known; nothing has changed, and the record is to be given again. */
 bool intake_record(struct intake *intake, const struct kafka_record *record, struct err *err);
 /* Lets partitions go on that wait for something that is there now. */
 void intake_resume(struct intake *intake);
@@ -47,8 +49,13 @@ bool intake_write(
     struct intake *intake, struct txn *txn, const int64_t *watermarks, struct err *err);
 /* The transaction was aborted: the batch is to be written again. */
 void intake_unwrite(struct intake *intake);
-/* The batch is committed, or given up. */
+/* The batch is committed. */
 void intake_clear(struct intake *intake);
+
+/* Borrowed; NULL: no stream sends dead letters. */
+struct letters *intake_letters(const struct intake *intake);
+/* A partition of the stream stands still until letters have been sent. */
+bool intake_waits_for_room(const struct intake *intake, size_t stream);
 
 /* Cells of the batch so far. */
 size_t intake_cells(const struct intake *intake);

@@ -45,7 +45,10 @@ enum stream_format { FORMAT_JSON, FORMAT_AVRO };
 struct stream {
     struct slice name;
     const struct slice *topics;
-    size_t n_topics;
+    size_t n_topics;           /* the retry topic among them, as the last */
+    struct slice retry;        /* records that were refused come again there; "": nowhere */
+    struct slice dead_letters; /* the topic that refused records go to; "": they are only counted */
+    uint64_t outbox_bytes;     /* of letters that are not sent yet */
     enum stream_format format;
     enum framing framing;       /* of Avro */
     struct slice reader_schema; /* its text, checked; "": as each message was written */
