@@ -79,15 +79,22 @@ static bool producer_flush(struct producer *p)
     return rd_kafka_flush(p->rk, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && p->failed == 0;
 }
 
+static int digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* In place; SIZE_MAX: they are no bytes. */
 static size_t unhex(char *text)
 {
     size_t n = strlen(text) / 2;
     for (size_t i = 0; i < n; i++) {
-        unsigned byte;
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+        int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+        if (high < 0 || low < 0)
             return SIZE_MAX;
-        text[i] = (char)byte;
+        text[i] = (char)(high << 4 | low);
     }
     return n;
 }
