@@ -86,6 +86,18 @@ static bool halted(const struct stream_stats *s, double *v)
     return true;
 }
 
+static bool paused(const struct stream_stats *s, double *v)
+{
+    *v = s->paused;
+    return true;
+}
+
+static bool lost(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->lost;
+    return true;
+}
+
 static bool caught_up(const struct stream_stats *s, double *v)
 {
     *v = s->caught_up;
@@ -173,6 +185,10 @@ static void write_streams(const struct table *t)
     per_stream(t, "larder_ingest_partitions", "gauge", "Partitions that are read.", partitions);
     per_stream(t, "larder_ingest_partitions_halted", "gauge",
         "Partitions that wait for the operator's decision.", halted);
+    per_stream(t, "larder_ingest_partitions_paused", "gauge",
+        "Partitions that an operator has paused.", paused);
+    per_stream(t, "larder_source_lost_total", "counter",
+        "Offsets that were gone, or left out by an operator, before they were read.", lost);
     per_stream(t, "larder_ingest_caught_up", "gauge",
         "1 when the ends of all partitions are reached.", caught_up);
 }
@@ -215,9 +231,10 @@ static void write_steps(const struct ingest_stats *stats, struct buf *out)
     const struct {
         const char *step;
         uint64_t ns;
-    } steps[] = {{"poll", stats->ns_poll}, {"decode", stats->ns_decode},
+    } steps[] = {{"poll", stats->ns_poll}, {"decode", stats->ns_decode}, {"judge", stats->ns_judge},
+        {"dedupe", stats->ns_dedupe}, {"lifecycle", stats->ns_lifecycle},
         {"rollup", stats->ns_rollup}, {"commit", stats->ns_commit}};
-    exposition_family(out, name, "counter", "Time of the ingestion by step.");
+    exposition_family(out, name, "counter", "CPU time of the ingestion's workers by step.");
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         struct exposition_label step = {"step", slice_from(steps[i].step)};
         exposition_sample(out, name, "", &step, 1, (double)steps[i].ns / 1e9);

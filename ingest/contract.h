@@ -42,8 +42,13 @@ enum field_type {
     FIELD_BOOL,
 };
 
+/* Where a field's value stands: in the message, or beside it. */
+enum field_from { FROM_VALUE, FROM_KEY, FROM_HEADER };
+
 struct field {
     struct slice name;
+    enum field_from from;
+    struct slice header; /* FROM_HEADER: its name; it ends in NUL */
     enum field_type type;
     int digits; /* of FIELD_DECIMAL */
     bool required;
@@ -75,8 +80,15 @@ struct field_value {
     struct slice str;
 };
 
+/* W3C Trace Context: which trace the event belongs to. */
+struct trace {
+    bool present;
+    uint8_t trace_id[16], parent_id[8], flags;
+};
+
 struct event {
     const struct contract *contract;
+    struct trace trace; /* of the header traceparent; kept here alone, for exemplars */
     struct field_value v[FIELDS_MAX];
     int64_t time_ms; /* the event time */
 };

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "ingest/avro/avro_program.h"
 #include "ingest/json_event.h"
+#include "ingest/record_fields.h"
 
 /* A schema of the registry; program NULL: no event can be made of it. */
 struct known_schema {
@@ -18,24 +19,28 @@ struct decoder {
     const struct stream *stream;
     struct json_decoder *json; /* NULL: it is Avro: */
     struct registry *registry;
+    bool quiet;
     struct event_rules rules;
+    uint64_t beside;            /* fields that stand beside the value */
     struct avro_schema *reader; /* NULL: what the writer wrote */
     struct known_schema *known;
     size_t n_known, known_cap, last; /* few, and records come in runs */
     struct buf room;
 };
 
-struct decoder *decoder_new(const struct stream *stream, struct registry *registry)
+struct decoder *decoder_new(const struct stream *stream, struct registry *registry, bool quiet)
 {
     struct decoder *d = xcalloc(1, sizeof *d);
     struct err err;
     d->stream = stream;
     d->registry = registry;
+    d->quiet = quiet;
+    d->beside = record_fields_of(&stream->contract);
+    event_rules_init(&d->rules, &stream->contract);
     if (stream->format == FORMAT_JSON) {
         d->json = json_decoder_new(&stream->contract);
         return d;
     }
-    event_rules_init(&d->rules, &stream->contract);
     buf_init(&d->room, EVENT_BYTES_MAX);
     if (stream->reader_schema.len) /* the config has checked it */
         ensure(avro_schema_parse(&stream->reader_schema, 1, &d->reader, &err));
@@ -80,8 +85,9 @@ static const struct known_schema *learn(
     struct err err;
     if (!avro_program_new(writer, d->reader, &d->rules, &known.program, &err)) {
         known.program = NULL;
-        log_warn("stream %.*s: events of schema %s are refused: %s", SLICE_FMT(d->stream->name),
-            schema_ref_text(ref, text), err.text);
+        if (!d->quiet)
+            log_warn("stream %.*s: events of schema %s are refused: %s", SLICE_FMT(d->stream->name),
+                schema_ref_text(ref, text), err.text);
     }
     GROW(d->known, d->known_cap, d->n_known + 1);
     d->last = d->n_known;
@@ -111,7 +117,8 @@ static const struct known_schema *schema_of(
 /* ---- records ---- */
 
 static enum refusal decode_avro(struct decoder *d, const struct kafka_record *record,
-    struct arena *scratch, struct event *out, int *field, struct decoder_wait *wait)
+    const struct record_fields *beside, struct arena *scratch, struct event *out, int *field,
+    struct decoder_wait *wait)
 {
     struct schema_ref ref;
     struct slice message, header = {NULL, 0};
@@ -127,14 +134,18 @@ static enum refusal decode_avro(struct decoder *d, const struct kafka_record *re
     const struct known_schema *schema = schema_of(d, &ref, wait);
     if (!schema || !schema->program)
         return REFUSED_SCHEMA;
-    return avro_decode(schema->program, message, scratch, out, field);
+    return avro_decode_beside(schema->program, beside, message, scratch, out, field);
 }
 
 enum refusal decoder_decode(struct decoder *decoder, const struct kafka_record *record,
     struct arena *scratch, struct event *out, int *field, struct decoder_wait *wait)
 {
+    struct record_fields room, *beside = decoder->beside ? &room : NULL;
     wait->waits = false;
+    if (beside)
+        record_fields_read(&decoder->rules, decoder->beside, record, beside);
+    trace_parse(kafka_record_header(record, TRACE_HEADER), &out->trace);
     if (decoder->json)
-        return json_decode(decoder->json, record->value, scratch, out, field);
-    return decode_avro(decoder, record, scratch, out, field, wait);
+        return json_decode_beside(decoder->json, beside, record->value, scratch, out, field);
+    return decode_avro(decoder, record, beside, scratch, out, field, wait);
 }

@@ -21,11 +21,19 @@ void event_rules_fini(struct event_rules *rules)
         json_names_fini(&rules->allowed[i]);
 }
 
-void event_clear(struct event *event, const struct event_rules *rules, struct verdict *verdict)
+void event_clear(struct event *event, const struct event_rules *rules,
+    const struct record_fields *beside, struct verdict *verdict)
 {
     event->contract = rules->contract;
     memset(event->v, 0, rules->contract->n_fields * sizeof event->v[0]);
     *verdict = (struct verdict){0};
+    if (!beside)
+        return;
+    *verdict = beside->verdict;
+    for (uint64_t bits = beside->fields; bits; bits &= bits - 1) {
+        int field = __builtin_ctzll(bits);
+        event->v[field] = beside->v[field];
+    }
 }
 
 static enum refusal refuse(enum refusal why, uint64_t fields, int *field)

@@ -35,8 +35,22 @@ struct verdict {
     uint64_t present, bad_type, bad_range, not_allowed;
 };
 
-/* Forgets what the event held. */
-void event_clear(struct event *event, const struct event_rules *rules, struct verdict *verdict);
+/* What the fields that stand beside the message's value hold: the key's and the headers'. */
+struct record_fields {
+    struct verdict verdict;
+    uint64_t fields; /* a bit for each of them */
+    struct field_value v[FIELDS_MAX];
+};
+
+/* Whether the field's value stands in the message. */
+static inline bool event_field_inside(const struct event_rules *rules, int field)
+{
+    return rules->contract->fields[field].from == FROM_VALUE;
+}
+
+/* Forgets what the event held, and takes over what stands beside the value; NULL: nothing. */
+void event_clear(struct event *event, const struct event_rules *rules,
+    const struct record_fields *beside, struct verdict *verdict);
 
 /* The text of a FIELD_STRING. end: that far bytes may be read behind it. */
 static inline void event_text(struct event *event, const struct event_rules *rules,

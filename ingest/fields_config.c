@@ -16,8 +16,8 @@ static const char *const type_names[] = {
     [FIELD_BOOL] = "bool",
 };
 
-static const char *const field_keys[] = {
-    "type", "digits", "unit", "min", "max", "allowed", "required", "personal", "unbounded", "help"};
+static const char *const field_keys[] = {"type", "digits", "unit", "min", "max", "allowed",
+    "required", "personal", "unbounded", "help", "from", "name"};
 
 /* A bound must be exactly a number of the field: "min: 0.001" of 2 digits would mean something
  * else. */
@@ -95,11 +95,33 @@ static bool read_type(struct settings *settings, const struct yaml_node *node, s
     return true;
 }
 
+/* In the message, in its key, or in one of its headers. */
+static void read_from(struct settings *settings, const struct yaml_node *node, struct field *field)
+{
+    static const char *const places[] = {
+        [FROM_VALUE] = "value", [FROM_KEY] = "key", [FROM_HEADER] = "header"};
+    const struct yaml_node *from = yaml_get(node, "from"), *name = yaml_get(node, "name");
+    int place = FROM_VALUE;
+    if (from)
+        settings_choice(settings, from, "'from'", places, 3, &place);
+    field->from = (enum field_from)place;
+    if (field->from == FROM_HEADER && !name)
+        settings_need(settings, node, "name", "the name of the header");
+    if (!name)
+        return;
+    if (field->from != FROM_HEADER)
+        settings_error(settings, name, "only a field 'from: header' has the 'name' of one");
+    else if (settings_text(settings, name, "'name'", &field->header) &&
+             field->header.len > FIELD_NAME_MAX)
+        settings_error(settings, name, "a header's name has 1 to %d bytes", FIELD_NAME_MAX);
+}
+
 static bool read_field(struct settings *settings, const struct yaml_node *node, struct field *field)
 {
     if (node->type == YAML_SCALAR && !yaml_is_null(node)) /* "store: string" */
         return read_type(settings, node, field);
-    if (!settings_mapping(settings, node, "a field", field_keys, 10))
+    if (!settings_mapping(
+            settings, node, "a field", field_keys, sizeof field_keys / sizeof *field_keys))
         return false;
     const struct yaml_node *type =
         settings_need(settings, node, "type", "string, int, decimal, time or bool");
@@ -115,6 +137,7 @@ static bool read_field(struct settings *settings, const struct yaml_node *node, 
     }
     field->digits = (int)digits;
     read_bounds(settings, node, field);
+    read_from(settings, node, field);
     if ((value = yaml_get(node, "allowed")))
         read_allowed(settings, value, field);
     if ((value = yaml_get(node, "required")))

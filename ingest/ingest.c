@@ -23,6 +23,8 @@
 #define BATCH_EVENTS    100000
 #define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
+#define WORKERS         2
+#define MEMORY_BYTES    (UINT64_C(128) << 20)
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
 #define RETRY_MS        2000  /* while a topic or broker is missing */
@@ -47,7 +49,7 @@ struct ingest {
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
-    double taken_ns;
+    int64_t settled_ns;                                          /* CPU time of settling lives */
     size_t batch;                                                /* events of the open batch */
     int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
@@ -64,14 +66,14 @@ struct ingest {
 
 /* ---- clocks ---- */
 
-/* The partitions of the stream, others left out; without halted ones when running. */
+/* The partitions of the stream, others left out; without halted and paused ones when running. */
 static size_t stream_partitions(
     struct ingest *in, size_t stream, bool running, const struct partition **out)
 {
     struct partition *const *all;
     size_t n = kafka_source_partitions(in->source, &all), m = 0;
     for (size_t i = 0; i < n; i++)
-        if (all[i]->stream == stream && !(running && all[i]->halted))
+        if (all[i]->stream == stream && !(running && (all[i]->halted || all[i]->marks.paused)))
             out[m++] = all[i];
     return m;
 }
@@ -86,6 +88,8 @@ static void sum_partitions(
         int64_t next = p->passed > p->next ? p->passed : p->next < 0 ? 0 : p->next;
         tally_add(&sum, &p->tally);
         out->halted += p->halted;
+        out->paused += p->marks.paused;
+        out->lost += p->marks.lost;
         out->caught_up = out->caught_up && p->caught_up;
         if (p->end < 0 || out->lag_messages < 0)
             out->lag_messages = -1;
@@ -129,15 +133,16 @@ static void refresh_streams(struct ingest *in)
     atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
 }
 
-/* What taking the records has cost, split as the samples say. */
+/* What taking the records has cost. */
 static void split_steps(struct ingest *in)
 {
     struct intake_stats stats;
     intake_stats(in->intake, &stats);
-    double sampled = stats.decode_ns + stats.rollup_ns;
-    double decode = sampled > 0 ? in->taken_ns * stats.decode_ns / sampled : 0;
-    in->now.ns_decode = (uint64_t)decode;
-    in->now.ns_rollup = (uint64_t)(in->taken_ns - decode);
+    in->now.ns_decode = (uint64_t)stats.decode_ns;
+    in->now.ns_judge = (uint64_t)stats.judge_ns;
+    in->now.ns_dedupe = (uint64_t)stats.dedupe_ns;
+    in->now.ns_lifecycle = (uint64_t)(stats.lifecycle_ns + in->settled_ns);
+    in->now.ns_rollup = (uint64_t)stats.rollup_ns;
     in->now.refused_cells = stats.refused_cells;
 }
 
@@ -198,7 +203,7 @@ static void write_sources(struct ingest *in, struct txn *txn)
         if (!all[i]->dirty)
             continue;
         buf_clear(&state);
-        tally_encode(&all[i]->tally, &state);
+        partition_encode(all[i], &state);
         txn_source(
             txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
     }
@@ -243,7 +248,10 @@ static void mark_committed(struct ingest *in)
 /* One try. What is rolled up stays, so that the next one can write it again. */
 static bool try_commit(struct ingest *in, struct err *err)
 {
-    if (!intake_settle(in->intake, in->watermarks, err))
+    int64_t t0 = clock_thread_cpu_ns();
+    bool settled = intake_settle(in->intake, in->watermarks, err);
+    in->settled_ns += clock_thread_cpu_ns() - t0;
+    if (!settled)
         return false;
     struct txn *txn = txn_begin(in->store);
     bool ok = intake_write(in->intake, txn, in->watermarks, err);
@@ -285,7 +293,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
 {
     struct err err;
     struct store_stats stats;
-    int64_t t0 = clock_thread_cpu_ns();
+    int64_t t0 = clock_thread_cpu_ns(), settled = in->settled_ns;
     refresh_streams(in);
     for (size_t s = 0; s < in->streams->n_streams; s++)
         in->watermarks[s] = in->streams_now[s].watermark_ms;
@@ -307,7 +315,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
-    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0);
+    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0 - (in->settled_ns - settled));
     share(in, true);
     wait_for_store(in);
     return true;
@@ -323,7 +331,7 @@ static void partition_found(void *ctx, struct partition *p)
         return;
     p->next = state.next;
     p->newest_ms = state.newest_ms;
-    if (!tally_decode(slice_of(state.state, state.state_len), &p->tally))
+    if (!partition_decode(slice_of(state.state, state.state_len), p))
         log_warn("source %s: its counts do not read; they begin anew", p->name);
     log_info("source %s: from offset %" PRId64, p->name, p->next);
 }
@@ -365,15 +373,20 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
 
-/* Tries until it is taken in: without an answer of the store an event can neither be counted nor
- * left out. When the ingestion stops before, the next run reads it again. */
-static void take_record(struct ingest *in, const struct kafka_record *record)
+/* Tries until all are taken in: without an answer of the store an event can neither be counted nor
+ * left out. When the ingestion stops before, the next run reads them again. */
+static void take_records(struct ingest *in, const struct kafka_record *records, size_t n)
 {
     struct err err;
-    while (!intake_record(in->intake, record, &err)) {
+    for (size_t taken; !intake_records(in->intake, records, n, &taken, &err);) {
+        records += taken;
+        n -= taken;
         stand_still(in, &err);
         if (atomic_load(&in->stop)) {
-            kafka_source_park(in->source, record->partition, record->offset, err.text);
+            for (size_t i = 0; i < n; i++)
+                if (!records[i].partition->parked)
+                    kafka_source_park(
+                        in->source, records[i].partition, records[i].offset, err.text);
             return;
         }
         clock_sleep_ms(COMMIT_RETRY_MS);
@@ -389,10 +402,7 @@ static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
     if (n && in->batch == 0)
         in->batch_ms = mono_ms;
-    t0 = clock_thread_cpu_ns();
-    for (size_t i = 0; i < n; i++)
-        take_record(in, &in->records[i]);
-    in->taken_ns += (double)(clock_thread_cpu_ns() - t0);
+    take_records(in, in->records, n);
     in->batch += n;
 }
 
@@ -501,7 +511,9 @@ bool ingest_start(
         free_all(in);
         return false;
     }
-    in->intake = intake_new(store, in->streams, in->source);
+    in->intake =
+        intake_new(store, in->streams, in->source, options->workers ? options->workers : WORKERS,
+            options->memory_bytes ? options->memory_bytes : MEMORY_BYTES);
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
     in->sender = letter_sender_start(store, options, intake_letters(in->intake));

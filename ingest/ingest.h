@@ -23,13 +23,23 @@ struct kafka_setting {
     struct slice name, value;
 };
 
+#define INGEST_WORKERS_MAX 64
+
+/* Every of-th partition of each topic: those whose number mod `of` is number - 1. of 0: all. */
+struct shard {
+    uint32_t number, of;
+};
+
 struct ingest_options {
     /* These outlive the ingestion. */
     const struct kafka_setting *kafka; /* librdkafka's own names, bootstrap.servers among them */
     size_t n_kafka;
     const struct streams *streams;
+    struct shard shard;
     uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
     uint32_t batch_events; /* or when it has this many events; 0: 100,000 */
+    uint32_t workers;      /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
+    uint64_t memory_bytes; /* for entities that were touched lately; 0: 128 MiB */
 };
 
 struct ingest;
@@ -57,7 +67,8 @@ struct stream_stats {
     bool letters_full;                         /* it stands still until some are sent */
     int64_t frontier_ms, watermark_ms;         /* INT64_MIN: not known yet */
     int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
-    uint32_t partitions, halted;
+    uint32_t partitions, halted, paused;
+    uint64_t lost; /* offsets that were gone, or left out by an operator, before they were read */
     bool caught_up;
 };
 
@@ -77,9 +88,8 @@ struct ingest_stats {
     uint64_t throttled_ms;  /* waited because the store's maintenance lagged behind */
     bool connected;         /* a broker has answered since the last failure */
     char trouble[ERR_TEXT_MAX]; /* what holds it up now, for a person; empty: nothing */
-    /* CPU time of the ingest thread by step, ns. Decoding and rolling up are timed together; one
-     * event in some says how they share it. */
-    uint64_t ns_poll, ns_decode, ns_rollup, ns_commit;
+    /* CPU time of all workers by step, ns. */
+    uint64_t ns_poll, ns_decode, ns_judge, ns_dedupe, ns_lifecycle, ns_rollup, ns_commit;
 };
 
 /* Thread-safe. streams has room for n entries; returns how many there are. */

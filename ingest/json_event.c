@@ -34,7 +34,8 @@ struct json_decoder *json_decoder_new(const struct contract *contract)
     struct slice names[FIELDS_MAX];
     event_rules_init(&decoder->rules, contract);
     for (size_t i = 0; i < contract->n_fields; i++)
-        names[i] = contract->fields[i].name;
+        names[i] = event_field_inside(&decoder->rules, (int)i) ? contract->fields[i].name
+                                                               : (struct slice){NULL, 0};
     json_names_init(&decoder->keys, names, contract->n_fields);
     return decoder;
 }
@@ -52,9 +53,12 @@ void json_decoder_free(struct json_decoder **decoder)
 static void keep_text(struct scan *scan, int i, struct slice text, const char *end)
 {
     enum field_type type = scan->rules->contract->fields[i].type;
+    int64_t ms;
     if (type == FIELD_STRING)
         event_text(scan->event, scan->rules, &scan->verdict, i, text, end);
-    else if (type != FIELD_TIME || !time_parse_rfc3339(text, &scan->event->v[i].num))
+    else if (type == FIELD_TIME && time_parse_rfc3339(text, &ms))
+        event_number(scan->event, scan->rules, &scan->verdict, i, ms);
+    else
         scan->verdict.bad_type |= UINT64_C(1) << i;
 }
 
@@ -212,8 +216,9 @@ static bool scan_object(struct scan *scan, const char *p)
     }
 }
 
-enum refusal json_decode(const struct json_decoder *decoder, struct slice payload,
-    struct arena *scratch, struct event *out, int *field)
+enum refusal json_decode_beside(const struct json_decoder *decoder,
+    const struct record_fields *beside, struct slice payload, struct arena *scratch,
+    struct event *out, int *field)
 {
     const struct event_rules *rules = &decoder->rules;
     struct scan scan = {.decoder = decoder,
@@ -224,11 +229,17 @@ enum refusal json_decode(const struct json_decoder *decoder, struct slice payloa
         .duplicate = -1};
     if (field)
         *field = -1;
-    event_clear(out, rules, &scan.verdict);
+    event_clear(out, rules, beside, &scan.verdict);
     if (payload.len == 0 || payload.len > EVENT_BYTES_MAX || !scan_object(&scan, payload.ptr)) {
         if (field)
             *field = scan.duplicate;
         return REFUSED_MALFORMED;
     }
     return event_end(out, rules, &scan.verdict, field);
+}
+
+enum refusal json_decode(const struct json_decoder *decoder, struct slice payload,
+    struct arena *scratch, struct event *out, int *field)
+{
+    return json_decode_beside(decoder, NULL, payload, scratch, out, field);
 }

@@ -10,7 +10,7 @@
 
 #include "base/arena.h"
 #include "base/slice.h"
-#include "ingest/contract.h"
+#include "ingest/event_rules.h"
 
 #define JSON_DEPTH_MAX 32
 
@@ -28,6 +28,10 @@ void json_decoder_free(struct json_decoder **decoder);
  * An int in any spelling without a fraction is an int (3.0, 3e0); with one it is refused: type. */
 enum refusal json_decode(const struct json_decoder *decoder, struct slice payload,
     struct arena *scratch, struct event *out, int *field);
+/* The same, of a record whose key or headers hold fields of the contract. */
+enum refusal json_decode_beside(const struct json_decoder *decoder,
+    const struct record_fields *beside, struct slice payload, struct arena *scratch,
+    struct event *out, int *field);
 
 /* RFC 3339 with any offset, fractions cut (not rounded) at ms, years 0000..9999, leap second 60
  * as 59.999; to ms. False: not one. */

@@ -15,6 +15,8 @@ void json_names_init(struct json_names *set, const struct slice *names, size_t n
     set->slots = xcalloc(size, sizeof *set->slots);
     set->names = xcalloc(n ? n : 1, sizeof *set->names);
     for (size_t id = 0; id < n; id++) {
+        if (!names[id].ptr)
+            continue;
         set->names[id] = json_name_of(names[id], names[id].ptr + names[id].len);
         uint32_t i = json_name_hash(&set->names[id]) & set->mask;
         while (set->slots[i])

@@ -24,7 +24,8 @@ struct json_names {
     uint32_t mask;
 };
 
-/* names: at most JSON_NAMES_MAX, no two equal; their bytes outlive the set. */
+/* names: at most JSON_NAMES_MAX, no two equal; their bytes outlive the set. One with ptr NULL is
+ * left out: nothing is found under its index. */
 #define JSON_NAMES_MAX 16384
 void json_names_init(struct json_names *set, const struct slice *names, size_t n);
 void json_names_fini(struct json_names *set);

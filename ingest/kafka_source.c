@@ -5,45 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-#include <librdkafka/rdkafka.h>
-
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "ingest/source/kafka_settings.h"
+#include "ingest/source/kafka_source_priv.h"
 
-#define POLL_MAX 2000
-/* A broker that has said nothing for so long is not known to have nothing more. Empty fetches come
- * back after fetch.wait.max.ms, half a second by default. */
-#define SILENT_MS 5000
-/* How old librdkafka's view may be when it reaches us; its statistics.interval.ms below. */
-#define STATS_MS        500
-#define STATS_BYTES_MAX (64u << 20)
-
-struct topic {
-    char *name;
-    size_t stream;
-    struct partition **partitions; /* by number; NULL: not seen */
-    size_t n, cap;
-    bool listed;       /* a broker has told its partitions in this run */
-    char trouble[256]; /* why it cannot be read now; "" when it can */
-};
-
-struct kafka_source {
-    rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;
-    struct topic *topics;
-    size_t n_topics;
-    struct partition **partitions;
-    size_t n_partitions, partitions_cap;
-    rd_kafka_message_t *held[POLL_MAX]; /* of the last poll */
-    size_t n_held;
-    const rd_kafka_topic_t *last_rkt; /* messages come in runs */
-    struct partition *last;
-    bool connected, assign_again, assign_now;
-    int64_t now_ms;
-    char trouble[512], parked_why[ERR_TEXT_MAX + 512];
-};
+/* What a message takes besides its bytes: librdkafka's own structures around it. */
+#define MESSAGE_BYTES 400
+/* One that does not read again and again is broken where it lies, and not on the way. */
+#define BROKEN_MAX 5
+/* A partition that gave back what it had comes again when it is this much nearer to the others than
+ * it must be. */
+#define RETURN_MS (LANES_AHEAD_MS / 2)
 
 /* ---- callbacks, all on the polling thread but the logger ---- */
 
@@ -66,184 +40,30 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         log_warn("kafka: %s; trying again", s->trouble);
 }
 
-static int64_t int_of(const json_t *object, const char *key, int64_t absent)
-{
-    const json_t *v = json_object_get(object, key);
-    return json_is_integer(v) ? (int64_t)json_integer_value(v) : absent;
-}
-
-/* How long the broker with this id has said nothing, in ms; -1: it is not connected, or silent for
- * too long. */
-static int64_t broker_silent_ms(const json_t *brokers, int64_t id)
-{
-    const char *key;
-    json_t *broker;
-    if (id < 0) /* bootstrap addresses have no number yet */
-        return -1;
-    json_object_foreach((json_t *)(uintptr_t)brokers, key, broker)
-    {
-        if (int_of(broker, "nodeid", -1) != id)
-            continue;
-        const char *state = json_string_value(json_object_get(broker, "state"));
-        int64_t idle = int_of(broker, "rxidle", INT64_MAX) / 1000;
-        return state && strcmp(state, "UP") == 0 && idle < SILENT_MS ? idle : -1;
-    }
-    return -1;
-}
-
-static struct topic *topic_named(struct kafka_source *s, const char *name)
-{
-    for (size_t i = 0; i < s->n_topics; i++)
-        if (strcmp(s->topics[i].name, name) == 0)
-            return &s->topics[i];
-    return NULL;
-}
-
-static struct partition *partition_of(const struct topic *topic, int64_t id)
-{
-    return topic && id >= 0 && (uint64_t)id < topic->n ? topic->partitions[id] : NULL;
-}
-
-static void hear_partition(
-    struct kafka_source *s, struct partition *p, const json_t *stats, const json_t *brokers)
-{
-    int64_t end = int_of(stats, "hi_offset", -1);
-    if (end >= 0)
-        p->end = end;
-    const char *state = json_string_value(json_object_get(stats, "fetch_state"));
-    bool active = state && strcmp(state, "active") == 0;
-    /* Of a log that was never read we know that it is empty, or that nothing is left of it. */
-    int64_t next = p->next >= 0 ? p->next : end == 0 ? 0 : int_of(stats, "lo_offset", -1);
-    /* Transactions end in markers that are never delivered; librdkafka counts them as passed on. */
-    int64_t passed = p->next >= 0 ? int_of(stats, "app_offset", -1) : -1;
-    p->passed = passed > next ? passed : next;
-    int64_t silent_ms = broker_silent_ms(brokers, int_of(stats, "broker", -1));
-    p->caught_up =
-        active && end >= 0 && p->passed >= end && !p->halted && !p->waiting && silent_ms >= 0;
-    if (!p->caught_up)
-        return;
-    p->caught_up_ms = s->now_ms - silent_ms - STATS_MS;
-    /* From now on its position is known: what retention removes later is missed, not skipped. */
-    if (p->next < 0) {
-        p->next = end;
-        p->dirty = true;
-    }
-}
-
-/* librdkafka's own view, twice a second: where the logs end, and which brokers answer. */
 static int on_stats(rd_kafka_t *rk, char *text, size_t len, void *opaque)
 {
-    struct kafka_source *s = opaque;
-    json_error_t error;
     (void)rk;
-    json_t *root = len <= STATS_BYTES_MAX ? json_loadb(text, len, 0, &error) : NULL;
-    if (!root)
-        return 0;
-    const json_t *brokers = json_object_get(root, "brokers");
-    const char *name, *number;
-    json_t *topic, *part;
-    json_object_foreach(json_object_get(root, "topics"), name, topic)
-    {
-        json_object_foreach(json_object_get(topic, "partitions"), number, part)
-        {
-            struct partition *p = partition_of(topic_named(s, name), int_of(part, "partition", -1));
-            if (p)
-                hear_partition(s, p, part, brokers);
-        }
-    }
-    bool alive = false;
-    json_object_foreach((json_t *)(uintptr_t)brokers, name, part)
-    {
-        const char *state = json_string_value(json_object_get(part, "state"));
-        alive = alive || (state && strcmp(state, "UP") == 0);
-    }
-    if (alive && !s->connected) {
-        s->connected = true;
-        s->trouble[0] = 0;
-        log_info("kafka: connected");
-    }
-    json_decref(root);
+    broker_view_hear(opaque, text, len);
     return 0;
 }
 
 /* ---- life ---- */
 
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
+static void free_message(void *message)
 {
-    char text[512];
-    if (rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK)
-        return true;
-    return err_set(err, ERR_INVALID, "kafka: %s", text);
+    rd_kafka_message_destroy(message);
 }
 
-/* What the user may change, then the user's settings, then what exactly-once stands on. */
-static bool configure(rd_kafka_conf_t *conf, const struct ingest_options *options, struct err *err)
-{
-    static const char *const defaults[][2] = {
-        {"client.id", "larder"},
-        {"group.id", "larder"},
-        {"queued.min.messages", "500000"},
-        {"queued.max.messages.kbytes", "131072"},
-        {"fetch.wait.max.ms", "100"},
-        {"fetch.error.backoff.ms", "200"},
-        {"reconnect.backoff.ms", "100"},
-        {"reconnect.backoff.max.ms", "2000"},
-        {"socket.keepalive.enable", "true"},
-    };
-    /* allow.auto.create.topics is false for consumers already; said aloud, librdkafka warns of it
-     * every ten seconds where the broker is older than the setting. */
-    static const char *const fixed[][2] = {
-        {"enable.auto.commit", "false"},
-        {"enable.auto.offset.store", "false"},
-        {"isolation.level", "read_committed"},
-        {"auto.offset.reset", "error"},
-        {"check.crcs", "true"},
-        {"enable.partition.eof", "false"},
-        {"statistics.interval.ms", "500"},
-    };
-    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
-        if (!set(conf, defaults[i][0], defaults[i][1], err))
-            return false;
-    for (size_t i = 0; i < options->n_kafka; i++) {
-        char name[256], value[4096];
-        const struct kafka_setting *k = &options->kafka[i];
-        if (k->name.len >= sizeof name || k->value.len >= sizeof value)
-            return err_set(err, ERR_INVALID, "kafka: setting %.40s is too long", k->name.ptr);
-        snprintf(name, sizeof name, "%.*s", SLICE_FMT(k->name));
-        snprintf(value, sizeof value, "%.*s", SLICE_FMT(k->value));
-        if (!set(conf, name, value, err))
-            return false;
-    }
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
-        if (!set(conf, fixed[i][0], fixed[i][1], err))
-            return false;
-    return true;
-}
-
-static void list_topics(struct kafka_source *s, const struct streams *streams)
-{
-    for (size_t i = 0; i < streams->n_streams; i++)
-        s->n_topics += streams->streams[i].n_topics;
-    s->topics = xcalloc(s->n_topics, sizeof *s->topics);
-    size_t n = 0;
-    for (size_t i = 0; i < streams->n_streams; i++)
-        for (size_t k = 0; k < streams->streams[i].n_topics; k++) {
-            struct slice name = streams->streams[i].topics[k];
-            s->topics[n++] = (struct topic){.name = xstrndup(name.ptr, name.len), .stream = i};
-        }
-}
-
-bool kafka_source_new(
-    const struct ingest_options *options, struct kafka_source **out, struct err *err)
+static bool connect_to(
+    struct kafka_source *s, const struct ingest_options *options, struct err *err)
 {
     char text[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    *out = NULL;
-    if (!configure(conf, options, err)) {
+    if (!kafka_settings_apply(conf, options, err)) {
         rd_kafka_conf_destroy(conf);
         return false;
     }
-    struct kafka_source *s = xcalloc(1, sizeof *s);
+    s->lanes_bytes_max = kafka_settings_queue_bytes(conf);
     rd_kafka_conf_set_opaque(conf, s);
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
@@ -251,12 +71,25 @@ bool kafka_source_new(
     s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
     if (!s->rk) {
         rd_kafka_conf_destroy(conf);
-        free(s);
         return err_set(err, ERR_INVALID, "kafka: %s", text);
     }
     s->queue = rd_kafka_queue_get_consumer(s->rk);
     ensure(s->queue != NULL);
-    list_topics(s, options->streams);
+    return true;
+}
+
+bool kafka_source_new(
+    const struct ingest_options *options, struct kafka_source **out, struct err *err)
+{
+    struct kafka_source *s = xcalloc(1, sizeof *s);
+    *out = NULL;
+    s->streams = options->streams;
+    s->shard = options->shard;
+    s->lanes = lanes_new(free_message);
+    if (!topics_init(s, err) || !connect_to(s, options, err)) {
+        kafka_source_free(&s);
+        return false;
+    }
     *out = s;
     return true;
 }
@@ -275,243 +108,212 @@ void kafka_source_free(struct kafka_source **source)
     if (!s)
         return;
     release_held(s);
-    rd_kafka_queue_destroy(s->queue);
-    rd_kafka_destroy_flags(s->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    for (size_t i = 0; i < s->n_topics; i++) {
-        free(s->topics[i].name);
-        free(s->topics[i].partitions);
+    lanes_free(&s->lanes);
+    if (s->rk) {
+        rd_kafka_queue_destroy(s->queue);
+        rd_kafka_destroy_flags(s->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     }
-    for (size_t i = 0; i < s->n_partitions; i++)
-        free(s->partitions[i]);
-    free(s->topics);
-    free(s->partitions);
+    topics_fini(s);
     free(s);
 }
 
-/* ---- discovery ---- */
-
-static bool add_partition(struct kafka_source *s, struct topic *topic, int32_t id, int64_t now_ms,
-    partition_found_f *found, void *ctx)
-{
-    size_t n = (size_t)id + 1;
-    if (n > topic->n) {
-        GROW(topic->partitions, topic->cap, n);
-        memset(topic->partitions + topic->n, 0, (n - topic->n) * sizeof *topic->partitions);
-        topic->n = n;
-    }
-    if (topic->partitions[id])
-        return false;
-    struct partition *p = xcalloc(1, sizeof *p);
-    p->stream = topic->stream;
-    p->topic = (size_t)(topic - s->topics);
-    p->id = id;
-    p->next = p->end = p->committed = p->passed = -1;
-    p->newest_ms = INT64_MIN;
-    p->quiet_ms = now_ms;
-    snprintf(p->name, sizeof p->name, "%s/%" PRId32, topic->name, id);
-    found(ctx, p);
-    p->committed = p->passed = p->next;
-    topic->partitions[id] = p;
-    GROW(s->partitions, s->partitions_cap, s->n_partitions + 1);
-    s->partitions[s->n_partitions++] = p;
-    return true;
-}
-
-/* Partition numbers above this come from a broken answer. */
-#define PARTITION_MAX 100000
-
-void kafka_source_recall(struct kafka_source *source, struct slice name, int64_t now_ms,
-    partition_found_f *found, void *ctx)
-{
-    char text[PARTITION_NAME_MAX], extra;
-    uint32_t id;
-    if (name.len >= sizeof text)
-        return;
-    memcpy(text, name.ptr, name.len);
-    text[name.len] = 0;
-    char *slash = strrchr(text, '/');
-    if (!slash || sscanf(slash, "/%6" SCNu32 "%c", &id, &extra) != 1 || id > PARTITION_MAX)
-        return;
-    *slash = 0;
-    struct topic *topic = topic_named(source, text);
-    if (topic && add_partition(source, topic, (int32_t)id, now_ms, found, ctx))
-        source->assign_again = true;
-}
-
-static void topic_trouble(struct topic *topic, const char *text)
-{
-    if (strcmp(topic->trouble, text) == 0)
-        return;
-    snprintf(topic->trouble, sizeof topic->trouble, "%s", text);
-    if (text[0])
-        log_warn("kafka: topic %s: %s; trying again", topic->name, text);
-    else
-        log_info("kafka: topic %s: %zu partitions", topic->name, topic->n);
-}
-
-/* *answered false: no broker said anything, and none will for the next topic. */
-static bool discover_topic(struct kafka_source *s, struct topic *topic, int wait_ms, int64_t now_ms,
-    partition_found_f *found, void *ctx, bool *changed, bool *answered)
-{
-    const struct rd_kafka_metadata *md;
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(s->rk, topic->name, NULL);
-    if (!rkt) {
-        topic_trouble(topic, "not a valid topic name");
-        return false;
-    }
-    rd_kafka_resp_err_t rc = rd_kafka_metadata(s->rk, 0, rkt, &md, wait_ms);
-    rd_kafka_topic_destroy(rkt);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        topic_trouble(topic, rd_kafka_err2str(rc));
-        *answered = false;
-        return false;
-    }
-    bool ok = md->topic_cnt == 1 && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR &&
-              md->topics[0].partition_cnt > 0;
-    if (ok) {
-        for (int i = 0; i < md->topics[0].partition_cnt; i++) {
-            int32_t id = md->topics[0].partitions[i].id;
-            if (id >= 0 && id <= PARTITION_MAX && add_partition(s, topic, id, now_ms, found, ctx))
-                *changed = true;
-        }
-        topic->listed = true;
-        topic_trouble(topic, "");
-    } else if (md->topic_cnt == 1 && md->topics[0].err) {
-        bool unknown = md->topics[0].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        topic_trouble(
-            topic, unknown ? "does not exist on the broker" : rd_kafka_err2str(md->topics[0].err));
-    } else {
-        topic_trouble(topic, "the broker names no partitions of it");
-    }
-    rd_kafka_metadata_destroy(md);
-    return ok;
-}
-
-/* Assigns everything that is not halted, each at its own position. */
-static void assign(struct kafka_source *s)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)s->n_partitions);
-    for (size_t i = 0; i < s->n_partitions; i++) {
-        struct partition *p = s->partitions[i];
-        if (p->halted || p->parked)
-            continue;
-        p->waiting = false;
-        rd_kafka_topic_partition_t *tp =
-            rd_kafka_topic_partition_list_add(list, s->topics[p->topic].name, p->id);
-        tp->offset = p->next >= 0 ? p->next : RD_KAFKA_OFFSET_BEGINNING;
-    }
-    rd_kafka_resp_err_t rc = rd_kafka_assign(s->rk, list);
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR)
-        log_error("kafka: cannot assign partitions: %s", rd_kafka_err2str(rc));
-    s->assign_now = false;
-    s->assign_again = rc != RD_KAFKA_RESP_ERR_NO_ERROR;
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-bool kafka_source_discover(
-    struct kafka_source *source, int wait_ms, int64_t now_ms, partition_found_f *found, void *ctx)
-{
-    bool all = true, changed = source->assign_again, answered = true;
-    for (size_t i = 0; i < source->n_topics && answered; i++)
-        all = discover_topic(
-                  source, &source->topics[i], wait_ms, now_ms, found, ctx, &changed, &answered) &&
-              all;
-    if (changed) {
-        release_held(source);
-        assign(source);
-    }
-    return all;
-}
-
-bool kafka_source_knows(const struct kafka_source *source, size_t stream)
-{
-    for (size_t i = 0; i < source->n_topics; i++)
-        if (source->topics[i].stream == stream && !source->topics[i].listed)
-            return false;
-    return true;
-}
-
-/* ---- reading ---- */
+/* ---- what has come ---- */
 
 static struct partition *partition_of_message(struct kafka_source *s, const rd_kafka_message_t *m)
 {
     if (s->last && m->rkt == s->last_rkt && m->partition == s->last->id)
         return s->last;
-    struct partition *p =
-        m->rkt ? partition_of(topic_named(s, rd_kafka_topic_name(m->rkt)), m->partition) : NULL;
+    const struct topic *topic = m->rkt ? topic_named(s, rd_kafka_topic_name(m->rkt)) : NULL;
     s->last_rkt = m->rkt;
-    s->last = p;
-    return p;
+    s->last = topic_partition(topic, m->partition);
+    return s->last;
 }
 
-/* Assigned again at its own position, with the next look at the topics; until then nothing of it
- * counts. */
-static void assign_anew(struct kafka_source *s, struct partition *p, const char *why)
+/* What is in its lane is good and is taken first. */
+static void out_of_range(struct kafka_source *s, struct partition *p)
 {
-    p->waiting = true;
+    p->examined = s->changed = s->restless = true;
     p->caught_up = false;
-    s->assign_again = true;
-    log_warn("kafka: partition %s: %s; it is read again from %" PRId64, p->name, why, p->next);
 }
-
-static void halt(struct kafka_source *s, struct partition *p, const char *why)
-{
-    p->halted = true;
-    p->caught_up = false;
-    s->assign_again = true;
-    log_error("kafka: partition %s is halted at %" PRId64 ": %s", p->name, p->next, why);
-}
-
-/* One that does not read again and again is broken where it lies, and not on the way. */
-#define BROKEN_MAX 5
 
 static void consumer_error(struct kafka_source *s, struct partition *p, const rd_kafka_message_t *m)
 {
     const char *text = rd_kafka_message_errstr(m);
-    if (p && (p->halted || p->waiting))
+    if (p && !p->reading)
         return;
     switch (m->err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
         if (p && p->next >= 0)
-            halt(s, p, text);
+            out_of_range(s, p);
         else if (p) /* the beginning could not be found just now */
-            assign_anew(s, p, text);
+            partition_rest(s, p, text);
         return;
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
     case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
         if (p && ++p->broken >= BROKEN_MAX)
-            halt(s, p, text);
+            partition_halt(s, p, "what is stored there does not read: %s", text);
         else if (p)
-            assign_anew(s, p, text);
+            partition_rest(s, p, text);
         return;
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: return;
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: s->restless = true; /* fall through */
     default: log_warn("kafka: %s%s%s", p ? p->name : "", p ? ": " : "", text);
     }
 }
 
-static bool record_of(struct kafka_source *s, const rd_kafka_message_t *m, struct kafka_record *out)
+static size_t message_bytes(const rd_kafka_message_t *m)
+{
+    return m->len + m->key_len + MESSAGE_BYTES;
+}
+
+/* To its lane, which owns it then. */
+static void sort_in(struct kafka_source *s, rd_kafka_message_t *m)
 {
     struct partition *p = partition_of_message(s, m);
-    if (m->err) {
-        consumer_error(s, p, m);
-        return false;
+    if (!m->err && p && p->reading) {
+        lane_push(s->lanes, p->lane, m, message_bytes(m));
+        return;
     }
-    /* Delivered again after a reconnect, or a partition that we gave back. */
-    if (!p || p->halted || p->waiting || m->offset < p->next)
-        return false;
+    if (m->err)
+        consumer_error(s, p, m);
+    rd_kafka_message_destroy(m);
+}
+
+static size_t fetch_some(struct kafka_source *s, int wait_ms)
+{
+    rd_kafka_message_t *some[POLL_MAX];
+    ssize_t got = rd_kafka_consume_batch_queue(s->queue, wait_ms, some, POLL_MAX);
+    for (ssize_t i = 0; i < got; i++)
+        sort_in(s, some[i]);
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* Room for those that are lower: what is furthest ahead is given back, to be fetched again later.
+ */
+static void give_back(struct kafka_source *s)
+{
+    struct lane *lane;
+    while (lanes_bytes(s->lanes) > s->lanes_bytes_max / 2 && (lane = lanes_furthest(s->lanes))) {
+        struct partition *p = lane_partition(lane);
+        log_debug("kafka: partition %s: far ahead; %zu records are given back", p->name,
+            lane_records(lane));
+        lane_drop(s->lanes, lane);
+        p->suspended = s->changed = true;
+        p->caught_up = false;
+    }
+}
+
+static void take_back(struct kafka_source *s)
+{
+    for (size_t i = 0; i < s->n_partitions; i++) {
+        struct partition *p = s->partitions[i];
+        if (p->suspended && lanes_may_go(s->lanes, p->lane, RETURN_MS)) {
+            p->suspended = false;
+            s->changed = true;
+        }
+    }
+}
+
+/* While somebody holds the others all that has come is looked through for what is lowest, as far as
+ * there is room; else one batch is enough. */
+static void fetch(struct kafka_source *s, int wait_ms)
+{
+    lanes_begin(s->lanes, s->now_ms);
+    take_back(s);
+    if (lanes_held(s->lanes) && lanes_bytes(s->lanes) >= s->lanes_bytes_max)
+        give_back(s);
+    assignment_sync(s);
+    size_t got = POLL_MAX;
+    int wait = lanes_records(s->lanes) && lanes_may_take(s->lanes) ? 0 : wait_ms;
+    while (got == POLL_MAX && lanes_bytes(s->lanes) < s->lanes_bytes_max) {
+        got = fetch_some(s, wait);
+        wait = 0;
+        if (!lanes_held(s->lanes))
+            break;
+    }
+}
+
+/* ---- taking records in ---- */
+
+static struct fingerprint print_of(const rd_kafka_message_t *m)
+{
+    rd_kafka_timestamp_type_t type;
+    return fingerprint_of(m->offset, slice_of(m->key, m->key_len), slice_of(m->payload, m->len),
+        rd_kafka_message_timestamp(m, &type));
+}
+
+/* The first record since reading began anew. False: the partition is halted. A later one says that
+ * the one that was read last is not there any more, which retention, compaction and aborted
+ * transactions may do. */
+static bool verify(struct kafka_source *s, struct partition *p, const rd_kafka_message_t *m)
+{
+    p->verifying = false;
+    if (m->offset != p->marks.print.offset || print_of(m).hash == p->marks.print.hash)
+        return true;
+    partition_halt(s, p,
+        "the record at offset %" PRId64
+        " is not the one that was read: the topic was made anew, or "
+        "its end was lost and written again",
+        m->offset);
+    return false;
+}
+
+static void record_of(struct kafka_source *s, struct partition *p, const rd_kafka_message_t *m,
+    struct kafka_record *out)
+{
     rd_kafka_timestamp_type_t type;
     int64_t ts = rd_kafka_message_timestamp(m, &type);
     *out = (struct kafka_record){p, m->offset,
         type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || ts < 0 ? INT64_MIN : ts,
-        slice_of(m->payload, m->len), m};
+        slice_of(m->payload, m->len), slice_of(m->key, m->key_len), m};
     p->next = m->offset + 1;
     p->quiet_ms = s->now_ms;
     p->broken = 0;
     p->caught_up = p->caught_up && p->next >= p->end;
     p->dirty = true;
-    return true;
+}
+
+/* At most n of one lane. */
+static size_t take_lane(
+    struct kafka_source *s, struct lane *lane, size_t n, struct kafka_record *out)
+{
+    struct partition *p = lane_partition(lane);
+    const rd_kafka_message_t *next;
+    size_t taken = 0;
+    p->print_before = p->marks.print;
+    while (taken < n && (next = lane_peek(lane))) {
+        if (p->verifying && !verify(s, p, next))
+            break; /* nothing is left in its lane */
+        rd_kafka_message_t *m = lane_pop(s->lanes, lane, message_bytes(next));
+        s->held[s->n_held++] = m;
+        /* Delivered again after a reconnect, or to be compared. */
+        if (m->offset >= p->next)
+            record_of(s, p, m, &out[taken++]);
+        else
+            n--;
+    }
+    if (taken)
+        p->marks.print = print_of(out[taken - 1].message);
+    return taken;
+}
+
+size_t kafka_source_poll(
+    struct kafka_source *source, int wait_ms, int64_t now_ms, struct kafka_record *out, size_t max)
+{
+    size_t n = 0, most = max < POLL_MAX ? max : POLL_MAX, some;
+    struct lane *lane;
+    release_held(source);
+    source->now_ms = now_ms;
+    rd_kafka_poll(source->rk, 0);
+    fetch(source, wait_ms);
+    while (
+        source->n_held < most && (lane = lanes_next(source->lanes, most - source->n_held, &some)))
+        n += take_lane(source, lane, some, out + n);
+    return n;
 }
 
 struct slice kafka_record_header(const struct kafka_record *record, const char *name)
@@ -526,37 +328,35 @@ struct slice kafka_record_header(const struct kafka_record *record, const char *
     return slice_of(value, size);
 }
 
+/* The last record before the offset that this poll has given, or an earlier one. */
+static struct fingerprint print_before(
+    const struct kafka_source *s, const struct partition *p, int64_t offset)
+{
+    const char *topic = s->topics[p->topic].name;
+    for (size_t i = s->n_held; i-- > 0;) {
+        const rd_kafka_message_t *m = s->held[i];
+        if (m->partition == p->id && m->offset < offset && m->offset > p->print_before.offset &&
+            strcmp(rd_kafka_topic_name(m->rkt), topic) == 0)
+            return print_of(m);
+    }
+    return p->print_before;
+}
+
 void kafka_source_park(
     struct kafka_source *source, struct partition *partition, int64_t offset, const char *why)
 {
     snprintf(source->parked_why, sizeof source->parked_why, "%s", why);
+    partition->marks.print = print_before(source, partition, offset);
     partition->next = offset;
-    partition->parked = partition->waiting = true;
+    partition->parked = source->changed = true;
     partition->caught_up = false;
-    source->assign_again = true;
+    partition_drop(source, partition);
 }
 
 void kafka_source_unpark(struct kafka_source *source, struct partition *partition)
 {
     partition->parked = false;
-    source->assign_now = true;
-}
-
-size_t kafka_source_poll(
-    struct kafka_source *source, int wait_ms, int64_t now_ms, struct kafka_record *out, size_t max)
-{
-    size_t n = 0;
-    release_held(source);
-    source->now_ms = now_ms;
-    if (source->assign_now)
-        assign(source);
-    rd_kafka_poll(source->rk, 0);
-    ssize_t got = rd_kafka_consume_batch_queue(
-        source->queue, wait_ms, source->held, max < POLL_MAX ? max : POLL_MAX);
-    source->n_held = got > 0 ? (size_t)got : 0;
-    for (size_t i = 0; i < source->n_held; i++)
-        n += record_of(source, source->held[i], &out[n]);
-    return n;
+    source->changed = true;
 }
 
 void kafka_source_serve(struct kafka_source *source)
@@ -566,7 +366,7 @@ void kafka_source_serve(struct kafka_source *source)
 
 bool kafka_source_restless(const struct kafka_source *source)
 {
-    return source->assign_again;
+    return source->restless;
 }
 
 size_t kafka_source_partitions(struct kafka_source *source, struct partition *const **out)
@@ -595,20 +395,34 @@ void kafka_source_hint(struct kafka_source *source)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-const char *kafka_source_trouble(const struct kafka_source *source)
+static const char *partition_trouble(struct kafka_source *s)
+{
+    for (size_t i = 0; i < s->n_partitions; i++) {
+        const struct partition *p = s->partitions[i];
+        if (!p->halted)
+            continue;
+        snprintf(s->told, sizeof s->told, "partition %s is halted at %" PRId64 ": %s", p->name,
+            p->next, p->cause);
+        return s->told;
+    }
+    for (size_t i = 0; i < s->n_partitions; i++)
+        if (s->partitions[i]->parked)
+            return s->parked_why[0] ? s->parked_why : "partitions wait for a schema";
+    return "";
+}
+
+const char *kafka_source_trouble(struct kafka_source *source)
 {
     if (source->trouble[0])
         return source->trouble;
+    if (source->shard_trouble[0])
+        return source->shard_trouble;
     for (size_t i = 0; i < source->n_topics; i++)
-        if (source->topics[i].trouble[0])
+        if (source->topics[i].trouble[0] && !source->topics[i].by_pattern)
             return source->topics[i].trouble;
-    for (size_t i = 0; i < source->n_partitions; i++)
-        if (source->partitions[i]->halted)
-            return "partitions are halted: the log says which, and why";
-    for (size_t i = 0; i < source->n_partitions; i++)
-        if (source->partitions[i]->parked)
-            return source->parked_why[0] ? source->parked_why : "partitions wait for a schema";
-    return "";
+    if (source->crowded)
+        return "there are more partitions than are read: the log says which";
+    return partition_trouble(source);
 }
 
 bool kafka_source_connected(const struct kafka_source *source)

@@ -20,6 +20,7 @@ struct kafka_record {
     int64_t offset;
     int64_t timestamp_ms; /* of the record; INT64_MIN: it has none */
     struct slice value;   /* ptr NULL: a tombstone */
+    struct slice key;     /* ptr NULL: it has none */
     const void *message;  /* librdkafka's; NULL: a record of a test */
 };
 
@@ -38,7 +39,7 @@ void kafka_source_free(struct kafka_source **source);
 typedef void partition_found_f(void *ctx, struct partition *partition);
 
 /* A partition of one of the topics that an earlier run has read ("topic/number"): it is known
- * without a broker. Other names are left alone. */
+ * without a broker. Other names are left alone, and other shards. */
 void kafka_source_recall(struct kafka_source *source, struct slice name, int64_t now_ms,
     partition_found_f *found, void *ctx);
 
@@ -52,8 +53,11 @@ bool kafka_source_discover(
 bool kafka_source_knows(const struct kafka_source *source, size_t stream);
 
 /* Fills at most max records, in offset order per partition, waiting at most wait_ms for the first.
- * They are borrowed until the next call. Records that were read before are left out. A partition
- * whose position is gone from the log is halted. */
+ * They are borrowed until the next call. Records that were read before are left out. While
+ * partitions catch up, those that are lowest in event time come first (source/lanes.h); what was
+ * fetched and waits takes at most as much memory as librdkafka's own queue. A partition whose last
+ * record is not the one that was read, or whose position is gone from the log, is halted, unless
+ * its stream skips. */
 size_t kafka_source_poll(
     struct kafka_source *source, int wait_ms, int64_t now_ms, struct kafka_record *out, size_t max);
 
@@ -76,7 +80,7 @@ size_t kafka_source_partitions(struct kafka_source *source, struct partition *co
 void kafka_source_hint(struct kafka_source *source);
 
 /* What holds it up now, for a person; "" when nothing does. */
-const char *kafka_source_trouble(const struct kafka_source *source);
+const char *kafka_source_trouble(struct kafka_source *source);
 bool kafka_source_connected(const struct kafka_source *source);
 
 #endif

@@ -2,7 +2,13 @@
 
 #include "base/bytes.h"
 
-void tally_encode(const struct tally *tally, struct buf *out)
+/*
+ * Stored: the tally's numbers, each a varint, then sections, each a varint that says what it is and
+ * a text with its length. Sections that are not known are passed over.
+ */
+#define SECTION_MARKS 1
+
+static void tally_encode(const struct tally *tally, struct buf *out)
 {
     buf_varint(out, tally->accepted);
     buf_varint(out, tally->tombstones);
@@ -13,20 +19,44 @@ void tally_encode(const struct tally *tally, struct buf *out)
     buf_varint(out, tally->conflicts);
 }
 
-bool tally_decode(struct slice state, struct tally *out)
+void partition_encode(const struct partition *partition, struct buf *out)
+{
+    struct buf marks;
+    tally_encode(&partition->tally, out);
+    buf_init(&marks, 0);
+    marks_encode(&partition->marks, &marks);
+    buf_varint(out, SECTION_MARKS);
+    buf_lstr(out, buf_view(&marks));
+    buf_fini(&marks);
+}
+
+static void tally_decode(struct reader *r, struct tally *out)
+{
+    *out = (struct tally){0};
+    out->accepted = read_varint(r);
+    out->tombstones = read_varint(r);
+    out->bytes = read_varint(r);
+    for (int i = 1; i < REFUSALS; i++)
+        out->refused[i] = read_varint(r);
+    if (reader_left(r) > 0) { /* what earlier versions did not count */
+        out->duplicates = read_varint(r);
+        out->conflicts = read_varint(r);
+    }
+}
+
+bool partition_decode(struct slice state, struct partition *out)
 {
     struct reader r = reader_of(state);
-    *out = (struct tally){0};
-    out->accepted = read_varint(&r);
-    out->tombstones = read_varint(&r);
-    out->bytes = read_varint(&r);
-    for (int i = 1; i < REFUSALS; i++)
-        out->refused[i] = read_varint(&r);
-    if (reader_left(&r) > 0) { /* what earlier versions did not count */
-        out->duplicates = read_varint(&r);
-        out->conflicts = read_varint(&r);
+    bool sound = true;
+    tally_decode(&r, &out->tally);
+    marks_init(&out->marks);
+    while (!r.failed && reader_left(&r) > 0) {
+        uint64_t section = read_varint(&r);
+        struct slice text = read_lstr(&r);
+        if (section == SECTION_MARKS && !r.failed)
+            sound &= marks_decode(text, &out->marks);
     }
-    return !r.failed;
+    return sound && !r.failed;
 }
 
 void tally_add(struct tally *to, const struct tally *in)

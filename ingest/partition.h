@@ -1,7 +1,7 @@
 /*
  * What is known of one partition: its position, its newest event, what became of its events, and
- * whether it is read to its end. Position, newest event and tally are stored with every transaction
- * that changes them; the rest is of this run.
+ * whether it is read to its end. Position, newest event, tally and marks are stored with every
+ * transaction that changes them; the rest is of this run.
  */
 #ifndef INGEST_PARTITION_H
 #define INGEST_PARTITION_H
@@ -12,8 +12,12 @@
 
 #include "base/buf.h"
 #include "ingest/contract.h"
+#include "ingest/source/partition_marks.h"
 
-#define PARTITION_NAME_MAX 288 /* topic (at most 249 bytes), slash, number */
+struct lane;
+
+#define PARTITION_CAUSE_MAX 240
+#define PARTITION_NAME_MAX  288 /* topic (at most 249 bytes), slash, number */
 
 /* Counts since the data folder began. */
 struct tally {
@@ -29,23 +33,38 @@ struct partition {
     int64_t next;                  /* offset to read next; -1: never read, from its beginning */
     int64_t newest_ms;             /* greatest accepted event time; INT64_MIN: none */
     struct tally tally;
-    bool dirty;        /* changed since the last commit */
-    bool halted;       /* its position cannot be read any more: the operator decides */
-    bool waiting;      /* what comes is dropped until it is assigned again, at next */
-    bool parked;       /* it waits for something, not to be read before */
-    uint32_t broken;   /* batches that did not read, one after the other */
-    int64_t committed; /* next, as of the last commit; -1: none */
+    struct partition_marks marks;
+    bool dirty;      /* changed since the last commit */
+    bool halted;     /* it cannot be read any more as it was: the operator decides, by cause */
+    bool gone;       /* halted because the broker does not have it; lifted when it is there again */
+    bool parked;     /* it waits for something, not to be read before */
+    bool resting;    /* it did not read: it is tried again with the next look at the topics */
+    bool examined;   /* its position is out of range: the log's ends are asked for */
+    bool unstarted;  /* where it begins is asked for */
+    bool suspended;  /* it gave back what was fetched, being far ahead of others */
+    bool anew;       /* it is to be fetched from its position once more */
+    bool reading;    /* librdkafka fetches it; else what comes is dropped */
+    bool verifying;  /* its last record is read again and compared */
+    bool vain;       /* verifying, and nothing seems to come */
+    uint32_t broken; /* batches that did not read, one after the other */
+    char cause[PARTITION_CAUSE_MAX]; /* why it is halted, for a person */
+    int64_t committed;               /* next, as of the last commit; -1: none */
     int64_t passed; /* offsets below hold nothing more for us: next, or behind it when only markers
                        follow */
     int64_t end;    /* of the log, as last heard; -1: not heard yet */
+    int32_t leader; /* the broker that leads it, as last heard; -1: none */
     bool caught_up;
-    int64_t caught_up_ms; /* when it was last known to be read to its end */
-    int64_t quiet_ms;     /* when its last record came, or this run began */
+    int64_t caught_up_ms;            /* when it was last known to be read to its end */
+    int64_t at_end_ms;               /* when that was heard */
+    int64_t quiet_ms;                /* when its last record came, or this run began */
+    struct fingerprint print_before; /* marks.print as of the last poll */
+    struct lane *lane;               /* what has come and was not taken yet */
 };
 
-/* The stored form of a tally: varints. False: it does not read. */
-void tally_encode(const struct tally *tally, struct buf *out);
-bool tally_decode(struct slice state, struct tally *out);
+/* The stored form of a partition: its tally, its marks. False: it does not read. The text of an
+ * earlier version has no marks. */
+void partition_encode(const struct partition *partition, struct buf *out);
+bool partition_decode(struct slice state, struct partition *out);
 void tally_add(struct tally *to, const struct tally *in);
 
 /*

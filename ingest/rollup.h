@@ -42,13 +42,20 @@ struct rollup {
 
 enum stream_format { FORMAT_JSON, FORMAT_AVRO };
 
+/* Where a topic begins that was never read. */
+enum stream_start { START_EARLIEST, START_LATEST, START_TIME };
+
 struct stream {
     struct slice name;
-    const struct slice *topics;
-    size_t n_topics;           /* the retry topic among them, as the last */
-    struct slice retry;        /* records that were refused come again there; "": nowhere */
-    struct slice dead_letters; /* the topic that refused records go to; "": they are only counted */
-    uint64_t outbox_bytes;     /* of letters that are not sent yet */
+    const struct slice *topics; /* names, or patterns: see topic_is_pattern */
+    size_t n_topics;            /* the retry topic among them, as the last */
+    struct slice retry;         /* records that were refused come again there; "": nowhere */
+    struct slice dead_letters;  /* where refused records go; "": they are only counted */
+    uint64_t outbox_bytes;      /* of letters that are not sent yet */
+    enum stream_start start;
+    int64_t start_ms;       /* START_TIME: at the first record that is not older */
+    bool skip_out_of_range; /* what is gone before it was read is left out, else its partition halts
+                             */
     enum stream_format format;
     enum framing framing;       /* of Avro */
     struct slice reader_schema; /* its text, checked; "": as each message was written */
@@ -56,6 +63,12 @@ struct stream {
     int64_t watermark_bound_ms; /* the watermark stands this far behind the slowest partition */
     int64_t idle_after_ms; /* a partition at its end and quiet this long does not hold the clocks */
 };
+
+/* "^orders\\..*": a regular expression of RE2 that whole names must match. */
+static inline bool topic_is_pattern(struct slice topic)
+{
+    return topic.len > 0 && topic.ptr[0] == '^';
+}
 
 /* All streams and rollups of a config. Immutable; owned by the config that made it. */
 struct streams {

@@ -4,8 +4,10 @@
 #include <stdio.h>
 
 #include "base/ensure.h"
+#include "base/regex.h"
 #include "ingest/avro/avro_schema.h"
 #include "ingest/fields_config.h"
+#include "ingest/json_event.h"
 #include "ingest/letters/outbox.h"
 #include "ingest/lifecycles_config.h"
 #include "ingest/rollups_config.h"
@@ -15,11 +17,12 @@
 #define AHEAD_DEFAULT_MS INT64_C(300000)
 #define IDLE_DEFAULT_MS  INT64_C(30000)
 #define TOPIC_NAME_MAX   249 /* Kafka's */
+#define PATTERN_MAX      1000
 #define OUTBOX_DEFAULT   (64u << 20)
 
 static const char *const stream_keys[] = {"topics", "key", "format", "schema", "event_time",
     "event_id", "revision", "fields", "late", "ahead", "arrival", "owner", "watermark_bound",
-    "idle_after", "dead_letters", "outbox", "retry"};
+    "idle_after", "start", "out_of_range", "dead_letters", "outbox", "retry"};
 
 /* Kafka's own rule. */
 static bool topic_is_valid(struct slice name)
@@ -45,9 +48,44 @@ static const struct stream *topic_owner(const struct stream *streams, size_t n, 
     return NULL;
 }
 
-/* A topic that none of the streams has. */
-static bool read_topic(struct settings *settings, const struct yaml_node *node, const char *what,
-    const struct stream *streams, size_t n, struct slice *out)
+/* The text of a pattern is checked here, and compiled again by whoever matches with it. */
+static bool pattern_is_valid(
+    struct settings *settings, const struct yaml_node *node, struct slice text)
+{
+    struct regex *regex;
+    struct err err = {0};
+    if (text.len > PATTERN_MAX)
+        return settings_error(settings, node, "a pattern has at most %d bytes", PATTERN_MAX);
+    if (!regex_new(slice_of(text.ptr + 1, text.len - 1), &regex, &err))
+        return settings_error(settings, node, "'%.*s': %s", SLICE_FMT(text), err.text);
+    regex_free(&regex);
+    return true;
+}
+
+static bool topic_is_sound(
+    struct settings *settings, const struct yaml_node *node, struct slice topic)
+{
+    if (topic_is_pattern(topic))
+        return pattern_is_valid(settings, node, topic);
+    return topic_is_valid(topic) ||
+           settings_error(settings, node,
+               "'%.*s' is no topic name: Kafka allows 1 to %d letters, digits, '.', '_' and '-'; a "
+               "pattern begins with '^'",
+               SLICE_FMT(topic), TOPIC_NAME_MAX);
+}
+
+/* Whether none of the streams has it. */
+static bool topic_is_free(struct settings *settings, const struct yaml_node *node,
+    const struct stream *streams, size_t n, struct slice topic)
+{
+    const struct stream *owner = topic_owner(streams, n, topic);
+    return !owner || settings_error(settings, node, "topic '%.*s' belongs to stream '%.*s' already",
+                         SLICE_FMT(topic), SLICE_FMT(owner->name));
+}
+
+/* A single topic that none of the streams has, and no pattern. */
+static bool read_topic_name(struct settings *settings, const struct yaml_node *node,
+    const char *what, const struct stream *streams, size_t n, struct slice *out)
 {
     if (!settings_text(settings, node, what, out))
         return false;
@@ -55,9 +93,7 @@ static bool read_topic(struct settings *settings, const struct yaml_node *node, 
         return settings_error(settings, node,
             "'%.*s' is no topic name: Kafka allows 1 to %d letters, digits, '.', '_' and '-'",
             SLICE_FMT(*out), TOPIC_NAME_MAX);
-    const struct stream *owner = topic_owner(streams, n, *out);
-    return !owner || settings_error(settings, node, "topic '%.*s' belongs to stream '%.*s' already",
-                         SLICE_FMT(*out), SLICE_FMT(owner->name));
+    return topic_is_free(settings, node, streams, n, *out);
 }
 
 /* streams[n] is the one that is read; retry, which may be NULL, names the last of its topics. */
@@ -74,10 +110,15 @@ static void read_topics(struct settings *settings, const struct yaml_node *node,
     struct slice *topics = arena_array(settings->arena, node->n + 1, sizeof *topics);
     ensure(topics);
     stream->topics = topics;
-    for (size_t i = 0; i < node->n; i++)
-        stream->n_topics += read_topic(
-            settings, node->values[i], "a topic", streams, n + 1, &topics[stream->n_topics]);
-    if (retry && read_topic(settings, retry, "'retry'", streams, n + 1, &stream->retry))
+    for (size_t i = 0; i < node->n; i++) {
+        const struct yaml_node *item = node->values[i];
+        struct slice topic;
+        if (settings_text(settings, item, "a topic", &topic) &&
+            topic_is_sound(settings, item, topic) &&
+            topic_is_free(settings, item, streams, n + 1, topic))
+            topics[stream->n_topics++] = topic;
+    }
+    if (retry && read_topic_name(settings, retry, "'retry'", streams, n + 1, &stream->retry))
         topics[stream->n_topics++] = stream->retry;
 }
 
@@ -197,6 +238,29 @@ static void read_times(
         settings_duration(settings, value, "'idle_after'", &stream->idle_after_ms);
 }
 
+static void read_start(
+    struct settings *settings, const struct yaml_node *node, struct stream *stream)
+{
+    static const char *const ranges[] = {"halt", "skip"};
+    const struct yaml_node *value = yaml_get(node, "start");
+    struct slice text;
+    int range = 0;
+    if (value && settings_text(settings, value, "'start'", &text)) {
+        if (slice_is(text, "latest"))
+            stream->start = START_LATEST;
+        else if (time_parse_rfc3339(text, &stream->start_ms))
+            stream->start = START_TIME;
+        else if (!slice_is(text, "earliest"))
+            settings_error(settings, value,
+                "'start' must be earliest, latest or a time such as \"2026-11-21T00:00:00Z\", not "
+                "'%.*s'",
+                SLICE_FMT(text));
+    }
+    if ((value = yaml_get(node, "out_of_range")))
+        settings_choice(settings, value, "'out_of_range'", ranges, 2, &range);
+    stream->skip_out_of_range = range == 1;
+}
+
 /* Where refused records go. */
 static void read_letters(
     struct settings *settings, const struct yaml_node *node, struct stream *stream)
@@ -204,7 +268,7 @@ static void read_letters(
     const struct yaml_node *letters = yaml_get(node, "dead_letters"), *value;
     stream->outbox_bytes = OUTBOX_DEFAULT;
     if (letters)
-        read_topic(settings, letters, "'dead_letters'", NULL, 0, &stream->dead_letters);
+        read_topic_name(settings, letters, "'dead_letters'", NULL, 0, &stream->dead_letters);
     if ((value = yaml_get(node, "outbox")) && !letters)
         settings_error(settings, value, "'outbox' is for letters, and there is no 'dead_letters'");
     else if (value && settings_bytes(settings, value, "'outbox'", &stream->outbox_bytes) &&
@@ -214,13 +278,41 @@ static void read_letters(
         settings_error(settings, value, "'retry' is for letters, and there is no 'dead_letters'");
 }
 
+/* Whether one of the stream's patterns wants the topic. Patterns that are none want nothing. */
+static bool pattern_wants(const struct stream *stream, struct slice topic)
+{
+    bool wants = false;
+    for (size_t k = 0; k < stream->n_topics && !wants; k++) {
+        struct slice text = stream->topics[k];
+        struct regex *regex;
+        struct err err;
+        if (!topic_is_pattern(text) ||
+            !regex_new(slice_of(text.ptr + 1, text.len - 1), &regex, &err))
+            continue;
+        wants = regex_match(regex, topic);
+        regex_free(&regex);
+    }
+    return wants;
+}
+
+/* The stream that would read the topic; NULL: none. */
+static const struct stream *reader_of_topic(
+    const struct stream *streams, size_t n, struct slice topic)
+{
+    const struct stream *reader = topic_owner(streams, n, topic);
+    for (size_t i = 0; i < n && !reader; i++)
+        if (pattern_wants(&streams[i], topic))
+            reader = &streams[i];
+    return reader;
+}
+
 /* Letters that are read as events would become letters, for ever. */
 static void check_letters(
     struct settings *settings, const struct yaml_node *streams, const struct stream *all, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const struct stream *reader =
-            all[i].dead_letters.len ? topic_owner(all, n, all[i].dead_letters) : NULL;
+            all[i].dead_letters.len ? reader_of_topic(all, n, all[i].dead_letters) : NULL;
         if (reader)
             settings_error(settings, yaml_get(streams->values[i], "dead_letters"),
                 "stream '%.*s' reads topic '%.*s': its letters would come back as events",
@@ -258,6 +350,7 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     if ((value = yaml_get(node, "owner")))
         settings_text(settings, value, "'owner'", &contract->owner);
     read_times(settings, node, stream);
+    read_start(settings, node, stream);
     value = settings_need(settings, node, "fields", "the names and types of the events' fields");
     if (!value || !fields_config_read(settings, value, contract))
         return false;

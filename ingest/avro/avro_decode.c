@@ -151,8 +151,10 @@ static void put_uuid(struct run *r, const struct avro_op *op, struct slice bytes
 
 static bool put_text(struct run *r, const struct avro_op *op, struct slice text)
 {
-    if (!is_utf8(text))
-        return false;
+    if (!is_utf8(text)) {
+        r->verdict.bad_type |= bit_of(op);
+        return op->take == TAKE_BYTES;
+    }
     event_text(r->event, r->program->rules, &r->verdict, op->field, text, (const char *)r->end);
     return true;
 }
@@ -356,8 +358,9 @@ static bool run(struct run *r, uint32_t pc)
     }
 }
 
-enum refusal avro_decode(const struct avro_program *program, struct slice payload,
-    struct arena *scratch, struct event *out, int *field)
+enum refusal avro_decode_beside(const struct avro_program *program,
+    const struct record_fields *beside, struct slice payload, struct arena *scratch,
+    struct event *out, int *field)
 {
     struct run r = {.program = program,
         .event = out,
@@ -366,10 +369,16 @@ enum refusal avro_decode(const struct avro_program *program, struct slice payloa
         .end = (const uint8_t *)payload.ptr + payload.len};
     if (field)
         *field = -1;
-    event_clear(out, program->rules, &r.verdict);
+    event_clear(out, program->rules, beside, &r.verdict);
     if (payload.len > EVENT_BYTES_MAX || !run(&r, program->start) || r.at != r.end)
         return REFUSED_MALFORMED;
     if (r.unknown)
         return REFUSED_SCHEMA;
     return event_end(out, program->rules, &r.verdict, field);
+}
+
+enum refusal avro_decode(const struct avro_program *program, struct slice payload,
+    struct arena *scratch, struct event *out, int *field)
+{
+    return avro_decode_beside(program, NULL, payload, scratch, out, field);
 }

@@ -79,7 +79,7 @@ static void test_every_mistake(void **state)
         {11, 16, "'head_memory' must be a size such as 512MiB or 2GiB, not '512MB'"},
         {12, 29, "a retention must be a duration such as 5s, 30m, 24h or 1h30m, not 'forever'"},
         {14, 11, "'stages' is missing: {placed: orders.type == \"placed\", ...}"},
-        {17, 22, "'or ders' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'"},
+        {17, 22, "'or ders' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'; a pattern begins with '^'"},
         {17, 33, "topic 'orders' belongs to stream 'orders' already"},
         {18, 10, "'key': no field 'order' in 'fields'"},
         {19, 13, "'format' must be json or avro, not 'xml'"},
@@ -140,6 +140,85 @@ static void test_every_mistake(void **state)
     config_free(&config);
 }
 
+/* Where topics begin, what is read of them, and fields that stand beside the value. */
+static void test_mistakes_of_sources(void **state)
+{
+    (void)state;
+    check_text("kafka: {brokers: h}\n"
+               "shard: 0/3\n"
+               "streams:\n"
+               "  s:\n"
+               "    topics: [\"^orders\\\\.(\", \"^a.*\", \"^a.*\"]\n"
+               "    start: yesterday\n"
+               "    out_of_range: ignore\n"
+               "    event_time: at\n"
+               "    fields:\n"
+               "      at: time\n"
+               "      k: {type: string, from: head}\n"
+               "      h: {type: string, from: header}\n"
+               "      n: {type: string, name: x}\n"
+               "      v: {type: string, from: key, name: x}\n",
+        NULL, 0,
+        (struct want[]){
+            {2, 8, "'shard' must be which of how many, such as 1/3, of at most 1024, not '0/3'"},
+            {5, 14, "'^orders\\.(': error parsing regexp: missing ): orders\\.(: `orders\\.(`"},
+            {5, 37, "topic '^a.*' belongs to stream 's' already"},
+            {6, 12,
+                "'start' must be earliest, latest or a time such as \"2026-11-21T00:00:00Z\", "
+                "not 'yesterday'"},
+            {7, 19, "'out_of_range' must be halt or skip, not 'ignore'"},
+            {11, 31, "'from' must be value, key or header, not 'head'"},
+            {12, 10, "'name' is missing: the name of the header"},
+            {13, 31, "only a field 'from: header' has the 'name' of one"},
+            {14, 42, "only a field 'from: header' has the 'name' of one"},
+        },
+        9);
+    static const char *const shards[] = {"shard=4/3", "shard=1", "shard=1/", "shard=/1",
+        "shard=1/2/3", "shard=1/1025", "shard=-1/2"};
+    for (size_t i = 0; i < sizeof shards / sizeof *shards; i++) {
+        struct config config;
+        struct err_list errors;
+        assert_false(config_load("larder.yml", &shards[i], 1, &config, &errors));
+        assert_int_equal(errors.n, 1);
+        assert_non_null(strstr(errors.items[0].text, "'shard' must be which of how many"));
+        err_list_fini(&errors);
+        config_free(&config);
+    }
+}
+
+static void test_settings_of_sources(void **state)
+{
+    (void)state;
+    static const char *const set[] = {"shard=2/3", "streams.orders.start=2026-11-21T01:00:00+01:00",
+        "streams.fridges.start=latest", "streams.reviews.out_of_range=skip",
+        "streams.orders.topics=[orders, '^orders[.].*']",
+        "streams.orders.fields.order_id={type: string, from: key}",
+        "streams.orders.fields.store={type: string, from: header, name: x-store}"};
+    struct config config;
+    struct err_list errors;
+    assert_true(config_load("larder.yml", set, sizeof set / sizeof *set, &config, &errors));
+    const struct stream *s = config.streams.streams;
+    assert_true(config.shard.number == 2 && config.shard.of == 3);
+    assert_true(s[0].start == START_TIME && s[0].start_ms == INT64_C(1795219200000));
+    assert_true(s[1].start == START_LATEST && s[2].start == START_EARLIEST);
+    assert_true(!s[1].skip_out_of_range && s[2].skip_out_of_range);
+    assert_int_equal(s[0].n_topics, 2);
+    assert_true(!topic_is_pattern(s[0].topics[0]) && topic_is_pattern(s[0].topics[1]));
+    int found = 0;
+    for (size_t i = 0; i < s[0].contract.n_fields; i++) {
+        const struct field *f = &s[0].contract.fields[i];
+        if (slice_is(f->name, "order_id"))
+            found += f->from == FROM_KEY;
+        else if (slice_is(f->name, "store"))
+            found += f->from == FROM_HEADER && strcmp(f->header.ptr, "x-store") == 0;
+        else
+            assert_int_equal(f->from, FROM_VALUE);
+    }
+    assert_int_equal(found, 2);
+    err_list_fini(&errors);
+    config_free(&config);
+}
+
 /* Dead letters, their outbox, and where they come again. */
 static void test_letters(void **state)
 {
@@ -151,7 +230,8 @@ static void test_letters(void **state)
                "  b: {topics: [u], " S ", outbox: 64MiB, retry: r}\n"
                "  c: {topics: [v], " S ", dead_letters: u}\n"
                "  d: {topics: [w], " S ", dead_letters: dlq, retry: r}\n"
-               "  e: {topics: [x], " S ", dead_letters: e.retry, retry: e.retry, outbox: 64}\n",
+               "  e: {topics: [x], " S ", dead_letters: e.retry, retry: e.retry, outbox: 64}\n"
+               "  f: {topics: [\"^dl.\"], " S ", dead_letters: f, retry: \"^f.*\"}\n",
         NULL, 0,
         (struct want[]){
             {1, 21, "'transactional.id' cannot be set: that of dead letters is made of 'group.id'"},
@@ -163,11 +243,14 @@ static void test_letters(void **state)
             {4, 64, "'outbox' is for letters, and there is no 'dead_letters'"},
             {4, 78, "'retry' is for letters, and there is no 'dead_letters'"},
             {5, 70, "stream 'b' reads topic 'u': its letters would come back as events"},
+            {6, 70, "stream 'f' reads topic 'dlq': its letters would come back as events"},
             {6, 82, "topic 'r' belongs to stream 'b' already"},
             {7, 70, "stream 'e' reads topic 'e.retry': its letters would come back as events"},
             {7, 103, "'outbox' must be a size such as 512MiB or 2GiB, not '64'"},
+            {8, 86,
+                "'^f.*' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'"},
         },
-        10);
+        12);
 #undef S
 }
 
@@ -625,6 +708,8 @@ int main(void)
         cmocka_unit_test(test_broken_stage),
         cmocka_unit_test(test_letters),
         cmocka_unit_test(test_letters_read),
+        cmocka_unit_test(test_mistakes_of_sources),
+        cmocka_unit_test(test_settings_of_sources),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_limits_of_rollups),
         cmocka_unit_test(test_query_limits),

@@ -7,19 +7,95 @@
 
 #include <cmocka.h>
 
-static void test_tally_survives(void **state)
+#include "base/bytes.h"
+#include "store/store.h"
+
+static void test_stored_form_survives(void **state)
 {
     (void)state;
-    struct tally in = {.accepted = 1u << 31, .tombstones = 3, .bytes = 1ull << 50}, out;
+    struct partition in = {0}, out = {0};
     struct buf buf;
+    in.tally = (struct tally){.accepted = 1u << 31, .tombstones = 3, .bytes = 1ull << 50};
     for (int i = 1; i < REFUSALS; i++)
-        in.refused[i] = (uint64_t)i * 1000;
+        in.tally.refused[i] = (uint64_t)i * 1000;
+    marks_init(&in.marks);
+    in.marks.print = (struct fingerprint){41, 0x123456789abcdef0};
+    in.marks.paused = true;
+    marks_hole(&in.marks, 10, 20);
+    marks_change(&in.marks, 1700000000000, SLICE("somebody"), "pause");
     buf_init(&buf, 0);
-    tally_encode(&in, &buf);
-    assert_true(tally_decode(buf_view(&buf), &out));
-    assert_memory_equal(&in, &out, sizeof in);
-    assert_false(tally_decode(slice_of(buf.ptr, 2), &out));
+    partition_encode(&in, &buf);
+    assert_true(partition_decode(buf_view(&buf), &out));
+    assert_memory_equal(&in.tally, &out.tally, sizeof in.tally);
+    assert_memory_equal(&in.marks, &out.marks, sizeof in.marks);
+    assert_false(partition_decode(slice_of(buf.ptr, 2), &out));
+    for (size_t n = buf.len - 1; n > buf.len - 30; n--)
+        assert_false(partition_decode(slice_of(buf.ptr, n), &out));
     buf_fini(&buf);
+}
+
+/* What an earlier version has stored: counts alone, and what a later one may add. */
+static void test_other_versions_are_read(void **state)
+{
+    (void)state;
+    struct partition out = {0};
+    struct buf buf;
+    buf_init(&buf, 0);
+    for (int i = 0; i < 3 + REFUSALS - 1; i++)
+        buf_varint(&buf, 7);
+    assert_true(partition_decode(buf_view(&buf), &out));
+    assert_int_equal(out.tally.accepted, 7);
+    assert_int_equal(out.marks.print.offset, -1);
+    buf_varint(&buf, 1); /* duplicates, conflicts */
+    buf_varint(&buf, 2);
+    buf_varint(&buf, 99);
+    buf_lstr(&buf, SLICE("something new"));
+    assert_true(partition_decode(buf_view(&buf), &out));
+    assert_int_equal(out.tally.conflicts, 2);
+    assert_int_equal(out.marks.print.offset, -1);
+    buf_fini(&buf);
+}
+
+static void test_marks_are_bounded(void **state)
+{
+    (void)state;
+    struct partition p = {0}, out = {0};
+    struct buf buf;
+    char long_name[200];
+    memset(long_name, 'n', sizeof long_name);
+    marks_init(&p.marks);
+    marks_hole(&p.marks, 5, 5); /* none */
+    for (int i = 0; i < 100; i++) {
+        marks_hole(&p.marks, INT64_MAX - 1000 + i, INT64_MAX - 990 + i);
+        marks_change(&p.marks, INT64_MAX, slice_of(long_name, sizeof long_name),
+            "what was done, at length, "
+            "and said in more words than there is room for, so that the last of them are cut");
+    }
+    assert_int_equal(p.marks.n_holes, 100);
+    assert_int_equal(p.marks.lost, 1000);
+    assert_int_equal(marks_holes_kept(&p.marks), HOLES_KEPT);
+    assert_int_equal(p.marks.holes[0].from, INT64_MAX - 1000 + 99);
+    memset(&p.tally, 0xff, sizeof p.tally);
+    buf_init(&buf, SOURCE_STATE_MAX);
+    partition_encode(&p, &buf);
+    assert_false(buf.failed);
+    assert_true(partition_decode(buf_view(&buf), &out));
+    assert_memory_equal(&p.marks, &out.marks, sizeof p.marks);
+    buf_fini(&buf);
+}
+
+static void test_fingerprints_differ(void **state)
+{
+    (void)state;
+    struct slice none = {NULL, 0}, empty = SLICE(""), a = SLICE("a"), b = SLICE("b");
+    const struct fingerprint all[] = {fingerprint_of(1, a, b, 5), fingerprint_of(1, b, a, 5),
+        fingerprint_of(1, none, b, 5), fingerprint_of(1, empty, b, 5),
+        fingerprint_of(1, a, none, 5), fingerprint_of(1, a, empty, 5), fingerprint_of(1, a, b, 6)};
+    size_t n = sizeof all / sizeof *all;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_true(all[i].hash != all[k].hash);
+    assert_true(fingerprint_of(2, a, b, 5).hash == all[0].hash);
 }
 
 #define NONE INT64_MIN
@@ -81,7 +157,10 @@ static void test_clocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tally_survives),
+        cmocka_unit_test(test_stored_form_survives),
+        cmocka_unit_test(test_other_versions_are_read),
+        cmocka_unit_test(test_marks_are_bounded),
+        cmocka_unit_test(test_fingerprints_differ),
         cmocka_unit_test(test_clocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
