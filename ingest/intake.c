@@ -31,8 +31,10 @@ struct intake {
     struct rollup_runner *runner;
     struct registry *registry; /* NULL: no stream is Avro */
     struct dedupe **dedupes;   /* by stream; NULL: its events have no id, and none comes again */
+    size_t filters_left;       /* bytes that they may still take */
     struct lifecycle_runner **lifecycles;
-    struct letters *letters; /* NULL: no stream sends any */
+    struct letters *letters;   /* NULL: no stream sends any */
+    struct lateness *lateness; /* by stream */
     struct crew *crew;
     struct preparer *preparer;
     struct parked *parked;
@@ -54,7 +56,8 @@ static void begin_dedupe(struct intake *in, struct store *store, size_t i)
         return;
     if (!store_clock(store, stream->name, &frontier, &watermark))
         watermark = INT64_MIN;
-    in->dedupes[i] = dedupe_new(store, stream->name, stream->contract.late_ms, watermark);
+    in->dedupes[i] =
+        dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
 struct intake *intake_new(struct store *store, const struct streams *streams,
@@ -63,17 +66,19 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
     in->source = source;
+    in->filters_left = memory_bytes / 2;
     in->runner = rollup_runner_new(streams);
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
     if (streams->registry)
         in->registry = registry_new(streams->registry);
+    in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_dedupe(in, store, i);
     in->letters = letters_new(store, streams);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
         in->lifecycles[i] = lifecycle_runner_new(
-            store, streams, i, in->runner, memory_bytes / streams->n_lifecycles);
+            store, streams, i, in->runner, memory_bytes / 2 / streams->n_lifecycles);
     in->crew = crew_new(workers);
     in->preparer = preparer_new(&(struct prepare_options){.streams = streams,
         .registry = in->registry,
@@ -101,6 +106,7 @@ void intake_free(struct intake **intake)
     rollup_runner_free(&in->runner);
     free(in->dedupes);
     free(in->lifecycles);
+    free(in->lateness);
     free(in->parked);
     free(in->counted);
     free(in->entries);
@@ -255,6 +261,9 @@ static void take(
         dedupe_add(in->dedupes[r->partition->stream], &x->id);
     if (x->event->time_ms > r->partition->newest_ms)
         r->partition->newest_ms = x->event->time_ms;
+    int64_t timestamp_ms = record_timestamp_ms(stream_of(in, r), r);
+    if (timestamp_ms != INT64_MIN)
+        lateness_add(&in->lateness[r->partition->stream], timestamp_ms - x->event->time_ms);
     in->counted[in->n_counted++] = (uint32_t)i;
 }
 
@@ -491,6 +500,11 @@ size_t intake_cells(const struct intake *intake)
     return rollup_runner_cells(intake->runner);
 }
 
+void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)
+{
+    *out = intake->lateness[stream];
+}
+
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out)
 {
     struct lifecycle_stats stats;
@@ -500,7 +514,10 @@ void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct life
         .outside = stats.outside,
         .dropped = stats.dropped,
         .expired = stats.expired,
-        .corrections = stats.corrections};
+        .corrections = stats.corrections,
+        .open = stats.open,
+        .incomplete = stats.incomplete,
+        .forgotten = stats.forgotten};
 }
 
 void intake_stats(const struct intake *intake, struct intake_stats *out)
