@@ -240,10 +240,11 @@ static void write_sources(struct ingest *in, struct txn *txn)
     buf_fini(&state);
 }
 
-/* Of its slowest streams. */
-static void write_lifecycle_clock(
-    struct ingest *in, struct txn *txn, const struct lifecycle *lifecycle)
+/* Of its slowest streams; and complete no further than lives have expired. */
+static void write_lifecycle_clock(struct ingest *in, struct txn *txn, size_t i)
 {
+    const struct lifecycle *lifecycle = &in->streams->lifecycles[i];
+    int64_t expired = intake_expired_ms(in->intake, i);
     int64_t frontier = INT64_MAX, watermark = INT64_MAX;
     for (int s = 0; s < lifecycle->rules.n_stages; s++) {
         const struct stream_stats *x = &in->streams_now[lifecycle->stages[s].stream];
@@ -252,6 +253,7 @@ static void write_lifecycle_clock(
     }
     if (frontier == INT64_MIN && watermark == INT64_MIN)
         return;
+    watermark = expired == INT64_MIN || watermark < expired ? watermark : expired - 1;
     txn_clock(txn, lifecycle->name, frontier, watermark);
     if (watermark > INT64_MIN + lifecycle->rules.expire_ms)
         watermark -= lifecycle->rules.expire_ms;
@@ -266,7 +268,7 @@ static void write_clocks(struct ingest *in, struct txn *txn)
             txn_clock(txn, x->name, x->frontier_ms, x->watermark_ms);
     }
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
-        write_lifecycle_clock(in, txn, &in->streams->lifecycles[i]);
+        write_lifecycle_clock(in, txn, i);
 }
 
 static void mark_committed(struct ingest *in)

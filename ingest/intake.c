@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/ensure.h"
@@ -35,6 +36,7 @@ struct intake {
     struct lifecycle_runner **lifecycles;
     struct letters *letters;   /* NULL: no stream sends any */
     struct lateness *lateness; /* by stream */
+    int64_t *watermarks;       /* likewise, as settled last */
     struct crew *crew;
     struct preparer *preparer;
     struct parked *parked;
@@ -48,14 +50,15 @@ struct intake {
 
 /* ---- life ---- */
 
-static void begin_dedupe(struct intake *in, struct store *store, size_t i)
+static void begin_stream(struct intake *in, struct store *store, size_t i)
 {
     const struct stream *stream = &in->streams->streams[i];
     int64_t frontier, watermark;
-    if (stream->contract.event_id < 0 && !stream->retry.len)
-        return;
     if (!store_clock(store, stream->name, &frontier, &watermark))
         watermark = INT64_MIN;
+    in->watermarks[i] = watermark;
+    if (stream->contract.event_id < 0 && !stream->retry.len)
+        return;
     in->dedupes[i] =
         dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
@@ -72,8 +75,9 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     if (streams->registry)
         in->registry = registry_new(streams->registry);
     in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
+    in->watermarks = xcalloc(streams->n_streams, sizeof *in->watermarks);
     for (size_t i = 0; i < streams->n_streams; i++)
-        begin_dedupe(in, store, i);
+        begin_stream(in, store, i);
     in->letters = letters_new(store, streams);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
@@ -107,6 +111,7 @@ void intake_free(struct intake **intake)
     free(in->dedupes);
     free(in->lifecycles);
     free(in->lateness);
+    free(in->watermarks);
     free(in->parked);
     free(in->counted);
     free(in->entries);
@@ -254,6 +259,15 @@ static bool enter(struct intake *in, size_t i, const struct prepared *x, struct 
     return true;
 }
 
+static void note_lateness(struct intake *in, const struct kafka_record *r, int64_t time_ms)
+{
+    struct lateness *lateness = &in->lateness[r->partition->stream];
+    lateness->corrections += time_ms <= in->watermarks[r->partition->stream];
+    int64_t timestamp_ms = record_timestamp_ms(stream_of(in, r), r);
+    if (timestamp_ms != INT64_MIN)
+        lateness_add(lateness, timestamp_ms - time_ms);
+}
+
 static void take(
     struct intake *in, size_t i, const struct kafka_record *r, const struct prepared *x)
 {
@@ -261,9 +275,7 @@ static void take(
         dedupe_add(in->dedupes[r->partition->stream], &x->id);
     if (x->event->time_ms > r->partition->newest_ms)
         r->partition->newest_ms = x->event->time_ms;
-    int64_t timestamp_ms = record_timestamp_ms(stream_of(in, r), r);
-    if (timestamp_ms != INT64_MIN)
-        lateness_add(&in->lateness[r->partition->stream], timestamp_ms - x->event->time_ms);
+    note_lateness(in, r, x->event->time_ms);
     in->counted[in->n_counted++] = (uint32_t)i;
 }
 
@@ -437,6 +449,7 @@ static int64_t lifecycle_watermark(
 
 bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err)
 {
+    memcpy(intake->watermarks, watermarks, intake->streams->n_streams * sizeof *watermarks);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_settle(
                 intake->lifecycles[i], lifecycle_watermark(intake, i, watermarks), err))
@@ -450,6 +463,11 @@ bool intake_is_behind(const struct intake *intake)
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         behind |= lifecycle_is_behind(intake->lifecycles[i]);
     return behind;
+}
+
+int64_t intake_expired_ms(const struct intake *intake, size_t lifecycle)
+{
+    return lifecycle_expired_ms(intake->lifecycles[lifecycle]);
 }
 
 bool intake_write(

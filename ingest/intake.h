@@ -48,6 +48,10 @@ bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err 
 /* More is to expire than one batch does: the next one is due. */
 bool intake_is_behind(const struct intake *intake);
 
+/* Lives that could go on until a time before it have expired, with the settled batch; INT64_MIN:
+ * none has. */
+int64_t intake_expired_ms(const struct intake *intake, size_t lifecycle);
+
 /* Puts the batch's cells, ids and lives into the transaction. watermarks: as it was
  * settled with. ERR_INVALID: the store knows a metric otherwise. */
 bool intake_write(

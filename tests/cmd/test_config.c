@@ -79,6 +79,8 @@ static void test_every_mistake(void **state)
         {11, 16, "'head_memory' must be a size such as 512MiB or 2GiB, not '512MB'"},
         {12, 29, "a retention must be a duration such as 5s, 30m, 24h or 1h30m, not 'forever'"},
         {14, 11, "'stages' is missing: {placed: orders.type == \"placed\", ...}"},
+        {14, 11, "'ends' is missing: a list of stages"},
+        {14, 11, "'expire' is missing: how long a life may last, such as 6h"},
         {17, 22, "'or ders' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'; a pattern begins with '^'"},
         {17, 33, "topic 'orders' belongs to stream 'orders' already"},
         {18, 10, "'key': no field 'order' in 'fields'"},
@@ -707,8 +709,7 @@ static void test_broken_stage(void **state)
         "  n: {kind: histogram, from: order, at: b, value: b - a, by: [id]}\n";
     static const struct want wrong_type = {
         3, 84, "a field's type must be string, int, decimal, time or bool, not 'text'"};
-    static const struct want wrong_stream = {5, 55,
-        "a stage needs a condition over the fields of a stream, such as orders.type == \"placed\""};
+    static const struct want wrong_stream = {5, 55, "no stream 'ordres', did you mean 'orders'?"};
     char text[1024];
     (void)state;
     snprintf(text, sizeof text, format, "text", "orders");
