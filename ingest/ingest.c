@@ -15,6 +15,7 @@
 #include "ingest/generations.h"
 #include "ingest/intake.h"
 #include "ingest/kafka_source.h"
+#include "ingest/letters/letter_sender.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
@@ -49,6 +50,8 @@ struct ingest {
     struct generations *generations; /* streams is theirs */
     struct kafka_source *source;
     struct intake *intake;
+    struct letter_sender *sender;  /* NULL: no stream sends dead letters */
+    struct ingest_options options; /* that it runs by */
     struct kafka_record records[POLL_RECORDS];
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
@@ -197,6 +200,34 @@ static void share_streams(struct ingest *in)
     in->shared.generations = in->generations;
 }
 
+static void count_letters(struct ingest *in)
+{
+    for (size_t i = 0; i < in->streams->n_streams; i++) {
+        struct outbox *outbox = letters_outbox(intake_letters(in->intake), i);
+        struct stream_stats *out = &in->streams_now[i];
+        if (!outbox)
+            continue;
+        struct outbox_stats stats;
+        outbox_stats(outbox, &stats);
+        out->letters = stats.letters;
+        out->letters_sent = stats.sent;
+        out->letters_bytes = stats.bytes;
+        out->letters_bytes_max = stats.limit_bytes;
+        out->letters_full = intake_waits_for_room(in->intake, i);
+    }
+}
+
+/* The first that there is. */
+static void write_trouble(struct ingest *in)
+{
+    const char *kafka = kafka_source_trouble(in->source);
+    if (in->trouble[0] || kafka[0])
+        snprintf(
+            in->now.trouble, sizeof in->now.trouble, "%s", in->trouble[0] ? in->trouble : kafka);
+    else
+        letter_sender_trouble(in->sender, in->now.trouble, sizeof in->now.trouble);
+}
+
 /* The lock is held. */
 static void share_partitions(struct ingest *in)
 {
@@ -220,8 +251,8 @@ static void share(struct ingest *in, bool committed)
 {
     split_steps(in);
     in->now.connected = kafka_source_connected(in->source);
-    snprintf(in->now.trouble, sizeof in->now.trouble, "%s",
-        in->trouble[0] ? in->trouble : kafka_source_trouble(in->source));
+    write_trouble(in);
+    count_letters(in);
     mutex_lock(&in->lock);
     in->shared.stats = in->now;
     if (committed) {
@@ -250,10 +281,11 @@ static void write_sources(struct ingest *in, struct txn *txn)
     buf_fini(&state);
 }
 
-/* Of its slowest streams. */
-static void write_lifecycle_clock(
-    struct ingest *in, struct txn *txn, const struct lifecycle *lifecycle)
+/* Of its slowest streams; and complete no further than lives have expired. */
+static void write_lifecycle_clock(struct ingest *in, struct txn *txn, size_t i)
 {
+    const struct lifecycle *lifecycle = &in->streams->lifecycles[i];
+    int64_t expired = intake_expired_ms(in->intake, i);
     int64_t frontier = INT64_MAX, watermark = INT64_MAX;
     for (int s = 0; s < lifecycle->rules.n_stages; s++) {
         const struct stream_stats *x = &in->streams_now[lifecycle->stages[s].stream];
@@ -262,6 +294,7 @@ static void write_lifecycle_clock(
     }
     if (frontier == INT64_MIN && watermark == INT64_MIN)
         return;
+    watermark = expired == INT64_MIN || watermark < expired ? watermark : expired - 1;
     txn_clock(txn, lifecycle->name, frontier, watermark);
     if (watermark > INT64_MIN + lifecycle->rules.expire_ms)
         watermark -= lifecycle->rules.expire_ms;
@@ -276,7 +309,7 @@ static void write_clocks(struct ingest *in, struct txn *txn)
             txn_clock(txn, x->name, x->frontier_ms, x->watermark_ms);
     }
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
-        write_lifecycle_clock(in, txn, &in->streams->lifecycles[i]);
+        write_lifecycle_clock(in, txn, i);
 }
 
 static void mark_committed(struct ingest *in)
@@ -358,6 +391,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->trouble[0] = 0;
     mark_committed(in);
     intake_clear(in->intake);
+    letter_sender_wake(in->sender);
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
@@ -482,6 +516,7 @@ static void works_swap(struct ingest *in, struct works *works, const struct inge
     in->intake = works->intake;
     in->watermarks = works->watermarks;
     in->streams_now = works->streams_now;
+    in->options = *options;
     in->commit_ms = options->commit_ms ? options->commit_ms : COMMIT_MS;
     in->batch_events = options->batch_events ? options->batch_events : BATCH_EVENTS;
     *works = old;
@@ -548,7 +583,7 @@ static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
     if (in->batch == 0)
         return mono_ms - in->clocks_ms >= CLOCKS_MS;
     return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||
-           intake_cells(in->intake) >= BATCH_CELLS;
+           intake_cells(in->intake) >= BATCH_CELLS || letters_due(intake_letters(in->intake));
 }
 
 /* The wall clock says what "now" is, and may be set; intervals are measured on the one that only
@@ -578,14 +613,16 @@ static void reload_end(struct ingest *in, bool done, const struct err *err)
     mutex_unlock(&in->lock);
 }
 
-/* The batch is committed. */
-static void take_over(struct ingest *in)
+static void start_sender(struct ingest *in)
 {
-    struct err err = {0};
-    if (!reload_begin(in))
-        return;
-    struct works *works = in->reload.made;
-    bool made = works_make(in->store, in->reload.options, in->intake, works, &err);
+    in->sender = letter_sender_start(in->store, &in->options, intake_letters(in->intake));
+}
+
+/* Letters that are being sent leave the outboxes before others are made of the same tables. */
+static bool change_works(struct ingest *in, struct works *works, struct err *err)
+{
+    letter_sender_stop(&in->sender);
+    bool made = works_make(in->store, in->reload.options, in->intake, works, err);
     if (made) {
         kafka_source_hint(in->source);
         split_steps(in);
@@ -594,6 +631,17 @@ static void take_over(struct ingest *in)
         works_swap(in, works, in->reload.options);
         begin(in);
     }
+    start_sender(in);
+    return made;
+}
+
+/* The batch is committed. */
+static void take_over(struct ingest *in)
+{
+    struct err err = {0};
+    if (!reload_begin(in))
+        return;
+    bool made = change_works(in, in->reload.made, &err);
     reload_end(in, made, &err);
 }
 
@@ -641,6 +689,7 @@ static void *run(void *arg)
 
 static void free_all(struct ingest *in)
 {
+    letter_sender_stop(&in->sender);
     struct works works = works_of(in);
     works_free(&works);
     free(in->shared.streams);
@@ -668,6 +717,7 @@ bool ingest_start(
         return false;
     }
     begin(in);
+    start_sender(in);
     thread_start(&in->thread, "ingest", run, in);
     *out = in;
     return true;
