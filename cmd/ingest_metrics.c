@@ -148,25 +148,32 @@ static void write_lifecycles(struct ingest *ingest, struct buf *out)
 {
     struct lifecycle_counts all[LIFECYCLES_MAX];
     const struct {
-        const char *name, *help;
+        const char *name, *type, *help;
         size_t at;
     } families[] = {
-        {"larder_lifecycle_facts_total", "Events that reached a stage.",
+        {"larder_lifecycle_facts_total", "counter", "Events that reached a stage.",
             offsetof(struct lifecycle_counts, facts)},
-        {"larder_lifecycle_outside_total",
+        {"larder_lifecycle_outside_total", "counter",
             "Events that were of no life when they came: too late, or before the first stage.",
             offsetof(struct lifecycle_counts, outside)},
-        {"larder_lifecycle_dropped_total",
+        {"larder_lifecycle_dropped_total", "counter",
             "Events left out because their entity has too many of one stage.",
             offsetof(struct lifecycle_counts, dropped)},
-        {"larder_lifecycle_expired_total", "Lives that had not ended in time.",
+        {"larder_lifecycle_expired_total", "counter", "Lives that had not ended in time.",
             offsetof(struct lifecycle_counts, expired)},
-        {"larder_lifecycle_corrections_total", "Cells that were taken back.",
+        {"larder_lifecycle_corrections_total", "counter", "Cells that were taken back.",
             offsetof(struct lifecycle_counts, corrections)},
+        {"larder_lifecycle_open", "gauge", "Lives that have not ended.",
+            offsetof(struct lifecycle_counts, open)},
+        {"larder_lifecycle_incomplete", "gauge", "Entities that are held without a first stage.",
+            offsetof(struct lifecycle_counts, incomplete)},
+        {"larder_lifecycle_incomplete_total", "counter",
+            "Entities that were forgotten without ever having had a first stage.",
+            offsetof(struct lifecycle_counts, forgotten)},
     };
     size_t n = ingest_lifecycles(ingest, all, LIFECYCLES_MAX);
     for (size_t f = 0; n > 0 && f < sizeof families / sizeof *families; f++) {
-        exposition_family(out, families[f].name, "counter", families[f].help);
+        exposition_family(out, families[f].name, families[f].type, families[f].help);
         for (size_t i = 0; i < n && i < LIFECYCLES_MAX; i++) {
             struct exposition_label name = {"lifecycle", all[i].name};
             uint64_t value;

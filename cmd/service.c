@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "cmd/clock_metrics.h"
 #include "cmd/ingest_metrics.h"
 #include "dashboards/assets.h"
 #include "ingest/ingest.h"
@@ -16,9 +17,9 @@
 #define MAINTAIN_MS 500
 #define AWAIT_MS    1000
 /* Parts of the ingestion's memory: for what is in no file yet, of which twice as much may be there
- * before it has to wait; for entities; the rest is for the batch. */
-#define STATE_PART    4
-#define ENTITIES_PART 4
+ * before it has to wait; and for what it has at hand of ids and entities. */
+#define STATE_PART   4
+#define AT_HAND_PART 2
 /* Between two lines of the log that say how far the replay has come. */
 #define TELL_NS INT64_C(5000000000)
 
@@ -90,8 +91,10 @@ static void write_metrics(void *ctx, struct buf *out)
 {
     struct service *service = ctx;
     struct ingest *ingest = atomic_load(&service->ingest);
-    if (ingest)
-        ingest_metrics_write(ingest, out);
+    if (!ingest)
+        return;
+    ingest_metrics_write(ingest, out);
+    clock_metrics_write(ingest, service->store, &service->config->streams, clock_now_ms(), out);
 }
 
 static bool start_server(struct service *service, struct err *err)
@@ -157,7 +160,7 @@ static bool start_ingest(struct service *service, struct err *err)
         .n_kafka = config->n_kafka,
         .streams = &config->streams,
         .workers = (uint32_t)config->ingest.workers,
-        .memory_bytes = config->ingest.memory_bytes / ENTITIES_PART,
+        .memory_bytes = config->ingest.memory_bytes / AT_HAND_PART,
         .shard = config->shard,
     };
     if (config->streams.n_streams == 0)

@@ -23,7 +23,7 @@
 #define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
 #define WORKERS         2
-#define MEMORY_BYTES    (UINT64_C(128) << 20)
+#define MEMORY_BYTES    (UINT64_C(256) << 20)
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
 #define RETRY_MS        2000  /* while a topic or broker is missing */
@@ -59,6 +59,8 @@ struct ingest {
         struct ingest_stats stats;
         struct stream_stats *streams;
         struct lifecycle_counts *lifecycles;
+        struct partition_stats *partitions;
+        size_t n_partitions, partitions_cap;
     } shared;
 };
 
@@ -76,6 +78,13 @@ static size_t stream_partitions(
     return m;
 }
 
+/* -1: not known. */
+static int64_t lag_of(const struct partition *p)
+{
+    int64_t next = p->passed > p->next ? p->passed : p->next < 0 ? 0 : p->next;
+    return p->end < 0 ? -1 : p->end > next ? p->end - next : 0;
+}
+
 static void sum_partitions(
     const struct partition *const *partitions, size_t n, struct stream_stats *out)
 {
@@ -83,16 +92,16 @@ static void sum_partitions(
     out->caught_up = n > 0;
     for (size_t i = 0; i < n; i++) {
         const struct partition *p = partitions[i];
-        int64_t next = p->passed > p->next ? p->passed : p->next < 0 ? 0 : p->next;
+        int64_t lag = lag_of(p);
         tally_add(&sum, &p->tally);
         out->halted += p->halted;
         out->paused += p->marks.paused;
         out->lost += p->marks.lost;
         out->caught_up = out->caught_up && p->caught_up;
-        if (p->end < 0 || out->lag_messages < 0)
+        if (lag < 0 || out->lag_messages < 0)
             out->lag_messages = -1;
         else
-            out->lag_messages += p->end > next ? p->end - next : 0;
+            out->lag_messages += lag;
     }
     out->partitions = (uint32_t)n;
     out->accepted = sum.accepted;
@@ -117,6 +126,7 @@ static void refresh_streams(struct ingest *in)
             .name = stream->name, .frontier_ms = INT64_MIN, .watermark_ms = INT64_MIN};
         size_t n = stream_partitions(in, s, false, mine);
         sum_partitions(mine, n, out);
+        intake_lateness(in->intake, s, &out->lateness);
         /* A topic that is not known yet may hold anything. */
         if (kafka_source_knows(in->source, s))
             partitions_clocks(mine, n, stream->watermark_bound_ms, stream->idle_after_ms,
@@ -144,6 +154,24 @@ static void split_steps(struct ingest *in)
     in->now.refused_cells = stats.refused_cells;
 }
 
+/* The lock is held. */
+static void share_partitions(struct ingest *in)
+{
+    struct partition *const *all;
+    size_t n = kafka_source_partitions(in->source, &all);
+    GROW(in->shared.partitions, in->shared.partitions_cap, n);
+    in->shared.n_partitions = n;
+    for (size_t i = 0; i < n; i++) {
+        const struct partition *p = all[i];
+        const struct stream *stream = &in->streams->streams[p->stream];
+        struct partition_stats *out = &in->shared.partitions[i];
+        *out = (struct partition_stats){
+            .name = p->name, .stream = p->stream, .lag_messages = lag_of(p)};
+        partitions_clocks(&p, 1, stream->watermark_bound_ms, stream->idle_after_ms,
+            &out->frontier_ms, &out->watermark_ms);
+    }
+}
+
 /* The counts of a batch are shown when it is committed, not before. */
 static void share(struct ingest *in, bool committed)
 {
@@ -158,6 +186,8 @@ static void share(struct ingest *in, bool committed)
             in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
     for (size_t i = 0; committed && i < in->streams->n_lifecycles; i++)
         intake_lifecycle(in->intake, i, &in->shared.lifecycles[i]);
+    if (committed)
+        share_partitions(in);
     mutex_unlock(&in->lock);
 }
 
@@ -190,8 +220,12 @@ static void write_lifecycle_clock(
         frontier = x->frontier_ms < frontier ? x->frontier_ms : frontier;
         watermark = x->watermark_ms < watermark ? x->watermark_ms : watermark;
     }
-    if (frontier != INT64_MIN || watermark != INT64_MIN)
-        txn_clock(txn, lifecycle->name, frontier, watermark);
+    if (frontier == INT64_MIN && watermark == INT64_MIN)
+        return;
+    txn_clock(txn, lifecycle->name, frontier, watermark);
+    if (watermark > INT64_MIN + lifecycle->rules.expire_ms)
+        watermark -= lifecycle->rules.expire_ms;
+    txn_clock(txn, lifecycle->cohort_clock, frontier, watermark);
 }
 
 static void write_clocks(struct ingest *in, struct txn *txn)
@@ -453,6 +487,7 @@ static void free_all(struct ingest *in)
     free(in->streams_now);
     free(in->shared.streams);
     free(in->shared.lifecycles);
+    free(in->shared.partitions);
     pthread_mutex_destroy(&in->lock);
     free(in);
 }
@@ -510,6 +545,14 @@ size_t ingest_stats(
     memcpy(streams, ingest->shared.streams, (n < have ? n : have) * sizeof *streams);
     mutex_unlock(&ingest->lock);
     return have;
+}
+
+void ingest_each_partition(struct ingest *ingest, partition_f *each, void *ctx)
+{
+    mutex_lock(&ingest->lock);
+    for (size_t i = 0; i < ingest->shared.n_partitions; i++)
+        each(ctx, &ingest->shared.partitions[i]);
+    mutex_unlock(&ingest->lock);
 }
 
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/lateness.h"
 #include "ingest/rollup.h"
 #include "store/store.h"
 
@@ -38,7 +39,7 @@ struct ingest_options {
     uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
     uint32_t batch_events; /* or when it has this many events; 0: 100,000 */
     uint32_t workers;      /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
-    uint64_t memory_bytes; /* for entities that were touched lately; 0: 128 MiB */
+    uint64_t memory_bytes; /* for what is at hand of ids and entities; 0: 256 MiB */
 };
 
 struct ingest;
@@ -65,6 +66,15 @@ struct stream_stats {
     uint32_t partitions, halted, paused;
     uint64_t lost; /* offsets that were gone, or left out by an operator, before they were read */
     bool caught_up;
+    struct lateness lateness; /* of accepted events, since the start */
+};
+
+/* Of one partition. */
+struct partition_stats {
+    const char *name;                  /* "topic/number"; valid as long as the ingestion */
+    size_t stream;                     /* index in struct streams */
+    int64_t frontier_ms, watermark_ms; /* as if it were alone; INT64_MIN: not known yet */
+    int64_t lag_messages;              /* -1: not known */
 };
 
 /* Of one lifecycle, since the data folder began. */
@@ -75,6 +85,9 @@ struct lifecycle_counts {
     uint64_t dropped; /* left out: the entity has too many of one stage */
     uint64_t expired; /* lives that had not ended in time */
     uint64_t corrections; /* cells that were taken back */
+    uint64_t open;        /* now: lives that have not ended */
+    uint64_t incomplete;  /* now: entities that are held without a first stage */
+    uint64_t forgotten;   /* entities that never got one */
 };
 
 struct ingest_stats {
@@ -90,6 +103,10 @@ struct ingest_stats {
 /* Thread-safe. streams has room for n entries; returns how many there are. */
 size_t ingest_stats(
     struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n);
+
+/* Calls each for every partition, under the lock of the statistics. */
+typedef void partition_f(void *ctx, const struct partition_stats *partition);
+void ingest_each_partition(struct ingest *ingest, partition_f *each, void *ctx);
 
 /* The same for lifecycles. */
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n);

@@ -29,7 +29,9 @@ struct intake {
     struct rollup_runner *runner;
     struct registry *registry; /* NULL: no stream is Avro */
     struct dedupe **dedupes;   /* by stream; NULL: its events have no id */
+    size_t filters_left;       /* bytes that they may still take */
     struct lifecycle_runner **lifecycles;
+    struct lateness *lateness; /* by stream */
     struct crew *crew;
     struct preparer *preparer;
     struct parked *parked;
@@ -51,7 +53,8 @@ static void begin_dedupe(struct intake *in, struct store *store, size_t i)
         return;
     if (!store_clock(store, stream->name, &frontier, &watermark))
         watermark = INT64_MIN;
-    in->dedupes[i] = dedupe_new(store, stream->name, stream->contract.late_ms, watermark);
+    in->dedupes[i] =
+        dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
 struct intake *intake_new(struct store *store, const struct streams *streams,
@@ -60,16 +63,18 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
     in->source = source;
+    in->filters_left = memory_bytes / 2;
     in->runner = rollup_runner_new(streams);
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
     if (streams->registry)
         in->registry = registry_new(streams->registry);
+    in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_dedupe(in, store, i);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
         in->lifecycles[i] = lifecycle_runner_new(
-            store, streams, i, in->runner, memory_bytes / streams->n_lifecycles);
+            store, streams, i, in->runner, memory_bytes / 2 / streams->n_lifecycles);
     in->crew = crew_new(workers);
     in->preparer = preparer_new(&(struct prepare_options){.streams = streams,
         .registry = in->registry,
@@ -96,6 +101,7 @@ void intake_free(struct intake **intake)
     rollup_runner_free(&in->runner);
     free(in->dedupes);
     free(in->lifecycles);
+    free(in->lateness);
     free(in->parked);
     free(in->counted);
     free(in->entries);
@@ -206,6 +212,8 @@ static void take(
         dedupe_add(dedupe, &x->id);
     if (x->event->time_ms > r->partition->newest_ms)
         r->partition->newest_ms = x->event->time_ms;
+    if (r->timestamp_ms != INT64_MIN)
+        lateness_add(&in->lateness[r->partition->stream], r->timestamp_ms - x->event->time_ms);
     in->counted[in->n_counted++] = (uint32_t)i;
 }
 
@@ -416,6 +424,11 @@ size_t intake_cells(const struct intake *intake)
     return rollup_runner_cells(intake->runner);
 }
 
+void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)
+{
+    *out = intake->lateness[stream];
+}
+
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out)
 {
     struct lifecycle_stats stats;
@@ -425,7 +438,10 @@ void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct life
         .outside = stats.outside,
         .dropped = stats.dropped,
         .expired = stats.expired,
-        .corrections = stats.corrections};
+        .corrections = stats.corrections,
+        .open = stats.open,
+        .incomplete = stats.incomplete,
+        .forgotten = stats.forgotten};
 }
 
 void intake_stats(const struct intake *intake, struct intake_stats *out)

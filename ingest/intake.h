@@ -24,8 +24,8 @@
 
 struct intake;
 
-/* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: for
- * entities that were touched lately, of all lifecycles. */
+/* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: half of
+ * it for entities that were touched lately, half to know where ids may be. */
 struct intake *intake_new(struct store *store, const struct streams *streams,
     struct kafka_source *source, size_t workers, size_t memory_bytes);
 void intake_free(struct intake **intake);
@@ -66,6 +66,8 @@ struct intake_stats {
     int64_t lifecycle_ns, rollup_ns;
 };
 
+/* Of the stream's accepted events, since it was made. */
+void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out);
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out);
 void intake_stats(const struct intake *intake, struct intake_stats *out);
 

@@ -244,6 +244,8 @@ static void read_lifecycle(struct settings *settings, const struct yaml_node *na
     const struct yaml_node *value;
     struct slice key = {NULL, 0};
     l->name = name->text;
+    l->cohort_clock =
+        slice_from(arena_printf(settings->arena, "%.*s/cohort", SLICE_FMT(name->text)));
     if (!label_name_is_plain(name->text) || name->text.len > LIFECYCLE_NAME_MAX)
         settings_error(settings, name,
             "'%.*s' is no name of a lifecycle: at most %d letters, digits and '_', not a digit "
@@ -478,4 +480,30 @@ void lifecycle_rollup_read(struct settings *settings, const struct yaml_node *no
         settings_error(settings, node, "'value' is missing: a histogram is made of numbers");
     if ((value = yaml_get(node, "by")))
         read_by(settings, value, streams, lifecycle, out);
+}
+
+/* The stages that an expression of a rollup sees, a bit for each. */
+static uint32_t stages_of(const struct lifecycle *l, const struct expr *expr)
+{
+    uint32_t stages = 0;
+    for (uint64_t fields = expr_fields(expr); fields; fields &= fields - 1) {
+        int field = __builtin_ctzll(fields);
+        stages |= UINT32_C(1) << (field < l->rules.n_stages ? field : l->captured[field].stage);
+    }
+    return stages;
+}
+
+bool lifecycle_rollup_waits(const struct lifecycle *lifecycle, const struct rollup *rollup)
+{
+    const struct lifecycle *l = lifecycle;
+    uint32_t first = 1, sees = stages_of(l, rollup->when) | stages_of(l, rollup->value);
+    switch (rollup->at) {
+    case ROLLUP_AT_STAGE:
+        /* Behind an end comes nothing that counts, but for clocks that are off. */
+        return !(l->rules.ends >> rollup->stage & 1) &&
+               (rollup->needs_outcome || (sees & ~(first | UINT32_C(1) << rollup->stage)));
+    case ROLLUP_AT_STEP: return rollup->needs_outcome || (sees & ~first);
+    case ROLLUP_AT_OPEN: return (sees & ~first) != 0;
+    default: return false;
+    }
 }

@@ -14,6 +14,11 @@
 struct lifecycle *lifecycles_config_read(struct settings *settings, const struct yaml_node *node,
     const struct yaml_node *rollups, const bool *sound, struct streams *out);
 
+/* Whether what the rollup has at a time depends on what comes later in a life, so that it is final
+ * only when the lives are over: at the watermark less `expire`. The rollup was read without a
+ * mistake. */
+bool lifecycle_rollup_waits(const struct lifecycle *lifecycle, const struct rollup *rollup);
+
 /* Reads `at`, `when`, `value` and `by` of a rollup of the lifecycle, whose kind is known. */
 void lifecycle_rollup_read(struct settings *settings, const struct yaml_node *node,
     struct lifecycle *lifecycle, const struct streams *streams, struct rollup *out);

@@ -139,6 +139,9 @@ static void decode_all(struct preparer *p, struct hand *hand, size_t from, size_
 static void look_for_ids(struct preparer *p, struct hand *hand, size_t from, size_t to)
 {
     struct err err;
+    for (size_t i = from; i < to; i++)
+        if (p->prepared[i].kind == PREPARED_EVENT && dedupe_of(p, i))
+            dedupe_prefetch_stored(dedupe_of(p, i), p->prepared[i].id.hash);
     for (size_t i = from; i < to; i++) {
         struct prepared *x = &p->prepared[i];
         const struct dedupe *dedupe = dedupe_of(p, i);

@@ -21,6 +21,8 @@ struct slot {
     struct labels labels; /* in runner->labels */
     uint32_t series;      /* NONE until it is written the first time */
     bool refused;         /* the store does not take it: series stays NONE */
+    bool folded;          /* the series is the metric's overflow series */
+    bool is_overflow;     /* no label set, but the overflow series itself */
     uint32_t newest;      /* the accumulator that was used last, of this batch, or NONE */
     uint64_t batch;       /* for which `newest` holds */
     uint64_t resolved;    /* the batch that gave it its series, or had it refused */
@@ -47,7 +49,8 @@ struct rollup_state {
     bool warned;  /* of a refused label set */
     struct slot *slots;
     size_t n_slots, slots_cap;
-    struct map map; /* hash to slot */
+    struct map map;    /* hash to slot */
+    uint32_t overflow; /* the slot of the overflow series; NONE: none was needed */
 };
 
 struct rollup_runner {
@@ -92,7 +95,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
         r->of_stream[s] = (uint32_t)n;
         for (size_t i = 0; i < streams->n_rollups; i++)
             if (streams->rollups[i].stream == (int)s)
-                r->rollups[n++] = (struct rollup_state){.def = &streams->rollups[i]};
+                r->rollups[n++] = (struct rollup_state){&streams->rollups[i], .overflow = NONE};
     }
     r->of_stream[streams->n_streams] = (uint32_t)n;
     r->of_lifecycle = xcalloc(streams->n_lifecycles + 1, sizeof *r->of_lifecycle);
@@ -100,7 +103,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
         r->of_lifecycle[l] = (uint32_t)n;
         for (size_t i = 0; i < streams->n_rollups; i++)
             if (streams->rollups[i].lifecycle == (int)l && streams->rollups[i].stream < 0)
-                r->rollups[n++] = (struct rollup_state){.def = &streams->rollups[i]};
+                r->rollups[n++] = (struct rollup_state){&streams->rollups[i], .overflow = NONE};
     }
     r->n_rollups = n;
     return r;
@@ -390,6 +393,38 @@ bool rollup_runner_put(struct rollup_runner *runner, struct rollup_series series
     return true;
 }
 
+/* ---- what has folded ---- */
+
+static const struct slot *slot_at(const struct rollup_runner *r, struct rollup_series series)
+{
+    return &r->rollups[series.rollup].slots[series.slot];
+}
+
+bool rollup_runner_doubts(const struct rollup_runner *runner, struct rollup_series series)
+{
+    const struct slot *s = slot_at(runner, series);
+    return s->series == NONE || s->folded;
+}
+
+enum cell_fate rollup_runner_fate(const struct rollup_runner *runner, struct rollup_series series)
+{
+    const struct slot *s = slot_at(runner, series);
+    return s->refused ? FATE_REFUSED : s->folded ? FATE_FOLDED : FATE_OWN;
+}
+
+struct rollup_series rollup_runner_overflow(
+    struct rollup_runner *runner, size_t lifecycle, uint32_t i)
+{
+    uint32_t rollup = runner->of_lifecycle[lifecycle] + i;
+    struct rollup_state *s = &runner->rollups[rollup];
+    if (s->overflow == NONE) {
+        s->overflow = (uint32_t)s->n_slots;
+        GROW(s->slots, s->slots_cap, s->n_slots + 1);
+        s->slots[s->n_slots++] = (struct slot){.is_overflow = true, .series = NONE};
+    }
+    return (struct rollup_series){rollup, s->overflow};
+}
+
 /* ---- writing ---- */
 
 /* Gives the slot its series. False: the store knows the metric otherwise. */
@@ -398,9 +433,16 @@ static bool resolve(struct rollup_runner *r, struct rollup_state *s, struct slot
 {
     if (slot->series != NONE || slot->refused)
         return true;
+    uint32_t overflow;
     slot->resolved = r->batch;
-    if (txn_series(txn, s->metric, slot->labels, &slot->series, err))
+    if (slot->is_overflow) {
+        slot->refused = !txn_overflow(txn, s->metric, &slot->series);
         return true;
+    }
+    if (txn_series(txn, s->metric, slot->labels, &slot->series, err)) {
+        slot->folded = txn_overflow(txn, s->metric, &overflow) && overflow == slot->series;
+        return true;
+    }
     if (err->code != ERR_LIMIT)
         return err_wrap(err, "rollup %.*s", SLICE_FMT(s->def->def.name));
     slot->series = NONE;
@@ -452,7 +494,7 @@ static bool write_one(
 static void forget(struct slot *slot)
 {
     slot->series = NONE;
-    slot->refused = false;
+    slot->refused = slot->folded = false;
 }
 
 /* Series were removed from the store: all ids are asked for again. */

@@ -8,8 +8,8 @@
 
 bool metric_def_agrees(const struct metric_def *a, const struct metric_def *b)
 {
-    return a->kind == b->kind && a->digits == b->digits && a->schema == b->schema &&
-           a->every_ms == b->every_ms;
+    return a->kind == b->kind && a->digits == b->digits && a->every_ms == b->every_ms &&
+           (a->kind != KIND_HISTOGRAM || a->schema == b->schema);
 }
 
 static void put_row(struct buf *out, const struct metric_def *def, uint32_t n_series)

@@ -118,10 +118,9 @@ static void test_every_mistake(void **state)
         {62, 73, "'5' is no label name: letters, digits and '_', not a digit or '__' first"},
         {62, 81, "a time is never a label: it is new for every event"},
         {63, 18, "'stale_after' must be at least 'every'"},
-        {65, 3, "a gauge needs the key of its stream among its labels, and stream 'orders' has no 'key'"},
         {68, 12, "'value' must be a number, this is a string"},
         {69, 9, "'at' is for rollups of lifecycles"},
-        {70, 13, "not supported yet: reduce"},
+        {70, 13, "'reduce' must be last, avg, min, max or sum, not 'mean'"},
         {71, 13, "only histograms have a 'schema'"},
         {72, 9, "'by' must be a list such as [a, b], it is a single value"},
     };
@@ -132,8 +131,7 @@ static void test_every_mistake(void **state)
     assert_false(config_load("tests/data/bad_config.yml", NULL, 0, &config, &errors));
     assert_errors(&errors, want, sizeof want / sizeof *want);
     for (size_t i = 0; i < errors.n; i++) {
-        bool unsupported = strncmp(errors.items[i].text, "not supported yet: ", 19) == 0;
-        assert_int_equal(errors.items[i].code, unsupported ? ERR_UNSUPPORTED : ERR_INVALID);
+        assert_int_equal(errors.items[i].code, ERR_INVALID);
         assert_string_equal(errors.items[i].file, "tests/data/bad_config.yml");
     }
     err_list_fini(&errors);
@@ -235,11 +233,12 @@ static void test_missing(void **state)
         (struct want[]){
             {1, 8, "'brokers' is missing: \"HOST:PORT\" of one broker or more"},
             {2, 14, "'event_time' is missing: the name of the time field"},
-            {4, 6, "'kind' is missing: counter, histogram or gauge"},
+            {4, 6, "'kind' is missing: counter, histogram, gauge or level"},
             {4, 6, "'from' is missing: the name of a stream or lifecycle"},
             {5, 3,
                 "a gauge needs the key of its stream among its labels, and stream 's' has no "
-                "'key'"},
+                "'key': say which, or 'reduce': avg, min, max, sum or last of all readings of a "
+                "window"},
         },
         5);
     check_text(
@@ -352,7 +351,7 @@ static void test_places(void **state)
     (void)state;
     check_text("kafka: {brokers: b}\n"
                "streams: {s: {topics: [t], event_time: at, key: k, fields: {at: time, n: int, k: "
-               "string}}}\n"
+               "string}}, u: {topics: [u], event_time: at, fields: {at: time, n: int}}}\n"
                "rollups:\n"
                "  a:\n"
                "    kind: histogram\n"
@@ -365,17 +364,25 @@ static void test_places(void **state)
                "\n"
                "      at\n"
                "    by: [{x: \"k == \\\"a\\\" and n\"}]\n"
-               "  b: {kind: gauge, from: s, value: n, by: [{k: k == 'x'}]}\n",
+               "  b: {kind: gauge, from: s, value: n, by: [{k: k == 'x'}]}\n"
+               "  c: {kind: gauge, from: s, value: n, reduce: max}\n"
+               "  d: {kind: gauge, from: u, value: n}\n"
+               "  e: {kind: level, from: u, value: n, by: [], reduce: sum}\n",
         NULL, 0,
         (struct want[]){
             {9, 7, "unknown field 'nn', did you mean 'n'?"},
             {13, 7, "a time can only be compared, or subtracted from a time"},
             {14, 30, "'and' needs a condition, this is a number"},
             {15, 3,
-                "a gauge needs the key of its stream, 'k', among its labels (not supported yet: "
-                "reduce)"},
+                "a gauge needs the key of its stream, 'k', among its labels, or 'reduce': avg, "
+                "min, max, sum or last of all readings of a window"},
+            {17, 3,
+                "a gauge needs the key of its stream among its labels, and stream 'u' has no "
+                "'key': say which, or 'reduce': avg, min, max, sum or last of all readings of a "
+                "window"},
+            {18, 55, "only gauges have a 'reduce'"},
         },
-        4);
+        6);
 }
 
 static void test_defaults(void **state)
@@ -453,9 +460,11 @@ static void test_shipped(void **state)
         {"delivery_seconds", KIND_HISTOGRAM, 3, "category,market"},
         {"stage_seconds", KIND_HISTOGRAM, 3, "from,market,to"},
         {"order_outcomes_total", KIND_COUNTER, 0, "market,outcome"},
+        {"orders_open", KIND_LEVEL, 0, "market"},
         {"eta_error_seconds", KIND_HISTOGRAM, 3, "market"},
         {"order_amount_total", KIND_COUNTER, 2, "category,market"},
         {"fridge_stock_units", KIND_GAUGE, 0, "fridge,sku"},
+        {"fridge_stock_estimated_units", KIND_LEVEL, 0, "fridge,sku"},
         {"fridge_capacity_units", KIND_GAUGE, 0, "fridge,sku"},
         {"fridge_units_total", KIND_COUNTER, 0, "fridge,movement,sku"},
         {"fridge_temperature_celsius", KIND_GAUGE, 2, "fridge"},
@@ -488,6 +497,13 @@ static void test_shipped(void **state)
         assert_true(r->def.help.len > 0);
     }
     assert_int_equal(rollup_named(&config, "fridge_stock_units")->def.stale_after_ms, 86400000);
+    /* How an order ends is known, for the time of its placing, when it cannot go on. */
+    assert_true(slice_is(rollup_named(&config, "order_outcomes_total")->def.clock, "order/cohort"));
+    assert_true(slice_is(rollup_named(&config, "delivery_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "eta_error_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "stage_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "orders_open")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "orders_total")->def.clock, "orders"));
     err_list_fini(&errors);
     config_free(&config);
 }
@@ -521,7 +537,7 @@ static void test_overrides(void **state)
         "http.listen=[::1]:0", "store.path=/x=y", "store.head_memory=64MiB", "query.max_series=9",
         "streams.orders.topics=[a, b]", "rollups.orders_total.every=1m"};
     static const char *const bad[] = {"kafka", "=x", "http.listen=here", "store.path.x=1",
-        "streams.orders.topics=[a", "rollups.eta_error_seconds.value=market", "nothing=1"};
+        "streams.orders.topics=[a", "rollups.nps_score.value=market", "nothing=1"};
     struct config config;
     struct err_list errors;
     (void)state;
@@ -551,7 +567,7 @@ static void test_overrides(void **state)
                               "\"0.0.0.0:9595\" or \"[::1]:9595\", not 'here'"},
         {"--set streams.orders.topics",
             "'topics' must be a list such as [a, b], it is a single value"},
-        {"--set rollups.eta_error_seconds.value", "'value' must be a number, this is a string"},
+        {"--set rollups.nps_score.value", "'value' must be a number, this is a string"},
     };
     assert_false(config_load("larder.yml", bad, 7, &config, &errors));
     assert_int_equal(errors.n, 7);

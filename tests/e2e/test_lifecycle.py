@@ -21,6 +21,7 @@ HOUR = 3600
 EXPIRE = 6 * HOUR
 STAGES = ["placed", "paid", "accepted", "delivered", "cancelled"]
 ENDS = ("delivered", "cancelled")
+OPEN_AT = range(DAY_S - 2 * HOUR, DAY_S + 26 * HOUR, 1800)  # when orders_open is compared
 KINDS = {"placed": "placed", "accepted": "accepted", "delivered": "delivered", "cancelled": "cancelled",
          "rejected": "cancelled"}
 Fact = collections.namedtuple("Fact", "stage time revision id market category promised amount")
@@ -127,6 +128,9 @@ def truth(facts_by_key):
             outcome = end.stage if end else "expired"
             want["outcomes", first.market, outcome] += 1
             want["amount", outcome] += first.amount
+            end_ms = end.time if end else first.time + EXPIRE * 1000
+            for at in OPEN_AT:
+                want["open", at, first.market] += (first.time <= at * 1000) - (end_ms <= at * 1000)
             if "delivered" in life:
                 took = life["delivered"].time - first.time
                 want["delivery n", first.market, first.category] += 1
@@ -162,6 +166,11 @@ def answers(server):
             ("step sum", "histogram_sum(increase(stage_seconds%s))", 1000, ("market", "from", "to"))):
         for labels_of, value in asked(server, expr % span, scale, *labels).items():
             found[(kind,) + labels_of] = value
+    open_text = server.query_range_text("orders_open", OPEN_AT[0], OPEN_AT[-1], OPEN_AT.step)
+    for series in json.loads(open_text)["data"]["result"]:
+        for at, value in series["values"]:
+            if value != "0":
+                found["open", int(at), series["metric"].get("market", "")] = int(value)
     return found
 
 
@@ -169,6 +178,38 @@ def differences(want, found):
     lines = ["%s: %s, the model says %s" % (k, found.get(k, 0), want.get(k, 0))
              for k in sorted(set(want) | set(found), key=str) if found.get(k, 0) != want.get(k, 0)]
     return "%d differ:\n%s" % (len(lines), "\n".join(lines[:20])) if lines else ""
+
+
+def check_clocks(server, events, partitions):
+    m = server.metrics()
+    final = {name: m['larder_metric_watermark_timestamp_seconds{metric="%s"}' % name]
+             for name in ("order_outcomes_total", "delivery_seconds", "orders_open", "orders_total")}
+    assert final["delivery_seconds"] == final["orders_open"] == final["orders_total"], final
+    assert final["order_outcomes_total"] == final["delivery_seconds"] - EXPIRE, final
+    answer = json.loads(server.get("/api/v1/query", query="order_outcomes_total + delivery_seconds",
+                                   time=str(DAY_S), clocks="1")[1])
+    clocks = {c["metric"]: c for c in answer["clocks"]}
+    assert clocks["order_outcomes_total"]["clock"] == "order/cohort", clocks
+    assert clocks["delivery_seconds"]["watermark"] - clocks["order_outcomes_total"]["watermark"] == EXPIRE, clocks
+    assert clocks["delivery_seconds"]["frontier"] == clocks["order_outcomes_total"]["frontier"], clocks
+    names = ["%s/%d" % (topic, i) for topic, n in partitions.items() for i in range(n)]
+    for name in names:
+        labels = '{stream="%s",partition="%s"}' % (name.split("/")[0], name)
+        assert m.get("larder_partition_lag_messages" + labels, 0) == 0, labels
+        assert m["larder_partition_frontier_timestamp_seconds" + labels] >= DAY_S + 30 * HOUR, labels
+        assert m["larder_partition_watermark_timestamp_seconds" + labels] >= DAY_S + 29 * HOUR, labels
+    wait_for("the end of all partitions", lambda: 0 <= server.metrics()[
+        'larder_ingest_lag_seconds{stream="orders"}'] < 60, 20)
+    # Those of this run, which the last kill began.
+    count = m['larder_events_lateness_seconds_count{stream="orders"}']
+    assert count > 0 and m['larder_events_lateness_seconds_bucket{stream="orders",le="0.1"}'] == 0
+    assert m['larder_events_lateness_seconds_bucket{stream="orders",le="0.5"}'] == count
+    assert abs(m['larder_events_lateness_seconds_sum{stream="orders"}'] - count * 0.2) < 1e-6 * count
+    assert m['larder_lifecycle_open{lifecycle="order"}'] == 0
+    never = sum(1 for facts in events.facts.values() if all(f.stage != "placed" for f in facts))
+    held = m['larder_lifecycle_incomplete{lifecycle="order"}']
+    gone = m['larder_lifecycle_incomplete_total{lifecycle="order"}']
+    assert never > 0 and held + gone == never, (held, gone, never)
 
 
 def to_message(partitions, topic, key, time_ms, payload):
@@ -221,6 +262,8 @@ def main():
             with tap.case("what came twice was counted once, and told"):
                 twice = len(events.sent) - events.n
                 assert server.metric_sum("larder_events_duplicate_total") == twice > 0
+            with tap.case("what is held, how late it came, and up to when it is final"):
+                check_clocks(server, events, partitions)
             with tap.case("a restart changes nothing"):
                 server.kill()
                 server.start()

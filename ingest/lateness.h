@@ -1,0 +1,20 @@
+/*
+ * How late events are: a histogram of record timestamp minus event time. What lies before its
+ * event time counts as not late.
+ */
+#ifndef INGEST_LATENESS_H
+#define INGEST_LATENESS_H
+
+#include <stdint.h>
+
+#define LATENESS_BOUNDS 12
+extern const int64_t lateness_bounds_ms[LATENESS_BOUNDS]; /* upper, inclusive, ascending */
+
+struct lateness {
+    uint64_t counts[LATENESS_BOUNDS + 1]; /* the last: later than all bounds */
+    double sum_s;
+};
+
+void lateness_add(struct lateness *lateness, int64_t late_ms);
+
+#endif
