@@ -297,6 +297,10 @@ static inline void oracle_ask(
     json_error_t error;
     struct slice tokens[FIELDS_MAX] = {{0}};
     *o = (struct oracle){.field = -1, .refusal = REFUSED_NOT};
+    if (len && memchr(payload, 0, len)) { /* which jansson overlooks behind a number */
+        o->refusal = REFUSED_MALFORMED;
+        return;
+    }
     o->root = json_loadb(payload, len, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &error);
     o->silent = !o->root && (json_error_code(&error) == json_error_numeric_overflow ||
                                 json_error_code(&error) == json_error_null_byte_in_key);
