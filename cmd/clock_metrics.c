@@ -121,6 +121,17 @@ static void write_lateness_of(const struct stream_stats *stream, const char *nam
     exposition_sample(out, name, "_count", &label, 1, (double)count);
 }
 
+static void write_corrections(const struct stream_stats *streams, size_t n, struct buf *out)
+{
+    static const char name[] = "larder_events_corrections_total";
+    exposition_family(out, name, "counter",
+        "Accepted events that came when the watermark had passed them, since the start.");
+    for (size_t i = 0; i < n; i++) {
+        struct exposition_label stream = {"stream", streams[i].name};
+        exposition_sample(out, name, "", &stream, 1, (double)streams[i].lateness.corrections);
+    }
+}
+
 static void write_streams(struct ingest *ingest, size_t n, int64_t now_ms, struct buf *out)
 {
     static const char name[] = "larder_events_lateness_seconds";
@@ -132,6 +143,7 @@ static void write_streams(struct ingest *ingest, size_t n, int64_t now_ms, struc
         "Record timestamp minus event time of accepted events, since the start.");
     for (size_t i = 0; i < n; i++)
         write_lateness_of(&streams[i], name, out);
+    write_corrections(streams, n, out);
     free(streams);
 }
 

@@ -104,6 +104,55 @@ static bool caught_up(const struct stream_stats *s, double *v)
     return true;
 }
 
+static bool sends_letters(const struct stream_stats *s)
+{
+    return s->letters_bytes_max > 0;
+}
+
+static bool letters_sent(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->letters_sent;
+    return sends_letters(s);
+}
+
+static bool letters_queued(const struct stream_stats *s, double *v)
+{
+    *v = (double)(s->letters - s->letters_sent);
+    return sends_letters(s);
+}
+
+static bool letters_bytes(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->letters_bytes;
+    return sends_letters(s);
+}
+
+static bool letters_bytes_max(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->letters_bytes_max;
+    return sends_letters(s);
+}
+
+static bool letters_full(const struct stream_stats *s, double *v)
+{
+    *v = s->letters_full;
+    return sends_letters(s);
+}
+
+static void write_letters(const struct table *t)
+{
+    per_stream(t, "larder_dead_letters_sent_total", "counter",
+        "Refused events that are in the dead-letter topic.", letters_sent);
+    per_stream(t, "larder_dead_letters_queued", "gauge",
+        "Refused events in the outbox, on their way to the dead-letter topic.", letters_queued);
+    per_stream(
+        t, "larder_dead_letters_queued_bytes", "gauge", "What they take there.", letters_bytes);
+    per_stream(t, "larder_dead_letters_queued_bytes_max", "gauge",
+        "What they may take; then the stream stands still.", letters_bytes_max);
+    per_stream(t, "larder_dead_letters_full", "gauge",
+        "1 while the stream stands still because its outbox is full.", letters_full);
+}
+
 static void write_refused(const struct table *t)
 {
     static const char name[] = "larder_events_refused_total";
@@ -206,6 +255,7 @@ void ingest_metrics_write(struct ingest *ingest, struct buf *out)
     size_t n = ingest_stats(ingest, &stats, streams, STREAMS_SHOWN);
     struct table t = {out, streams, n < STREAMS_SHOWN ? n : STREAMS_SHOWN};
     write_streams(&t);
+    write_letters(&t);
     write_lifecycles(ingest, out);
     exposition_one(
         out, "larder_ingest_commits_total", "counter", "Batches committed.", (double)stats.batches);

@@ -45,18 +45,23 @@ static int64_t floor_div(int64_t a, int64_t b)
 }
 
 /* A generation holds [n * span, (n + 1) * span). Gone: its end + late < watermark. */
-static int64_t oldest_of(const struct dedupe *d, int64_t watermark_ms)
+static int64_t oldest_of(int64_t late_ms, int64_t watermark_ms)
 {
     int64_t passed;
-    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, d->late_ms, &passed))
+    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, late_ms, &passed))
         return INT64_MIN;
     /* The first n with (n + 1) * span >= passed. */
-    return -floor_div(-passed, d->span_ms) - 1;
+    return -floor_div(-passed, dedupe_span_ms(late_ms)) - 1;
 }
 
 int64_t dedupe_span_ms(int64_t late_ms)
 {
     return HOUR_MS * (1 + late_ms / (HELD_HOURS * (int64_t)HOUR_MS + 1));
+}
+
+bool dedupe_is_gone(int64_t late_ms, int64_t watermark_ms, int64_t time_ms)
+{
+    return floor_div(time_ms, dedupe_span_ms(late_ms)) < oldest_of(late_ms, watermark_ms);
 }
 
 struct dedupe *dedupe_new(
@@ -66,7 +71,7 @@ struct dedupe *dedupe_new(
     d->store = store;
     d->late_ms = late_ms;
     d->span_ms = dedupe_span_ms(late_ms);
-    d->oldest = d->next_oldest = oldest_of(d, watermark_ms);
+    d->oldest = d->next_oldest = oldest_of(late_ms, watermark_ms);
     snprintf(d->table, sizeof d->table, "dedupe/%.*s", SLICE_FMT(stream));
     map_init(&d->by_hash);
     d->filter = held_filter_new(left);
@@ -209,7 +214,7 @@ bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, 
     struct dedupe *d = dedupe;
     uint8_t record[RECORD_BYTES];
     uint32_t table;
-    int64_t oldest = oldest_of(d, watermark_ms);
+    int64_t oldest = oldest_of(d->late_ms, watermark_ms);
     d->next_oldest = oldest > d->oldest ? oldest : d->oldest;
     if (d->n_added == 0 && d->next_oldest == d->oldest)
         return true;

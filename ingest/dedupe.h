@@ -35,6 +35,9 @@ struct dedupe;
 /* How long a generation is: up to so much later than `late` an id may still be known. */
 int64_t dedupe_span_ms(int64_t late_ms);
 
+/* Whether the generation of an event of this time is gone when the watermark stands there. */
+bool dedupe_is_gone(int64_t late_ms, int64_t watermark_ms, int64_t time_ms);
+
 /* watermark_ms: the committed one; INT64_MIN: none. left: bytes that it may take to
  * know where an id may be; shared, and outlives it. */
 struct dedupe *dedupe_new(

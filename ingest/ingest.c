@@ -14,6 +14,7 @@
 #include "base/thread.h"
 #include "ingest/intake.h"
 #include "ingest/kafka_source.h"
+#include "ingest/letters/letter_sender.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
@@ -43,6 +44,7 @@ struct ingest {
     uint32_t commit_ms, batch_events;
     struct kafka_source *source;
     struct intake *intake;
+    struct letter_sender *sender; /* NULL: no stream sends dead letters */
     struct kafka_record records[POLL_RECORDS];
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
@@ -154,6 +156,34 @@ static void split_steps(struct ingest *in)
     in->now.refused_cells = stats.refused_cells;
 }
 
+static void count_letters(struct ingest *in)
+{
+    for (size_t i = 0; i < in->streams->n_streams; i++) {
+        struct outbox *outbox = letters_outbox(intake_letters(in->intake), i);
+        struct stream_stats *out = &in->streams_now[i];
+        if (!outbox)
+            continue;
+        struct outbox_stats stats;
+        outbox_stats(outbox, &stats);
+        out->letters = stats.letters;
+        out->letters_sent = stats.sent;
+        out->letters_bytes = stats.bytes;
+        out->letters_bytes_max = stats.limit_bytes;
+        out->letters_full = intake_waits_for_room(in->intake, i);
+    }
+}
+
+/* The first that there is. */
+static void write_trouble(struct ingest *in)
+{
+    const char *kafka = kafka_source_trouble(in->source);
+    if (in->trouble[0] || kafka[0])
+        snprintf(
+            in->now.trouble, sizeof in->now.trouble, "%s", in->trouble[0] ? in->trouble : kafka);
+    else
+        letter_sender_trouble(in->sender, in->now.trouble, sizeof in->now.trouble);
+}
+
 /* The lock is held. */
 static void share_partitions(struct ingest *in)
 {
@@ -177,8 +207,8 @@ static void share(struct ingest *in, bool committed)
 {
     split_steps(in);
     in->now.connected = kafka_source_connected(in->source);
-    snprintf(in->now.trouble, sizeof in->now.trouble, "%s",
-        in->trouble[0] ? in->trouble : kafka_source_trouble(in->source));
+    write_trouble(in);
+    count_letters(in);
     mutex_lock(&in->lock);
     in->shared.stats = in->now;
     if (committed)
@@ -210,10 +240,11 @@ static void write_sources(struct ingest *in, struct txn *txn)
     buf_fini(&state);
 }
 
-/* Of its slowest streams. */
-static void write_lifecycle_clock(
-    struct ingest *in, struct txn *txn, const struct lifecycle *lifecycle)
+/* Of its slowest streams; and complete no further than lives have expired. */
+static void write_lifecycle_clock(struct ingest *in, struct txn *txn, size_t i)
 {
+    const struct lifecycle *lifecycle = &in->streams->lifecycles[i];
+    int64_t expired = intake_expired_ms(in->intake, i);
     int64_t frontier = INT64_MAX, watermark = INT64_MAX;
     for (int s = 0; s < lifecycle->rules.n_stages; s++) {
         const struct stream_stats *x = &in->streams_now[lifecycle->stages[s].stream];
@@ -222,6 +253,7 @@ static void write_lifecycle_clock(
     }
     if (frontier == INT64_MIN && watermark == INT64_MIN)
         return;
+    watermark = expired == INT64_MIN || watermark < expired ? watermark : expired - 1;
     txn_clock(txn, lifecycle->name, frontier, watermark);
     if (watermark > INT64_MIN + lifecycle->rules.expire_ms)
         watermark -= lifecycle->rules.expire_ms;
@@ -236,7 +268,7 @@ static void write_clocks(struct ingest *in, struct txn *txn)
             txn_clock(txn, x->name, x->frontier_ms, x->watermark_ms);
     }
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
-        write_lifecycle_clock(in, txn, &in->streams->lifecycles[i]);
+        write_lifecycle_clock(in, txn, i);
 }
 
 static void mark_committed(struct ingest *in)
@@ -315,6 +347,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->trouble[0] = 0;
     mark_committed(in);
     intake_clear(in->intake);
+    letter_sender_wake(in->sender);
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
@@ -416,7 +449,7 @@ static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
     if (in->batch == 0)
         return mono_ms - in->clocks_ms >= CLOCKS_MS;
     return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||
-           intake_cells(in->intake) >= BATCH_CELLS;
+           intake_cells(in->intake) >= BATCH_CELLS || letters_due(intake_letters(in->intake));
 }
 
 /* The wall clock says what "now" is, and may be set; intervals are measured on the one that only
@@ -481,6 +514,7 @@ static bool lifecycles_fit(struct ingest *in, struct err *err)
 
 static void free_all(struct ingest *in)
 {
+    letter_sender_stop(&in->sender);
     intake_free(&in->intake);
     kafka_source_free(&in->source);
     free(in->watermarks);
@@ -519,6 +553,7 @@ bool ingest_start(
             options->memory_bytes ? options->memory_bytes : MEMORY_BYTES);
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
+    in->sender = letter_sender_start(store, options, intake_letters(in->intake));
     share(in, true);
     thread_start(&in->thread, "ingest", run, in);
     *out = in;

@@ -32,9 +32,10 @@ struct shard {
 };
 
 struct ingest_options {
+    /* These outlive the ingestion. */
     const struct kafka_setting *kafka; /* librdkafka's own names, bootstrap.servers among them */
     size_t n_kafka;
-    const struct streams *streams; /* outlives the ingestion */
+    const struct streams *streams;
     struct shard shard;
     uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
     uint32_t batch_events; /* or when it has this many events; 0: 100,000 */
@@ -61,7 +62,11 @@ struct stream_stats {
     uint64_t tombstones, bytes;
     uint64_t duplicates; /* of an event id that was accepted before; they are not counted again */
     uint64_t conflicts;  /* the same id with other content: the first one counts */
-    int64_t frontier_ms, watermark_ms; /* INT64_MIN: not known yet */
+    /* Dead letters; all 0 where the stream sends none. */
+    uint64_t letters, letters_sent;            /* since the data folder began */
+    uint64_t letters_bytes, letters_bytes_max; /* of those that are not sent yet */
+    bool letters_full;                         /* it stands still until some are sent */
+    int64_t frontier_ms, watermark_ms;         /* INT64_MIN: not known yet */
     int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
     uint32_t partitions, halted, paused;
     uint64_t lost; /* offsets that were gone, or left out by an operator, before they were read */

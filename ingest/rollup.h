@@ -48,7 +48,10 @@ enum stream_start { START_EARLIEST, START_LATEST, START_TIME };
 struct stream {
     struct slice name;
     const struct slice *topics; /* names, or patterns: see topic_is_pattern */
-    size_t n_topics;
+    size_t n_topics;            /* the retry topic among them, as the last */
+    struct slice retry;         /* records that were refused come again there; "": nowhere */
+    struct slice dead_letters;  /* where refused records go; "": they are only counted */
+    uint64_t outbox_bytes;      /* of letters that are not sent yet */
     enum stream_start start;
     int64_t start_ms;       /* START_TIME: at the first record that is not older */
     bool skip_out_of_range; /* what is gone before it was read is left out, else its partition halts

@@ -199,19 +199,19 @@ static const struct stream *read_from(
     struct slice names[STREAMS_MAX + LIFECYCLES_MAX], text;
     if (!settings_text(r->settings, node, "'from'", &text))
         return NULL;
-    for (size_t i = 0; i < streams->n_lifecycles; i++) {
-        names[streams->n_streams + i] = streams->lifecycles[i].name;
-        if (slice_eq(streams->lifecycles[i].name, text)) {
-            r->out->lifecycle = (int)i;
-            return NULL;
-        }
-    }
     for (size_t i = 0; i < streams->n_streams; i++) {
         names[i] = streams->streams[i].name;
         if (!slice_eq(names[i], text))
             continue;
         r->out->stream = (int)i;
         return &streams->streams[i];
+    }
+    for (size_t i = 0; i < streams->n_lifecycles; i++) {
+        names[streams->n_streams + i] = streams->lifecycles[i].name;
+        if (slice_eq(streams->lifecycles[i].name, text)) {
+            r->out->lifecycle = (int)i;
+            return NULL;
+        }
     }
     int near = nearest_find(text, names, streams->n_streams + streams->n_lifecycles);
     if (near >= 0)

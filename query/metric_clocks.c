@@ -20,9 +20,10 @@ static bool is_known(const struct finder *f, struct slice metric)
 static bool add(struct finder *f, const struct metric_def *def, struct err *err)
 {
     struct metric_clock clock;
-    if (!def->clock.len || f->n == METRIC_CLOCKS_MAX || is_known(f, def->name) ||
-        !snapshot_clock(f->snapshot, def->clock, &clock.frontier_ms, &clock.watermark_ms))
+    if (!def->clock.len || f->n == METRIC_CLOCKS_MAX || is_known(f, def->name))
         return true;
+    if (!snapshot_clock(f->snapshot, def->clock, &clock.frontier_ms, &clock.watermark_ms))
+        clock.frontier_ms = clock.watermark_ms = INT64_MIN;
     struct arena *arena = f->eval->arena;
     struct metric_clock *grown = arena_grow(arena, f->items, f->n, &f->cap, sizeof *grown);
     clock.metric = arena_slice(arena, def->name);

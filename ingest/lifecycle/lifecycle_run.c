@@ -665,8 +665,8 @@ void lifecycle_clear(struct lifecycle_runner *runner)
 
 int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner)
 {
-    return runner->expiry.minute == INT64_MIN ? INT64_MIN
-                                              : runner->expiry.minute * EXPIRY_MINUTE_MS;
+    return runner->next_expiry.minute == INT64_MIN ? INT64_MIN
+                                                   : runner->next_expiry.minute * EXPIRY_MINUTE_MS;
 }
 
 void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out)

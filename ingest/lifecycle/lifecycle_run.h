@@ -82,8 +82,8 @@ void lifecycle_clear(struct lifecycle_runner *runner);
 /* Something is to expire that the last batch has left. */
 bool lifecycle_is_behind(const struct lifecycle_runner *runner);
 
-/* Up to when lives have expired, so that nothing more of the time before can; INT64_MIN: nothing
- * has. */
+/* Lives that could go on until a time before it have expired, with the batch as it was settled;
+ * INT64_MIN: none has. */
 int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner);
 
 /* Since the data folder began, but for what is now. */

@@ -79,6 +79,8 @@ static void test_every_mistake(void **state)
         {11, 16, "'head_memory' must be a size such as 512MiB or 2GiB, not '512MB'"},
         {12, 29, "a retention must be a duration such as 5s, 30m, 24h or 1h30m, not 'forever'"},
         {14, 11, "'stages' is missing: {placed: orders.type == \"placed\", ...}"},
+        {14, 11, "'ends' is missing: a list of stages"},
+        {14, 11, "'expire' is missing: how long a life may last, such as 6h"},
         {17, 22, "'or ders' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'; a pattern begins with '^'"},
         {17, 33, "topic 'orders' belongs to stream 'orders' already"},
         {18, 10, "'key': no field 'order' in 'fields'"},
@@ -213,6 +215,70 @@ static void test_settings_of_sources(void **state)
             assert_int_equal(f->from, FROM_VALUE);
     }
     assert_int_equal(found, 2);
+    err_list_fini(&errors);
+    config_free(&config);
+}
+
+/* Dead letters, their outbox, and where they come again. */
+static void test_letters(void **state)
+{
+    (void)state;
+#define S "event_time: at, fields: {at: time}"
+    check_text("kafka: {brokers: b, transactional.id: x}\n"
+               "streams:\n"
+               "  a: {topics: [t], " S ", dead_letters: no topic, outbox: 15MiB, retry: t}\n"
+               "  b: {topics: [u], " S ", outbox: 64MiB, retry: r}\n"
+               "  c: {topics: [v], " S ", dead_letters: u}\n"
+               "  d: {topics: [w], " S ", dead_letters: dlq, retry: r}\n"
+               "  e: {topics: [x], " S ", dead_letters: e.retry, retry: e.retry, outbox: 64}\n"
+               "  f: {topics: [\"^dl.\"], " S ", dead_letters: f, retry: \"^f.*\"}\n",
+        NULL, 0,
+        (struct want[]){
+            {1, 21, "'transactional.id' cannot be set: that of dead letters is made of 'group.id'"},
+            {3, 70,
+                "'no topic' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and "
+                "'-'"},
+            {3, 88, "'outbox' must be at least 16MiB"},
+            {3, 102, "topic 't' belongs to stream 'a' already"},
+            {4, 64, "'outbox' is for letters, and there is no 'dead_letters'"},
+            {4, 78, "'retry' is for letters, and there is no 'dead_letters'"},
+            {5, 70, "stream 'b' reads topic 'u': its letters would come back as events"},
+            {6, 70, "stream 'f' reads topic 'dlq': its letters would come back as events"},
+            {6, 82, "topic 'r' belongs to stream 'b' already"},
+            {7, 70, "stream 'e' reads topic 'e.retry': its letters would come back as events"},
+            {7, 103, "'outbox' must be a size such as 512MiB or 2GiB, not '64'"},
+            {8, 85,
+                "'^f.*' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'"},
+        },
+        12);
+#undef S
+}
+
+static void test_letters_read(void **state)
+{
+    struct config config;
+    struct err_list errors;
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof path, "%s/letters.yml", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("kafka: {brokers: b}\n"
+          "streams:\n"
+          "  a: {topics: [t, u], event_time: at, fields: {at: time}, dead_letters: dlq,\n"
+          "      outbox: 1GiB, retry: again}\n"
+          "  b: {topics: [v], event_time: at, fields: {at: time}, dead_letters: dlq}\n"
+          "  c: {topics: [w], event_time: at, fields: {at: time}}\n",
+        f);
+    fclose(f);
+    assert_true(config_load(path, NULL, 0, &config, &errors));
+    unlink(path);
+    const struct stream *s = config.streams.streams;
+    assert_int_equal(s[0].n_topics, 3);
+    assert_true(slice_is(s[0].topics[2], "again") && slice_is(s[0].retry, "again"));
+    assert_true(slice_is(s[0].dead_letters, "dlq") && s[0].outbox_bytes == 1u << 30);
+    assert_true(slice_is(s[1].dead_letters, "dlq") && s[1].outbox_bytes == 64u << 20);
+    assert_true(s[1].n_topics == 1 && s[1].retry.len == 0 && s[2].dead_letters.len == 0);
     err_list_fini(&errors);
     config_free(&config);
 }
@@ -643,8 +709,7 @@ static void test_broken_stage(void **state)
         "  n: {kind: histogram, from: order, at: b, value: b - a, by: [id]}\n";
     static const struct want wrong_type = {
         3, 84, "a field's type must be string, int, decimal, time or bool, not 'text'"};
-    static const struct want wrong_stream = {5, 55,
-        "a stage needs a condition over the fields of a stream, such as orders.type == \"placed\""};
+    static const struct want wrong_stream = {5, 55, "no stream 'ordres', did you mean 'orders'?"};
     char text[1024];
     (void)state;
     snprintf(text, sizeof text, format, "text", "orders");
@@ -658,6 +723,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_mistake),
         cmocka_unit_test(test_broken_stage),
+        cmocka_unit_test(test_letters),
+        cmocka_unit_test(test_letters_read),
         cmocka_unit_test(test_mistakes_of_sources),
         cmocka_unit_test(test_settings_of_sources),
         cmocka_unit_test(test_missing),

@@ -184,7 +184,8 @@ def check_clocks(server, events, partitions):
     m = server.metrics()
     final = {name: m['larder_metric_watermark_timestamp_seconds{metric="%s"}' % name]
              for name in ("order_outcomes_total", "delivery_seconds", "orders_open", "orders_total")}
-    assert final["delivery_seconds"] == final["orders_open"] == final["orders_total"], final
+    # Lives expire by whole minutes.
+    assert final["delivery_seconds"] == final["orders_open"] == final["orders_total"] - 0.001, final
     assert final["order_outcomes_total"] == final["delivery_seconds"] - EXPIRE, final
     answer = json.loads(server.get("/api/v1/query", query="order_outcomes_total + delivery_seconds",
                                    time=str(DAY_S), clocks="1")[1])
@@ -212,6 +213,46 @@ def check_clocks(server, events, partitions):
     assert never > 0 and held + gone == never, (held, gone, never)
 
 
+def check_final(server, producer, partitions):
+    """An order expires in the very minute that the watermark has come to: until it is told, the cohort is not final."""
+    edge, end = (DAY_S + 40 * HOUR + 20) * 1000, (DAY_S + 46 * HOUR + 330) * 1000  # the watermark is 5 minutes behind
+    producer.send([to_message(partitions, "orders", "edge", edge, json.dumps(
+        {"event_id": "edge", "order_id": "edge", "type": "placed", "occurred_at": edge, "market": "m0"}))])
+    send_last(producer, partitions, end)
+    wait_for("the watermark", lambda: server.metrics()['larder_watermark_timestamp_seconds{stream="orders"}'] ==
+             end / 1000 - 300, 20)
+    m = server.metrics()
+    final = m['larder_metric_watermark_timestamp_seconds{metric="order_outcomes_total"}']
+    placed = server.query('sum(increase(orders_total{stage="placed"}[2h]))', int(final))
+    known = server.query("sum(increase(order_outcomes_total[2h]))", int(final))
+    assert known.get((), 0) == placed.get((), 0), (final, placed, known)
+    # What comes behind the watermark is counted; of payments nothing does.
+    corrections = 'larder_events_corrections_total{stream="%s"}'
+    before = server.metrics()
+    producer.send([to_message(partitions, "orders", "late", edge, json.dumps(
+        {"event_id": "late", "order_id": "late", "type": "none", "occurred_at": edge}))])
+    producer.flush()
+    wait_for("a correction", lambda: server.metrics()[corrections % "orders"] ==
+             before[corrections % "orders"] + 1, 20)
+    assert server.metrics()[corrections % "payments"] == before[corrections % "payments"]
+    # A minute later the order is told.
+    send_last(producer, partitions, end + 60000)
+    wait_for("the order expired", lambda: server.query("sum(increase(order_outcomes_total[2h]))",
+                                                       DAY_S + 40 * HOUR + 25) == {(): "1"}, 20)
+    final = server.metrics()['larder_metric_watermark_timestamp_seconds{metric="order_outcomes_total"}']
+    assert edge / 1000 < final <= (end + 60000) / 1000 - 300 - EXPIRE, final
+
+
+def send_last(producer, partitions, end):
+    producer.send(("orders", p, end + 200, "last", json.dumps(
+        {"event_id": "last%d-%d" % (p, end), "order_id": "last", "type": "none", "occurred_at": end}))
+        for p in range(partitions["orders"]))
+    producer.send(("payments", p, end + 200, "last", json.dumps(
+        {"id": "last%d-%d" % (p, end), "order_id": "last", "at": end, "status": "none"}))
+        for p in range(partitions["payments"]))
+    producer.flush()
+
+
 def to_message(partitions, topic, key, time_ms, payload):
     return topic, hash_of(key) % partitions[topic], time_ms + 200, key, payload
 
@@ -228,7 +269,8 @@ def main():
     partitions = {"orders": 4, "payments": 2}
     folder = os.path.join(tempfile.mkdtemp(prefix="lives-"), "data")
     with Broker(**partitions) as broker:
-        server = Larder(CONFIG, folder, sets=["kafka.brokers=" + broker.bootstrap])
+        server = Larder(CONFIG, folder, sets=[
+            "kafka.brokers=" + broker.bootstrap, "streams.orders.idle_after=1d", "streams.payments.idle_after=1d"])
         with server, Producer(broker.bootstrap, batch=200) as producer:
             server.start()
             kills = sorted(rng.sample(range(len(events.sent)), 4))
@@ -241,14 +283,7 @@ def main():
                     server.start()
             producer.flush()
             # Far enough behind everything that all lives have ended.
-            end = (DAY_S + 30 * HOUR) * 1000
-            producer.send(("orders", p, end + 200, "last", json.dumps(
-                {"event_id": "last%d" % p, "order_id": "last", "type": "none", "occurred_at": end}))
-                for p in range(partitions["orders"]))
-            producer.send(("payments", p, end + 200, "last", json.dumps(
-                {"id": "last%d" % p, "order_id": "last", "at": end, "status": "none"}))
-                for p in range(partitions["payments"]))
-            producer.flush()
+            send_last(producer, partitions, (DAY_S + 30 * HOUR) * 1000)
             want = truth(events.facts)
             with tap.case("%d events of %d orders make what the model says" % (len(events.sent), ORDERS)):
                 wait_for("all events taken in", lambda: server.metric_sum("larder_events_accepted_total") ==
@@ -264,6 +299,8 @@ def main():
                 assert server.metric_sum("larder_events_duplicate_total") == twice > 0
             with tap.case("what is held, how late it came, and up to when it is final"):
                 check_clocks(server, events, partitions)
+            with tap.case("what is said to be final is"):
+                check_final(server, producer, partitions)
             with tap.case("a restart changes nothing"):
                 server.kill()
                 server.start()
