@@ -76,15 +76,29 @@ static int64_t held_ms(const struct lifecycle *l)
     return l->rules.expire_ms + l->late_ms + dedupe_span_ms(l->late_ms);
 }
 
-/* Generations of entities below it hold nothing that can matter; INT64_MIN: none. */
-static int64_t gone_below(const struct lifecycle_runner *r)
+/* What is older is of no use to an event that comes; INT64_MIN: nothing is. */
+static int64_t gone_ms(const struct lifecycle_runner *r)
 {
     int64_t gone;
     if (r->next_expiry.minute == INT64_MIN ||
         __builtin_sub_overflow(
             r->next_expiry.minute * EXPIRY_MINUTE_MS, held_ms(r->lifecycle), &gone))
         return INT64_MIN;
-    return floor_div(gone, r->span_ms);
+    return gone;
+}
+
+/* Generations of entities below it hold nothing that can matter; INT64_MIN: none. */
+static int64_t gone_below(const struct lifecycle_runner *r)
+{
+    int64_t gone = gone_ms(r);
+    return gone == INT64_MIN ? INT64_MIN : floor_div(gone, r->span_ms);
+}
+
+static void let_go(struct lifecycle_runner *r)
+{
+    int64_t gone = gone_ms(r);
+    entities_gone(r->entities, gone_below(r),
+        gone == INT64_MIN ? INT64_MIN : gone + r->lifecycle->rules.expire_ms);
 }
 
 /* ---- life ---- */
@@ -175,12 +189,17 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     r->span_ms = HOUR_MS * (1 + held / (HELD * HOUR_MS));
     r->expire_max = EXPIRE_MAX;
     r->labels = life_labels_new(store, l);
+<<<<<<< HEAD
     r->folded = folded_new(store, &r->outputs_of, number, rollups);
     r->entities = entities_new(store, r->name, &l->layout, r->span_ms, memory_bytes);
+=======
+    r->folded = folded_new(store, l, number, rollups);
+    r->entities = entities_new(store, r->name, &l->layout, &l->rules, r->span_ms, memory_bytes);
+>>>>>>> integration
     r->watermark_ms = INT64_MIN;
     map_init(&r->known_map);
     recall(r);
-    entities_gone(r->entities, gone_below(r));
+    let_go(r);
     return r;
 }
 
@@ -497,10 +516,13 @@ static void find_change(struct lifecycle_runner *r, const struct entity *e, stru
     r->outputs.n = 0;
     size_t n = lives_of(rules, e->facts.items, e->n_before, lives, &outside);
     out->before = tally_of(r, lives, n, e->n_before, e->key, r->expiry);
+    out->before.incomplete = !e->had_lives && (out->before.incomplete || e->was_incomplete);
     life_outputs_add(&r->outputs_of, lives, n, e->key, r->expiry, true, &r->outputs);
     size_t n_before = r->outputs.n;
     n = lives_of(rules, e->facts.items, e->facts.n, lives, &outside);
     out->now = tally_of(r, lives, n, e->facts.n, e->key, r->next_expiry);
+    if (!entity_has_changed(e)) /* what it has forgotten is still stored */
+        out->now.incomplete = out->before.incomplete;
     life_outputs_add(&r->outputs_of, lives, n, e->key, r->next_expiry, false, &r->outputs);
     life_outputs_cancel(&r->outputs, n_before);
     out->ended = out->now.open + out->now.expired == 0;
@@ -516,7 +538,7 @@ static void settle_entity(struct lifecycle_runner *r, struct entity *e)
     r->next_stats.expired += now > before ? now - before : 0;
     change.before.generation = e->generation;
     if (change.now.incomplete)
-        change.now.generation = generation_of(r, e);
+        change.now.generation = entity_has_changed(e) ? generation_of(r, e) : e->generation;
     life_counts_move(&r->next_counts, &change.before, &change.now);
     e->ended = change.ended;
 }
@@ -650,7 +672,7 @@ void lifecycle_clear(struct lifecycle_runner *runner)
     life_labels_clear(r->labels);
     folded_clear(r->folded);
     entities_clear(r->entities);
-    entities_gone(r->entities, gone_below(r));
+    let_go(r);
 }
 
 int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner)

@@ -1006,6 +1006,38 @@ static void test_full_entity(void **state)
     end(&r);
 }
 
+/* An entity that comes again and again has as many lives as it likes: what nothing can change any
+ * more is forgotten. Each round it is opened anew, now and then from disk, and some of its events
+ * come late. */
+static void test_many_lives(void **state)
+{
+    struct run r;
+    struct lifecycle_stats stats;
+    (void)state;
+    begin(&r, 3, 0);
+    for (int i = 0; i < 3 * (int)FACT_RECORDS_MAX; i++) {
+        int64_t at = BEGIN + i * HOUR;
+        struct thing things[] = {event_of(1, DELIVERED, at + 20 * MINUTE, ""),
+            event_of(1, PLACED, at + i * 1000, "a"), event_of(1, PLACED, at + i * 1000 + 7, "b"),
+            event_of(2, PAID, at, ""), event_of(2, ACCEPTED, at, ""), event_of(3, PLACED, at, "c")};
+        for (int k = 0; k < 5 + (i % 3 == 0); k++)
+            enqueue(&r, &things[k]);
+        while (r.n_queue)
+            run_batch(&r, r.watermark, false);
+        run_batch(&r, at, false);
+        while (lifecycle_is_behind(r.runner))
+            run_batch(&r, at, false);
+        if (i % 7 == 0) {
+            close_store(&r);
+            open_store(&r);
+        }
+        check(&r);
+    }
+    lifecycle_stats(r.runner, &stats);
+    assert_int_equal(stats.dropped, 0);
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1015,6 +1047,7 @@ int main(void)
         cmocka_unit_test(test_corrections_of_what_has_folded),
         cmocka_unit_test(test_corrections_of_what_was_refused),
         cmocka_unit_test(test_full_entity),
+        cmocka_unit_test(test_many_lives),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
