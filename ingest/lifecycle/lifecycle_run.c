@@ -189,13 +189,8 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     r->span_ms = HOUR_MS * (1 + held / (HELD * HOUR_MS));
     r->expire_max = EXPIRE_MAX;
     r->labels = life_labels_new(store, l);
-<<<<<<< HEAD
     r->folded = folded_new(store, &r->outputs_of, number, rollups);
-    r->entities = entities_new(store, r->name, &l->layout, r->span_ms, memory_bytes);
-=======
-    r->folded = folded_new(store, l, number, rollups);
     r->entities = entities_new(store, r->name, &l->layout, &l->rules, r->span_ms, memory_bytes);
->>>>>>> integration
     r->watermark_ms = INT64_MIN;
     map_init(&r->known_map);
     recall(r);

@@ -144,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct yaml_node *registry = yaml_get(root, "registry");
         streams_config_read(&settings, yaml_get(root, "streams"), yaml_get(root, "lifecycles"),
             yaml_get(root, "rollups"), registry ? registry_config_read(&settings, registry) : NULL,
-            &streams);
+            NULL, &streams);
         for (size_t i = 0; i < errors.n; i++)
             ensure(errors.items[i].text[0] && errors.items[i].line >= 1);
         if (errors.n == 0)
