@@ -219,6 +219,70 @@ static void test_settings_of_sources(void **state)
     config_free(&config);
 }
 
+/* Dead letters, their outbox, and where they come again. */
+static void test_letters(void **state)
+{
+    (void)state;
+#define S "event_time: at, fields: {at: time}"
+    check_text("kafka: {brokers: b, transactional.id: x}\n"
+               "streams:\n"
+               "  a: {topics: [t], " S ", dead_letters: no topic, outbox: 15MiB, retry: t}\n"
+               "  b: {topics: [u], " S ", outbox: 64MiB, retry: r}\n"
+               "  c: {topics: [v], " S ", dead_letters: u}\n"
+               "  d: {topics: [w], " S ", dead_letters: dlq, retry: r}\n"
+               "  e: {topics: [x], " S ", dead_letters: e.retry, retry: e.retry, outbox: 64}\n"
+               "  f: {topics: [\"^dl.\"], " S ", dead_letters: f, retry: \"^f.*\"}\n",
+        NULL, 0,
+        (struct want[]){
+            {1, 21, "'transactional.id' cannot be set: that of dead letters is made of 'group.id'"},
+            {3, 70,
+                "'no topic' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and "
+                "'-'"},
+            {3, 88, "'outbox' must be at least 16MiB"},
+            {3, 102, "topic 't' belongs to stream 'a' already"},
+            {4, 64, "'outbox' is for letters, and there is no 'dead_letters'"},
+            {4, 78, "'retry' is for letters, and there is no 'dead_letters'"},
+            {5, 70, "stream 'b' reads topic 'u': its letters would come back as events"},
+            {6, 70, "stream 'f' reads topic 'dlq': its letters would come back as events"},
+            {6, 82, "topic 'r' belongs to stream 'b' already"},
+            {7, 70, "stream 'e' reads topic 'e.retry': its letters would come back as events"},
+            {7, 103, "'outbox' must be a size such as 512MiB or 2GiB, not '64'"},
+            {8, 85,
+                "'^f.*' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'"},
+        },
+        12);
+#undef S
+}
+
+static void test_letters_read(void **state)
+{
+    struct config config;
+    struct err_list errors;
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof path, "%s/letters.yml", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("kafka: {brokers: b}\n"
+          "streams:\n"
+          "  a: {topics: [t, u], event_time: at, fields: {at: time}, dead_letters: dlq,\n"
+          "      outbox: 1GiB, retry: again}\n"
+          "  b: {topics: [v], event_time: at, fields: {at: time}, dead_letters: dlq}\n"
+          "  c: {topics: [w], event_time: at, fields: {at: time}}\n",
+        f);
+    fclose(f);
+    assert_true(config_load(path, NULL, 0, &config, &errors));
+    unlink(path);
+    const struct stream *s = config.streams.streams;
+    assert_int_equal(s[0].n_topics, 3);
+    assert_true(slice_is(s[0].topics[2], "again") && slice_is(s[0].retry, "again"));
+    assert_true(slice_is(s[0].dead_letters, "dlq") && s[0].outbox_bytes == 1u << 30);
+    assert_true(slice_is(s[1].dead_letters, "dlq") && s[1].outbox_bytes == 64u << 20);
+    assert_true(s[1].n_topics == 1 && s[1].retry.len == 0 && s[2].dead_letters.len == 0);
+    err_list_fini(&errors);
+    config_free(&config);
+}
+
 static void test_missing(void **state)
 {
     (void)state;
@@ -659,6 +723,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_mistake),
         cmocka_unit_test(test_broken_stage),
+        cmocka_unit_test(test_letters),
+        cmocka_unit_test(test_letters_read),
         cmocka_unit_test(test_mistakes_of_sources),
         cmocka_unit_test(test_settings_of_sources),
         cmocka_unit_test(test_missing),

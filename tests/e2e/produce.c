@@ -6,7 +6,8 @@
  * PARTITION -1 chooses by the key. A line without PAYLOAD is a tombstone. A line "!flush" waits
  * until everything before it is acknowledged and says "flushed N"; "!batch N" changes the greatest
  * number of messages of a batch (by a new producer, after a flush). After "!hex" payloads are bytes
- * in hexadecimal.
+ * in hexadecimal. "!header NAME HEX" gives a header to all messages from there on, "!header" takes
+ * all of them away; "!nokey" means that they have no key when theirs is empty.
  *
  *     produce BROKERS [CODEC [MESSAGES_PER_BATCH [TRANSACTIONAL_ID]]]
  *
@@ -32,8 +33,9 @@ struct producer {
     const char *brokers, *codec, *transactional_id;
     rd_kafka_t *rk;
     uint64_t acknowledged, failed, committed;
-    bool hex, in_transaction;
-    char **lines; /* of the open transaction */
+    bool hex, no_key, in_transaction;
+    rd_kafka_headers_t *headers; /* NULL: none */
+    char **lines;                /* of the open transaction */
     size_t n_lines, cap_lines;
 };
 
@@ -82,7 +84,7 @@ static bool producer_open(struct producer *p, const char *batch)
         {"max.in.flight.requests.per.connection", "1"},
         {"message.timeout.ms", p->transactional_id ? "300000" : "30000"},
         {"queue.buffering.max.messages", "1000000"},
-        {"message.max.bytes", "200000000"},
+        {"message.max.bytes", "100000000"},
         {"topic.metadata.refresh.interval.ms", "2000"},
         {"reconnect.backoff.max.ms", "500"},
         {"log_level", "3"},
@@ -111,9 +113,11 @@ static bool producer_flush(struct producer *p)
     return rd_kafka_flush(p->rk, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && p->failed == 0;
 }
 
-static int nibble(char c)
+static int digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* In place; SIZE_MAX: they are no bytes. */
@@ -121,7 +125,7 @@ static size_t unhex(char *text)
 {
     size_t n = strlen(text) / 2;
     for (size_t i = 0; i < n; i++) {
-        int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
+        int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
         if (high < 0 || low < 0)
             return SIZE_MAX;
         text[i] = (char)(high << 4 | low);
@@ -150,11 +154,16 @@ static bool send_line(struct producer *p, char *line)
     size_t len = !payload ? 0 : p->hex ? unhex(payload) : strlen(payload);
     if (len == SIZE_MAX)
         return false;
+    const char *key = p->no_key && !*field[3] ? NULL : field[3];
     for (int i = 0; i < TRIES * 5;) {
+        rd_kafka_headers_t *headers =
+            p->headers ? rd_kafka_headers_copy(p->headers) : rd_kafka_headers_new(1);
         rd_kafka_resp_err_t error = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(field[0]),
             RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_TIMESTAMP(timestamp),
-            RD_KAFKA_V_KEY(field[3], strlen(field[3])), RD_KAFKA_V_VALUE(payload, len),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+            RD_KAFKA_V_KEY(key, key ? strlen(key) : 0), RD_KAFKA_V_VALUE(payload, len),
+            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        if (error)
+            rd_kafka_headers_destroy(headers);
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
             return true;
         if (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) { /* a partition that is new */
@@ -257,10 +266,30 @@ static bool end_transaction(struct producer *p, bool commits)
     return ok;
 }
 
-static bool command(struct producer *p, const char *line)
+static bool header(struct producer *p, char *name)
+{
+    char *value = *name ? strchr(name, ' ') : NULL;
+    if (!value) {
+        if (p->headers)
+            rd_kafka_headers_destroy(p->headers);
+        p->headers = NULL;
+        return !*name;
+    }
+    *value++ = '\0';
+    if (!p->headers)
+        p->headers = rd_kafka_headers_new(4);
+    size_t n = unhex(value);
+    return n != SIZE_MAX && !rd_kafka_header_add(p->headers, name, -1, value, (ssize_t)n);
+}
+
+static bool command(struct producer *p, char *line)
 {
     if (strcmp(line, "!commit") == 0 || strcmp(line, "!abort") == 0)
         return end_transaction(p, line[1] == 'c');
+    if (strcmp(line, "!nokey") == 0)
+        return p->no_key = true;
+    if (strncmp(line, "!header", 7) == 0)
+        return header(p, line + 7 + (line[7] == ' '));
     if (!producer_flush(p))
         return false;
     if (strcmp(line, "!hex") == 0)
@@ -303,6 +332,8 @@ int main(int argc, char **argv)
         rd_kafka_destroy(p.rk);
     forget_lines(&p);
     free(p.lines);
+    if (p.headers)
+        rd_kafka_headers_destroy(p.headers);
     free(line);
     return ok ? 0 : 1;
 }

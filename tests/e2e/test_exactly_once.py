@@ -9,6 +9,7 @@ the records of each partition in another order: they must answer with the same b
     LARDER_CAMPAIGN   1: the whole form: 2 million events, three brokers, 100 kills of Larder
     LARDER_EVENTS, LARDER_KILLS, LARDER_BROKER_KILLS, LARDER_REGISTRY_KILLS, LARDER_NODES: one of these
 """
+import collections
 import json
 import os
 import random
@@ -327,14 +328,13 @@ class Campaign:
         raise AssertionError("the topics hold %s, produced were %s" % (found, dict(truth.records)))
 
     def records(self):
-        consumer = subprocess.Popen([helper("consume"), self.cluster.bootstrap, *events.PARTITIONS],
-                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        found = {}
-        for line in consumer.stdout:
-            topic, partition, _ = line.split("\t", 2)
-            found[topic, int(partition)] = found.get((topic, int(partition)), 0) + 1
-        assert consumer.wait() == 0
-        return found
+        found = collections.Counter()
+        for topic in events.PARTITIONS:
+            consumer = subprocess.Popen([helper("consume"), self.cluster.bootstrap, topic],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            found.update((topic, json.loads(line)["partition"]) for line in consumer.stdout)
+            assert consumer.wait() == 0, topic
+        return dict(found)
 
     def shuffled(self):
         """The committed rows, each partition's in another order: within 40 minutes of arrival, which
