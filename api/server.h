@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/route.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "dashboards/assets.h"
@@ -32,6 +33,8 @@ struct server_options {
      * several workers at once. */
     void (*metrics)(void *ctx, struct buf *out);
     void *metrics_ctx;
+    source_ask_f *source; /* what operators ask; may be NULL. Called from several workers at once */
+    void *source_ctx;
 };
 
 /* Listens at once; until server_set_store, queries and /-/ready answer 503 "starting". ERR_BUSY:

@@ -13,8 +13,9 @@
 #include "dashboards/assets.h"
 #include "ingest/ingest.h"
 
-#define MAINTAIN_MS 500
-#define AWAIT_MS    1000
+#define MAINTAIN_MS    500
+#define AWAIT_MS       1000
+#define SOURCE_WAIT_MS 20000
 /* Between two lines of the log that say how far the replay has come. */
 #define TELL_NS INT64_C(5000000000)
 
@@ -90,6 +91,19 @@ static void write_metrics(void *ctx, struct buf *out)
         ingest_metrics_write(ingest, out);
 }
 
+/* HTTP has ended before the ingestion is taken away. */
+static bool ask_source(void *ctx, const struct source_request *request, struct arena *arena,
+    struct source_answer *answer, struct err *err)
+{
+    struct service *service = ctx;
+    struct ingest *ingest = atomic_load(&service->ingest);
+    if (!ingest)
+        return err_set(err, ERR_UNAVAILABLE,
+            "the ingestion does not run: it starts behind the "
+            "replay of the log, when the config has streams");
+    return ingest_source(ingest, request, SOURCE_WAIT_MS, arena, answer, err);
+}
+
 static bool start_server(struct service *service, struct err *err)
 {
     const struct config *config = service->config;
@@ -107,6 +121,8 @@ static bool start_server(struct service *service, struct err *err)
         .n_pages = assets_n,
         .metrics = write_metrics,
         .metrics_ctx = service,
+        .source = ask_source,
+        .source_ctx = service,
     };
     return server_start(&server, &service->server, err);
 }

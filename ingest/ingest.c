@@ -17,6 +17,8 @@
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
+#include "ingest/source/source_desk.h"
+#include "ingest/source/source_orders.h"
 
 #define COMMIT_MS       50
 #define BATCH_EVENTS    100000
@@ -32,7 +34,8 @@
 #define SLOW_SLICE_MS   50
 
 /*
- * Threads: the ingest thread owns everything but `shared`, which `lock` guards: a copy of the
+ * Threads: the ingest thread owns everything but `desk`, which any thread may ask at, and `shared`,
+ * which `lock` guards: a copy of the
  * statistics for whoever asks, renewed with every batch.
  */
 struct ingest {
@@ -41,6 +44,7 @@ struct ingest {
     uint32_t commit_ms, batch_events;
     struct kafka_source *source;
     struct intake *intake;
+    struct source_desk *desk; /* what operators ask waits here */
     struct kafka_record records[POLL_RECORDS];
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
@@ -59,6 +63,13 @@ struct ingest {
         struct lifecycle_counts *lifecycles;
     } shared;
 };
+
+/* The wall clock says what "now" is, and may be set; intervals are measured on the one that only
+ * goes on. */
+static int64_t mono_now_ms(void)
+{
+    return clock_mono_ns() / 1000000;
+}
 
 /* ---- clocks ---- */
 
@@ -240,6 +251,20 @@ static void stand_still(struct ingest *in, const struct err *err)
     share(in, false);
 }
 
+static bool do_errand(struct ingest *in, struct errand *errand)
+{
+    return source_orders_do(
+        in->source, errand->request, errand->arena, errand->answer, &errand->err);
+}
+
+/* While nothing can be committed, what is there can be told. */
+static void tell_operators(struct ingest *in)
+{
+    struct errand *errand;
+    while ((errand = source_desk_take(in->desk, true)))
+        source_desk_done(in->desk, errand, do_errand(in, errand));
+}
+
 /* When the store's maintenance cannot keep up, the next batch is a little later. */
 static void wait_for_store(struct ingest *in)
 {
@@ -269,6 +294,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
             return false;
         clock_sleep_ms(COMMIT_RETRY_MS);
         kafka_source_serve(in->source);
+        tell_operators(in);
     }
     if (in->trouble[0])
         log_info("ingestion goes on");
@@ -282,6 +308,32 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     share(in, true);
     wait_for_store(in);
     return true;
+}
+
+/* What an operator changes is no part of the open batch, which is committed before. False: nothing
+ * can be committed any more. */
+static bool serve_operator(struct ingest *in, struct errand *errand)
+{
+    bool changes = errand->request->action != SOURCE_LIST;
+    bool ok = !changes || in->batch == 0 || commit_batch(in, mono_now_ms());
+    bool done = ok && do_errand(in, errand);
+    if (done && changes) {
+        source_desk_commits(in->desk, errand);
+        ok = commit_batch(in, mono_now_ms());
+    }
+    if (!ok)
+        err_set(&errand->err, ERR_UNAVAILABLE, "it could not be committed: %s", in->trouble);
+    source_desk_done(in->desk, errand, ok && done);
+    return ok;
+}
+
+static bool serve_operators(struct ingest *in)
+{
+    struct errand *errand;
+    bool ok = true;
+    while (ok && (errand = source_desk_take(in->desk, false)))
+        ok = serve_operator(in, errand);
+    return ok;
 }
 
 /* ---- the thread ---- */
@@ -377,13 +429,6 @@ static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
            intake_cells(in->intake) >= BATCH_CELLS;
 }
 
-/* The wall clock says what "now" is, and may be set; intervals are measured on the one that only
- * goes on. */
-static int64_t mono_now_ms(void)
-{
-    return clock_mono_ns() / 1000000;
-}
-
 static void *run(void *arg)
 {
     struct ingest *in = arg;
@@ -395,6 +440,7 @@ static void *run(void *arg)
         mono_ms = mono_now_ms();
         if (batch_is_due(in, mono_ms))
             ok = commit_batch(in, mono_ms);
+        ok = ok && serve_operators(in);
         if (ok && mono_ms - in->hint_ms >= HINT_MS) {
             kafka_source_hint(in->source);
             in->hint_ms = mono_ms;
@@ -406,8 +452,10 @@ static void *run(void *arg)
     /* Nothing can be committed any more; what librdkafka tells must not pile up all the same. */
     while (!atomic_load(&in->stop)) {
         kafka_source_serve(in->source);
+        tell_operators(in);
         clock_sleep_ms(COMMIT_RETRY_MS);
     }
+    source_desk_close(in->desk);
     return NULL;
 }
 
@@ -441,6 +489,7 @@ static void free_all(struct ingest *in)
 {
     intake_free(&in->intake);
     kafka_source_free(&in->source);
+    source_desk_free(&in->desk);
     free(in->watermarks);
     free(in->streams_now);
     free(in->shared.streams);
@@ -460,6 +509,7 @@ bool ingest_start(
     in->commit_ms = options->commit_ms ? options->commit_ms : COMMIT_MS;
     in->batch_events = options->batch_events ? options->batch_events : BATCH_EVENTS;
     in->passed_ms = INT64_MIN;
+    in->desk = source_desk_new();
     mutex_init(&in->lock);
     in->streams_now = xcalloc(n, sizeof *in->streams_now);
     in->shared.streams = xcalloc(n, sizeof *in->shared.streams);
@@ -509,6 +559,12 @@ size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, si
     memcpy(out, ingest->shared.lifecycles, (n < have ? n : have) * sizeof *out);
     mutex_unlock(&ingest->lock);
     return have;
+}
+
+bool ingest_source(struct ingest *ingest, const struct source_request *request, int64_t wait_ms,
+    struct arena *arena, struct source_answer *answer, struct err *err)
+{
+    return source_desk_ask(ingest->desk, request, wait_ms, arena, answer, err);
 }
 
 int64_t ingest_passed_ms(struct ingest *ingest)

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "ingest/rollup.h"
+#include "ingest/source/source_request.h"
 #include "store/store.h"
 
 struct kafka_setting {
@@ -90,6 +91,13 @@ size_t ingest_stats(
 
 /* The same for lifecycles. */
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n);
+
+/* What an operator asks, by any thread. A change is committed when it comes back true, in a
+ * transaction of its own; rows and notes are in the arena. ERR_NOT_FOUND: no such partition;
+ * ERR_INVALID: it cannot be done so; ERR_UNAVAILABLE: the broker does not answer; ERR_TIMEOUT: the
+ * ingestion has not come to it within wait_ms. */
+bool ingest_source(struct ingest *ingest, const struct source_request *request, int64_t wait_ms,
+    struct arena *arena, struct source_answer *answer, struct err *err);
 
 /* Event time that every stream has passed (its watermark): blocks that end before may be sealed.
  * INT64_MIN: not known yet. */

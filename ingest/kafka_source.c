@@ -13,8 +13,6 @@
 
 /* What a message takes besides its bytes: librdkafka's own structures around it. */
 #define MESSAGE_BYTES 400
-/* One that does not read again and again is broken where it lies, and not on the way. */
-#define BROKEN_MAX 5
 /* A partition that gave back what it had comes again when it is this much nearer to the others than
  * it must be. */
 #define RETURN_MS (LANES_AHEAD_MS / 2)

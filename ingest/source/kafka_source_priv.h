@@ -15,6 +15,8 @@
 #include "ingest/source/lanes.h"
 
 #define POLL_MAX 2000
+/* One that does not read again and again is broken where it lies, and not on the way. */
+#define BROKEN_MAX 5
 /* Of all topics together; what is over is not read, and said. */
 #define PARTITIONS_MAX 4096
 /* Partition numbers above this come from a broken answer. */

@@ -41,7 +41,7 @@ struct partition_marks {
 void marks_init(struct partition_marks *marks);
 /* An empty one is none. */
 void marks_hole(struct partition_marks *marks, int64_t from, int64_t to);
-/* who and what are cut to their room. */
+/* who and what are cut to their room; control characters of who become '?'. */
 void marks_change(struct partition_marks *marks, int64_t at_ms, struct slice who, const char *what);
 size_t marks_holes_kept(const struct partition_marks *marks);
 size_t marks_changes_kept(const struct partition_marks *marks);
