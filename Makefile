@@ -61,8 +61,8 @@ FUZZED    = $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*
 FUZZERS   = $(FUZZED:%=$(BUILD)/tests/fuzz/fuzz_%)
 SEEDS     = $(BUILD)/tests/fuzz/seeds
 HELPERS   = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/e2e/*.c bench/*.c)))
-# What several tests of a folder share.
-SUPPORT   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/*/support/*.c)))
+# What several tests, or benchmarks, of a folder share.
+SUPPORT   = $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/*/support/*.c bench/support/*.c)))
 SHIMS     = $(patsubst %.c,$(BUILD)/%.so,$(sort $(wildcard tests/e2e/shim/*.c))) \
             $(BUILD)/tests/e2e/shim/disk.so
 
@@ -118,7 +118,7 @@ $(SEEDS): %: %.o $(BUILD)/libsupport.a $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS) -lcmocka
 
-$(HELPERS): %: %.o $(THREADS) $(LIBRARY)
+$(HELPERS): %: %.o $(THREADS) $(BUILD)/libsupport.a $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS)
 

@@ -79,6 +79,12 @@ uint32_t map_find(
     return MAP_NONE;
 }
 
+void map_prefetch(const struct map *map, uint64_t hash)
+{
+    if (map->slots)
+        __builtin_prefetch(&map->slots[home(map, fold(hash))], 1);
+}
+
 void map_insert(struct map *map, uint64_t hash, uint32_t id)
 {
     ensure(id != MAP_NONE);

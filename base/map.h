@@ -35,6 +35,8 @@ void map_clear(struct map *map);
 /* The id, or MAP_NONE. */
 uint32_t map_find(
     const struct map *map, uint64_t hash, map_match_f *match, const void *ctx, const void *key);
+/* Says that the hash is looked for soon. */
+void map_prefetch(const struct map *map, uint64_t hash);
 /* The caller has made sure with map_find that the key is not there. */
 void map_insert(struct map *map, uint64_t hash, uint32_t id);
 /* Takes out the entry with this hash and id, which must be there. */

@@ -1,13 +1,17 @@
 /*
- * Fills the partitions of a topic with order events for the ingest benchmark, as fast as librdkafka
- * takes them: JSON of SIZE bytes each (266), LZ4, ordinary producer batches.
+ * Fills the five topics of larder.yml with the events of bench/support/business.h, as fast as
+ * librdkafka takes them: LZ4, ordinary producer batches. The topics are there.
  *
- *     gen_events BROKERS TOPIC PARTITIONS COUNT FIRST_MS PER_SECOND [SEED]
+ *     gen_events BROKERS PARTITIONS COUNT FIRST_MS PER_SECOND json|avro [SEED]
+ *     gen_events live BROKERS PARTITIONS SECONDS PER_SECOND
  *
- * Event times begin at FIRST_MS and advance at PER_SECOND; the record timestamp is up to two
- * seconds after the event's. Orders go through placed, accepted, prepared, picked_up, delivered;
- * one in eleven is cancelled. The last line says what a query must find: "events N placed N
- * delivered N amount CENTS last_ms T bytes B", where amount is that of placed orders.
+ * All events of an order, fridge or courier go to one partition of their topic, as keys would see
+ * to. The last line says what a query must find: "events N orders N ... placed N delivered N ...".
+ *
+ * live: events happen now, JSON, at this rate; for every one in a hundred that the broker has
+ * acknowledged a line tells its time of event and of acknowledgement: "ack TOPIC MS MS".
+ *
+ *     gen_events schema TOPIC     prints what Avro events of the topic are written with
  */
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
@@ -16,121 +20,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define SIZE     266
-#define ORDERS   4096 /* open at a time */
+#include "base/clock.h"
+#include "bench/support/business.h"
+
 #define FLUSH_MS 120000
 
-static const char *const stages[] = {"placed", "accepted", "prepared", "picked_up", "delivered"};
-static const char *const markets[] = {"porto", "berlin", "lisbon", "madrid", "paris", "warsaw"};
-static const char *const categories[] = {"bakery", "burger", "chinese", "coffee", "dessert",
-    "greek", "indian", "italian", "japanese", "kebab", "korean", "mexican", "pizza", "salad",
-    "sandwich", "seafood", "sushi", "thai", "vegan", "ramen"};
-static const char *const channels[] = {"app", "web", "kiosk"};
-
-#define PICK(table, random) ((table)[(random) % (sizeof(table) / sizeof *(table))])
-
-struct order {
-    uint64_t id, random; /* random bits that decide what does not change in its life */
-    int64_t promised_ms;
-    unsigned stage;
-    bool ended; /* or not begun */
-};
-
-struct totals {
-    uint64_t events, placed, delivered, amount, bytes;
-    int64_t last_ms;
-};
-
-static uint64_t state;
 static uint64_t undelivered;
-
-/* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016. */
-static uint64_t next_random(void)
-{
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return state * 0x2545f4914f6cdd1dull;
-}
-
-static void time_text(int64_t ms, char *out, size_t size)
-{
-    static int64_t cached_s = -1;
-    static char cached[32];
-    if (ms / 1000 != cached_s) {
-        time_t seconds = (time_t)(ms / 1000);
-        struct tm tm;
-        gmtime_r(&seconds, &tm);
-        strftime(cached, sizeof cached, "%Y-%m-%dT%H:%M:%S", &tm);
-        cached_s = ms / 1000;
-    }
-    snprintf(out, size, "%s.%03dZ", cached, (int)(ms % 1000));
-}
-
-/* A new order, or the next stage of an open one. */
-static const char *next_stage(struct order *order, int64_t ms)
-{
-    static uint64_t ids;
-    if (order->id == 0 || order->ended) {
-        uint64_t random = next_random();
-        *order = (struct order){.id = ++ids, .random = random};
-        order->promised_ms = ms + 1200000 + (int64_t)(random % 1800000);
-        return stages[0];
-    }
-    if (order->random % 11 == 0 && order->stage == 1) {
-        order->ended = true;
-        return "cancelled";
-    }
-    order->stage++;
-    order->ended = order->stage + 1 == sizeof stages / sizeof *stages;
-    return stages[order->stage];
-}
-
-static size_t event_json(struct order *order, int64_t ms, char *out, struct totals *totals)
-{
-    const char *stage = next_stage(order, ms);
-    uint64_t random = order->random, cents = 500 + random % 9000;
-    char at[40];
-    time_text(ms, at, sizeof at);
-    int n = snprintf(out, SIZE + 1,
-        "{\"event_id\":\"%06" PRIx64 "-%06" PRIx64 "\",\"type\":\"%s\",\"order_id\":\"o%" PRIu64
-        "\",\"occurred_at\":\"%s\",\"market\":\"%s\",\"store\":\"s%u\",\"category\":\"%s\","
-        "\"channel\":\"%s\",\"items\":%u,\"amount\":%" PRIu64 ".%02u,\"promised_at\":%" PRId64
-        ",\"courier\":\"c%u\",\"customer\":\"",
-        totals->events, next_random() >> 40, stage, order->id, at, PICK(markets, random >> 8),
-        (unsigned)(random >> 16) % 500, PICK(categories, random >> 24),
-        PICK(channels, random >> 32), 1 + (unsigned)(random >> 40) % 9, cents / 100,
-        (unsigned)(cents % 100), order->promised_ms, (unsigned)(order->random >> 48) % 900);
-    if (n < 0 || n > SIZE - 2)
-        return 0;
-    for (uint64_t bits = random; n < SIZE - 2; n++, bits = bits >> 5 | bits << 59)
-        out[n] = (char)('a' + bits % 26);
-    memcpy(out + SIZE - 2, "\"}", 2);
-    totals->events++;
-    totals->bytes += SIZE;
-    totals->last_ms = ms;
-    totals->delivered += strcmp(stage, "delivered") == 0;
-    if (strcmp(stage, "placed") == 0) {
-        totals->placed++;
-        totals->amount += cents;
-    }
-    return SIZE;
-}
+static bool tells;
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
+    int64_t event_ms = (int64_t)(intptr_t)message->_private;
     (void)rk;
     (void)opaque;
     if (message->err)
         undelivered++;
+    else if (tells && event_ms)
+        printf("ack %s %" PRId64 " %" PRId64 "\n", rd_kafka_topic_name(message->rkt), event_ms,
+            clock_now_ms());
 }
 
-static rd_kafka_t *producer_new(const char *brokers)
+static rd_kafka_t *producer_new(const char *brokers, const char *linger_ms)
 {
     const char *settings[][2] = {{"bootstrap.servers", brokers}, {"compression.codec", "lz4"},
-        {"linger.ms", "50"}, {"batch.num.messages", "4000"},
+        {"linger.ms", linger_ms}, {"batch.num.messages", "4000"},
         {"queue.buffering.max.messages", "500000"}, {"max.in.flight.requests.per.connection", "1"},
         {"log_level", "3"}};
     char text[512];
@@ -144,58 +58,128 @@ static rd_kafka_t *producer_new(const char *brokers)
     return rk;
 }
 
-/* An order stays in one partition, as its key would see to. */
-static bool produce_all(rd_kafka_t *rk, rd_kafka_topic_t *topic, uint64_t partitions,
-    uint64_t count, int64_t first_ms, uint64_t per_second, struct totals *totals)
+struct producer {
+    rd_kafka_t *rk;
+    rd_kafka_topic_t *topics[TOPICS];
+    uint64_t partitions;
+};
+
+static bool producer_init(
+    struct producer *p, const char *brokers, const char *partitions, const char *linger_ms)
 {
-    static struct order orders[ORDERS];
-    char json[SIZE + 1];
-    while (totals->events < count) {
-        uint64_t slot = next_random() % ORDERS;
-        int64_t ms = first_ms + (int64_t)(totals->events * 1000 / per_second);
-        size_t len = event_json(&orders[slot], ms, json, totals);
-        if (len == 0) {
-            fprintf(stderr, "gen_events: an event does not fit %d bytes\n", SIZE);
-            return false;
-        }
-        char key[24];
-        int key_len = snprintf(key, sizeof key, "o%" PRIu64, orders[slot].id);
-        while (rd_kafka_producev(rk, RD_KAFKA_V_RKT(topic),
-                   RD_KAFKA_V_PARTITION((int32_t)(slot % partitions)),
-                   RD_KAFKA_V_TIMESTAMP(ms + (int64_t)(next_random() % 2000)),
-                   RD_KAFKA_V_KEY(key, (size_t)key_len), RD_KAFKA_V_VALUE(json, len),
-                   RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                   RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
-            rd_kafka_poll(rk, 20);
-        if (totals->events % 1024 == 0)
-            rd_kafka_poll(rk, 0);
+    p->partitions = strtoull(partitions, NULL, 10);
+    p->rk = producer_new(brokers, linger_ms);
+    for (int t = 0; p->rk && t < TOPICS; t++)
+        p->topics[t] = rd_kafka_topic_new(p->rk, topic_names[t], NULL);
+    return p->rk && p->partitions;
+}
+
+static bool producer_fini(struct producer *p)
+{
+    bool ok = rd_kafka_flush(p->rk, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && undelivered == 0;
+    if (!ok)
+        fprintf(stderr, "gen_events: %" PRIu64 " messages were not delivered\n", undelivered);
+    for (int t = 0; t < TOPICS; t++)
+        rd_kafka_topic_destroy(p->topics[t]);
+    rd_kafka_destroy(p->rk);
+    return ok;
+}
+
+static void produce(struct producer *p, struct business_event *e, int64_t told_ms)
+{
+    while (
+        rd_kafka_producev(p->rk, RD_KAFKA_V_RKT(p->topics[e->topic]),
+            RD_KAFKA_V_PARTITION((int32_t)(e->entity % p->partitions)),
+            RD_KAFKA_V_TIMESTAMP(e->timestamp_ms), RD_KAFKA_V_KEY(e->key, e->key_len),
+            RD_KAFKA_V_VALUE(e->value, e->value_len), RD_KAFKA_V_OPAQUE((void *)(intptr_t)told_ms),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+            RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+        rd_kafka_poll(p->rk, 20);
+}
+
+static void print_totals(const struct business_totals *t)
+{
+    printf("events %" PRIu64, t->events);
+    for (int i = 0; i < TOPICS; i++)
+        printf(" %s %" PRIu64, topic_names[i], t->by_topic[i]);
+    printf(" placed %" PRIu64 " delivered %" PRIu64 " cancelled %" PRIu64 " rejected %" PRIu64
+           " captured %" PRIu64 " amount %" PRIu64 " last_ms %" PRId64 " bytes %" PRIu64 "\n",
+        t->placed, t->delivered, t->cancelled, t->rejected, t->captured, t->amount, t->last_ms,
+        t->bytes);
+}
+
+static int fill(int argc, char **argv)
+{
+    struct producer p = {0};
+    struct business_event e;
+    uint64_t count = strtoull(argv[3], NULL, 10);
+    struct business_options options = {.seed = argc > 7 ? strtoull(argv[7], NULL, 10) : 1,
+        .first_ms = strtoll(argv[4], NULL, 10),
+        .per_second = strtoull(argv[5], NULL, 10),
+        .avro = strcmp(argv[6], "avro") == 0};
+    if (!options.seed || !options.per_second || !producer_init(&p, argv[1], argv[2], "50"))
+        return 2;
+    struct business *business = business_new(&options);
+    for (uint64_t i = 0; i < count; i++) {
+        business_next(business, &e);
+        produce(&p, &e, 0);
+        if (i % 1024 == 0)
+            rd_kafka_poll(p.rk, 0);
     }
-    return rd_kafka_flush(rk, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && undelivered == 0;
+    bool ok = producer_fini(&p);
+    if (ok)
+        print_totals(business_totals(business));
+    business_free(&business);
+    return ok ? 0 : 1;
+}
+
+/* As many as are due, every two milliseconds. */
+static int live(char **argv)
+{
+    struct producer p = {0};
+    struct business_event e;
+    uint64_t seconds = strtoull(argv[4], NULL, 10), made = 0;
+    struct business_options options = {
+        .seed = 1, .first_ms = clock_now_ms(), .per_second = strtoull(argv[5], NULL, 10)};
+    if (!options.per_second || !producer_init(&p, argv[2], argv[3], "5"))
+        return 2;
+    struct business *business = business_new(&options);
+    tells = true;
+    for (int64_t now; (now = clock_now_ms() - options.first_ms) < (int64_t)seconds * 1000;) {
+        for (; made < (uint64_t)now * options.per_second / 1000; made++) {
+            business_next(business, &e);
+            e.timestamp_ms = clock_now_ms();
+            produce(&p, &e, made % 100 == 0 ? e.time_ms : 0);
+        }
+        rd_kafka_poll(p.rk, 2);
+        fflush(stdout);
+    }
+    bool ok = producer_fini(&p);
+    if (ok)
+        print_totals(business_totals(business));
+    business_free(&business);
+    return ok ? 0 : 1;
+}
+
+static int print_schema(const char *topic)
+{
+    for (int t = 0; t < TOPICS; t++)
+        if (strcmp(topic, topic_names[t]) == 0)
+            puts(topic_schema((enum topic)t));
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 7) {
-        fprintf(stderr,
-            "usage: gen_events BROKERS TOPIC PARTITIONS COUNT FIRST_MS PER_SECOND [SEED]\n");
-        return 2;
-    }
-    uint64_t partitions = strtoull(argv[3], NULL, 10), count = strtoull(argv[4], NULL, 10);
-    uint64_t per_second = strtoull(argv[6], NULL, 10);
-    state = argc > 7 ? strtoull(argv[7], NULL, 10) : 1;
-    rd_kafka_t *rk = producer_new(argv[1]);
-    if (!rk || !partitions || !per_second || !state)
-        return 2;
-    struct totals t = {0};
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, argv[2], NULL);
-    bool ok = produce_all(rk, topic, partitions, count, strtoll(argv[5], NULL, 10), per_second, &t);
-    if (ok)
-        printf("events %" PRIu64 " placed %" PRIu64 " delivered %" PRIu64 " amount %" PRIu64
-               " last_ms %" PRId64 " bytes %" PRIu64 "\n",
-            t.events, t.placed, t.delivered, t.amount, t.last_ms, t.bytes);
-    else
-        fprintf(stderr, "gen_events: %" PRIu64 " messages were not delivered\n", undelivered);
-    rd_kafka_topic_destroy(topic);
-    rd_kafka_destroy(rk);
-    return ok ? 0 : 1;
+    if (argc == 3 && strcmp(argv[1], "schema") == 0)
+        return print_schema(argv[2]);
+    if (argc == 6 && strcmp(argv[1], "live") == 0)
+        return live(argv);
+    if (argc >= 7)
+        return fill(argc, argv);
+    fprintf(stderr,
+        "usage: gen_events BROKERS PARTITIONS COUNT FIRST_MS PER_SECOND json|avro [SEED]\n"
+        "       gen_events live BROKERS PARTITIONS SECONDS PER_SECOND\n"
+        "       gen_events schema TOPIC\n");
+    return 2;
 }

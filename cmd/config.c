@@ -24,6 +24,7 @@
 #define QUERY_SAMPLES_MAX     INT64_C(1000000000000)
 #define QUERY_SERIES_MAX      INT64_C(1000000000)
 #define QUERY_MEMORY_MIN      (UINT64_C(1) << 20)
+#define INGEST_MEMORY_MIN     (UINT64_C(16) << 20)
 
 static const struct query_limits query_defaults = {
     .timeout_ms = 120000,
@@ -34,8 +35,13 @@ static const struct query_limits query_defaults = {
     .memory_bytes = UINT64_C(1) << 30,
 };
 
-static const char *const root_keys[] = {
-    "kafka", "shard", "registry", "http", "store", "query", "streams", "lifecycles", "rollups"};
+static const struct ingest_limits ingest_defaults = {
+    .workers = 2,
+    .memory_bytes = UINT64_C(512) << 20,
+};
+
+static const char *const root_keys[] = {"kafka", "shard", "registry", "http", "store", "query",
+    "ingest", "streams", "lifecycles", "rollups"};
 
 /* "ADDRESS:PORT" with an address of digits, an IPv6 one in brackets; or localhost. */
 static bool parse_listen(struct slice text, char *address, size_t size, int *port)
@@ -175,6 +181,21 @@ static void read_query(
         settings_error(settings, value, "'memory' must be at least 1MiB");
 }
 
+static void read_ingest(
+    struct settings *settings, const struct yaml_node *node, struct ingest_limits *limits)
+{
+    static const char *const keys[] = {"workers", "memory"};
+    const struct yaml_node *value;
+    if (!settings_mapping(settings, node, "'ingest'", keys, 2))
+        return;
+    if ((value = yaml_get(node, "workers")))
+        settings_int(settings, value, "'workers'", 1, INGEST_WORKERS_MAX, &limits->workers);
+    if ((value = yaml_get(node, "memory")) &&
+        settings_bytes(settings, value, "'memory'", &limits->memory_bytes) &&
+        limits->memory_bytes < INGEST_MEMORY_MIN)
+        settings_error(settings, value, "'memory' must be at least 16MiB");
+}
+
 /* What no event could ever pass is said before the first one comes. */
 static void check_rollup(struct settings *settings, const struct yaml_node *name,
     const struct rollup *rollup, const struct limits *limits)
@@ -227,6 +248,8 @@ static void read_root(
         read_store(settings, value, config);
     if ((value = yaml_get(root, "query")))
         read_query(settings, value, &config->query);
+    if ((value = yaml_get(root, "ingest")))
+        read_ingest(settings, value, &config->ingest);
     value = yaml_get(root, "registry");
     const struct registry_options *registry = value ? registry_config_read(settings, value) : NULL;
     value = yaml_get(root, "rollups");
@@ -245,6 +268,7 @@ bool config_load(const char *path, const char *const *overrides, size_t n_overri
         .http_port = LISTEN_DEFAULT_PORT,
         .store_path = STORE_DEFAULT_PATH,
         .query = query_defaults,
+        .ingest = ingest_defaults,
         .limits = {.sample_ahead_ms = SAMPLE_AHEAD_DEFAULT_MS}};
     arena_init(&out->arena, 0); /* the tree is bounded, and what is made from it is in proportion */
     struct settings settings = {errors, &out->arena};

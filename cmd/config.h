@@ -21,6 +21,12 @@ struct query_limits {
     uint64_t memory_bytes;      /* of one */
 };
 
+/* What the ingestion may use; never 0. */
+struct ingest_limits {
+    int64_t workers;
+    uint64_t memory_bytes; /* for what it remembers */
+};
+
 struct config {
     struct arena arena; /* holds all of it */
     const char *file;
@@ -34,6 +40,7 @@ struct config {
     struct retention retention;
     struct limits limits;
     struct query_limits query;
+    struct ingest_limits ingest;
     struct streams streams;
 };
 

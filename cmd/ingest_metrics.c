@@ -182,9 +182,10 @@ static void write_steps(const struct ingest_stats *stats, struct buf *out)
     const struct {
         const char *step;
         uint64_t ns;
-    } steps[] = {{"poll", stats->ns_poll}, {"decode", stats->ns_decode},
+    } steps[] = {{"poll", stats->ns_poll}, {"decode", stats->ns_decode}, {"judge", stats->ns_judge},
+        {"dedupe", stats->ns_dedupe}, {"lifecycle", stats->ns_lifecycle},
         {"rollup", stats->ns_rollup}, {"commit", stats->ns_commit}};
-    exposition_family(out, name, "counter", "Time of the ingestion by step.");
+    exposition_family(out, name, "counter", "CPU time of the ingestion's workers by step.");
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         struct exposition_label step = {"step", slice_from(steps[i].step)};
         exposition_sample(out, name, "", &step, 1, (double)steps[i].ns / 1e9);

@@ -13,9 +13,14 @@
 #include "dashboards/assets.h"
 #include "ingest/ingest.h"
 
-#define MAINTAIN_MS    500
-#define AWAIT_MS       1000
+#define MAINTAIN_MS 500
+#define AWAIT_MS    1000
+/* How long an operator's request waits for the ingestion to begin with it. */
 #define SOURCE_WAIT_MS 20000
+/* Parts of the ingestion's memory: for what is in no file yet, of which twice as much may be there
+ * before it has to wait; for entities; the rest is for the batch. */
+#define STATE_PART    4
+#define ENTITIES_PART 4
 /* Between two lines of the log that say how far the replay has come. */
 #define TELL_NS INT64_C(5000000000)
 
@@ -144,6 +149,7 @@ static bool start_store(struct service *service, struct err *err)
     struct store_options store = {
         .path = config->store_path,
         .head_bytes = config->store_head_bytes,
+        .state_bytes = config->ingest.memory_bytes / STATE_PART,
         .limits = config->limits,
         .retention = config->retention,
         .answer_early = true,
@@ -167,6 +173,8 @@ static bool start_ingest(struct service *service, struct err *err)
         .kafka = config->kafka,
         .n_kafka = config->n_kafka,
         .streams = &config->streams,
+        .workers = (uint32_t)config->ingest.workers,
+        .memory_bytes = config->ingest.memory_bytes / ENTITIES_PART,
         .shard = config->shard,
     };
     if (config->streams.n_streams == 0)

@@ -19,6 +19,7 @@ struct decoder {
     const struct stream *stream;
     struct json_decoder *json; /* NULL: it is Avro: */
     struct registry *registry;
+    bool quiet;
     struct event_rules rules;
     uint64_t beside;            /* fields that stand beside the value */
     struct avro_schema *reader; /* NULL: what the writer wrote */
@@ -27,12 +28,13 @@ struct decoder {
     struct buf room;
 };
 
-struct decoder *decoder_new(const struct stream *stream, struct registry *registry)
+struct decoder *decoder_new(const struct stream *stream, struct registry *registry, bool quiet)
 {
     struct decoder *d = xcalloc(1, sizeof *d);
     struct err err;
     d->stream = stream;
     d->registry = registry;
+    d->quiet = quiet;
     d->beside = record_fields_of(&stream->contract);
     event_rules_init(&d->rules, &stream->contract);
     if (stream->format == FORMAT_JSON) {
@@ -83,8 +85,9 @@ static const struct known_schema *learn(
     struct err err;
     if (!avro_program_new(writer, d->reader, &d->rules, &known.program, &err)) {
         known.program = NULL;
-        log_warn("stream %.*s: events of schema %s are refused: %s", SLICE_FMT(d->stream->name),
-            schema_ref_text(ref, text), err.text);
+        if (!d->quiet)
+            log_warn("stream %.*s: events of schema %s are refused: %s", SLICE_FMT(d->stream->name),
+                schema_ref_text(ref, text), err.text);
     }
     GROW(d->known, d->known_cap, d->n_known + 1);
     d->last = d->n_known;

@@ -16,8 +16,9 @@
 
 struct decoder;
 
-/* The stream and the registry outlive it; registry NULL: no stream is Avro. One thread uses it. */
-struct decoder *decoder_new(const struct stream *stream, struct registry *registry);
+/* The stream and the registry outlive it; registry NULL: no stream is Avro. One thread uses it.
+ * quiet: of schemas that no event can be made of, the log says nothing. */
+struct decoder *decoder_new(const struct stream *stream, struct registry *registry, bool quiet);
 void decoder_free(struct decoder **decoder);
 
 /* What a record waits for. */

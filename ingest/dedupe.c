@@ -26,7 +26,7 @@ struct dedupe {
     int64_t late_ms, span_ms;    /* of a generation */
     int64_t oldest;              /* the first generation that is held */
     int64_t next_oldest;         /* once the batch is committed */
-    struct state_reader *reader; /* NULL: made with the next ask */
+    struct state_reader *reader; /* NULL: between two batches */
     struct added *added;         /* of the batch */
     size_t n_added, added_cap;
     struct map by_hash;
@@ -86,21 +86,39 @@ static bool added_is(const void *ctx, const void *key, uint32_t id)
     return hash128_eq(d->added[id].hash, *(const struct hash128 *)key);
 }
 
-static struct state_reader *reader_of_batch(struct dedupe *d)
+void dedupe_open(struct dedupe *dedupe)
 {
+    struct dedupe *d = dedupe;
     struct err err;
     uint32_t table, bytes;
-    if (!d->reader) {
-        if (!store_state_table(d->store, slice_from(d->table), &table, &bytes, &err))
-            table = UINT32_MAX; /* nothing was ever written: there is nothing in it */
-        d->reader = state_reader_new(d->store, table, d->oldest, INT64_MAX);
-    }
-    return d->reader;
+    if (d->reader)
+        return;
+    if (!store_state_table(d->store, slice_from(d->table), &table, &bytes, &err))
+        table = UINT32_MAX; /* nothing was ever written: there is nothing in it */
+    d->reader = state_reader_new(d->store, table, d->oldest, INT64_MAX);
 }
 
-void dedupe_prefetch(struct dedupe *dedupe, const struct dedupe_id *id)
+void dedupe_prefetch(const struct dedupe *dedupe, struct hash128 id)
 {
-    state_reader_prefetch(reader_of_batch(dedupe), id->hash);
+    state_reader_prefetch(dedupe->reader, id);
+}
+
+void dedupe_prefetch_added(const struct dedupe *dedupe, struct hash128 id)
+{
+    map_prefetch(&dedupe->by_hash, id.lo);
+}
+
+bool dedupe_look(
+    const struct dedupe *dedupe, struct hash128 id, struct dedupe_known *out, struct err *err)
+{
+    uint8_t record[RECORD_BYTES];
+    int64_t generation;
+    *out = (struct dedupe_known){0};
+    if (!state_reader_find(dedupe->reader, id, record, &generation, &out->found, err))
+        return false;
+    if (out->found)
+        out->crc = le32_get(record);
+    return true;
 }
 
 static enum dedupe_answer known_as(const struct dedupe_id *id, uint32_t crc)
@@ -108,24 +126,26 @@ static enum dedupe_answer known_as(const struct dedupe_id *id, uint32_t crc)
     return crc == id->crc ? DEDUPE_SEEN : DEDUPE_CONFLICT;
 }
 
+enum dedupe_answer dedupe_judge(
+    const struct dedupe *dedupe, const struct dedupe_id *id, const struct dedupe_known *known)
+{
+    const struct dedupe *d = dedupe;
+    uint32_t at = map_find(&d->by_hash, id->hash.lo, added_is, d, &id->hash);
+    if (at != MAP_NONE)
+        return known_as(id, d->added[at].crc);
+    if (known->found)
+        return known_as(id, known->crc);
+    return floor_div(id->time_ms, d->span_ms) < d->oldest ? DEDUPE_GONE : DEDUPE_NEW;
+}
+
 bool dedupe_ask(
     struct dedupe *dedupe, const struct dedupe_id *id, enum dedupe_answer *answer, struct err *err)
 {
-    struct dedupe *d = dedupe;
-    uint8_t record[RECORD_BYTES];
-    int64_t generation;
-    bool found;
-    uint32_t at = map_find(&d->by_hash, id->hash.lo, added_is, d, &id->hash);
-    if (at != MAP_NONE) {
-        *answer = known_as(id, d->added[at].crc);
-        return true;
-    }
-    if (!state_reader_find(reader_of_batch(d), id->hash, record, &generation, &found, err))
+    struct dedupe_known known;
+    dedupe_open(dedupe);
+    if (!dedupe_look(dedupe, id->hash, &known, err))
         return false;
-    if (found)
-        *answer = known_as(id, le32_get(record));
-    else
-        *answer = floor_div(id->time_ms, d->span_ms) < d->oldest ? DEDUPE_GONE : DEDUPE_NEW;
+    *answer = dedupe_judge(dedupe, id, &known);
     return true;
 }
 

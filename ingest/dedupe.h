@@ -10,10 +10,13 @@
  * its record says, so that it is never counted a second time. Which generations are gone follows
  * from the committed watermark alone.
  *
- *     dedupe_ask -> new: the event is decoded further; when it is accepted, dedupe_add
- *     ...        -> dedupe_write into the batch's transaction, again when it failed -> dedupe_clear
+ *     dedupe_open  the table as it is committed, for the batch
+ *     dedupe_look  what is committed of some ids: from any thread
+ *     dedupe_judge with what the batch has added; new: the event is taken further, and when it is
+ *                  accepted, dedupe_add
+ *     dedupe_write into the batch's transaction, again when it failed; dedupe_clear
  *
- * One thread uses it, and nothing else changes the table.
+ * But for dedupe_look one thread uses it, and nothing else changes the table.
  */
 #ifndef INGEST_DEDUPE_H
 #define INGEST_DEDUPE_H
@@ -49,9 +52,24 @@ enum dedupe_answer {
     DEDUPE_GONE,     /* its generation is gone */
 };
 
-/* Says that an id is asked for soon. */
-void dedupe_prefetch(struct dedupe *dedupe, const struct dedupe_id *id);
-/* False: the table cannot be read now, or is damaged; nothing is known. */
+/* What is committed of an id. */
+struct dedupe_known {
+    bool found;
+    uint32_t crc;
+};
+
+/* Before the batch's first look. */
+void dedupe_open(struct dedupe *dedupe);
+/* Says that an id is looked for soon. Any thread, from dedupe_open to dedupe_write. */
+void dedupe_prefetch(const struct dedupe *dedupe, struct hash128 id);
+/* Says that an id is judged soon. */
+void dedupe_prefetch_added(const struct dedupe *dedupe, struct hash128 id);
+/* Any thread, likewise. False: the table cannot be read now, or is damaged; nothing is known. */
+bool dedupe_look(
+    const struct dedupe *dedupe, struct hash128 id, struct dedupe_known *out, struct err *err);
+enum dedupe_answer dedupe_judge(
+    const struct dedupe *dedupe, const struct dedupe_id *id, const struct dedupe_known *known);
+/* All in one. */
 bool dedupe_ask(
     struct dedupe *dedupe, const struct dedupe_id *id, enum dedupe_answer *answer, struct err *err);
 /* The event was accepted. */

@@ -24,19 +24,21 @@
 #define BATCH_EVENTS    100000
 #define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
+#define WORKERS         2
+#define MEMORY_BYTES    (UINT64_C(128) << 20)
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
 #define RETRY_MS        2000  /* while a topic or broker is missing */
 #define METADATA_MS     1000
 #define CLOCKS_MS       500 /* clocks are committed at least so often while they move */
 #define HINT_MS         5000
+#define HINT_LAST_MS    1000 /* an end waits so long for the broker to hear of it */
 #define COMMIT_RETRY_MS 500
 #define SLOW_SLICE_MS   50
 
 /*
- * Threads: the ingest thread owns everything but `desk`, which any thread may ask at, and `shared`,
- * which `lock` guards: a copy of the
- * statistics for whoever asks, renewed with every batch.
+ * Threads: the ingest thread owns everything but `desk`, at which any thread may ask, and `shared`,
+ * which `lock` guards: a copy of the statistics for whoever asks, renewed with every batch.
  */
 struct ingest {
     struct store *store;
@@ -49,7 +51,7 @@ struct ingest {
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
-    double taken_ns;
+    int64_t settled_ns;                                          /* CPU time of settling lives */
     size_t batch;                                                /* events of the open batch */
     int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
@@ -140,15 +142,16 @@ static void refresh_streams(struct ingest *in)
     atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
 }
 
-/* What taking the records has cost, split as the samples say. */
+/* What taking the records has cost. */
 static void split_steps(struct ingest *in)
 {
     struct intake_stats stats;
     intake_stats(in->intake, &stats);
-    double sampled = stats.decode_ns + stats.rollup_ns;
-    double decode = sampled > 0 ? in->taken_ns * stats.decode_ns / sampled : 0;
-    in->now.ns_decode = (uint64_t)decode;
-    in->now.ns_rollup = (uint64_t)(in->taken_ns - decode);
+    in->now.ns_decode = (uint64_t)stats.decode_ns;
+    in->now.ns_judge = (uint64_t)stats.judge_ns;
+    in->now.ns_dedupe = (uint64_t)stats.dedupe_ns;
+    in->now.ns_lifecycle = (uint64_t)(stats.lifecycle_ns + in->settled_ns);
+    in->now.ns_rollup = (uint64_t)stats.rollup_ns;
     in->now.refused_cells = stats.refused_cells;
 }
 
@@ -226,7 +229,10 @@ static void mark_committed(struct ingest *in)
 /* One try. What is rolled up stays, so that the next one can write it again. */
 static bool try_commit(struct ingest *in, struct err *err)
 {
-    if (!intake_settle(in->intake, in->watermarks, err))
+    int64_t t0 = clock_thread_cpu_ns();
+    bool settled = intake_settle(in->intake, in->watermarks, err);
+    in->settled_ns += clock_thread_cpu_ns() - t0;
+    if (!settled)
         return false;
     struct txn *txn = txn_begin(in->store);
     bool ok = intake_write(in->intake, txn, in->watermarks, err);
@@ -282,7 +288,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
 {
     struct err err;
     struct store_stats stats;
-    int64_t t0 = clock_thread_cpu_ns();
+    int64_t t0 = clock_thread_cpu_ns(), settled = in->settled_ns;
     refresh_streams(in);
     for (size_t s = 0; s < in->streams->n_streams; s++)
         in->watermarks[s] = in->streams_now[s].watermark_ms;
@@ -304,7 +310,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
-    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0);
+    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0 - (in->settled_ns - settled));
     share(in, true);
     wait_for_store(in);
     return true;
@@ -388,19 +394,25 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
 
-/* Tries until it is taken in: without an answer of the store an event can neither be counted nor
- * left out. When the ingestion stops before, the next run reads it again. */
-static void take_record(struct ingest *in, const struct kafka_record *record)
+/* Tries until all are taken in: without an answer of the store an event can neither be counted nor
+ * left out. When the ingestion stops before, the next run reads them again. */
+static void take_records(struct ingest *in, const struct kafka_record *records, size_t n)
 {
     struct err err;
-    while (!intake_record(in->intake, record, &err)) {
+    for (size_t taken; !intake_records(in->intake, records, n, &taken, &err);) {
+        records += taken;
+        n -= taken;
         stand_still(in, &err);
         if (atomic_load(&in->stop)) {
-            kafka_source_park(in->source, record->partition, record->offset, err.text);
+            for (size_t i = 0; i < n; i++)
+                if (!records[i].partition->parked)
+                    kafka_source_park(
+                        in->source, records[i].partition, records[i].offset, err.text);
             return;
         }
         clock_sleep_ms(COMMIT_RETRY_MS);
         kafka_source_serve(in->source);
+        tell_operators(in);
     }
 }
 
@@ -412,10 +424,7 @@ static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
     if (n && in->batch == 0)
         in->batch_ms = mono_ms;
-    t0 = clock_thread_cpu_ns();
-    for (size_t i = 0; i < n; i++)
-        take_record(in, &in->records[i]);
-    in->taken_ns += (double)(clock_thread_cpu_ns() - t0);
+    take_records(in, in->records, n);
     in->batch += n;
 }
 
@@ -442,13 +451,13 @@ static void *run(void *arg)
             ok = commit_batch(in, mono_ms);
         ok = ok && serve_operators(in);
         if (ok && mono_ms - in->hint_ms >= HINT_MS) {
-            kafka_source_hint(in->source);
+            kafka_source_hint(in->source, 0);
             in->hint_ms = mono_ms;
         }
     }
     if (ok && in->batch)
         commit_batch(in, mono_now_ms());
-    kafka_source_hint(in->source);
+    kafka_source_hint(in->source, HINT_LAST_MS);
     /* Nothing can be committed any more; what librdkafka tells must not pile up all the same. */
     while (!atomic_load(&in->stop)) {
         kafka_source_serve(in->source);
@@ -521,7 +530,9 @@ bool ingest_start(
         free_all(in);
         return false;
     }
-    in->intake = intake_new(store, in->streams, in->source);
+    in->intake =
+        intake_new(store, in->streams, in->source, options->workers ? options->workers : WORKERS,
+            options->memory_bytes ? options->memory_bytes : MEMORY_BYTES);
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
     share(in, true);

@@ -24,6 +24,8 @@ struct kafka_setting {
     struct slice name, value;
 };
 
+#define INGEST_WORKERS_MAX 64
+
 /* Every of-th partition of each topic: those whose number mod `of` is number - 1. of 0: all. */
 struct shard {
     uint32_t number, of;
@@ -36,6 +38,8 @@ struct ingest_options {
     struct shard shard;
     uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
     uint32_t batch_events; /* or when it has this many events; 0: 100,000 */
+    uint32_t workers;      /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
+    uint64_t memory_bytes; /* for entities that were touched lately; 0: 128 MiB */
 };
 
 struct ingest;
@@ -80,9 +84,8 @@ struct ingest_stats {
     uint64_t throttled_ms;  /* waited because the store's maintenance lagged behind */
     bool connected;         /* a broker has answered since the last failure */
     char trouble[ERR_TEXT_MAX]; /* what holds it up now, for a person; empty: nothing */
-    /* CPU time of the ingest thread by step, ns. Decoding and rolling up are timed together; one
-     * event in some says how they share it. */
-    uint64_t ns_poll, ns_decode, ns_rollup, ns_commit;
+    /* CPU time of all workers by step, ns. */
+    uint64_t ns_poll, ns_decode, ns_judge, ns_dedupe, ns_lifecycle, ns_rollup, ns_commit;
 };
 
 /* Thread-safe. streams has room for n entries; returns how many there are. */

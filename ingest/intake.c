@@ -1,6 +1,5 @@
 #include "ingest/intake.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,16 +7,15 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "ingest/decoder.h"
+#include "ingest/crew.h"
 #include "ingest/dedupe.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
+#include "ingest/prepare.h"
 #include "ingest/rollup_run.h"
 
-#define SCRATCH_BYTES (4 * DECODER_SCRATCH)
-/* One event in so many is timed step by step: a clock read costs as much as a rollup. */
-#define TIMED_EVERY   32
-#define SAMPLE_NS_MAX 50000
+/* Records whose memory is asked for ahead of the one that is judged. */
+#define AHEAD 8
 
 /* A partition whose next record waits for its schema. */
 struct parked {
@@ -30,24 +28,25 @@ struct intake {
     struct kafka_source *source;
     struct rollup_runner *runner;
     struct registry *registry; /* NULL: no stream is Avro */
-    struct decoder **decoders; /* by stream */
     struct dedupe **dedupes;   /* by stream; NULL: its events have no id */
     struct lifecycle_runner **lifecycles;
+    struct crew *crew;
+    struct preparer *preparer;
     struct parked *parked;
     size_t n_parked, parked_cap;
-    struct arena scratch;
-    struct event event;
-    uint64_t events; /* seen in this run, to pick the timed ones */
-    struct intake_stats stats;
+    struct intake_stats stats; /* without what was prepared */
+    /* of the records that were taken and are counted now */
+    uint32_t *counted;          /* their numbers in the slice */
+    struct life_entry *entries; /* by number and lifecycle */
+    size_t n_counted, cap;
 };
 
 /* ---- life ---- */
 
-static void begin_stream(struct intake *in, struct store *store, size_t i)
+static void begin_dedupe(struct intake *in, struct store *store, size_t i)
 {
     const struct stream *stream = &in->streams->streams[i];
     int64_t frontier, watermark;
-    in->decoders[i] = decoder_new(stream, in->registry);
     if (stream->contract.event_id < 0)
         return;
     if (!store_clock(store, stream->name, &frontier, &watermark))
@@ -55,23 +54,29 @@ static void begin_stream(struct intake *in, struct store *store, size_t i)
     in->dedupes[i] = dedupe_new(store, stream->name, stream->contract.late_ms, watermark);
 }
 
-struct intake *intake_new(
-    struct store *store, const struct streams *streams, struct kafka_source *source)
+struct intake *intake_new(struct store *store, const struct streams *streams,
+    struct kafka_source *source, size_t workers, size_t memory_bytes)
 {
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
     in->source = source;
     in->runner = rollup_runner_new(streams);
-    arena_init(&in->scratch, SCRATCH_BYTES);
-    in->decoders = xcalloc(streams->n_streams, sizeof(void *));
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
     if (streams->registry)
         in->registry = registry_new(streams->registry);
     for (size_t i = 0; i < streams->n_streams; i++)
-        begin_stream(in, store, i);
+        begin_dedupe(in, store, i);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
-        in->lifecycles[i] = lifecycle_runner_new(store, streams, i, in->runner);
+        in->lifecycles[i] = lifecycle_runner_new(
+            store, streams, i, in->runner, memory_bytes / streams->n_lifecycles);
+    in->crew = crew_new(workers);
+    in->preparer = preparer_new(&(struct prepare_options){.streams = streams,
+        .registry = in->registry,
+        .crew = in->crew,
+        .dedupes = in->dedupes,
+        .lifecycles = in->lifecycles,
+        .rollups = in->runner});
     return in;
 }
 
@@ -81,19 +86,19 @@ void intake_free(struct intake **intake)
     *intake = NULL;
     if (!in)
         return;
-    for (size_t i = 0; i < in->streams->n_streams; i++) {
-        decoder_free(&in->decoders[i]);
+    preparer_free(&in->preparer);
+    crew_free(&in->crew);
+    for (size_t i = 0; i < in->streams->n_streams; i++)
         dedupe_free(&in->dedupes[i]);
-    }
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
         lifecycle_runner_free(&in->lifecycles[i]);
     registry_free(&in->registry);
     rollup_runner_free(&in->runner);
-    arena_fini(&in->scratch);
-    free(in->decoders);
     free(in->dedupes);
     free(in->lifecycles);
     free(in->parked);
+    free(in->counted);
+    free(in->entries);
     free(in);
 }
 
@@ -138,30 +143,13 @@ static enum refusal judge_time(const struct kafka_record *r, const struct event 
     return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
 }
 
-/* Without an id of its own an event is told by its origin. */
-static struct dedupe_id id_of(const struct kafka_record *r, const struct event *event)
-{
-    char origin[PARTITION_NAME_MAX + 24];
-    struct slice id;
-    if (event->contract->event_id >= 0)
-        id = event->v[event->contract->event_id].str;
-    else
-        id = slice_of(origin,
-            (size_t)snprintf(origin, sizeof origin, "%s/%" PRId64, r->partition->name, r->offset));
-    return (struct dedupe_id){
-        hash128(id.ptr, id.len), crc32c(0, r->value.ptr, r->value.len), event->time_ms};
-}
-
-/* What became of a record. */
-enum outcome { TAKEN, REFUSED, DUPLICATE, CONFLICT, WAITS, UNKNOWN };
+/* What becomes of a record. */
+enum outcome { TAKEN, REFUSED, DUPLICATE, CONFLICT, WAITS, NOTHING };
 
 static enum outcome judge_id(
-    struct dedupe *dedupe, const struct dedupe_id *id, enum refusal *why, struct err *err)
+    const struct dedupe *dedupe, const struct prepared *x, enum refusal *why)
 {
-    enum dedupe_answer answer;
-    if (!dedupe_ask(dedupe, id, &answer, err))
-        return UNKNOWN;
-    switch (answer) {
+    switch (dedupe_judge(dedupe, &x->id, &x->known)) {
     case DEDUPE_NEW: return TAKEN;
     case DEDUPE_SEEN: return DUPLICATE;
     case DEDUPE_CONFLICT: return CONFLICT;
@@ -170,104 +158,196 @@ static enum outcome judge_id(
     unreachable("there are no other answers");
 }
 
-/* Which stages of which lifecycles the event reaches; what is known of its entities is looked up,
- * so that nothing can fail when it is counted. */
-static enum outcome judge_stages(
-    struct intake *in, size_t stream, uint32_t *stages, enum refusal *why, struct err *err)
+static enum outcome judge_event(const struct intake *in, const struct kafka_record *r,
+    const struct prepared *x, enum refusal *why)
 {
-    for (size_t i = 0; i < in->streams->n_lifecycles; i++) {
-        if (!lifecycle_stages(in->lifecycles[i], stream, &in->event, &stages[i])) {
-            *why = REFUSED_RANGE;
-            return REFUSED;
-        }
-        if (stages[i] && !lifecycle_look(in->lifecycles[i], &in->event, stages[i], err))
-            return UNKNOWN;
-    }
-    return TAKEN;
-}
-
-static enum outcome count_event(
-    struct intake *in, const struct kafka_record *r, enum refusal *why, struct err *err)
-{
-    size_t stream = r->partition->stream;
-    struct dedupe *dedupe = in->dedupes[stream];
-    uint32_t stages[LIFECYCLES_MAX];
-    *why = judge_time(r, &in->event);
+    const struct dedupe *dedupe = in->dedupes[r->partition->stream];
+    *why = judge_time(r, x->event);
     if (*why)
         return REFUSED;
-    struct dedupe_id id = id_of(r, &in->event);
-    enum outcome outcome = dedupe ? judge_id(dedupe, &id, why, err) : TAKEN;
-    if (outcome == TAKEN)
-        outcome = judge_stages(in, stream, stages, why, err);
+    enum outcome outcome = dedupe ? judge_id(dedupe, x, why) : TAKEN;
     if (outcome != TAKEN)
         return outcome;
-    *why = rollup_runner_event(in->runner, stream, &in->event);
-    if (*why)
-        return REFUSED;
-    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
-        if (stages[i])
-            lifecycle_take(in->lifecycles[i], &in->event, stages[i], id.hash.lo);
+    *why = x->why;
+    return *why ? REFUSED : TAKEN;
+}
+
+static enum outcome judge(const struct intake *in, const struct kafka_record *r,
+    const struct prepared *x, enum refusal *why)
+{
+    if (r->partition->parked)
+        return NOTHING;
+    switch (x->kind) {
+    case PREPARED_NOT: break;
+    case PREPARED_NOTHING: return NOTHING;
+    case PREPARED_WAITS: return WAITS;
+    case PREPARED_REFUSED: *why = x->why; return REFUSED;
+    case PREPARED_EVENT: return judge_event(in, r, x, why);
+    }
+    unreachable("a record is judged when it is prepared");
+}
+
+/* The event's entities become part of the batch, so that nothing can fail when it is counted. */
+static bool enter(struct intake *in, size_t i, const struct prepared *x, struct err *err)
+{
+    size_t n = in->streams->n_lifecycles;
+    for (size_t l = 0; l < n; l++)
+        if (x->lives[l].stages && !lifecycle_enter(in->lifecycles[l], x->event, x->lives[l].stages,
+                                      &x->lives[l].found, &in->entries[i * n + l], err))
+            return false;
+    return true;
+}
+
+static void take(
+    struct intake *in, size_t i, const struct kafka_record *r, const struct prepared *x)
+{
+    struct dedupe *dedupe = in->dedupes[r->partition->stream];
     if (dedupe)
-        dedupe_add(dedupe, &id);
-    if (in->event.time_ms > r->partition->newest_ms)
-        r->partition->newest_ms = in->event.time_ms;
-    return TAKEN;
+        dedupe_add(dedupe, &x->id);
+    if (x->event->time_ms > r->partition->newest_ms)
+        r->partition->newest_ms = x->event->time_ms;
+    in->counted[in->n_counted++] = (uint32_t)i;
 }
 
-/* A sample that was interrupted says nothing. */
-static void note_sample(struct intake *in, int64_t decode_ns, int64_t rollup_ns)
+static void count_outcome(const struct kafka_record *r, enum outcome outcome, enum refusal why)
 {
-    if (decode_ns + rollup_ns < SAMPLE_NS_MAX) {
-        in->stats.decode_ns += (double)decode_ns;
-        in->stats.rollup_ns += (double)rollup_ns;
-    }
-}
-
-static enum outcome take_event(
-    struct intake *in, const struct kafka_record *r, enum refusal *why, struct err *err)
-{
-    size_t stream = r->partition->stream;
-    bool timed = in->events++ % TIMED_EVERY == 0;
-    struct decoder_wait wait = {0};
-    int64_t t0 = timed ? clock_mono_ns() : 0;
-    *why = decoder_decode(in->decoders[stream], r, &in->scratch, &in->event, NULL, &wait);
-    int64_t t1 = timed ? clock_mono_ns() : 0;
-    if (wait.waits) {
-        park(in, r, &wait);
-        return WAITS;
-    }
-    enum outcome outcome = *why ? REFUSED : count_event(in, r, why, err);
-    if (timed)
-        note_sample(in, t1 - t0, clock_mono_ns() - t1);
-    return outcome;
-}
-
-bool intake_record(struct intake *intake, const struct kafka_record *record, struct err *err)
-{
-    struct intake *in = intake;
-    struct tally *tally = &record->partition->tally;
-    enum refusal why = REFUSED_MALFORMED;
-    enum outcome outcome = REFUSED;
-    if (record->partition->parked)
-        return true;
-    if (!record->value.ptr) {
-        tally->tombstones++;
-        return true;
-    }
-    if (record->value.len <= EVENT_BYTES_MAX)
-        outcome = take_event(in, record, &why, err);
+    struct tally *tally = &r->partition->tally;
     switch (outcome) {
     case TAKEN: tally->accepted++; break;
     case REFUSED: tally->refused[why]++; break;
     case DUPLICATE: tally->duplicates++; break;
     case CONFLICT: tally->conflicts++; break;
-    case WAITS: return true;
-    case UNKNOWN: arena_reset(&in->scratch); return false;
+    case NOTHING: tally->tombstones += !r->partition->parked; return;
+    case WAITS: return;
     }
-    tally->bytes += record->value.len;
-    if (in->scratch.used_bytes > SCRATCH_BYTES / 2)
-        arena_reset(&in->scratch);
+    tally->bytes += r->value.len;
+}
+
+/* What the batch knows of a record that is judged soon. */
+static void ask_ahead(
+    const struct intake *in, const struct kafka_record *r, const struct prepared *x)
+{
+    const struct dedupe *dedupe = in->dedupes[r->partition->stream];
+    if (x->kind != PREPARED_EVENT)
+        return;
+    if (dedupe)
+        dedupe_prefetch_added(dedupe, x->id.hash);
+    for (size_t l = 0; l < in->streams->n_lifecycles; l++)
+        if (x->lives[l].stages)
+            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), x->lives[l].found.key);
+}
+
+/* What a record waits for may have come meanwhile: then it is to be prepared again. */
+static bool wait_at(struct intake *in, const struct kafka_record *r)
+{
+    struct decoder_wait wait = {0};
+    preparer_ask(in->preparer, r, &wait);
+    if (wait.waits)
+        park(in, r, &wait);
+    return wait.waits;
+}
+
+/* Judges the first n prepared records; *done: so many of them. */
+static bool judge_all(
+    struct intake *in, const struct kafka_record *records, size_t n, size_t *done, struct err *err)
+{
+    in->n_counted = 0;
+    for (*done = 0; *done < n; ++*done) {
+        const struct kafka_record *r = &records[*done];
+        const struct prepared *x = preparer_at(in->preparer, *done);
+        enum refusal why = REFUSED_NOT;
+        if (*done + AHEAD < n)
+            ask_ahead(in, r + AHEAD, x + AHEAD);
+        enum outcome outcome = judge(in, r, x, &why);
+        if (outcome == WAITS && !wait_at(in, r))
+            return true;
+        if (outcome == TAKEN && !enter(in, *done, x, err))
+            return false;
+        if (outcome == TAKEN)
+            take(in, *done, r, x);
+        if (why == REFUSED_SCHEMA)
+            preparer_ask(in->preparer, r, &(struct decoder_wait){0});
+        count_outcome(r, outcome, why);
+    }
     return true;
+}
+
+/* ---- what was taken is counted ---- */
+
+static void count_in_rollups(struct intake *in)
+{
+    int64_t t0 = clock_thread_cpu_ns();
+    for (size_t k = 0; k < in->n_counted; k++) {
+        const struct prepared *x = preparer_at(in->preparer, in->counted[k]);
+        if (k + AHEAD < in->n_counted) {
+            const struct prepared *y = preparer_at(in->preparer, in->counted[k + AHEAD]);
+            rollup_runner_prefetch(in->runner, y->hits, y->n_hits);
+        }
+        rollup_runner_count(in->runner, x->event, x->hits, x->n_hits);
+    }
+    in->stats.rollup_ns += clock_thread_cpu_ns() - t0;
+}
+
+static void count_in_lives(struct intake *in)
+{
+    int64_t t0 = clock_thread_cpu_ns();
+    size_t n = in->streams->n_lifecycles;
+    for (size_t k = 0; k < in->n_counted; k++) {
+        size_t i = in->counted[k];
+        const struct prepared *x = preparer_at(in->preparer, i);
+        for (size_t l = 0; l < n; l++)
+            if (x->lives[l].stages)
+                lifecycle_add(in->lifecycles[l], x->event, x->lives[l].stages,
+                    &in->entries[i * n + l], x->id.hash.lo);
+    }
+    in->stats.lifecycle_ns += clock_thread_cpu_ns() - t0;
+}
+
+/* Two items: neither touches what the other one does. */
+static void count_part(void *ctx, size_t member, size_t from, size_t to)
+{
+    struct intake *in = ctx;
+    (void)member;
+    for (size_t part = from; part < to; part++) {
+        if (part == 0)
+            count_in_rollups(in);
+        else
+            count_in_lives(in);
+    }
+}
+
+static void begin_slice(struct intake *in, size_t n)
+{
+    for (size_t s = 0; s < in->streams->n_streams; s++)
+        if (in->dedupes[s])
+            dedupe_open(in->dedupes[s]);
+    for (size_t l = 0; l < in->streams->n_lifecycles; l++)
+        entities_open(lifecycle_entities(in->lifecycles[l]));
+    if (n <= in->cap)
+        return;
+    in->cap = n;
+    in->counted = xreallocarray(in->counted, n, sizeof *in->counted);
+    in->entries =
+        xreallocarray(in->entries, n * (in->streams->n_lifecycles + 1), sizeof *in->entries);
+}
+
+bool intake_records(struct intake *intake, const struct kafka_record *records, size_t n,
+    size_t *taken, struct err *err)
+{
+    struct intake *in = intake;
+    bool ok = true;
+    begin_slice(in, n);
+    for (*taken = 0; ok && *taken < n;) {
+        size_t ready, done;
+        if (!preparer_run(in->preparer, records + *taken, n - *taken, &ready, err))
+            return false;
+        int64_t t0 = clock_thread_cpu_ns();
+        ok = judge_all(in, records + *taken, ready, &done, err);
+        in->stats.judge_ns += clock_thread_cpu_ns() - t0;
+        crew_run(in->crew, 2, 1, count_part, in);
+        *taken += done;
+    }
+    return ok;
 }
 
 /* ---- the batch ---- */
@@ -350,6 +430,12 @@ void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct life
 
 void intake_stats(const struct intake *intake, struct intake_stats *out)
 {
+    struct prepare_times times;
+    preparer_times(intake->preparer, &times);
     *out = intake->stats;
+    out->decode_ns += times.decode_ns;
+    out->dedupe_ns += times.dedupe_ns;
+    out->lifecycle_ns += times.lifecycle_ns;
+    out->rollup_ns += times.rollup_ns;
     out->refused_cells = rollup_runner_refused(intake->runner);
 }

@@ -2,11 +2,13 @@
  * Records to rolled-up cells: decode, contract, lateness, dedupe, lifecycles, rollups. What a batch
  * has made of its records is kept here until its transaction is committed:
  *
- *     intake_record ... intake_record | intake_settle | intake_write ( | intake_unwrite |
+ *     intake_records ... intake_records | intake_settle | intake_write ( | intake_unwrite |
  * intake_write )* | intake_clear
  *
  * Whether an event counts is said for all of it at once: the rollups, its id and its partition's
- * counts change together, or nothing does. One thread uses an intake.
+ * counts change together, or nothing does. It is said of one record after the other, in their
+ * order; what can be found out before is found out by all workers (prepare.h), so that nothing
+ * depends on how many there are. One thread uses an intake.
  */
 #ifndef INGEST_INTAKE_H
 #define INGEST_INTAKE_H
@@ -22,21 +24,23 @@
 
 struct intake;
 
-/* All outlive it. */
-struct intake *intake_new(
-    struct store *store, const struct streams *streams, struct kafka_source *source);
+/* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: for
+ * entities that were touched lately, of all lifecycles. */
+struct intake *intake_new(struct store *store, const struct streams *streams,
+    struct kafka_source *source, size_t workers, size_t memory_bytes);
 void intake_free(struct intake **intake);
 
-/* Takes the record in, or its partition waits at it, and what comes of that partition is left out
- * until intake_resume. False: the store cannot say whether its id is known; nothing has changed,
- * and the record is to be given again. */
-bool intake_record(struct intake *intake, const struct kafka_record *record, struct err *err);
+/* Takes records in, or a record's partition waits at it, and what comes of that partition is left
+ * out until intake_resume. False: the store cannot say whether an id is known, or what is known of
+ * an entity; *taken of them were taken, and the rest is to be given again. */
+bool intake_records(struct intake *intake, const struct kafka_record *records, size_t n,
+    size_t *taken, struct err *err);
 /* Lets partitions go on that wait for something that is there now. */
 void intake_resume(struct intake *intake);
 
 /* Ends the batch: what lives have become goes into its cells, and what the watermarks have passed
  * expires. watermarks: by stream, those that the batch commits; INT64_MIN: none. False as
- * intake_record: it is to be tried again. */
+ * intake_records: it is to be tried again. */
 bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err);
 /* More is to expire than one batch does: the next one is due. */
 bool intake_is_behind(const struct intake *intake);
@@ -47,7 +51,7 @@ bool intake_write(
     struct intake *intake, struct txn *txn, const int64_t *watermarks, struct err *err);
 /* The transaction was aborted: the batch is to be written again. */
 void intake_unwrite(struct intake *intake);
-/* The batch is committed, or given up. */
+/* The batch is committed. */
 void intake_clear(struct intake *intake);
 
 /* Cells of the batch so far. */
@@ -55,8 +59,11 @@ size_t intake_cells(const struct intake *intake);
 
 struct intake_stats {
     uint64_t refused_cells; /* of batches that are done: a limit refused their label sets */
-    /* How the time of taking records is shared, by those that were timed. */
-    double decode_ns, rollup_ns;
+    /* CPU time of taking records, of all workers. */
+    int64_t decode_ns; /* and hashing ids */
+    int64_t judge_ns;  /* who counts, and what the batch knows of ids */
+    int64_t dedupe_ns; /* what the store knows of ids */
+    int64_t lifecycle_ns, rollup_ns;
 };
 
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out);

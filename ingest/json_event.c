@@ -53,9 +53,12 @@ void json_decoder_free(struct json_decoder **decoder)
 static void keep_text(struct scan *scan, int i, struct slice text, const char *end)
 {
     enum field_type type = scan->rules->contract->fields[i].type;
+    int64_t ms;
     if (type == FIELD_STRING)
         event_text(scan->event, scan->rules, &scan->verdict, i, text, end);
-    else if (type != FIELD_TIME || !time_parse_rfc3339(text, &scan->event->v[i].num))
+    else if (type == FIELD_TIME && time_parse_rfc3339(text, &ms))
+        event_number(scan->event, scan->rules, &scan->verdict, i, ms);
+    else
         scan->verdict.bad_type |= UINT64_C(1) << i;
 }
 

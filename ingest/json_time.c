@@ -22,8 +22,9 @@ static bool parse_leap(struct slice text, int64_t *ms)
 
 bool time_parse_rfc3339(struct slice text, int64_t *ms)
 {
+    if (text.len > 19 && text.ptr[19] == ',') /* ISO 8601's comma is not RFC 3339's */
+        return false;
     if (text.len >= 20 && text.ptr[17] == '6' && text.ptr[18] == '0')
         return parse_leap(text, ms);
-    /* ISO 8601's comma is not RFC 3339's. */
-    return rfc3339_parse(text, ms) && !(text.len > 19 && text.ptr[19] == ',');
+    return rfc3339_parse(text, ms);
 }

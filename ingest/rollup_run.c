@@ -40,13 +40,6 @@ struct accumulator {
     } u;
 };
 
-/* What pass one found out about one rollup and the event. */
-struct pending {
-    uint32_t rollup, slot;
-    int64_t value;
-    bool negative;
-};
-
 struct rollup_state {
     const struct rollup *def;
     uint32_t metric;
@@ -63,7 +56,7 @@ struct rollup_runner {
         *rollups; /* those of a stream side by side: of_stream[s] .. of_stream[s + 1] */
     size_t n_rollups;
     uint32_t *of_stream, *of_lifecycle; /* lifecycles likewise */
-    struct pending *pending;
+    struct rollup_hit *hits;            /* of the event that is looked at and counted at once */
     struct arena labels;
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
     /* of the batch */
@@ -74,7 +67,6 @@ struct rollup_runner {
     struct map windows; /* (rollup, slot, end) to accumulator */
     uint64_t left_out;  /* cells, as it was written last */
     uint64_t refused;   /* of all batches before */
-    char *key;
 };
 
 int64_t window_end(int64_t t_ms, int64_t every_ms)
@@ -92,8 +84,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
     r->streams = streams;
     r->rollups = xcalloc(streams->n_rollups, sizeof *r->rollups);
     r->of_stream = xcalloc(streams->n_streams + 1, sizeof *r->of_stream);
-    r->pending = xcalloc(streams->n_rollups, sizeof *r->pending);
-    r->key = xmalloc(KEY_MAX);
+    r->hits = xcalloc(streams->n_rollups, sizeof *r->hits);
     r->batch = 1;
     arena_init(&r->labels, 0);
     arena_init(&r->buckets, 0);
@@ -128,9 +119,8 @@ void rollup_runner_free(struct rollup_runner **runner)
     free(r->rollups);
     free(r->of_stream);
     free(r->of_lifecycle);
-    free(r->pending);
+    free(r->hits);
     free(r->accumulators);
-    free(r->key);
     map_fini(&r->windows);
     arena_fini(&r->labels);
     arena_fini(&r->buckets);
@@ -139,20 +129,19 @@ void rollup_runner_free(struct rollup_runner **runner)
 
 /* ---- label sets ---- */
 
-static struct hash128 hash_labels(
-    struct rollup_runner *r, const struct rollup *def, const struct label_values *v)
+static struct hash128 hash_labels(const struct rollup *def, const struct label_values *v)
 {
-    char *p = r->key;
+    char key[KEY_MAX], *p = key;
     for (size_t i = 0; i < def->n_labels; i++) {
         uint32_t len = (uint32_t)v->values[i].len;
-        ensure((size_t)(p - r->key) + sizeof len + len <= KEY_MAX);
+        ensure((size_t)(p - key) + sizeof len + len <= KEY_MAX);
         memcpy(p, &len, sizeof len);
         p += sizeof len;
         if (len)
             memcpy(p, v->values[i].ptr, len);
         p += len;
     }
-    return hash128(r->key, (size_t)(p - r->key));
+    return hash128(key, (size_t)(p - key));
 }
 
 static bool slot_matches(const void *ctx, const void *key, uint32_t id)
@@ -173,19 +162,29 @@ static struct labels keep_labels(
     return labels_copy(&r->labels, (struct labels){l, n});
 }
 
-static uint32_t find_slot(
-    struct rollup_runner *r, struct rollup_state *s, const struct label_values *v)
+/* NONE: the label set is new. */
+static uint32_t find_slot(const struct rollup_state *s, struct hash128 hash)
 {
-    struct hash128 hash = hash_labels(r, s->def, v);
-    uint32_t id = map_find(&s->map, hash.lo, slot_matches, s, &hash);
-    if (id != MAP_NONE)
-        return id;
-    id = (uint32_t)s->n_slots;
+    return map_find(&s->map, hash.lo, slot_matches, s, &hash);
+}
+
+static uint32_t add_slot(struct rollup_runner *r, struct rollup_state *s, struct hash128 hash,
+    const struct label_values *v)
+{
+    uint32_t id = (uint32_t)s->n_slots;
     GROW(s->slots, s->slots_cap, s->n_slots + 1);
     s->slots[s->n_slots++] =
         (struct slot){.hash = hash, .labels = keep_labels(r, s->def, v), .series = NONE};
     map_insert(&s->map, hash.lo, id);
     return id;
+}
+
+static uint32_t slot_of(
+    struct rollup_runner *r, struct rollup_state *s, const struct label_values *v)
+{
+    struct hash128 hash = hash_labels(s->def, v);
+    uint32_t id = find_slot(s, hash);
+    return id != NONE ? id : add_slot(r, s, hash, v);
 }
 
 /* ---- accumulators ---- */
@@ -256,7 +255,7 @@ static void add_bucket(struct rollup_runner *r, struct accumulator *a, int32_t k
     a->u.hist.n++;
 }
 
-static void accumulate(struct rollup_runner *r, const struct pending *p, int64_t time_ms)
+static void accumulate(struct rollup_runner *r, const struct rollup_hit *p, int64_t time_ms)
 {
     const struct metric_def *def = &r->rollups[p->rollup].def->def;
     bool fresh;
@@ -276,60 +275,118 @@ static void accumulate(struct rollup_runner *r, const struct pending *p, int64_t
     }
 }
 
-/* Whether the event counts in the rollup; then *p says as what. */
-static enum expr_result evaluate(
-    struct rollup_runner *r, uint32_t rollup, const struct event *event, struct pending *p)
+/* Whether the event counts in the rollup; then with which value. */
+static enum expr_result value_of(
+    const struct rollup *def, const struct event *event, int64_t *value)
 {
-    struct rollup_state *s = &r->rollups[rollup];
-    struct label_values labels;
     struct field_value v = {.num = 1};
     enum expr_result rc;
-    if (s->def->when) {
-        rc = expr_eval(s->def->when, event, &v);
+    if (def->when) {
+        rc = expr_eval(def->when, event, &v);
         if (rc != EXPR_OK)
             return rc;
         if (!v.num)
             return EXPR_ABSENT;
     }
     v.num = 1;
-    rc = s->def->value ? expr_eval(s->def->value, event, &v) : EXPR_OK;
-    if (rc != EXPR_OK)
-        return rc;
-    rc = label_values_eval(s->def, event, &labels);
-    if (rc != EXPR_OK)
-        return rc;
-    *p = (struct pending){rollup, find_slot(r, s, &labels), v.num, false};
-    return EXPR_OK;
+    rc = def->value ? expr_eval(def->value, event, &v) : EXPR_OK;
+    *value = v.num;
+    return rc;
 }
 
-enum refusal rollup_runner_event(
-    struct rollup_runner *runner, size_t stream, const struct event *event)
+size_t rollup_runner_hits(const struct rollup_runner *runner, size_t stream)
 {
-    size_t n = 0;
+    return runner->of_stream[stream + 1] - runner->of_stream[stream];
+}
+
+static enum expr_result look(const struct rollup_runner *r, uint32_t rollup,
+    const struct event *event, struct rollup_hit *out)
+{
+    const struct rollup_state *s = &r->rollups[rollup];
+    struct label_values labels;
+    *out = (struct rollup_hit){.rollup = rollup};
+    enum expr_result rc = value_of(s->def, event, &out->value);
+    if (rc == EXPR_OK)
+        rc = label_values_eval(s->def, event, &labels);
+    if (rc == EXPR_OK)
+        out->slot = find_slot(s, hash_labels(s->def, &labels));
+    return rc;
+}
+
+enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t stream,
+    const struct event *event, struct rollup_hit *hits, size_t *n)
+{
+    *n = 0;
     if (!time_fits(event->time_ms))
         return REFUSED_RANGE;
     for (uint32_t i = runner->of_stream[stream]; i < runner->of_stream[stream + 1]; i++) {
         if (!time_fits(window_end(event->time_ms, runner->rollups[i].def->def.every_ms)))
             return REFUSED_RANGE;
-        enum expr_result rc = evaluate(runner, i, event, &runner->pending[n]);
+        enum expr_result rc = look(runner, i, event, &hits[*n]);
         if (rc == EXPR_RANGE)
             return REFUSED_RANGE;
-        n += rc == EXPR_OK;
+        *n += rc == EXPR_OK;
     }
-    for (size_t i = 0; i < n; i++)
-        accumulate(runner, &runner->pending[i], event->time_ms);
     return REFUSED_NOT;
 }
 
-bool rollup_runner_put(struct rollup_runner *runner, size_t lifecycle, uint32_t i,
-    const struct label_values *labels, int64_t time_ms, int64_t value, bool negative)
+void rollup_runner_prefetch(
+    const struct rollup_runner *runner, const struct rollup_hit *hits, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct rollup_state *s = &runner->rollups[hits[i].rollup];
+        if (hits[i].slot == NONE)
+            continue;
+        const struct slot *slot = &s->slots[hits[i].slot];
+        if (slot->batch == runner->batch)
+            __builtin_prefetch(&runner->accumulators[slot->newest], 1);
+    }
+}
+
+/* It may have come since the look, with an event before. */
+static uint32_t new_slot(struct rollup_runner *r, struct rollup_state *s, const struct event *event)
+{
+    struct label_values labels;
+    ensure(label_values_eval(s->def, event, &labels) == EXPR_OK); /* it was, once */
+    return slot_of(r, s, &labels);
+}
+
+void rollup_runner_count(struct rollup_runner *runner, const struct event *event,
+    const struct rollup_hit *hits, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct rollup_hit hit = hits[i];
+        if (hit.slot == NONE)
+            hit.slot = new_slot(runner, &runner->rollups[hit.rollup], event);
+        accumulate(runner, &hit, event->time_ms);
+    }
+}
+
+enum refusal rollup_runner_event(
+    struct rollup_runner *runner, size_t stream, const struct event *event)
+{
+    size_t n;
+    enum refusal why = rollup_runner_look(runner, stream, event, runner->hits, &n);
+    if (!why)
+        rollup_runner_count(runner, event, runner->hits, n);
+    return why;
+}
+
+struct rollup_series rollup_runner_series(
+    struct rollup_runner *runner, size_t lifecycle, uint32_t i, const struct label_values *labels)
 {
     uint32_t rollup = runner->of_lifecycle[lifecycle] + i;
-    struct rollup_state *s = &runner->rollups[rollup];
-    if (!time_fits(time_ms) || !time_fits(window_end(time_ms, s->def->def.every_ms)))
+    return (struct rollup_series){rollup, slot_of(runner, &runner->rollups[rollup], labels)};
+}
+
+bool rollup_runner_put(struct rollup_runner *runner, struct rollup_series series, int64_t time_ms,
+    int64_t value, bool negative)
+{
+    int64_t every_ms = runner->rollups[series.rollup].def->def.every_ms;
+    if (!time_fits(time_ms) || !time_fits(window_end(time_ms, every_ms)))
         return false;
-    struct pending p = {rollup, find_slot(runner, s, labels), value, negative};
-    accumulate(runner, &p, time_ms);
+    struct rollup_hit hit = {series.rollup, series.slot, value, negative};
+    accumulate(runner, &hit, time_ms);
     return true;
 }
 

@@ -1,5 +1,6 @@
 /*
- * Rollups at work: events of one batch to cells. One thread uses a runner.
+ * Rollups at work: events of one batch to cells. One thread uses a runner; while it changes
+ * nothing, others may ask it what events come to (rollup_runner_look).
  *
  * An event is either counted in all rollups of its stream or, when a value or its time does not
  * fit, in none and refused. A label set that a limit of the store refuses costs its own cells
@@ -27,16 +28,40 @@ struct rollup_runner;
 struct rollup_runner *rollup_runner_new(const struct streams *streams);
 void rollup_runner_free(struct rollup_runner **runner);
 
-/* Counts an event of the stream. REFUSED_RANGE: a value, or the end of its window, does not fit;
- * nothing was counted. */
+/* What an event is in one rollup. */
+struct rollup_hit {
+    uint32_t rollup, slot; /* of the runner; slot UINT32_MAX: a label set that is new to it */
+    int64_t value;
+    bool negative;
+};
+
+/* Rollups of the stream: hits that an event has at most. */
+size_t rollup_runner_hits(const struct rollup_runner *runner, size_t stream);
+/* Fills hits with what the event comes to, *n of them. REFUSED_RANGE: a value, or the end of its
+ * window, does not fit. Any thread, while no other call is made. */
+enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t stream,
+    const struct event *event, struct rollup_hit *hits, size_t *n);
+/* Says that these hits are counted soon. */
+void rollup_runner_prefetch(
+    const struct rollup_runner *runner, const struct rollup_hit *hits, size_t n);
+/* Counts an event that was looked at, in this batch. */
+void rollup_runner_count(struct rollup_runner *runner, const struct event *event,
+    const struct rollup_hit *hits, size_t n);
+/* Both: REFUSED_RANGE, and nothing was counted. */
 enum refusal rollup_runner_event(
     struct rollup_runner *runner, size_t stream, const struct event *event);
 
-/* Adds the value to the cell of rollup number i of the lifecycle (among those of it, in their
- * order) with these label values, by its labels; "": the label is left out. negative: takes it
- * back. False: the end of its window does not fit; nothing was added. */
-bool rollup_runner_put(struct rollup_runner *runner, size_t lifecycle, uint32_t i,
-    const struct label_values *labels, int64_t time_ms, int64_t value, bool negative);
+/* Names the series of rollup number i of the lifecycle (among those of it, in their order) that has
+ * these label values, by its labels; "": the label is left out. It is named so for good. */
+struct rollup_series {
+    uint32_t rollup, slot;
+};
+struct rollup_series rollup_runner_series(
+    struct rollup_runner *runner, size_t lifecycle, uint32_t i, const struct label_values *labels);
+/* Adds the value to a cell of it. negative: takes it back. False: the end of its window does not
+ * fit; nothing was added. */
+bool rollup_runner_put(struct rollup_runner *runner, struct rollup_series series, int64_t time_ms,
+    int64_t value, bool negative);
 
 /* Puts the batch's cells, and what they need to be defined, into the transaction. ERR_INVALID: the
  * store knows a metric otherwise. */

@@ -151,8 +151,10 @@ static void put_uuid(struct run *r, const struct avro_op *op, struct slice bytes
 
 static bool put_text(struct run *r, const struct avro_op *op, struct slice text)
 {
-    if (!is_utf8(text))
-        return false;
+    if (!is_utf8(text)) {
+        r->verdict.bad_type |= bit_of(op);
+        return op->take == TAKE_BYTES;
+    }
     event_text(r->event, r->program->rules, &r->verdict, op->field, text, (const char *)r->end);
     return true;
 }

@@ -44,6 +44,7 @@ enum avro_take {
     TAKE_FLOAT, /* an int or long that the reader knows as a float */
     TAKE_DOUBLE,
     TAKE_TEXT,
+    TAKE_BYTES, /* a text, when they are one */
     TAKE_TIME_TEXT,
     TAKE_DECIMAL, /* b: its scale */
     TAKE_UUID,

@@ -17,6 +17,7 @@
 #define OPS_MAX      (1u << 18)
 #define ROUTINES_MAX (1u << 16)
 #define SYMBOLS_MAX  (1u << 18)
+#define TEXTS_MAX    (16u << 20) /* bytes of symbols and of defaults */
 #define PATH_BYTES   256
 
 /* What a value is for: a field of the contract from 0 on, or */
@@ -241,7 +242,10 @@ static bool take_text(const struct pair *p, enum avro_take *take)
 {
     bool bytes = p->w->type == AVRO_STRING || p->w->type == AVRO_BYTES ||
                  p->w->type == AVRO_FIXED || p->w->type == AVRO_ENUM;
-    *take = p->w->type == AVRO_FIXED && meaning(p)->logical == LOGICAL_UUID ? TAKE_UUID : TAKE_TEXT;
+    if (p->w->type == AVRO_FIXED && meaning(p)->logical == LOGICAL_UUID)
+        *take = TAKE_UUID;
+    else
+        *take = p->w->type == AVRO_BYTES || p->w->type == AVRO_FIXED ? TAKE_BYTES : TAKE_TEXT;
     return bytes && meaning(p)->logical != LOGICAL_DECIMAL;
 }
 
@@ -269,8 +273,10 @@ static bool emit_enum(struct compiler *c, const struct pair *p, enum avro_take t
         for (size_t k = 0; r != p->w && k < r->n; k++)
             if (slice_eq(r->symbols[k], p->w->symbols[i]))
                 at = (int)k;
-        program->symbols[program->n_symbols++] =
-            at < 0 ? (struct slice){NULL, 0} : arena_slice(&program->arena, r->symbols[at]);
+        struct slice symbol = {NULL, 0};
+        if (at >= 0 && !(symbol = arena_slice(&program->arena, r->symbols[at])).ptr)
+            return fail(c, ERR_LIMIT, "the schemas have too long symbols");
+        program->symbols[program->n_symbols++] = symbol;
     }
     return emit_value(c, p, OP_ENUM, take, first, (uint32_t)p->w->n);
 }
@@ -355,13 +361,17 @@ static const struct avro_field *find_field(const struct avro_node *record, struc
     return NULL;
 }
 
-/* What the writer calls the reader's field. */
+/* What the writer calls the reader's field. What was written serves one field: that of its name,
+ * else the first that has it as an alias. */
 static const struct avro_field *written_as(
-    const struct avro_node *writer, const struct avro_field *field)
+    const struct pair *p, const struct avro_field *field, const struct avro_field **of_writer)
 {
-    const struct avro_field *found = find_field(writer, field->name);
-    for (size_t i = 0; !found && i < field->n_aliases; i++)
-        found = find_field(writer, field->aliases[i]);
+    const struct avro_field *found = find_field(p->w, field->name);
+    for (size_t i = 0; !found && i < field->n_aliases; i++) {
+        found = find_field(p->w, field->aliases[i]);
+        if (found && (of_writer[found - p->w->fields] || find_field(p->r, found->name)))
+            found = NULL;
+    }
     return found;
 }
 
@@ -391,8 +401,10 @@ static bool emit_default(
                   : fail(c, ERR_INVALID, "the default is no value of its type");
     if (ok && p.target >= 0 && (ok = routine_of(c, &p, &number))) {
         GROW(program->constants, program->constants_cap, program->n_constants + 1);
-        program->constants[program->n_constants] = arena_slice(&program->arena, buf_view(&bytes));
+        struct slice kept = arena_slice(&program->arena, buf_view(&bytes));
+        program->constants[program->n_constants] = kept;
         emit(c, OP_DEFAULT, number, (uint32_t)program->n_constants++);
+        ok = kept.ptr || fail(c, ERR_LIMIT, "the schemas have too long defaults");
     }
     buf_fini(&bytes);
     return ok;
@@ -404,7 +416,7 @@ static bool match_fields(
 {
     for (size_t i = 0; p->r && i < p->r->n; i++) {
         const struct avro_field *field = &p->r->fields[i];
-        const struct avro_field *w = p->r == p->w ? field : written_as(p->w, field);
+        const struct avro_field *w = p->r == p->w ? field : written_as(p, field, of_writer);
         size_t before = enter(c, field->name);
         if (w)
             of_writer[w - p->w->fields] = field;
@@ -527,16 +539,22 @@ static void spread_failures(struct compiler *c)
 
 /* A branch that does not resolve: a message with it is refused, and read to its end all the same,
  * since it may be malformed. */
-static bool refuse_branch(struct compiler *c, uint32_t number)
+static bool refuse_branch(struct compiler *c, uint32_t number, struct err *err)
 {
     struct pair skipped = {c->routines[number].pair.w, NULL, FOR_NOTHING};
     uint32_t skip, n = (uint32_t)c->n_routines;
     if (!c->routines[number].why || c->routines[number].refuses)
         return true;
+    c->err = err;
     if (!routine_of(c, &skipped, &skip))
         return false;
-    for (; n < c->n_routines; n++)
+    for (; n < c->n_routines; n++) {
         emit_routine(c, n);
+        if (c->routines[n].why) { /* what is skipped has nothing to resolve: a limit */
+            *err = *c->routines[n].why;
+            return false;
+        }
+    }
     c->routines[number].refuses = true;
     c->routines[number].start = (uint32_t)c->program->n_ops;
     emit(c, OP_REFUSE, 0, 0);
@@ -547,11 +565,9 @@ static bool refuse_branch(struct compiler *c, uint32_t number)
 
 static bool refuse_branches(struct compiler *c, struct err *err)
 {
-    for (size_t i = 0; i < c->program->n_branches; i++) { /* their number grows */
-        c->err = err;
-        if (!refuse_branch(c, c->program->branches[i]))
+    for (size_t i = 0; i < c->program->n_branches; i++) /* their number grows */
+        if (!refuse_branch(c, c->program->branches[i], err))
             return false;
-    }
     return true;
 }
 
@@ -605,7 +621,7 @@ bool avro_program_new(const struct avro_schema *writer, const struct avro_schema
     struct compiler c = {.program = program};
     const struct avro_node *w = avro_schema_root(writer);
     program->rules = rules;
-    arena_init(&program->arena, 0); /* bounded by the limits above */
+    arena_init(&program->arena, TEXTS_MAX);
     arena_init(&c.arena, 0);
     map_init(&c.by_pair);
     bool ok = compile(&c, w, reader ? avro_schema_root(reader) : w, err);

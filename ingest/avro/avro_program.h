@@ -9,7 +9,8 @@
  *
  * An event gets the top fields of the reader's record by their names. How a value becomes a field:
  *
- *     string   string, bytes and fixed (UTF-8), enum (its symbol), uuid
+ *     string   string, enum (its symbol), uuid; bytes and fixed that are UTF-8, else they are
+ *              refused: type
  *     int      int, long, decimal, float and double; with a fraction it is refused: type
  *     decimal  the same, exactly, half to even at the field's digits
  *     time     timestamps, local ones as UTC, and dates; else a long of milliseconds, or a string
@@ -22,6 +23,8 @@
  * Where a rule of the specification leaves something open:
  *   - names of records, enums and fixed match without their namespaces, or by an alias of the
  *     reader;
+ *   - a field that was written serves one of the reader's: that of its name, else the first that
+ *     has it as an alias;
  *   - decimals of different precision or scale, and instants of different units, do not resolve;
  *   - what does not resolve is an error of the whole pair, but for a branch of the writer's union:
  *     there it refuses the messages that use the branch.

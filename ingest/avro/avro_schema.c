@@ -16,11 +16,12 @@ struct avro_schema {
     json_t *texts[AVRO_SCHEMA_TEXTS_MAX]; /* defaults point into them */
     size_t n_texts;
     const struct avro_node *root;
-    size_t n_nodes;
+    size_t n_nodes, bytes;
 };
 
 struct parser {
     struct avro_schema *schema;
+    bool writer;              /* without defaults */
     struct avro_node **named; /* records, enums, fixed */
     size_t n_named, named_cap;
     struct map by_name;
@@ -109,21 +110,26 @@ static struct avro_node *new_node(struct parser *p, enum avro_type type)
 
 /* ---- names ---- */
 
-static bool is_name(struct slice s, bool dots)
+/* Letters of all scripts, as the reference implementation knows them. */
+static bool is_name(struct slice s)
 {
-    bool first = true;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-        if (c == '.' && dots && !first) {
-            first = true;
-            continue;
-        }
-        if (!letter && (first || c < '0' || c > '9'))
+        bool letter =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (uint8_t)c >= 0x80;
+        if (!letter && (i == 0 || c < '0' || c > '9'))
             return false;
-        first = false;
     }
-    return !first && s.len <= NAME_MAX_BYTES;
+    return s.len > 0 && s.len <= NAME_MAX_BYTES;
+}
+
+/* Nobody checks namespaces, and those of topics ("eu-1.orders") are everywhere. */
+static bool is_space(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((uint8_t)s.ptr[i] < ' ')
+            return false;
+    return s.len <= NAME_MAX_BYTES;
 }
 
 struct slice avro_short_name(struct slice name)
@@ -138,6 +144,13 @@ static struct slice space_of(struct slice name)
 {
     struct slice last = avro_short_name(name);
     return slice_of(name.ptr, last.len == name.len ? 0 : name.len - last.len - 1);
+}
+
+/* A name, with its namespace perhaps. */
+static bool is_full_name(struct slice s)
+{
+    return s.ptr && s.len && s.ptr[0] != '.' && is_name(avro_short_name(s)) &&
+           is_space(space_of(s));
 }
 
 /* The name in the namespace, unless it has one itself. */
@@ -176,12 +189,12 @@ static bool read_name(
 {
     struct slice name = member(json, "name");
     const json_t *own = json_object_get(json, "namespace");
-    if (!name.ptr || !is_name(name, true))
+    if (!is_full_name(name))
         return WRONG(p, "a %s needs a name of letters, digits and _",
                    text_of(json_object_get(json, "type")).ptr) != NULL;
     if (json_is_string(own)) {
         space = text_of(own);
-        if (space.len && !is_name(space, true))
+        if (!is_space(space))
             return WRONG(p, "'%.*s' is no namespace", SLICE_FMT(space)) != NULL;
     }
     node->name = full_name(p, name, space);
@@ -193,7 +206,7 @@ static bool read_name(
     return true;
 }
 
-/* space NULL: plain names, as fields have them. */
+/* space NULL: those of a field, which may be anything that a writer may have called it. */
 static bool read_aliases(struct parser *p, const json_t *json, const struct slice *space,
     const struct slice **out, size_t *n)
 {
@@ -205,7 +218,7 @@ static bool read_aliases(struct parser *p, const json_t *json, const struct slic
     struct slice *aliases = make(p, json_array_size(list), sizeof *aliases);
     for (size_t i = 0; i < json_array_size(list); i++) {
         struct slice name = text_of(json_array_get(list, i));
-        if (!name.ptr || !is_name(name, space != NULL))
+        if (space ? !is_full_name(name) : !name.ptr)
             return WRONG(p, "an alias is a name of letters, digits and _") != NULL;
         aliases[i] = space ? full_name(p, name, *space) : keep(p, name);
     }
@@ -225,11 +238,20 @@ static bool small_int(const json_t *json, int least, int greatest, int *out)
     return true;
 }
 
+/* The digits of 2^(8 * size - 1) - 1, and no more than AVRO_DECIMAL_DIGITS. */
+static int digits_of_fixed(size_t size)
+{
+    size_t bits = size < 64 ? 8 * size : 512;
+    size_t digits = bits ? (bits - 1) * 30103 / 100000 : 0; /* log10(2), good enough up to here */
+    return digits < AVRO_DECIMAL_DIGITS ? (int)digits : AVRO_DECIMAL_DIGITS;
+}
+
 static void read_decimal(const json_t *json, struct avro_node *node)
 {
     const json_t *scale = json_object_get(json, "scale");
+    int most = node->type == AVRO_FIXED ? digits_of_fixed(node->size) : AVRO_DECIMAL_DIGITS;
     int precision, digits = 0;
-    if (!small_int(json_object_get(json, "precision"), 1, AVRO_DECIMAL_DIGITS, &precision) ||
+    if (!small_int(json_object_get(json, "precision"), 1, most, &precision) ||
         (scale && !small_int(scale, 0, precision, &digits)))
         return;
     node->logical = LOGICAL_DECIMAL;
@@ -274,14 +296,14 @@ static bool read_field(
 {
     const json_t *type = json_object_get(json, "type");
     struct slice name = member(json, "name");
-    if (!name.ptr || !is_name(name, false))
+    if (!name.ptr || !is_name(name))
         return WRONG(p, "a field needs a name of letters, digits and _") != NULL;
     size_t before = enter(p, ".", name);
     field->name = keep(p, name);
     if (!type)
         return WRONG(p, "a field needs a type") != NULL;
     field->type = parse(p, type, space);
-    field->value = json_object_get(json, "default");
+    field->value = p->writer ? NULL : json_object_get(json, "default");
     if (!field->type || !read_aliases(p, json, NULL, &field->aliases, &field->n_aliases))
         return false;
     leave(p, before);
@@ -370,7 +392,7 @@ static const struct avro_node *parse_enum(struct parser *p, const json_t *json, 
     struct slice *symbols = make(p, n, sizeof *symbols);
     for (size_t i = 0; i < n; i++) {
         struct slice symbol = text_of(json_array_get(list, i));
-        if (!symbol.ptr || !is_name(symbol, false))
+        if (!symbol.ptr || !is_name(symbol))
             return WRONG(p, "a symbol of enum %.*s is no name", SLICE_FMT(node->name));
         symbols[i] = keep(p, symbol);
     }
@@ -511,11 +533,11 @@ static const struct avro_node *parse(struct parser *p, const json_t *json, struc
 static json_t *load(struct slice text, struct err *err)
 {
     json_error_t error;
-    json_t *json = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
-    if (!json) {
-        err_set(err, ERR_INVALID, "the schema is no JSON: %s", error.text);
-        err_at(err, NULL, error.line, error.column);
-    }
+    json_t *json = json_loadb(
+        text.ptr, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+    if (!json)
+        err_set(err, ERR_INVALID, "the schema is no JSON: line %d, column %d: %s", error.line,
+            error.column, error.text);
     return json;
 }
 
@@ -534,8 +556,15 @@ static bool parse_texts(struct parser *p, const struct slice *texts, size_t n)
     return true;
 }
 
-bool avro_schema_parse(
-    const struct slice *texts, size_t n, struct avro_schema **out, struct err *err)
+static void give_back_texts(struct avro_schema *schema)
+{
+    for (size_t i = 0; i < schema->n_texts; i++)
+        json_decref(schema->texts[i]);
+    schema->n_texts = 0;
+}
+
+static bool parse_all(
+    const struct slice *texts, size_t n, bool writer, struct avro_schema **out, struct err *err)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < n; i++)
@@ -545,17 +574,32 @@ bool avro_schema_parse(
             "a schema of %zu texts and %zu bytes; at most %d and %u are allowed", n, bytes,
             AVRO_SCHEMA_TEXTS_MAX, AVRO_SCHEMA_BYTES_MAX);
     struct avro_schema *schema = xcalloc(1, sizeof *schema);
-    struct parser parser = {.schema = schema, .err = err};
+    struct parser parser = {.schema = schema, .writer = writer, .err = err};
+    schema->bytes = bytes;
     arena_init(&schema->arena, 0); /* everything in it is bounded by the text */
     map_init(&parser.by_name);
     bool ok = parse_texts(&parser, texts, n);
     map_fini(&parser.by_name);
     free(parser.named);
+    if (ok && writer)
+        give_back_texts(schema);
     if (ok)
         *out = schema;
     else
         avro_schema_free(&schema);
     return ok;
+}
+
+bool avro_schema_parse(
+    const struct slice *texts, size_t n, struct avro_schema **out, struct err *err)
+{
+    return parse_all(texts, n, false, out, err);
+}
+
+bool avro_schema_parse_writer(
+    const struct slice *texts, size_t n, struct avro_schema **out, struct err *err)
+{
+    return parse_all(texts, n, true, out, err);
 }
 
 void avro_schema_free(struct avro_schema **schema)
@@ -564,8 +608,7 @@ void avro_schema_free(struct avro_schema **schema)
     *schema = NULL;
     if (!s)
         return;
-    for (size_t i = 0; i < s->n_texts; i++)
-        json_decref(s->texts[i]);
+    give_back_texts(s);
     arena_fini(&s->arena);
     free(s);
 }
@@ -575,9 +618,9 @@ const struct avro_node *avro_schema_root(const struct avro_schema *schema)
     return schema->root;
 }
 
-size_t avro_schema_nodes(const struct avro_schema *schema)
+size_t avro_schema_bytes(const struct avro_schema *schema)
 {
-    return schema->n_nodes;
+    return schema->bytes;
 }
 
 /* ---- for messages ---- */

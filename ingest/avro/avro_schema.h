@@ -1,6 +1,8 @@
 /*
- * Avro schemas (specification 1.11): JSON text to a checked tree. Names are full (with namespace),
- * references point at what they name, so a recursive schema is a graph with cycles.
+ * Avro schemas (specification 1.12): JSON text to a checked tree. Names are full (with namespace),
+ * references point at what they name, so a recursive schema is a graph with cycles. What the
+ * reference implementation lets into registries is no mistake here: namespaces of any characters,
+ * and letters of all scripts.
  *
  *     {"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}, ...]}
  *
@@ -87,9 +89,14 @@ struct avro_schema;
  * schema ("Order.items[]"); ERR_LIMIT: it is larger than the bounds above. */
 bool avro_schema_parse(
     const struct slice *texts, size_t n, struct avro_schema **out, struct err *err);
+/* The same for one that is never a reader's but of what it has written itself: without defaults,
+ * and the texts are given back, which take more memory than all the rest. */
+bool avro_schema_parse_writer(
+    const struct slice *texts, size_t n, struct avro_schema **out, struct err *err);
 void avro_schema_free(struct avro_schema **schema);
 const struct avro_node *avro_schema_root(const struct avro_schema *schema);
-size_t avro_schema_nodes(const struct avro_schema *schema);
+/* Of its texts. */
+size_t avro_schema_bytes(const struct avro_schema *schema);
 
 /* "record Order", "array", "long (timestamp-millis)": for messages. Returns out. */
 #define AVRO_TYPE_TEXT_MAX 320

@@ -21,9 +21,30 @@ size_t fact_record_bytes(const struct fact_layout *layout)
     return bytes;
 }
 
-bool facts_add(struct facts *facts, const struct fact *fact, bool *known)
+static void grow(struct facts *facts, size_t need, struct arena *arena)
 {
-    size_t same = 0;
+    if (need <= facts->cap)
+        return;
+    size_t cap = need < 4 ? 4 : need + need / 2;
+    struct fact *items = arena_array(arena, cap, sizeof *items);
+    ensure(items != NULL);
+    if (facts->n)
+        memcpy(items, facts->items, facts->n * sizeof *items);
+    facts->items = items;
+    facts->cap = cap;
+}
+
+static int64_t *captured_room(size_t n, struct arena *arena)
+{
+    int64_t *room = n ? arena_array(arena, n, sizeof *room) : NULL;
+    ensure(room != NULL || n == 0);
+    return room;
+}
+
+bool facts_add(struct facts *facts, const struct fact_layout *layout, const struct fact *fact,
+    struct arena *arena, bool *known)
+{
+    size_t same = 0, n = layout->captures[fact->stage];
     *known = false;
     for (size_t i = 0; i < facts->n; i++) {
         const struct fact *f = &facts->items[i];
@@ -35,7 +56,12 @@ bool facts_add(struct facts *facts, const struct fact *fact, bool *known)
     }
     if (same == FACT_RECORDS_MAX)
         return false;
-    facts->items[facts->n++] = *fact;
+    grow(facts, facts->n + 1, arena);
+    int64_t *captured = captured_room(n, arena);
+    if (n)
+        memcpy(captured, fact->captured, n * sizeof *captured);
+    facts->items[facts->n] = *fact;
+    facts->items[facts->n++].captured = captured;
     return true;
 }
 
@@ -104,40 +130,44 @@ static int64_t take(const uint8_t **at)
     return (int64_t)v;
 }
 
-static struct fact take_fact(const struct fact_layout *layout, size_t stage, const uint8_t *at)
+static void take_fact(const struct fact_layout *layout, size_t stage, const uint8_t *at,
+    struct arena *arena, struct fact *out)
 {
-    struct fact f = {.stage = (uint8_t)stage};
-    size_t captures = layout->captures[stage];
-    f.time_ms = take(&at);
+    size_t n = layout->captures[stage];
+    int64_t *captured = captured_room(n, arena);
+    *out = (struct fact){.stage = (uint8_t)stage, .captured = captured};
+    out->time_ms = take(&at);
     if (layout->revisions)
-        f.revision = take(&at);
-    f.id = (uint64_t)take(&at);
+        out->revision = take(&at);
+    out->id = (uint64_t)take(&at);
     if (stage == 0)
-        f.labels = (uint64_t)take(&at);
-    for (size_t i = 0; i < captures; i++)
-        f.captured[i] = take(&at);
-    if (captures)
-        f.has = *at;
-    return f;
+        out->labels = (uint64_t)take(&at);
+    for (size_t i = 0; i < n; i++)
+        captured[i] = take(&at);
+    if (n)
+        out->has = *at;
+}
+
+size_t facts_count(const uint8_t *record)
+{
+    size_t n = le16_get(record);
+    return n <= FACT_RECORDS_MAX ? n : 0;
 }
 
 bool facts_decode(struct facts *facts, const struct fact_layout *layout, size_t i,
-    const uint8_t *record, size_t *records)
+    const uint8_t *record, struct arena *arena)
 {
     unsigned n = le16_get(record), reached = le16_get(record + 2);
     const uint8_t *at = record + HEAD_BYTES;
     if (reached == 0 || reached >> layout->n_stages != 0 || (i == 0) != (n > 0) ||
         n > FACT_RECORDS_MAX)
         return false;
+    grow(facts, facts->n + (size_t)__builtin_popcount(reached) + 1, arena);
     for (size_t s = 0; s < layout->n_stages; s++) {
-        if (reached & (1u << s)) {
-            ensure(facts->n < FACTS_MAX);
-            facts->items[facts->n++] = take_fact(layout, s, at);
-        }
+        if (reached & (1u << s))
+            take_fact(layout, s, at, arena, &facts->items[facts->n++]);
         at += slot_bytes(layout, s);
     }
-    if (i == 0)
-        *records = n;
     return true;
 }
 

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/checksum.h"
 #include "ingest/lifecycle/lives.h"
 
@@ -29,25 +30,29 @@ struct fact_layout {
 
 size_t fact_record_bytes(const struct fact_layout *layout);
 
-/* The facts of one key, in no order. */
+/* The facts of one key, in no order: new ones come behind. The array, and what was captured, are in
+ * an arena. */
 struct facts {
-    struct fact items[FACTS_MAX];
-    size_t n;
+    struct fact *items;
+    size_t n, cap;
 };
 
 /* Adds the fact. False: the key has FACT_RECORDS_MAX of the stage, and nothing has changed. One
- * that is there already, by stage, id and time, is not added again; *known says so. */
-bool facts_add(struct facts *facts, const struct fact *fact, bool *known);
+ * that is there already, by stage, id and time, is not added again; *known says so. What it has
+ * captured is copied. */
+bool facts_add(struct facts *facts, const struct fact_layout *layout, const struct fact *fact,
+    struct arena *arena, bool *known);
 
 /* Records that the facts need; 0 when there are none. */
 size_t facts_records(const struct facts *facts);
 /* Record number i of them. */
 void facts_encode(
     const struct facts *facts, const struct fact_layout *layout, size_t i, uint8_t *record);
-/* Adds what record i holds. *records: of the first one, how many there are. False: no such record.
- */
+/* Adds what record i holds. False: it makes no sense. */
 bool facts_decode(struct facts *facts, const struct fact_layout *layout, size_t i,
-    const uint8_t *record, size_t *records);
+    const uint8_t *record, struct arena *arena);
+/* How many records the key has, by its first one; 0: it makes no sense. */
+size_t facts_count(const uint8_t *record);
 
 /* Under which key record i of an entity lies. */
 struct hash128 facts_key(struct hash128 entity, size_t i);

@@ -31,7 +31,7 @@ struct life_labels {
     struct entry *entries;
     size_t n, cap, n_stored; /* those behind n_stored are new in this batch */
     struct map by_hash;
-    struct buf bytes;
+    struct buf bytes, wanted;
 };
 
 struct life_labels *life_labels_new(struct store *store, const struct lifecycle *lifecycle)
@@ -43,6 +43,7 @@ struct life_labels *life_labels_new(struct store *store, const struct lifecycle 
     arena_init(&l->arena, 0); /* as many as there are series with them */
     map_init(&l->by_hash);
     buf_init(&l->bytes, BYTES_MAX + PIECE_BYTES);
+    buf_init(&l->wanted, BYTES_MAX);
     return l;
 }
 
@@ -55,6 +56,7 @@ void life_labels_free(struct life_labels **labels)
     map_fini(&l->by_hash);
     arena_fini(&l->arena);
     buf_fini(&l->bytes);
+    buf_fini(&l->wanted);
     free(l->entries);
     free(l);
 }
@@ -163,17 +165,14 @@ bool life_labels_keep(
     struct life_labels *labels, const struct event *event, uint64_t *hash, struct err *err)
 {
     struct life_labels *l = labels;
-    struct buf wanted;
     const struct entry *e = NULL;
     bool ok = true;
-    buf_init(&wanted, BYTES_MAX);
-    put_event(&wanted, l->lifecycle, event);
-    *hash = hash64(wanted.ptr, wanted.len);
-    while ((ok = look(l, *hash, &e, err)) && e && !slice_eq(e->bytes, buf_view(&wanted)))
+    put_event(&l->wanted, l->lifecycle, event);
+    *hash = hash64(l->wanted.ptr, l->wanted.len);
+    while ((ok = look(l, *hash, &e, err)) && e && !slice_eq(e->bytes, buf_view(&l->wanted)))
         ++*hash;
     if (ok && !e)
-        ensure(add(l, *hash, buf_view(&wanted), false));
-    buf_fini(&wanted);
+        ensure(add(l, *hash, buf_view(&l->wanted), false));
     return ok;
 }
 

@@ -20,7 +20,8 @@ void life_view(const struct lifecycle *lifecycle, const struct life *life, struc
         if (!fact)
             continue;
         out->v[i].present = is_stage || (fact->has >> capture & 1);
-        out->v[i].num = is_stage ? fact->time_ms : fact->captured[capture];
+        if (out->v[i].present)
+            out->v[i].num = is_stage ? fact->time_ms : fact->captured[capture];
     }
     ensure(life->stages[0] != NULL); /* a life begins with it */
     out->time_ms = life->stages[0]->time_ms;
@@ -37,7 +38,7 @@ struct maker {
     const struct life_rollups *rollups;
     const struct lifecycle *lifecycle;
     const struct life *life;
-    struct event view;
+    struct event *view;
     int outcome; /* as in an output; -1: not known yet */
     int64_t end_ms;
     bool negative;
@@ -63,10 +64,10 @@ static void put(struct maker *m, uint32_t rollup, int from, int to, int64_t time
 static bool value_of(struct maker *m, const struct rollup *r, int64_t *out)
 {
     struct field_value v = {.num = 1};
-    if (r->when && (expr_eval(r->when, &m->view, &v) != EXPR_OK || !v.num))
+    if (r->when && (expr_eval(r->when, m->view, &v) != EXPR_OK || !v.num))
         return false;
     v.num = 1;
-    if (r->value && expr_eval(r->value, &m->view, &v) != EXPR_OK)
+    if (r->value && expr_eval(r->value, m->view, &v) != EXPR_OK)
         return false;
     *out = v.num;
     return true;
@@ -102,7 +103,7 @@ static void put_steps(struct maker *m, uint32_t rollup)
     size_t n = in_order(m, stages);
     struct field_value v = {.num = 1};
     const struct rollup *r = m->rollups->rollups[rollup];
-    if (r->when && (expr_eval(r->when, &m->view, &v) != EXPR_OK || !v.num))
+    if (r->when && (expr_eval(r->when, m->view, &v) != EXPR_OK || !v.num))
         return;
     for (size_t i = 1; i < n; i++) {
         const struct fact *from = m->life->stages[stages[i - 1]], *to = m->life->stages[stages[i]];
@@ -159,19 +160,18 @@ static void find_outcome(struct maker *m, struct hash128 key, struct expiry expi
     }
 }
 
-void life_outputs_add(const struct life_rollups *rollups, const struct facts *facts,
+void life_outputs_add(const struct life_rollups *rollups, const struct life *lives, size_t n,
     struct hash128 key, struct expiry expiry, bool negative, struct life_outputs *out)
 {
-    struct life lives[LIVES_MAX];
-    size_t outside;
-    size_t n = lives_of(&rollups->lifecycle->rules, facts->items, facts->n, lives, &outside);
+    struct event view;
     for (size_t i = 0; i < n; i++) {
         struct maker m = {.rollups = rollups,
             .lifecycle = rollups->lifecycle,
             .life = &lives[i],
+            .view = &view,
             .negative = negative,
             .out = out};
-        life_view(m.lifecycle, m.life, &m.view);
+        life_view(m.lifecycle, m.life, &view);
         find_outcome(&m, key, expiry);
         for (uint32_t r = 0; r < rollups->n; r++)
             put_rollup(&m, r);
@@ -182,24 +182,33 @@ void life_outputs_add(const struct life_rollups *rollups, const struct facts *fa
 
 static bool are_inverse(const struct life_output *a, const struct life_output *b)
 {
-    return a->negative != b->negative && a->rollup == b->rollup && a->time_ms == b->time_ms &&
-           a->value == b->value && a->labels == b->labels && a->from == b->from && a->to == b->to &&
+    return a->rollup == b->rollup && a->time_ms == b->time_ms && a->value == b->value &&
+           a->labels == b->labels && a->from == b->from && a->to == b->to &&
            a->outcome == b->outcome;
 }
 
-/* They are few, and an output and its inverse are near each other. */
-void life_outputs_cancel(struct life_outputs *outputs)
+/* Looks from where the last pair was found, and then everywhere. */
+void life_outputs_cancel(struct life_outputs *outputs, size_t n_before)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < outputs->n; i++) {
-        size_t k = 0;
-        while (k < n && !are_inverse(&outputs->items[k], &outputs->items[i]))
-            k++;
-        if (k == n)
-            outputs->items[n++] = outputs->items[i];
-        else
-            memmove(
-                &outputs->items[k], &outputs->items[k + 1], (--n - k) * sizeof outputs->items[0]);
+    struct life_output *o = outputs->items;
+    size_t left = n_before, at = 0, n = n_before;
+    if (outputs->n == 0)
+        return;
+    for (size_t i = n_before; i < outputs->n; i++) {
+        size_t tries = 0;
+        for (; tries < left; tries++, at++) {
+            at = at < left ? at : 0;
+            if (are_inverse(&o[at], &o[i]))
+                break;
+        }
+        if (tries == left) {
+            o[n++] = o[i];
+            continue;
+        }
+        /* What is left of before stays in its order. */
+        memmove(&o[at], &o[at + 1], (left - at - 1) * sizeof *o);
+        left--;
     }
-    outputs->n = n;
+    memmove(&o[left], &o[n_before], (n - n_before) * sizeof *o);
+    outputs->n = left + n - n_before;
 }

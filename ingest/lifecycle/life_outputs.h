@@ -56,10 +56,12 @@ struct life_rollups {
     size_t n;
 };
 
-/* Adds the outputs of the facts; negative: their inverses. A value that does not fit has none. */
-void life_outputs_add(const struct life_rollups *rollups, const struct facts *facts,
+/* Adds the outputs of n lives of the key; negative: their inverses. A value that does not fit has
+ * none. */
+void life_outputs_add(const struct life_rollups *rollups, const struct life *lives, size_t n,
     struct hash128 key, struct expiry expiry, bool negative, struct life_outputs *out);
-/* Takes out every pair of an output and its inverse. */
-void life_outputs_cancel(struct life_outputs *outputs);
+/* Takes out every pair of an output and its inverse: the first n_before are negative, the rest are
+ * not, and what is in both mostly stands in one order. */
+void life_outputs_cancel(struct life_outputs *outputs, size_t n_before);
 
 #endif

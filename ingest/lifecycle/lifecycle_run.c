@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/arena.h"
 #include "base/bytes.h"
 #include "base/ensure.h"
 #include "base/map.h"
@@ -12,7 +11,6 @@
 #include "ingest/lifecycle/life_labels.h"
 #include "ingest/lifecycle/life_outputs.h"
 #include "store/state/state.h"
-#include "store/state/state_reader.h"
 
 #define HOUR_MS INT64_C(3600000)
 /* Generations that are held of entities, about: an entity is looked for in each. */
@@ -21,19 +19,17 @@
 #define EXPIRE_CHUNK 256
 #define STATS_BYTES  80
 
-/* An entity that the batch has touched. */
-struct entity {
-    struct hash128 key;
-    int64_t generation;  /* in which it lies; valid when n_records */
-    size_t n_records;    /* that are stored */
-    struct fact *before; /* as stored */
-    struct fact *facts;  /* as they are now; the same array while nothing was added */
-    uint16_t n_before, n;
-};
-
 struct timer {
     int64_t minute;
     struct hash128 key;
+};
+
+/* Outputs of one kind have the same labels. */
+struct known_output {
+    uint64_t labels;
+    uint32_t rollup;
+    int8_t from, to, outcome;
+    struct rollup_series series;
 };
 
 struct lifecycle_runner {
@@ -48,22 +44,18 @@ struct lifecycle_runner {
     char source[STATE_TABLE_NAME_MAX + 1];
     int64_t span_ms;   /* of a generation of entities */
     size_t expire_max; /* entities, with one batch */
-    size_t record_bytes;
-    uint8_t *record;
     struct life_labels *labels;
-    struct state_reader *reader; /* NULL: made with the next look */
+    struct entities *entities;
+    struct known_output *known; /* which series outputs of a kind go to */
+    size_t n_known, known_cap;
+    struct map known_map;
     struct expiry expiry, next_expiry;
     int64_t watermark_ms; /* as settled last */
     bool behind;
     struct lifecycle_stats stats, next_stats;
     /* of the batch */
-    struct arena arena;
-    struct entity *entities;
-    size_t n_entities, entities_cap;
-    struct map by_key;
     struct timer *timers;
     size_t n_timers, timers_cap;
-    struct facts scratch;
     struct life_outputs outputs;
     bool settled;
 };
@@ -78,6 +70,17 @@ static int64_t floor_div(int64_t a, int64_t b)
 static int64_t held_ms(const struct lifecycle *l)
 {
     return l->rules.expire_ms + l->late_ms + dedupe_span_ms(l->late_ms);
+}
+
+/* Generations of entities below it hold nothing that can matter; INT64_MIN: none. */
+static int64_t gone_below(const struct lifecycle_runner *r)
+{
+    int64_t gone;
+    if (r->next_expiry.minute == INT64_MIN ||
+        __builtin_sub_overflow(
+            r->next_expiry.minute * EXPIRY_MINUTE_MS, held_ms(r->lifecycle), &gone))
+        return INT64_MIN;
+    return floor_div(gone, r->span_ms);
 }
 
 /* ---- life ---- */
@@ -149,7 +152,7 @@ static void list_rollups(struct lifecycle_runner *r)
 }
 
 struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
-    size_t number, struct rollup_runner *rollups)
+    size_t number, struct rollup_runner *rollups, size_t memory_bytes)
 {
     struct lifecycle_runner *r = xcalloc(1, sizeof *r);
     const struct lifecycle *l = &streams->lifecycles[number];
@@ -165,13 +168,12 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     int64_t held = held_ms(l);
     r->span_ms = HOUR_MS * (1 + held / (HELD * HOUR_MS));
     r->expire_max = EXPIRE_MAX;
-    r->record_bytes = fact_record_bytes(&l->layout);
-    r->record = xmalloc(r->record_bytes);
     r->labels = life_labels_new(store, l);
+    r->entities = entities_new(store, r->name, &l->layout, r->span_ms, memory_bytes);
     r->watermark_ms = INT64_MIN;
-    arena_init(&r->arena, 0); /* bounded by the batch */
-    map_init(&r->by_key);
+    map_init(&r->known_map);
     recall(r);
+    entities_gone(r->entities, gone_below(r));
     return r;
 }
 
@@ -181,13 +183,11 @@ void lifecycle_runner_free(struct lifecycle_runner **runner)
     *runner = NULL;
     if (!r)
         return;
-    state_reader_free(&r->reader);
     life_labels_free(&r->labels);
-    map_fini(&r->by_key);
-    arena_fini(&r->arena);
+    entities_free(&r->entities);
+    map_fini(&r->known_map);
+    free(r->known);
     free(r->list);
-    free(r->record);
-    free(r->entities);
     free(r->timers);
     free(r->outputs.items);
     free(r);
@@ -197,83 +197,6 @@ void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max)
 {
     ensure(expire_max >= 2);
     runner->expire_max = expire_max;
-}
-
-/* ---- entities ---- */
-
-static bool entity_is(const void *ctx, const void *key, uint32_t id)
-{
-    const struct lifecycle_runner *r = ctx;
-    return hash128_eq(r->entities[id].key, *(const struct hash128 *)key);
-}
-
-static struct state_reader *reader_of_batch(struct lifecycle_runner *r)
-{
-    struct err err;
-    uint32_t table, bytes;
-    if (!r->reader) {
-        if (!store_state_table(r->store, slice_from(r->name), &table, &bytes, &err))
-            table = UINT32_MAX; /* nothing was ever written */
-        r->reader = state_reader_new(r->store, table, INT64_MIN, INT64_MAX);
-    }
-    return r->reader;
-}
-
-static bool bad_record(const struct lifecycle_runner *r, struct err *err)
-{
-    return err_set(err, ERR_CORRUPT, "state table %s: a record makes no sense", r->name);
-}
-
-/* Reads what is stored of the key into scratch. */
-static bool load_facts(struct lifecycle_runner *r, struct entity *e, struct err *err)
-{
-    const struct fact_layout *layout = &r->lifecycle->layout;
-    size_t records = 1;
-    r->scratch.n = 0;
-    for (size_t i = 0; i < records; i++) {
-        bool found;
-        if (!state_reader_find(
-                reader_of_batch(r), facts_key(e->key, i), r->record, &e->generation, &found, err))
-            return false;
-        if (!found)
-            return i == 0 || bad_record(r, err);
-        if (!facts_decode(&r->scratch, layout, i, r->record, &records))
-            return bad_record(r, err);
-        e->n_records = records;
-    }
-    return true;
-}
-
-static struct fact *keep_facts(struct lifecycle_runner *r, const struct facts *facts)
-{
-    struct fact *kept = arena_array(&r->arena, facts->n + 1, sizeof *kept);
-    ensure(kept);
-    memcpy(kept, facts->items, facts->n * sizeof *kept);
-    return kept;
-}
-
-/* The entity with its facts; NULL: the store cannot be read. */
-static struct entity *entity_of(struct lifecycle_runner *r, struct hash128 key, struct err *err)
-{
-    uint32_t at = map_find(&r->by_key, key.lo, entity_is, r, &key);
-    if (at != MAP_NONE)
-        return &r->entities[at];
-    struct entity e = {.key = key};
-    if (!load_facts(r, &e, err))
-        return NULL;
-    e.before = e.facts = keep_facts(r, &r->scratch);
-    e.n_before = e.n = (uint16_t)r->scratch.n;
-    GROW(r->entities, r->entities_cap, r->n_entities + 1);
-    map_insert(&r->by_key, key.lo, (uint32_t)r->n_entities);
-    r->entities[r->n_entities] = e;
-    return &r->entities[r->n_entities++];
-}
-
-/* Into scratch. */
-static void copy_facts(struct lifecycle_runner *r, const struct fact *facts, size_t n)
-{
-    r->scratch.n = n;
-    memcpy(r->scratch.items, facts, n * sizeof *facts);
 }
 
 /* ---- taking events in ---- */
@@ -298,19 +221,21 @@ bool lifecycle_stages(const struct lifecycle_runner *runner, size_t stream,
     return true;
 }
 
-static struct fact fact_of(
-    struct lifecycle_runner *r, const struct event *event, unsigned s, uint64_t id)
+/* captured: room for what the stage captures. */
+static struct fact fact_of(const struct lifecycle_runner *r, const struct event *event, unsigned s,
+    uint64_t id, uint64_t labels, int64_t *captured)
 {
     const struct lifecycle_stage *stage = &r->lifecycle->stages[s];
-    struct fact fact = {.stage = (uint8_t)s, .time_ms = event->time_ms, .id = id};
-    struct err err;
+    struct fact fact = {.stage = (uint8_t)s,
+        .time_ms = event->time_ms,
+        .id = id,
+        .labels = s == 0 ? labels : 0,
+        .captured = captured};
     if (stage->revision >= 0 && event->v[stage->revision].present)
         fact.revision = event->v[stage->revision].num;
-    if (s == 0) /* it was looked up */
-        ensure(life_labels_keep(r->labels, event, &fact.labels, &err));
     for (int i = 0; i < stage->n_captures; i++) {
         const struct field_value *v = &event->v[stage->captures[i]];
-        fact.captured[i] = v->present ? v->num : 0;
+        captured[i] = v->present ? v->num : 0;
         fact.has |= (uint8_t)(v->present << i);
     }
     return fact;
@@ -327,52 +252,92 @@ static void note_timer(struct lifecycle_runner *r, struct hash128 key, const str
     r->timers[r->n_timers++] = (struct timer){expiry_minute(until), key};
 }
 
+/* Whether one fact more is of no life than before it came, which is the last one. Only a first can
+ * change what others belong to, and nearly every entity has one. */
+static bool is_outside(const struct lifecycle_runner *r, const struct facts *facts)
+{
+    const struct life_rules *rules = &r->lifecycle->rules;
+    struct life lives[LIVES_MAX];
+    size_t before = 0, after;
+    const struct fact *last = &facts->items[facts->n - 1];
+    if (last->stage == 0 && facts->n == 1)
+        return false;
+    if (last->stage != 0)
+        return !lives_have(rules, facts->items, facts->n, last->time_ms);
+    lives_of(rules, facts->items, facts->n, lives, &after);
+    if (after > 0)
+        lives_of(rules, facts->items, facts->n - 1, lives, &before);
+    return after > before;
+}
+
 static void add_fact(struct lifecycle_runner *r, struct entity *e, const struct fact *fact)
 {
     bool known;
-    struct life lives[LIVES_MAX];
-    size_t before, after;
-    copy_facts(r, e->facts, e->n);
-    lives_of(&r->lifecycle->rules, r->scratch.items, r->scratch.n, lives, &before);
-    if (!facts_add(&r->scratch, fact, &known)) {
+    if (!entities_add(r->entities, e, fact, &known)) {
         r->next_stats.dropped++;
         return;
     }
     if (known)
         return;
-    lives_of(&r->lifecycle->rules, r->scratch.items, r->scratch.n, lives, &after);
     r->next_stats.facts++;
-    r->next_stats.outside += after > before;
-    e->facts = keep_facts(r, &r->scratch);
-    e->n = (uint16_t)r->scratch.n;
+    r->next_stats.outside += is_outside(r, &e->facts);
     note_timer(r, e->key, fact);
 }
 
-static struct hash128 key_of(
-    const struct lifecycle_runner *r, const struct event *event, uint32_t stages)
+struct hash128 lifecycle_key(
+    const struct lifecycle_runner *runner, const struct event *event, uint32_t stages)
 {
-    struct slice key = event->v[r->lifecycle->stages[__builtin_ctz(stages)].key].str;
+    struct slice key = event->v[runner->lifecycle->stages[__builtin_ctz(stages)].key].str;
     return hash128(key.ptr, key.len);
+}
+
+struct entities *lifecycle_entities(const struct lifecycle_runner *runner)
+{
+    return runner->entities;
+}
+
+bool lifecycle_enter(struct lifecycle_runner *runner, const struct event *event, uint32_t stages,
+    const struct entity_found *found, struct life_entry *out, struct err *err)
+{
+    return entities_enter(runner->entities, found, &out->entity, err) &&
+           (!(stages & 1) || life_labels_keep(runner->labels, event, &out->labels, err));
+}
+
+void lifecycle_add(struct lifecycle_runner *runner, const struct event *event, uint32_t stages,
+    const struct life_entry *entry, uint64_t id)
+{
+    struct entity *e = entities_at(runner->entities, entry->entity);
+    for (uint32_t left = stages; left; left &= left - 1) {
+        unsigned stage = (unsigned)__builtin_ctz(left);
+        int64_t captured[CAPTURES_MAX];
+        struct fact fact = fact_of(runner, event, stage, id, entry->labels, captured);
+        add_fact(runner, e, &fact);
+    }
+}
+
+static bool look(struct lifecycle_runner *r, const struct event *event, uint32_t stages,
+    struct life_entry *out, struct err *err)
+{
+    struct hash128 key = lifecycle_key(r, event, stages);
+    struct entity_found found = {.key = key};
+    return entities_get(r->entities, key, err) &&
+           lifecycle_enter(r, event, stages, &found, out, err);
 }
 
 bool lifecycle_look(
     struct lifecycle_runner *runner, const struct event *event, uint32_t stages, struct err *err)
 {
-    uint64_t hash;
-    return entity_of(runner, key_of(runner, event, stages), err) &&
-           (!(stages & 1) || life_labels_keep(runner->labels, event, &hash, err));
+    struct life_entry entry;
+    return look(runner, event, stages, &entry, err);
 }
 
 void lifecycle_take(
     struct lifecycle_runner *runner, const struct event *event, uint32_t stages, uint64_t id)
 {
     struct err err;
-    struct entity *e = entity_of(runner, key_of(runner, event, stages), &err);
-    ensure(e != NULL);
-    for (uint32_t left = stages; left; left &= left - 1) {
-        struct fact fact = fact_of(runner, event, (unsigned)__builtin_ctz(left), id);
-        add_fact(runner, e, &fact);
-    }
+    struct life_entry entry;
+    ensure(look(runner, event, stages, &entry, &err)); /* it was, once */
+    lifecycle_add(runner, event, stages, &entry, id);
 }
 
 /* ---- expiry ---- */
@@ -397,7 +362,7 @@ static bool expire_minute(struct lifecycle_runner *r, struct txn *txn, uint32_t 
         if (!txn_state_list(txn, table, minute, &from, max, keys, NULL, &n, done, err))
             return false;
         for (size_t i = 0; i < n; i++)
-            if (!entity_of(r, keys[i], err))
+            if (!entities_get(r->entities, keys[i], err))
                 return false;
         *left -= n;
         /* Keys are in order of hi, then lo: those of one hi stay together. */
@@ -435,48 +400,84 @@ static bool expire(struct lifecycle_runner *r, int64_t passed_minute, struct err
 
 /* ---- settling ---- */
 
-static void put_output(struct lifecycle_runner *r, const struct life_output *o)
+static bool output_is(const void *ctx, const void *key, uint32_t id)
 {
+    const struct lifecycle_runner *r = ctx;
+    const struct life_output *o = key;
+    const struct known_output *k = &r->known[id];
+    return k->labels == o->labels && k->rollup == o->rollup && k->from == o->from &&
+           k->to == o->to && k->outcome == o->outcome;
+}
+
+static uint64_t hash_output(const struct life_output *o)
+{
+    uint64_t kind = (uint64_t)o->rollup << 24 | (uint64_t)(uint8_t)o->from << 16 |
+                    (uint64_t)(uint8_t)o->to << 8 | (uint8_t)o->outcome;
+    return (o->labels ^ kind * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xc2b2ae3d27d4eb4f);
+}
+
+static struct rollup_series series_of(struct lifecycle_runner *r, const struct life_output *o)
+{
+    uint64_t hash = hash_output(o);
+    uint32_t id = map_find(&r->known_map, hash, output_is, r, o);
+    if (id != MAP_NONE)
+        return r->known[id].series;
     struct label_values values;
     life_labels_values(r->labels, r->list[o->rollup], o, &values);
-    rollup_runner_put(r->rollups, r->number, o->rollup, &values, o->time_ms, o->value, o->negative);
+    struct known_output known = {o->labels, o->rollup, o->from, o->to, o->outcome,
+        rollup_runner_series(r->rollups, r->number, o->rollup, &values)};
+    GROW(r->known, r->known_cap, r->n_known + 1);
+    map_insert(&r->known_map, hash, (uint32_t)r->n_known);
+    r->known[r->n_known++] = known;
+    return known.series;
+}
+
+static void put_output(struct lifecycle_runner *r, const struct life_output *o)
+{
+    rollup_runner_put(r->rollups, series_of(r, o), o->time_ms, o->value, o->negative);
     r->next_stats.corrections += o->negative;
 }
 
-static uint64_t count_expired(struct lifecycle_runner *r, struct hash128 key, struct expiry expiry)
+static uint64_t count_expired(const struct lifecycle_runner *r, const struct life *lives, size_t n,
+    struct hash128 key, struct expiry expiry)
 {
-    struct life lives[LIVES_MAX];
-    size_t outside;
     uint64_t expired = 0;
-    size_t n = lives_of(&r->lifecycle->rules, r->scratch.items, r->scratch.n, lives, &outside);
     for (size_t i = 0; i < n; i++)
         expired += lives[i].end < 0 &&
                    life_has_expired(life_until(&r->lifecycle->rules, &lives[i]), key, expiry);
     return expired;
 }
 
-static void settle_entity(struct lifecycle_runner *r, const struct entity *e)
+static void settle_entity(struct lifecycle_runner *r, struct entity *e)
 {
+    const struct life_rules *rules = &r->lifecycle->rules;
+    struct life lives[LIVES_MAX];
+    size_t outside;
     r->outputs.n = 0;
-    copy_facts(r, e->before, e->n_before);
-    uint64_t before = count_expired(r, e->key, r->expiry);
-    life_outputs_add(&r->outputs_of, &r->scratch, e->key, r->expiry, true, &r->outputs);
-    copy_facts(r, e->facts, e->n);
-    uint64_t now = count_expired(r, e->key, r->next_expiry);
-    life_outputs_add(&r->outputs_of, &r->scratch, e->key, r->next_expiry, false, &r->outputs);
-    life_outputs_cancel(&r->outputs);
+    size_t n = lives_of(rules, e->facts.items, e->n_before, lives, &outside);
+    uint64_t before = count_expired(r, lives, n, e->key, r->expiry);
+    life_outputs_add(&r->outputs_of, lives, n, e->key, r->expiry, true, &r->outputs);
+    size_t n_before = r->outputs.n;
+    n = lives_of(rules, e->facts.items, e->facts.n, lives, &outside);
+    uint64_t now = count_expired(r, lives, n, e->key, r->next_expiry);
+    life_outputs_add(&r->outputs_of, lives, n, e->key, r->next_expiry, false, &r->outputs);
+    life_outputs_cancel(&r->outputs, n_before);
     for (size_t i = 0; i < r->outputs.n; i++)
         put_output(r, &r->outputs.items[i]);
     r->next_stats.expired += now > before ? now - before : 0;
+    e->ended = true;
+    for (size_t i = 0; i < n; i++)
+        e->ended = e->ended && lives[i].end >= 0;
 }
 
 /* Label texts first: what cannot be read must not be met half way. */
 static bool load_labels(struct lifecycle_runner *r, struct err *err)
 {
-    for (size_t i = 0; i < r->n_entities; i++) {
-        const struct entity *e = &r->entities[i];
-        for (size_t k = 0; k < e->n; k++)
-            if (e->facts[k].stage == 0 && !life_labels_load(r->labels, e->facts[k].labels, err))
+    for (size_t i = 0; i < entities_count(r->entities); i++) {
+        const struct facts *facts = &entities_at(r->entities, i)->facts;
+        for (size_t k = 0; k < facts->n; k++)
+            if (facts->items[k].stage == 0 &&
+                !life_labels_load(r->labels, facts->items[k].labels, err))
                 return false;
     }
     return true;
@@ -494,8 +495,8 @@ bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, str
         return false;
     if (!load_labels(r, err))
         return false;
-    for (size_t i = 0; i < r->n_entities; i++)
-        settle_entity(r, &r->entities[i]);
+    for (size_t i = 0; i < entities_count(r->entities); i++)
+        settle_entity(r, entities_at(r->entities, i));
     r->behind = passed > r->next_expiry.minute;
     r->settled = true;
     return true;
@@ -508,31 +509,6 @@ bool lifecycle_is_behind(const struct lifecycle_runner *runner)
 
 /* ---- writing ---- */
 
-static int64_t newest_of(const struct entity *e)
-{
-    int64_t newest = INT64_MIN;
-    for (size_t i = 0; i < e->n; i++)
-        newest = e->facts[i].time_ms > newest ? e->facts[i].time_ms : newest;
-    return newest;
-}
-
-static void write_entity(
-    struct lifecycle_runner *r, struct txn *txn, uint32_t table, const struct entity *e)
-{
-    if (e->facts == e->before)
-        return;
-    copy_facts(r, e->facts, e->n);
-    int64_t generation = floor_div(newest_of(e), r->span_ms);
-    size_t n = facts_records(&r->scratch);
-    for (size_t i = 0; i < e->n_records; i++)
-        if (generation != e->generation)
-            txn_state_delete(txn, table, e->generation, facts_key(e->key, i));
-    for (size_t i = 0; i < n; i++) {
-        facts_encode(&r->scratch, &r->lifecycle->layout, i, r->record);
-        txn_state_put(txn, table, generation, facts_key(e->key, i), r->record);
-    }
-}
-
 /* Generations with lower numbers. */
 static void drop_below(struct txn *txn, uint32_t table, int64_t below)
 {
@@ -542,15 +518,6 @@ static void drop_below(struct txn *txn, uint32_t table, int64_t below)
     for (size_t i = 0; i < n && all[i] < below; i++)
         txn_state_drop(txn, table, all[i]);
     free(all);
-}
-
-static void drop_gone(struct lifecycle_runner *r, struct txn *txn, uint32_t table)
-{
-    int64_t gone, held = held_ms(r->lifecycle);
-    if (r->next_expiry.minute == INT64_MIN ||
-        __builtin_sub_overflow(r->next_expiry.minute * EXPIRY_MINUTE_MS, held, &gone))
-        return;
-    drop_below(txn, table, floor_div(gone, r->span_ms));
 }
 
 static void write_timers(struct lifecycle_runner *r, struct txn *txn, uint32_t table)
@@ -578,7 +545,7 @@ static void write_source(struct lifecycle_runner *r, struct txn *txn)
 
 static bool has_moved(const struct lifecycle_runner *r)
 {
-    return r->n_entities > 0 || r->next_expiry.minute != r->expiry.minute ||
+    return entities_count(r->entities) > 0 || r->next_expiry.minute != r->expiry.minute ||
            r->next_expiry.key != r->expiry.key;
 }
 
@@ -589,13 +556,13 @@ bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct er
     ensure(r->settled);
     if (!has_moved(r))
         return true;
-    if (!txn_state_table(txn, slice_from(r->name), (uint32_t)r->record_bytes, &table, err) ||
+    if (!txn_state_table(txn, slice_from(r->name),
+            (uint32_t)fact_record_bytes(&r->lifecycle->layout), &table, err) ||
         !txn_state_table(txn, slice_from(r->timers_name), 0, &timers, err) ||
         !life_labels_write(r->labels, txn, err))
         return false;
-    drop_gone(r, txn, table);
-    for (size_t i = 0; i < r->n_entities; i++)
-        write_entity(r, txn, table, &r->entities[i]);
+    drop_below(txn, table, gone_below(r));
+    entities_write(r->entities, txn, table);
     write_timers(r, txn, timers);
     write_source(r, txn);
     return true;
@@ -606,12 +573,11 @@ void lifecycle_clear(struct lifecycle_runner *runner)
     struct lifecycle_runner *r = runner;
     r->expiry = r->next_expiry;
     r->stats = r->next_stats;
-    r->n_entities = r->n_timers = 0;
+    r->n_timers = 0;
     r->settled = false;
-    map_clear(&r->by_key);
-    arena_reset(&r->arena);
     life_labels_clear(r->labels);
-    state_reader_free(&r->reader);
+    entities_clear(r->entities);
+    entities_gone(r->entities, gone_below(r));
 }
 
 int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner)

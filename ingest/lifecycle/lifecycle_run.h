@@ -11,12 +11,12 @@
  * Nothing of what was put out is stored: it follows from the facts and from how far expiry has come
  * (life_outputs.h), which is the position of the source "lifecycle/NAME".
  *
- *     lifecycle_look, lifecycle_take ... | lifecycle_settle (once) | lifecycle_write |
+ *     lifecycle_enter, lifecycle_add ... | lifecycle_settle (once) | lifecycle_write |
  * lifecycle_clear
  *
  * An entity's state is kept until its newest time + expire + late, and what dedupe may be behind
  * with forgetting ids, have been passed by the watermark. One thread uses a runner, and nothing
- * else changes its tables.
+ * else changes its tables; what is only asked of it (const) any thread may ask meanwhile.
  */
 #ifndef INGEST_LIFECYCLE_LIFECYCLE_RUN_H
 #define INGEST_LIFECYCLE_LIFECYCLE_RUN_H
@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/lifecycle/entities.h"
 #include "ingest/rollup_run.h"
 #include "store/store.h"
 
@@ -35,9 +36,10 @@ struct lifecycle_runner;
 bool lifecycle_fits(
     struct store *store, const struct streams *streams, size_t number, struct err *err);
 
-/* number: the lifecycle's in streams, which fits. All outlive it. */
+/* number: the lifecycle's in streams, which fits. memory_bytes: for entities that were touched
+ * lately. All outlive it. */
 struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
-    size_t number, struct rollup_runner *rollups);
+    size_t number, struct rollup_runner *rollups, size_t memory_bytes);
 void lifecycle_runner_free(struct lifecycle_runner **runner);
 /* Entities that one batch looks at to expire them, 2 at least: the last one is looked at again. It
  * is 50,000 when nobody says otherwise. */
@@ -47,11 +49,25 @@ void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max);
  * event is to be refused. */
 bool lifecycle_stages(const struct lifecycle_runner *runner, size_t stream,
     const struct event *event, uint32_t *stages);
-/* Looks up what is known of the event's entity, so that it can be taken in. False: the store cannot
- * be read now. */
+/* The event's entity, for stages that it reaches; and where entities are found. */
+struct hash128 lifecycle_key(
+    const struct lifecycle_runner *runner, const struct event *event, uint32_t stages);
+struct entities *lifecycle_entities(const struct lifecycle_runner *runner);
+/* An event's place in the batch: its entity's number, and the labels of a first. */
+struct life_entry {
+    size_t entity;
+    uint64_t labels;
+};
+/* The event's entity, of which this was found, becomes part of the batch, so that the event can be
+ * added. False: the store cannot be read now. */
+bool lifecycle_enter(struct lifecycle_runner *runner, const struct event *event, uint32_t stages,
+    const struct entity_found *found, struct life_entry *out, struct err *err);
+/* Adds an event that was entered, for these stages; id is a hash of its id. */
+void lifecycle_add(struct lifecycle_runner *runner, const struct event *event, uint32_t stages,
+    const struct life_entry *entry, uint64_t id);
+/* Finding and entering in one; then the event can be taken. */
 bool lifecycle_look(
     struct lifecycle_runner *runner, const struct event *event, uint32_t stages, struct err *err);
-/* Takes in an event that was looked up, for these stages; id is a hash of its id. */
 void lifecycle_take(
     struct lifecycle_runner *runner, const struct event *event, uint32_t stages, uint64_t id);
 

@@ -81,6 +81,23 @@ static void find_end(const struct life_rules *rules, struct life *life)
     }
 }
 
+/* Where a fact of that time belongs; n: nowhere. */
+static size_t life_at(
+    const struct life_rules *rules, const struct life *lives, size_t n, int64_t time_ms)
+{
+    size_t at = 0;
+    while (at < n && time_ms > life_until(rules, &lives[at]))
+        at++;
+    return at < n && time_ms >= life_since(rules, &lives[at]) ? at : n;
+}
+
+bool lives_have(const struct life_rules *rules, const struct fact *facts, size_t n, int64_t time_ms)
+{
+    struct life lives[LIVES_MAX];
+    size_t found = begin_lives(rules, facts, n, lives);
+    return life_at(rules, lives, found, time_ms) < found;
+}
+
 size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t n,
     struct life *out, size_t *outside)
 {
@@ -88,12 +105,10 @@ size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t
     size_t lives = begin_lives(rules, facts, n, out);
     *outside = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t at = 0;
         if (facts[i].stage == 0)
             continue;
-        while (at < lives && facts[i].time_ms > life_until(rules, &out[at]))
-            at++;
-        if (at < lives && facts[i].time_ms >= life_since(rules, &out[at]))
+        size_t at = life_at(rules, out, lives, facts[i].time_ms);
+        if (at < lives)
             take(&out[at], &facts[i]);
         else
             ++*outside;

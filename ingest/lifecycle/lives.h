@@ -34,10 +34,10 @@
 
 struct fact {
     int64_t time_ms, revision;
-    uint64_t id;     /* hash of the event's id */
-    uint64_t labels; /* hash of the label values; of the first stage, else 0 */
-    int64_t captured[CAPTURES_MAX];
-    uint8_t has; /* a bit for each of captured */
+    uint64_t id;             /* hash of the event's id */
+    uint64_t labels;         /* hash of the label values; of the first stage, else 0 */
+    const int64_t *captured; /* those of its stage that a rollup needs; NULL: none */
+    uint8_t has;             /* a bit for each of captured */
     uint8_t stage;
 };
 
@@ -59,6 +59,10 @@ bool fact_is_better(const struct fact *a, const struct fact *b);
  * would begin one more is left out. *outside: facts that belong to no life. */
 size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t n,
     struct life *out, size_t *outside);
+
+/* Whether a fact of that time, of another stage than the first, belongs to one of their lives. */
+bool lives_have(
+    const struct life_rules *rules, const struct fact *facts, size_t n, int64_t time_ms);
 
 /* The last time that belongs to the life. */
 int64_t life_until(const struct life_rules *rules, const struct life *life);

@@ -17,6 +17,7 @@
 #define RETRY_MS_MIN 200
 #define RETRY_MS_MAX 10000
 #define CONFIRM_MS   1000   /* a schema that is not there is asked for once more */
+#define CONFIRMS_MAX 20     /* so many in a minute; ids that are garbage are not worth it */
 #define MISSING_MS   300000 /* how long one counts as not there */
 #define MISSING_MAX  1024   /* entries without a schema that are kept */
 #define IDLE_MS      3600000
@@ -43,8 +44,11 @@ struct registry {
     struct entry *entries;
     size_t n_entries, entries_cap;
     struct map by_ref;
-    int64_t retry_ms; /* between two tries while the registry is away; 0: it is there */
-    int64_t away_ms;  /* it is not asked before */
+    int64_t retry_ms;    /* between two tries while the registry is away; 0: it is there */
+    int64_t away_ms;     /* it is not asked before */
+    int64_t confirms_ms; /* when the minute began in which so many */
+    int confirms;
+    size_t n_known, known_bytes;
     struct registry_stats stats;
 };
 
@@ -106,8 +110,13 @@ static struct entry *want(struct registry *r, const struct schema_ref *ref)
         forget(r, e);
         e = NULL;
     }
-    if (e || !(e = make_room(r)))
+    if (e)
         return e;
+    if (r->n_known >= REGISTRY_SCHEMAS_MAX || r->known_bytes >= REGISTRY_BYTES_MAX)
+        return NULL;
+    e = make_room(r);
+    if (!e)
+        return NULL;
     *e = (struct entry){.ref = *ref, .state = ENTRY_WANTED, .next_ms = mono_ms()};
     map_insert(&r->by_ref, ref_hash(ref), (uint32_t)(e - r->entries));
     pthread_cond_signal(&r->wake);
@@ -121,7 +130,8 @@ enum registry_answer registry_get(struct registry *registry, const struct schema
     mutex_lock(&registry->lock);
     const struct entry *e = want(registry, ref);
     if (!e)
-        err_set(why, ERR_LIMIT, "more than %d schemas are in use", REGISTRY_SCHEMAS_MAX);
+        err_set(why, ERR_LIMIT, "%d schemas, or %u bytes of them, are in use: no more are kept",
+            REGISTRY_SCHEMAS_MAX, REGISTRY_BYTES_MAX);
     else if (why)
         *why = e->why;
     if (e && e->state == ENTRY_KNOWN) {
@@ -193,6 +203,32 @@ static void came_back(struct registry *r)
     r->retry_ms = r->away_ms = 0;
 }
 
+/* A registry of several servers may not know everywhere at once what was told to one of them. */
+static bool may_confirm(struct registry *r)
+{
+    int64_t now = mono_ms();
+    if (r->confirms_ms == 0 || now - r->confirms_ms >= 60000) {
+        r->confirms_ms = now;
+        r->confirms = 0;
+    }
+    if (r->confirms == CONFIRMS_MAX)
+        return false;
+    if (++r->confirms == CONFIRMS_MAX)
+        log_warn("schema registry: it had no schema for %d ids in a minute; further ones are "
+                 "believed at once, and not told",
+            CONFIRMS_MAX);
+    return true;
+}
+
+static void keep_known(struct registry *r, struct entry *e, struct avro_schema *schema)
+{
+    e->why = (struct err){0};
+    e->schema = schema;
+    e->state = ENTRY_KNOWN;
+    r->n_known++;
+    r->known_bytes += avro_schema_bytes(schema);
+}
+
 static void take_answer(struct registry *r, const struct schema_ref *ref, bool ok,
     struct avro_schema *schema, const struct err *err)
 {
@@ -204,19 +240,18 @@ static void take_answer(struct registry *r, const struct schema_ref *ref, bool o
         e->why = *err;
     if (ok) {
         came_back(r);
-        e->why = (struct err){0};
-        e->schema = schema;
-        e->state = ENTRY_KNOWN;
+        keep_known(r, e, schema);
     } else if (!is_final(err)) {
         back_off(r, err);
         e->next_ms = r->away_ms; /* behind the others: it may be this one alone that fails */
-    } else if (err->code == ERR_NOT_FOUND && !e->denied) {
+    } else if (err->code == ERR_NOT_FOUND && !e->denied && may_confirm(r)) {
         came_back(r);
         e->denied = true;
         e->next_ms = mono_ms() + CONFIRM_MS;
     } else {
         came_back(r);
-        log_warn("schema %s: %s", schema_ref_text(ref, text), err->text);
+        if (err->code != ERR_NOT_FOUND || e->denied)
+            log_warn("schema %s: %s", schema_ref_text(ref, text), err->text);
         e->state = ENTRY_MISSING;
         e->next_ms = mono_ms() + MISSING_MS;
     }
@@ -234,7 +269,8 @@ static void *run(void *arg)
         mutex_unlock(&r->lock);
         bool ok = registry_fetch_schema(r->fetch, &ref, &schema, &err);
         mutex_lock(&r->lock);
-        take_answer(r, &ref, ok, schema, &err);
+        if (ok || !atomic_load(&r->stop)) /* else it was told to end */
+            take_answer(r, &ref, ok, schema, &err);
     }
     mutex_unlock(&r->lock);
     return NULL;

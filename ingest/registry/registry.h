@@ -6,11 +6,12 @@
  *     registry_get ── known: the schema                    for ever: what an id names never changes
  *                  ── wait: on its way, or the registry    the thread tries again, at longer and
  *                           is away                        longer intervals
- *                  ── none: there is no such schema, or    said twice; for some minutes
- *                           it is none of Avro's
+ *                  ── none: there is no such schema, or    said twice, but when there are many; for
+ *                           it is none of Avro's           some minutes
  *
- * Any thread may ask. The cache is bounded: of schemas that are not there the oldest are forgotten,
- * of those that are there REGISTRY_SCHEMAS_MAX are kept.
+ * Any thread may ask. The cache is bounded: of schemas that are not there the oldest are forgotten;
+ * of those that are there REGISTRY_SCHEMAS_MAX are kept, or as many as have REGISTRY_BYTES_MAX, and
+ * whoever wants another waits.
  */
 #ifndef INGEST_REGISTRY_REGISTRY_H
 #define INGEST_REGISTRY_REGISTRY_H
@@ -25,11 +26,12 @@
 
 #define REGISTRY_URLS_MAX    8
 #define REGISTRY_SCHEMAS_MAX 4096
+#define REGISTRY_BYTES_MAX   (32u << 20) /* of their texts */
 
 struct registry_options {
     enum framing framing;
-    struct slice urls[REGISTRY_URLS_MAX]; /* one after the other is tried; Glue: none, or one in
-                                             place of AWS' own */
+    struct slice urls[REGISTRY_URLS_MAX]; /* http:// or https://; one after the other is tried;
+                                             Glue: none, or one in place of AWS' own */
     size_t n_urls;
     struct slice user, password;               /* HTTP's basic authentication; "": none */
     struct slice token;                        /* a bearer token, in its place */
@@ -47,8 +49,8 @@ void registry_free(struct registry **registry);
 
 enum registry_answer { REGISTRY_KNOWN, REGISTRY_WAIT, REGISTRY_NONE };
 
-/* REGISTRY_KNOWN: *schema, borrowed until registry_free. Else why (may be NULL) says what is the
- * matter, for a person; "" when nothing is yet. */
+/* REGISTRY_KNOWN: *schema, a writer's, borrowed until registry_free. Else why (may be NULL) says
+ * what is the matter, for a person; "" when nothing is yet. */
 enum registry_answer registry_get(struct registry *registry, const struct schema_ref *ref,
     const struct avro_schema **schema, struct err *why);
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -93,7 +94,8 @@ static void set_up(struct registry_fetch *f, const char *url, struct curl_slist 
     f->detail[0] = 0;
     curl_easy_setopt(c, CURLOPT_URL, url);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR,
+        strncasecmp(url, "https:", 6) == 0 ? "https" : "http,https");
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, f->detail);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
@@ -142,13 +144,14 @@ static struct slice text_member(const json_t *json, const char *key)
 
 static bool unexpected(const char *url, long status, const json_t *answer, struct err *err)
 {
+    bool denied = status == 401 || status == 403;
     struct slice why = text_member(answer, "message");
-    if (status == 401 || status == 403)
-        return err_set(
-            err, ERR_UNAVAILABLE, "%s: HTTP %ld, the registry does not let us in", url, status);
+    if (!why.ptr)
+        why = text_member(answer, "Message"); /* so says AWS now and then */
     if (status == 200)
         return err_set(err, ERR_UNAVAILABLE, "%s: the answer makes no sense", url);
-    return err_set(err, ERR_UNAVAILABLE, "%s: HTTP %ld%s%.*s", url, status, why.len ? ", " : "",
+    return err_set(err, ERR_UNAVAILABLE, "%s: HTTP %ld%s%s%.*s", url, status,
+        denied ? ", the registry does not let us in" : "", why.len ? ", " : "",
         (int)(why.len < 200 ? why.len : 200), why.ptr ? why.ptr : "");
 }
 
@@ -183,8 +186,6 @@ static bool get_one(struct registry_fetch *f, size_t at, const char *path, long 
     while (base.len && base.ptr[base.len - 1] == '/')
         base.len--;
     buf_init(&url, 0);
-    if (!memchr(base.ptr, ':', base.len) || !strstr(base.ptr, "://"))
-        buf_str(&url, "http://");
     buf_slice(&url, base);
     buf_str(&url, path);
     struct curl_slist *headers =
@@ -259,7 +260,9 @@ static bool collect_reference(
     struct buf path;
     ensure(name);
     buf_init(&path, 0);
-    buf_printf(&path, "/subjects/%s/versions/%lld", name, (long long)json_integer_value(version));
+    /* What was deleted since may still be what somebody wrote with. */
+    buf_printf(&path, "/subjects/%s/versions/%lld?deleted=true", name,
+        (long long)json_integer_value(version));
     curl_free(name);
     bool ok = get(c->fetch, buf_cstr(&path), &answer, err) && collect(c, answer, depth + 1, err);
     buf_fini(&path);
@@ -392,7 +395,8 @@ static bool fetch_glue(struct collection *c, const struct schema_ref *ref, struc
     if (o->n_urls)
         buf_printf(&url, "%.*s", SLICE_FMT(o->urls[0]));
     else
-        buf_printf(&url, "https://glue.%.*s.amazonaws.com/", SLICE_FMT(o->region));
+        buf_printf(&url, "https://glue.%.*s.amazonaws.com%s/", SLICE_FMT(o->region),
+            slice_starts(o->region, SLICE("cn-")) ? ".cn" : "");
     snprintf(body, sizeof body, "{\"SchemaVersionId\": \"%s\"}", schema_ref_text(ref, id));
     struct slice where = slice_from(buf_cstr(&url));
     struct curl_slist *headers = sign_glue(o, host_of(where), slice_from(body));
@@ -411,7 +415,7 @@ bool registry_fetch_schema(struct registry_fetch *fetch, const struct schema_ref
     struct collection c = {.fetch = fetch};
     bool ok = fetch->options->framing == FRAMING_GLUE ? fetch_glue(&c, ref, err)
                                                       : fetch_confluent(&c, ref, err);
-    ok = ok && avro_schema_parse(c.texts, c.n_texts, out, err);
+    ok = ok && avro_schema_parse_writer(c.texts, c.n_texts, out, err);
     for (size_t i = 0; i < c.n_answers; i++)
         json_decref(c.answers[i]);
     return ok;

@@ -53,10 +53,10 @@ static void make_plain(char *text)
 
 void marks_change(struct partition_marks *marks, int64_t at_ms, struct slice who, const char *what)
 {
-    struct change *change = &marks->changes[0];
+    struct operator_change *change = &marks->changes[0];
     size_t n = who.len < CHANGE_WHO ? who.len : CHANGE_WHO - 1;
     memmove(marks->changes + 1, marks->changes, sizeof marks->changes - sizeof marks->changes[0]);
-    *change = (struct change){.at_ms = at_ms};
+    *change = (struct operator_change){.at_ms = at_ms};
     memcpy(change->who, who.ptr, n);
     make_plain(change->who);
     snprintf(change->what, sizeof change->what, "%s", what);

@@ -24,7 +24,7 @@ struct hole {
 };
 
 /* What an operator has done. */
-struct change {
+struct operator_change {
     int64_t at_ms;
     char who[CHANGE_WHO], what[CHANGE_WHAT];
 };
@@ -35,7 +35,7 @@ struct partition_marks {
     uint64_t n_holes, lost;        /* all of them, and their offsets together */
     struct hole holes[HOLES_KEPT]; /* the newest first */
     uint64_t n_changes;
-    struct change changes[CHANGES_KEPT]; /* the newest first */
+    struct operator_change changes[CHANGES_KEPT]; /* the newest first */
 };
 
 void marks_init(struct partition_marks *marks);

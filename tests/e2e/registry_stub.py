@@ -55,7 +55,7 @@ class Registry:
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
 
     def find(self, path):
-        parts = path.strip("/").split("/")
+        parts = path.partition("?")[0].strip("/").split("/")
         if parts[:2] == ["schemas", "ids"]:
             schema = self.schemas.get(int(parts[2]))
             return schema if schema is None or isinstance(schema, dict) else {"schema": schema}

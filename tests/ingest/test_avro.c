@@ -43,11 +43,17 @@ static void test_schema_errors(void **state)
     (void)state;
     refused("", "no JSON");
     refused("{", "no JSON");
+    refused("{\"type\":\n \"int\",,}", "line 2, column 8: ");
     refused("1", "a type is a name");
     refused("\"nothing\"", "no type 'nothing'");
     refused("{}", "a type is missing");
     refused("{\"type\": \"record\"}", "needs a name");
     refused("{\"type\": \"record\", \"name\": \"1a\", \"fields\": []}", "needs a name");
+    refused("{\"type\": \"record\", \"name\": \"a-b\", \"fields\": []}", "needs a name");
+    refused("{\"type\": \"record\", \"name\": \"a.\", \"fields\": []}", "needs a name");
+    refused("{\"type\": \"record\", \"name\": \"A\\u0000\", \"fields\": []}", "needs a name");
+    refused("{\"type\": \"record\", \"name\": \"A\", \"namespace\": \"a\\nb\", \"fields\": []}",
+        "no namespace");
     refused("{\"type\": \"record\", \"name\": \"int\", \"fields\": []}", "defined twice");
     refused("{\"type\": \"record\", \"name\": \"A\"}", "A: a record needs a list");
     refused("{\"type\": \"record\", \"name\": \"A\", \"fields\": [{}]}", "A: a field needs a name");
@@ -72,6 +78,82 @@ static void test_schema_errors(void **state)
     refused(
         "[{\"type\": \"array\", \"items\": \"int\"}, {\"type\": \"array\", \"items\": \"int\"}]",
         "occurs twice");
+}
+
+/* What other implementations have let into registries, and what a logical type may not be on. */
+static void test_schema_accepted(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        /* Namespaces come from topics and hosts; the reference implementation checks none. */
+        "{\"type\": \"record\", \"name\": \"Value\", \"namespace\": \"eu-1.2-orders.public\", "
+        "\"aliases\": [\"old-shop.Value\"], \"fields\": [{\"name\": \"before\", \"type\": "
+        "[\"null\", "
+        "\"eu-1.2-orders.public.Value\"]}, {\"name\": \"after\", \"type\": [\"null\", "
+        "\"Value\"]}]}",
+        "{\"type\": \"record\", \"name\": \"eu-1.Value\", \"fields\": []}",
+        /* It knows letters of all scripts. */
+        "{\"type\": \"enum\", \"name\": \"Gr\u00f6\u00dfe\", \"symbols\": [\"gro\u00df\", "
+        "\"\u5c0f\"]}",
+        "{\"type\": \"record\", \"name\": \"A\", \"fields\": [{\"name\": \"preis_\u20ac1\", "
+        "\"type\": \"int\", \"aliases\": [\"preis in \u20ac\", \"1-a\"]}]}",
+        /* The default of a decimal: nothing at all. */
+        "{\"type\": \"record\", \"name\": \"A\", \"doc\": \"\\u0000\", \"fields\": [{\"name\": "
+        "\"a\", "
+        "\"type\": {\"type\": \"bytes\", \"logicalType\": \"decimal\", \"precision\": 4}, "
+        "\"default\": \"\\u0000\"}]}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct avro_schema *schema = must_parse(texts[i]);
+        avro_schema_free(&schema);
+    }
+}
+
+static void test_logical_types(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type, *attributes;
+        enum avro_logical logical;
+    } cases[] = {
+        {"int", "\"logicalType\": \"date\"", LOGICAL_DATE},
+        {"long", "\"logicalType\": \"date\"", LOGICAL_NONE},
+        {"int", "\"logicalType\": \"timestamp-millis\"", LOGICAL_NONE},
+        {"string", "\"logicalType\": \"timestamp-millis\"", LOGICAL_NONE},
+        {"long", "\"logicalType\": \"timestamp-nanos\"", LOGICAL_TIMESTAMP_NANOS},
+        {"long", "\"logicalType\": 5", LOGICAL_NONE},
+        {"long", "\"logicalType\": \"of-ours\"", LOGICAL_NONE},
+        {"int", "\"logicalType\": \"time-millis\"", LOGICAL_NONE},
+        {"string", "\"logicalType\": \"uuid\"", LOGICAL_UUID},
+        {"bytes", "\"logicalType\": \"uuid\"", LOGICAL_NONE},
+        {"fixed", "\"size\": 16, \"logicalType\": \"uuid\"", LOGICAL_UUID},
+        {"fixed", "\"size\": 12, \"logicalType\": \"uuid\"", LOGICAL_NONE},
+        {"fixed", "\"size\": 12, \"logicalType\": \"duration\"", LOGICAL_NONE},
+        {"bytes", "\"logicalType\": \"decimal\", \"precision\": 4", LOGICAL_DECIMAL},
+        {"bytes", "\"logicalType\": \"decimal\", \"precision\": 4, \"scale\": 4", LOGICAL_DECIMAL},
+        {"bytes", "\"logicalType\": \"decimal\", \"precision\": 4, \"scale\": 5", LOGICAL_NONE},
+        {"bytes", "\"logicalType\": \"decimal\", \"precision\": 4, \"scale\": -1", LOGICAL_NONE},
+        {"bytes", "\"logicalType\": \"decimal\", \"precision\": 0", LOGICAL_NONE},
+        {"bytes", "\"logicalType\": \"decimal\"", LOGICAL_NONE},
+        {"string", "\"logicalType\": \"decimal\", \"precision\": 4", LOGICAL_NONE},
+        /* n bytes hold the digits of 2^(8n-1) - 1. */
+        {"fixed", "\"size\": 1, \"logicalType\": \"decimal\", \"precision\": 2", LOGICAL_DECIMAL},
+        {"fixed", "\"size\": 1, \"logicalType\": \"decimal\", \"precision\": 3", LOGICAL_NONE},
+        {"fixed", "\"size\": 8, \"logicalType\": \"decimal\", \"precision\": 18", LOGICAL_DECIMAL},
+        {"fixed", "\"size\": 8, \"logicalType\": \"decimal\", \"precision\": 19", LOGICAL_NONE},
+        {"fixed", "\"size\": 16, \"logicalType\": \"decimal\", \"precision\": 38", LOGICAL_DECIMAL},
+        {"fixed", "\"size\": 16, \"logicalType\": \"decimal\", \"precision\": 39", LOGICAL_NONE},
+        {"fixed", "\"size\": 0, \"logicalType\": \"decimal\", \"precision\": 1", LOGICAL_NONE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"type\": \"%s\", \"name\": \"F\", %s}", cases[i].type,
+            cases[i].attributes);
+        struct avro_schema *schema = must_parse(text);
+        if (avro_schema_root(schema)->logical != cases[i].logical)
+            fail_msg("%s", text);
+        avro_schema_free(&schema);
+    }
 }
 
 static void test_schema_depth(void **state)
@@ -278,6 +360,95 @@ static void test_resolution(void **state)
     assert_true(slice_is(f->event.v[TYPE].str, "placed"));
     assert_int_equal(f->event.v[COUNT].num, 7);
     assert_false(f->event.v[FLAG].present);
+}
+
+/* One field that was written serves one of the reader's: the one with its name, or else the first
+ * that has it as an alias; the other has its default, or does not resolve. */
+static void test_one_field_for_two(void **state)
+{
+    struct fixture *f = *state;
+    struct avro_program *program;
+#define ALIASED(name, alias, more)                                                                 \
+    "{\"name\": \"" name "\", \"type\": \"string\", \"aliases\": [\"" alias "\"]" more "}"
+#define AT_LONG FIELD("at", "\"long\"")
+    const char *writer = RECORD(FIELD("type", "\"string\"") ", " AT_LONG);
+    put_text(f, "placed");
+    buf_svarint(&f->bytes, 1000);
+    assert_int_equal(decode(f, writer,
+                         RECORD(FIELD("type", "\"string\"") ", " ALIASED(
+                             "id", "type", ", \"default\": \"none\"") ", " AT_LONG)),
+        REFUSED_NOT);
+    assert_true(slice_is(f->event.v[TYPE].str, "placed"));
+    assert_true(slice_is(f->event.v[ID].str, "none"));
+    put_text(f, "placed");
+    buf_svarint(&f->bytes, 1000);
+    assert_int_equal(decode(f, writer,
+                         RECORD(ALIASED("id", "type", ", \"default\": \"none\"") ", " FIELD(
+                             "type", "\"string\"") ", " AT_LONG)),
+        REFUSED_NOT);
+    assert_true(slice_is(f->event.v[TYPE].str, "placed"));
+    assert_true(slice_is(f->event.v[ID].str, "none"));
+    assert_false(compile(f, writer,
+        RECORD(ALIASED("id", "type", "") ", " FIELD("type", "\"string\"") ", " AT_LONG), &program));
+    assert_non_null(strstr(f->err.text, "id: the writer has no such field"));
+    put_text(f, "e1");
+    buf_svarint(&f->bytes, 1000);
+    assert_int_equal(decode(f, RECORD(FIELD("key", "\"string\"") ", " AT_LONG),
+                         RECORD(ALIASED("id", "key", "") ", " ALIASED(
+                             "type", "key", ", \"default\": \"delivered\"") ", " AT_LONG)),
+        REFUSED_NOT);
+    assert_true(slice_is(f->event.v[ID].str, "e1"));
+    assert_true(slice_is(f->event.v[TYPE].str, "delivered"));
+}
+
+/* What is no text is no malformed message: the schema says bytes. */
+static void test_bytes_as_text(void **state)
+{
+    struct fixture *f = *state;
+    put_text(f, "e\xc3\xa9");
+    buf_svarint(&f->bytes, 1000);
+    assert_int_equal(decode(f, RECORD(FIELD("id", "\"bytes\"") ", " AT_LONG), NULL), REFUSED_NOT);
+    assert_true(slice_is(f->event.v[ID].str, "e\xc3\xa9"));
+    put_text(f, "e\xff");
+    buf_svarint(&f->bytes, 1000);
+    assert_int_equal(decode(f, RECORD(FIELD("id", "\"bytes\"") ", " AT_LONG), NULL), REFUSED_TYPE);
+    put_text(f, "e\xff");
+    buf_svarint(&f->bytes, 1000);
+    assert_int_equal(decode(f, RECORD(FIELD("id", "\"bytes\"") ", " AT_LONG),
+                         RECORD(FIELD("id", "\"string\"") ", " AT_LONG)),
+        REFUSED_TYPE);
+    buf_slice(&f->bytes, SLICE("\x01\x00\x00\x00\xff\x00\x00\x00\x00\x00\x00\x00"));
+    buf_svarint(&f->bytes, 1000);
+    assert_int_equal(decode(f,
+                         RECORD(FIELD("id", "{\"type\": \"fixed\", \"name\": \"D\", \"size\": 12, "
+                                            "\"logicalType\": \"duration\"}") ", " AT_LONG),
+                         NULL),
+        REFUSED_TYPE);
+}
+
+/* Bytes of a default are the code points of its text, a zero among them. */
+static void test_default_bytes(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *text;
+        int64_t amount;
+    } cases[] = {{"", 0}, {"\\u0000", 0}, {"\\u0004\\u00d2", 1234}, {"\u00ff\u00fe", -2}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char reader[512];
+        snprintf(reader, sizeof reader,
+            RECORD(
+                ID_AT ", {\"name\": \"amount\", \"type\": {\"type\": \"bytes\", \"logicalType\": "
+                      "\"decimal\", \"precision\": 8, \"scale\": 2}, \"default\": \"%s\"}"),
+            cases[i].text);
+        put_id_at(f);
+        assert_int_equal(decode(f, RECORD(ID_AT), reader), REFUSED_NOT);
+        assert_int_equal(f->event.v[AMOUNT].num, cases[i].amount);
+    }
+    struct avro_program *program;
+    assert_false(compile(f, RECORD(ID_AT),
+        RECORD(ID_AT ", {\"name\": \"amount\", \"type\": \"bytes\", \"default\": \"\u0100\"}"),
+        &program));
 }
 
 static void test_no_resolution(void **state)
@@ -575,6 +746,53 @@ static void test_bombs_of_nothing(void **state)
     buf_fini(&schema);
 }
 
+/* A branch that the reader has not is skipped by ops of their own: those count too. */
+static void test_limit_of_skips(void **state)
+{
+    struct fixture *f = *state;
+    struct avro_program *program;
+    struct buf schema;
+    buf_init(&schema, 0);
+    buf_str(&schema, "{\"type\": \"record\", \"name\": \"Order\", \"fields\": [" ID_AT
+                     ", {\"name\": \"e\", \"type\": {\"type\": \"enum\", \"name\": \"E\", "
+                     "\"symbols\": [\"s\"");
+    for (int i = 0; i < 70000; i++)
+        buf_printf(&schema, ",\"s%d\"", i);
+    buf_str(&schema, "]}}, {\"name\": \"u\", \"type\": [\"null\", {\"type\": \"record\", \"name\": "
+                     "\"R\", \"fields\": [");
+    for (int i = 0; i < 3; i++)
+        buf_printf(&schema, "{\"name\": \"f%d\", \"type\": \"E\"}, ", i);
+    buf_str(&schema, FIELD("x", "\"string\"") "]}]}]}");
+    assert_false(compile(
+        f, buf_cstr(&schema), RECORD(ID_AT ", " FIELD("u", "[\"null\", \"int\"]")), &program));
+    assert_int_equal(f->err.code, ERR_LIMIT);
+    buf_fini(&schema);
+}
+
+/* A program has the symbols of its schemas once for each place: so they are bounded too. */
+static void test_limit_of_symbols(void **state)
+{
+    struct fixture *f = *state;
+    struct avro_program *program;
+    struct buf schema;
+    char padding[201];
+    memset(padding, 'x', 200);
+    padding[200] = 0;
+    buf_init(&schema, 0);
+    buf_str(&schema, "{\"type\": \"record\", \"name\": \"Order\", \"fields\": [" ID_AT
+                     ", {\"name\": \"e\", \"type\": {\"type\": \"enum\", \"name\": \"E\", "
+                     "\"symbols\": [\"s\"");
+    for (int i = 0; i < 4000; i++)
+        buf_printf(&schema, ",\"%s%d\"", padding, i);
+    buf_str(&schema, "]}}");
+    for (int i = 0; i < 40; i++)
+        buf_printf(&schema, ", {\"name\": \"f%d\", \"type\": \"E\"}", i);
+    buf_str(&schema, "]}");
+    assert_false(compile(f, buf_cstr(&schema), NULL, &program));
+    assert_int_equal(f->err.code, ERR_LIMIT);
+    buf_fini(&schema);
+}
+
 /* As long as a message may be, of the smallest items that there are: that is no bomb. */
 static void test_many_items(void **state)
 {
@@ -596,10 +814,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schema_errors),
+        cmocka_unit_test(test_schema_accepted),
+        cmocka_unit_test(test_logical_types),
         cmocka_unit_test(test_schema_depth),
         cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resolution, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_field_for_two, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bytes_as_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_default_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_resolution, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_enums, setup, teardown),
@@ -609,6 +832,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nested, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bombs_of_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit_of_skips, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit_of_symbols, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_items, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,6 +315,11 @@ static void test_times(void **state)
         {"253402300799999", 253402300799999, REFUSED_NOT},
         {"253402300800000", 0, REFUSED_RANGE},
         {"-62167219200001", 0, REFUSED_RANGE},
+        {"\"9999-12-31T23:59:59.999Z\"", 253402300799999, REFUSED_NOT},
+        {"\"9999-12-31T23:59:59.999-00:01\"", 0, REFUSED_RANGE},
+        {"\"0000-01-01T00:00:00Z\"", -62167219200000, REFUSED_NOT},
+        {"\"0000-01-01T00:00:00+00:01\"", 0, REFUSED_RANGE},
+        {"\"2016-12-31T23:59:60,5Z\"", 0, REFUSED_TYPE},
         {"true", 0, REFUSED_TYPE},
         {"null", 0, REFUSED_MISSING},
     };

@@ -197,13 +197,13 @@ static enum refusal judge(
                 return REFUSED_NOT;
         return field->n_allowed ? REFUSED_NOT_ALLOWED : REFUSED_NOT;
     }
-    if (field->type == FIELD_TIME && json_is_string(value))
-        return time_by_hand(json_string_value(value), json_string_length(value), num)
-                   ? REFUSED_NOT
-                   : REFUSED_TYPE;
-    if (!json_is_number(value))
+    bool is_text = field->type == FIELD_TIME && json_is_string(value);
+    if (is_text && !time_by_hand(json_string_value(value), json_string_length(value), num))
         return REFUSED_TYPE;
-    int rest = scale_by_hand(token, field->type == FIELD_DECIMAL ? field->digits : 0, num);
+    if (!is_text && !json_is_number(value))
+        return REFUSED_TYPE;
+    int rest =
+        is_text ? 0 : scale_by_hand(token, field->type == FIELD_DECIMAL ? field->digits : 0, num);
     if (rest == -2)
         return REFUSED_RANGE;
     if (rest && field->type != FIELD_DECIMAL)

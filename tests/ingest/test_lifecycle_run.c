@@ -329,7 +329,7 @@ struct run {
     struct store *store;
     struct rollup_runner *rollups;
     struct lifecycle_runner *runner;
-    size_t expire_max;
+    size_t expire_max, memory_bytes;
     int64_t watermark;
     struct model model;
     struct thing *queue; /* what comes */
@@ -363,7 +363,7 @@ static void open_store(struct run *r)
     if (!store_open(&r->options, &r->store, &err))
         fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
     r->rollups = rollup_runner_new(&r->config.streams);
-    r->runner = lifecycle_runner_new(r->store, &r->config.streams, 0, r->rollups);
+    r->runner = lifecycle_runner_new(r->store, &r->config.streams, 0, r->rollups, r->memory_bytes);
     lifecycle_runner_bound(r->runner, r->expire_max);
 }
 
@@ -392,6 +392,7 @@ static void begin(struct run *r, uint64_t seed, int more)
     err_list_fini(&errors);
     r->options =
         (struct store_options){.path = r->folder, .state_bytes = chance(r, 50) ? 65536 : 0};
+    r->memory_bytes = chance(r, 50) ? 4096 : 1 << 20; /* some entities are at hand, or all */
     r->expire_max = chance(r, 50) ? (size_t)(2 + below(r, 5)) : 50000;
     r->watermark = INT64_MIN;
     for (int i = 0; i < 3; i++) {
