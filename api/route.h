@@ -32,6 +32,9 @@ struct api {
     void *more_metrics_ctx;
     source_ask_f *source; /* NULL: there is no ingestion */
     void *source_ctx;
+    /* Reads the config again, or NULL. */
+    bool (*reload)(void *ctx, const atomic_bool *cancel, struct err *err);
+    void *reload_ctx;
     const struct engine_options *engine;
     int64_t timeout_ms; /* of a query */
 };

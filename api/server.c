@@ -29,6 +29,8 @@ static struct api api_of(struct server *server)
         .more_metrics_ctx = server->options.metrics_ctx,
         .source = server->options.source,
         .source_ctx = server->options.source_ctx,
+        .reload = server->options.reload,
+        .reload_ctx = server->options.reload_ctx,
         .engine = &server->options.engine,
         .timeout_ms = server->options.timeout_ms,
     };

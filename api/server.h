@@ -6,6 +6,7 @@
 #ifndef API_SERVER_H
 #define API_SERVER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,6 +36,9 @@ struct server_options {
     void *metrics_ctx;
     source_ask_f *source; /* what operators ask; may be NULL. Called from several workers at once */
     void *source_ctx;
+    /* Reads the config again, for POST /-/reload; NULL: it is refused. A worker calls it. */
+    bool (*reload)(void *ctx, const atomic_bool *cancel, struct err *err);
+    void *reload_ctx;
 };
 
 /* Listens at once; until server_set_store, queries and /-/ready answer 503 "starting". ERR_BUSY:

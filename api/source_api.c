@@ -140,20 +140,28 @@ static bool read_place(const struct params *params, struct source_request *out, 
         SLICE_FMT(to));
 }
 
+static bool read_again(const struct params *params, struct source_request *out, struct err *err)
+{
+    struct slice again = params_get(params, "again");
+    out->again = slice_is(again, "true");
+    if (again.ptr && out->action != SOURCE_SEEK)
+        return err_set(err, ERR_INVALID, "only seek reads \"again\"");
+    return !again.ptr || out->again || err_set(err, ERR_INVALID, "\"again\" must be true");
+}
+
 static bool read_change(struct request *request, struct source_request *out, struct err *err)
 {
     const struct params *params = &request->params;
     if (!read_action(request->capture, &out->action, err))
         return false;
     out->target = params_get(params, "target");
-    if (!out->target.ptr)
+    if (out->target.len == 0)
         return err_set(err, ERR_INVALID, "\"target\" is missing: TOPIC/NUMBER, or TOPIC");
     out->who = params_get(params, "by");
-    if (!out->who.ptr)
+    if (out->who.len == 0)
         return err_set(err, ERR_INVALID, "\"by\" is missing: who it is, for the record");
-    out->again = slice_is(params_get(params, "again"), "true");
     out->now_ms = request->now_ms;
-    return read_place(params, out, err);
+    return read_again(params, out, err) && read_place(params, out, err);
 }
 
 void source_change(const struct api *api, struct request *request, struct response *response)

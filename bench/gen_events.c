@@ -149,7 +149,7 @@ static int live(char **argv)
         for (; made < (uint64_t)now * options.per_second / 1000; made++) {
             business_next(business, &e);
             e.timestamp_ms = clock_now_ms();
-            produce(&p, &e, made % 100 == 0 ? e.time_ms : 0);
+            produce(&p, &e, e.topic == TOPIC_ORDERS ? e.time_ms : 0);
         }
         rd_kafka_poll(p.rk, 2);
         fflush(stdout);

@@ -7,8 +7,8 @@
  *
  * RATE: events per second of event time (1200). SETTING: "avro=URL": the events are Avro, and a
  * registry at URL knows their schemas; "orders": nothing but orders, five events each;
- * "warm=EVENTS": so many come first and are not measured; else a key of larder.yml ("--set"). CPU
- * time is what the threads say, the making of the events apart.
+ * "warm=EVENTS": so many come first and are not measured; "batch=EVENTS" (100,000); else a key of
+ * larder.yml ("--set"). CPU time is what the threads say, the making of the events apart.
  */
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -27,7 +27,6 @@
 #include "ingest/intake.h"
 
 #define RECORDS    2000
-#define BATCH      100000
 #define PARTITIONS 8 /* of a topic */
 #define FIRST_MS   INT64_C(1700000000000)
 
@@ -48,7 +47,7 @@ struct bench {
     struct partition partitions[TOPICS * PARTITIONS];
     size_t stream_of[TOPICS];
     int64_t *watermarks;
-    size_t batch;
+    size_t batch, batch_max;
     struct figures now;
     struct intake_stats before;
     int64_t made_ns; /* CPU of making events */
@@ -111,7 +110,7 @@ static void begin(
     check(store_open(&store, &b->store, &err), &err);
     check(kafka_source_new(&options, &b->source, &err), &err);
     b->intake = intake_new(
-        b->store, &b->config.streams, b->source, workers, b->config.ingest.memory_bytes / 4);
+        b->store, &b->config.streams, b->source, workers, b->config.ingest.memory_bytes / 2, NULL);
     b->business = business_new(business);
     b->events = xcalloc(RECORDS, sizeof *b->events);
     b->watermarks = xcalloc(b->config.streams.n_streams, sizeof *b->watermarks);
@@ -240,7 +239,7 @@ static void run(struct bench *b, uint64_t events)
     for (uint64_t at = 0; at < events; at += RECORDS) {
         make_slice(b);
         take_slice(b);
-        if (b->batch >= BATCH)
+        if (b->batch >= b->batch_max)
             commit(b);
     }
     commit(b);
@@ -311,6 +310,7 @@ int main(int argc, char **argv)
     const char *sets[64];
     char avro[TOPICS][64], registry[256];
     size_t n_sets = 0;
+    b->batch_max = 100000;
     uint64_t numbers[] = {2000000, 1200, 1}, warm = 0;
     int n = 0;
     if (argc < 2) {
@@ -324,6 +324,8 @@ int main(int argc, char **argv)
             business.orders_only = true;
         } else if (strncmp(argv[i], "warm=", 5) == 0) {
             warm = strtoull(argv[i] + 5, NULL, 10);
+        } else if (strncmp(argv[i], "batch=", 6) == 0) {
+            b->batch_max = strtoull(argv[i] + 6, NULL, 10);
         } else if (strncmp(argv[i], "avro=", 5) == 0) {
             business.avro = true;
             snprintf(registry, sizeof registry, "registry.url=%s", argv[i] + 5);

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "ingest/held_filter.h"
 #include "store/state/state.h"
 #include "store/state/state_reader.h"
 
@@ -13,6 +14,8 @@
 #define RECORD_BYTES 4
 /* Hours that may be held in generations of one hour each. */
 #define HELD_HOURS 24
+/* Ids whose place is asked for ahead of the one that is noted. */
+#define AHEAD 8
 
 struct added {
     struct hash128 hash;
@@ -23,11 +26,14 @@ struct added {
 struct dedupe {
     struct store *store;
     char table[STATE_TABLE_NAME_MAX + 1];
-    int64_t late_ms, span_ms;    /* of a generation */
-    int64_t oldest;              /* the first generation that is held */
-    int64_t next_oldest;         /* once the batch is committed */
+    int64_t late_ms, span_ms; /* of a generation */
+    int64_t oldest;           /* the first generation that is held */
+    int64_t next_oldest;      /* once the batch is committed */
+    struct held_filter *filter;
     struct state_reader *reader; /* NULL: between two batches */
-    struct added *added;         /* of the batch */
+    uint32_t *columns;           /* of the reader's generations; 0: it has none */
+    size_t n_columns, columns_cap;
+    struct added *added; /* of the batch */
     size_t n_added, added_cap;
     struct map by_hash;
 };
@@ -39,13 +45,13 @@ static int64_t floor_div(int64_t a, int64_t b)
 }
 
 /* A generation holds [n * span, (n + 1) * span). Gone: its end + late < watermark. */
-static int64_t oldest_of(const struct dedupe *d, int64_t watermark_ms)
+static int64_t oldest_of(int64_t late_ms, int64_t watermark_ms)
 {
     int64_t passed;
-    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, d->late_ms, &passed))
+    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, late_ms, &passed))
         return INT64_MIN;
     /* The first n with (n + 1) * span >= passed. */
-    return -floor_div(-passed, d->span_ms) - 1;
+    return -floor_div(-passed, dedupe_span_ms(late_ms)) - 1;
 }
 
 int64_t dedupe_span_ms(int64_t late_ms)
@@ -53,16 +59,22 @@ int64_t dedupe_span_ms(int64_t late_ms)
     return HOUR_MS * (1 + late_ms / (HELD_HOURS * (int64_t)HOUR_MS + 1));
 }
 
+bool dedupe_is_gone(int64_t late_ms, int64_t watermark_ms, int64_t time_ms)
+{
+    return floor_div(time_ms, dedupe_span_ms(late_ms)) < oldest_of(late_ms, watermark_ms);
+}
+
 struct dedupe *dedupe_new(
-    struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms)
+    struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms, size_t *left)
 {
     struct dedupe *d = xcalloc(1, sizeof *d);
     d->store = store;
     d->late_ms = late_ms;
     d->span_ms = dedupe_span_ms(late_ms);
-    d->oldest = d->next_oldest = oldest_of(d, watermark_ms);
+    d->oldest = d->next_oldest = oldest_of(late_ms, watermark_ms);
     snprintf(d->table, sizeof d->table, "dedupe/%.*s", SLICE_FMT(stream));
     map_init(&d->by_hash);
+    d->filter = held_filter_new(left);
     return d;
 }
 
@@ -73,8 +85,10 @@ void dedupe_free(struct dedupe **dedupe)
     if (!d)
         return;
     state_reader_free(&d->reader);
+    held_filter_free(&d->filter);
     map_fini(&d->by_hash);
     free(d->added);
+    free(d->columns);
     free(d);
 }
 
@@ -96,29 +110,49 @@ void dedupe_open(struct dedupe *dedupe)
     if (!store_state_table(d->store, slice_from(d->table), &table, &bytes, &err))
         table = UINT32_MAX; /* nothing was ever written: there is nothing in it */
     d->reader = state_reader_new(d->store, table, d->oldest, INT64_MAX);
+    d->n_columns = state_reader_generations(d->reader);
+    GROW(d->columns, d->columns_cap, d->n_columns + 1);
+    for (size_t i = 0; i < d->n_columns; i++)
+        d->columns[i] = held_filter_column(d->filter, state_reader_generation(d->reader, i));
 }
 
 void dedupe_prefetch(const struct dedupe *dedupe, struct hash128 id)
 {
-    state_reader_prefetch(dedupe->reader, id);
+    held_filter_prefetch(dedupe->filter, id);
 }
 
-void dedupe_prefetch_added(const struct dedupe *dedupe, struct hash128 id)
+/* Whether an id whose columns are these may be in generation i of the reader. */
+static bool may_be_in(const struct dedupe *d, size_t i, uint32_t columns)
 {
-    map_prefetch(&dedupe->by_hash, id.lo);
+    return d->columns[i] == 0 || (d->columns[i] & columns);
+}
+
+void dedupe_prefetch_stored(const struct dedupe *dedupe, struct hash128 id)
+{
+    uint32_t columns = held_filter_may_have(dedupe->filter, id);
+    for (size_t i = 0; i < dedupe->n_columns; i++)
+        if (may_be_in(dedupe, i, columns))
+            state_reader_prefetch_in(dedupe->reader, i, id);
 }
 
 bool dedupe_look(
     const struct dedupe *dedupe, struct hash128 id, struct dedupe_known *out, struct err *err)
 {
     uint8_t record[RECORD_BYTES];
-    int64_t generation;
+    uint32_t columns = held_filter_may_have(dedupe->filter, id);
     *out = (struct dedupe_known){0};
-    if (!state_reader_find(dedupe->reader, id, record, &generation, &out->found, err))
-        return false;
+    for (size_t i = 0; i < dedupe->n_columns && !out->found; i++)
+        if (may_be_in(dedupe, i, columns) &&
+            !state_reader_find_in(dedupe->reader, i, id, record, &out->found, err))
+            return false;
     if (out->found)
         out->crc = le32_get(record);
     return true;
+}
+
+void dedupe_prefetch_added(const struct dedupe *dedupe, struct hash128 id)
+{
+    map_prefetch(&dedupe->by_hash, id.lo);
 }
 
 static enum dedupe_answer known_as(const struct dedupe_id *id, uint32_t crc)
@@ -180,7 +214,7 @@ bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, 
     struct dedupe *d = dedupe;
     uint8_t record[RECORD_BYTES];
     uint32_t table;
-    int64_t oldest = oldest_of(d, watermark_ms);
+    int64_t oldest = oldest_of(d->late_ms, watermark_ms);
     d->next_oldest = oldest > d->oldest ? oldest : d->oldest;
     if (d->n_added == 0 && d->next_oldest == d->oldest)
         return true;
@@ -198,9 +232,48 @@ bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, 
     return true;
 }
 
+static bool was_there(const struct dedupe *d, int64_t generation)
+{
+    for (size_t i = 0; i < d->n_columns; i++)
+        if (state_reader_generation(d->reader, i) == generation)
+            return true;
+    return false;
+}
+
+/* A generation that is in no column, and was not there when the batch began, has begun with it. */
+static uint32_t column_of(struct dedupe *d, int64_t generation)
+{
+    uint32_t column = held_filter_column(d->filter, generation);
+    if (column || was_there(d, generation))
+        return column;
+    held_filter_begin(d->filter, generation);
+    return held_filter_column(d->filter, generation);
+}
+
+static void note_added(struct dedupe *d)
+{
+    int64_t last = INT64_MIN;
+    uint32_t column = 0;
+    for (size_t i = 0; i < d->n_added; i++) {
+        const struct added *a = &d->added[i];
+        if (a->generation < d->oldest)
+            continue;
+        if (i + AHEAD < d->n_added)
+            held_filter_prefetch(d->filter, d->added[i + AHEAD].hash);
+        if (a->generation != last)
+            column = column_of(d, a->generation);
+        last = a->generation;
+        if (column)
+            held_filter_add(d->filter, a->hash, column);
+    }
+    held_filter_grow(d->filter);
+}
+
 void dedupe_clear(struct dedupe *dedupe)
 {
     dedupe->oldest = dedupe->next_oldest;
+    held_filter_drop(dedupe->filter, dedupe->oldest);
+    note_added(dedupe);
     dedupe->n_added = 0;
     map_clear(&dedupe->by_hash);
     state_reader_free(&dedupe->reader);

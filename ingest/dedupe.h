@@ -5,7 +5,8 @@
  *     table "dedupe/STREAM": 128-bit hash of the id -> CRC32C of the message, in generations of
  *     one event hour, or more where events may be very late
  *
- * An id is looked for in all generations that are held. A generation goes when the watermark has
+ * An id is looked for in all generations that are held, or rather in those that may have it
+ * (held_filter.h). A generation goes when the watermark has
  * passed its end by more than `late`; an event that would lie in one that is gone is late, whatever
  * its record says, so that it is never counted a second time. Which generations are gone follows
  * from the committed watermark alone.
@@ -34,9 +35,13 @@ struct dedupe;
 /* How long a generation is: up to so much later than `late` an id may still be known. */
 int64_t dedupe_span_ms(int64_t late_ms);
 
-/* watermark_ms: the committed one; INT64_MIN: none. */
+/* Whether the generation of an event of this time is gone when the watermark stands there. */
+bool dedupe_is_gone(int64_t late_ms, int64_t watermark_ms, int64_t time_ms);
+
+/* watermark_ms: the committed one; INT64_MIN: none. left: bytes that it may take to
+ * know where an id may be; shared, and outlives it. */
 struct dedupe *dedupe_new(
-    struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms);
+    struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms, size_t *left);
 void dedupe_free(struct dedupe **dedupe);
 
 struct dedupe_id {
@@ -60,8 +65,10 @@ struct dedupe_known {
 
 /* Before the batch's first look. */
 void dedupe_open(struct dedupe *dedupe);
-/* Says that an id is looked for soon. Any thread, from dedupe_open to dedupe_write. */
+/* Says that an id is looked for soon; and, sooner, where it may be. Any thread, from dedupe_open to
+ * dedupe_write. */
 void dedupe_prefetch(const struct dedupe *dedupe, struct hash128 id);
+void dedupe_prefetch_stored(const struct dedupe *dedupe, struct hash128 id);
 /* Says that an id is judged soon. */
 void dedupe_prefetch_added(const struct dedupe *dedupe, struct hash128 id);
 /* Any thread, likewise. False: the table cannot be read now, or is damaged; nothing is known. */

@@ -1,6 +1,7 @@
 #include "ingest/registry_config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/ensure.h"
 
@@ -9,6 +10,23 @@
 
 static const char *const registry_keys[] = {"type", "url", "user", "password", "token", "ca",
     "certificate", "key", "region", "access_key", "secret_key", "session_token", "timeout"};
+
+/* What stands between "://" and the path. */
+static struct slice authority_of(struct slice url)
+{
+    const char *from = memchr(url.ptr, ':', url.len), *end = url.ptr + url.len;
+    from += 3; /* read_url has looked at it */
+    const char *slash = memchr(from, '/', (size_t)(end - from));
+    return slice_of(from, (size_t)((slash ? slash : end) - from));
+}
+
+static bool is_plain(struct slice url)
+{
+    for (size_t i = 0; i < url.len; i++)
+        if ((uint8_t)url.ptr[i] <= ' ' || url.ptr[i] == '?' || url.ptr[i] == '#')
+            return false;
+    return authority_of(url).len > 0;
+}
 
 static void read_url(
     struct settings *settings, const struct yaml_node *node, struct registry_options *out)
@@ -23,6 +41,12 @@ static void read_url(
             "'url' must begin with http:// or https://, such as \"http://localhost:8081\", not "
             "'%.*s'",
             SLICE_FMT(url));
+    else if (memchr(authority_of(url).ptr, '@', authority_of(url).len))
+        settings_error(settings, node,
+            "'url' must not hold a password, which messages would show: 'user' and 'password' do");
+    else if (!is_plain(url))
+        settings_error(settings, node,
+            "'url' must be a host, a port and a path, without '?', '#', spaces and the like");
     else
         out->urls[out->n_urls++] = url;
 }
@@ -56,23 +80,49 @@ static void from_environment(struct slice *out, const char *name)
         *out = slice_from(value);
 }
 
+/* Of the config or of the environment, whole: keys of one and a session of the other are no pair.
+ */
+static void check_keys(
+    struct settings *settings, const struct yaml_node *node, struct registry_options *out)
+{
+    if (out->access_key.len || out->secret_key.len) {
+        if (!out->access_key.len || !out->secret_key.len)
+            settings_error(settings, node, "'access_key' and 'secret_key' belong together");
+        return;
+    }
+    if (out->session_token.len) {
+        settings_error(settings, node, "'session_token' belongs to an 'access_key'");
+        return;
+    }
+    from_environment(&out->access_key, "AWS_ACCESS_KEY_ID");
+    from_environment(&out->secret_key, "AWS_SECRET_ACCESS_KEY");
+    from_environment(&out->session_token, "AWS_SESSION_TOKEN");
+    if (!out->access_key.len || !out->secret_key.len)
+        settings_error(settings, node,
+            "'access_key' and 'secret_key' are missing, and AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY are not set");
+}
+
+static bool has_path(struct slice url)
+{
+    struct slice host = authority_of(url);
+    size_t rest = (size_t)(url.ptr + url.len - (host.ptr + host.len));
+    return rest > 1;
+}
+
 static void check_glue(
     struct settings *settings, const struct yaml_node *node, struct registry_options *out)
 {
     static const char *const others[] = {"user", "password", "token"};
     refuse_keys(settings, node, others, 3, "glue");
     from_environment(&out->region, "AWS_REGION");
-    from_environment(&out->access_key, "AWS_ACCESS_KEY_ID");
-    from_environment(&out->secret_key, "AWS_SECRET_ACCESS_KEY");
-    from_environment(&out->session_token, "AWS_SESSION_TOKEN");
     if (!out->region.len)
         settings_error(settings, node, "'region' is missing, and AWS_REGION is not set");
-    if (!out->access_key.len || !out->secret_key.len)
-        settings_error(settings, node,
-            "'access_key' and 'secret_key' are missing, and AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY are not set");
+    check_keys(settings, node, out);
     if (out->n_urls > 1)
         settings_error(settings, yaml_get(node, "url"), "Glue has one address");
+    else if (out->n_urls == 1 && has_path(out->urls[0]))
+        settings_error(settings, yaml_get(node, "url"), "Glue's address has no path");
 }
 
 static void check_confluent(
@@ -82,6 +132,8 @@ static void check_confluent(
     refuse_keys(settings, node, others, 4, "confluent");
     if (!yaml_get(node, "url"))
         settings_need(settings, node, "url", "url: \"http://localhost:8081\"");
+    if (out->password.len && !out->user.len)
+        settings_error(settings, yaml_get(node, "password"), "a 'password' needs a 'user'");
     if (out->token.len && out->user.len)
         settings_error(settings, yaml_get(node, "token"), "either 'user' or 'token', not both");
 }

@@ -131,10 +131,13 @@ static void decimal(struct business *b, const char *key, int64_t value, int digi
     for (int i = 0; i < digits; i++)
         unit *= 10;
     if (b->options.avro) {
-        for (int i = 0; i < 8; i++)
-            bytes[i] = (uint8_t)((uint64_t)value >> (56 - 8 * i));
-        put_long(b, 8);
-        put(b, bytes, 8);
+        size_t n = 1; /* as few as hold the value with its sign */
+        while (n < 8 && (value >> (8 * n - 1) != 0 && value >> (8 * n - 1) != -1))
+            n++;
+        for (size_t i = 0; i < n; i++)
+            bytes[i] = (uint8_t)((uint64_t)value >> (8 * (n - 1 - i)));
+        put_long(b, (int64_t)n);
+        put(b, bytes, n);
         return;
     }
     name(b, key);

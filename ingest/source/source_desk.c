@@ -11,10 +11,11 @@
 enum stage { WAITS, TAKEN, COMMITS, DONE };
 
 struct source_desk {
-    pthread_mutex_t lock; /* guards all of it, and the stage of each errand */
+    pthread_mutex_t lock; /* guards all of it but `refs`, and the stage of each errand */
     pthread_cond_t done;
     struct errand *first;
     bool closed;
+    atomic_int refs;
     atomic_int waiting; /* so that asking whether there is something costs nothing */
 };
 
@@ -23,14 +24,21 @@ struct source_desk *source_desk_new(void)
     struct source_desk *desk = xcalloc(1, sizeof *desk);
     mutex_init(&desk->lock);
     cond_init(&desk->done);
+    atomic_init(&desk->refs, 1);
     return desk;
 }
 
-void source_desk_free(struct source_desk **slot)
+struct source_desk *source_desk_get(struct source_desk *desk)
+{
+    atomic_fetch_add(&desk->refs, 1);
+    return desk;
+}
+
+void source_desk_put(struct source_desk **slot)
 {
     struct source_desk *desk = *slot;
     *slot = NULL;
-    if (!desk)
+    if (!desk || atomic_fetch_sub(&desk->refs, 1) > 1)
         return;
     pthread_cond_destroy(&desk->done);
     pthread_mutex_destroy(&desk->lock);

@@ -23,12 +23,15 @@ struct errand {
     bool ok, left;
 };
 
+/* With one reference. Whoever asks has one of its own. */
 struct source_desk *source_desk_new(void);
-/* Nobody asks any more. */
-void source_desk_free(struct source_desk **desk);
+struct source_desk *source_desk_get(struct source_desk *desk);
+void source_desk_put(struct source_desk **desk);
 
-/* ERR_TIMEOUT: it was not done within wait_ms; the text says whether it may be all the same.
- * ERR_UNAVAILABLE: the ingestion has ended. */
+/* By any thread. A change is committed when it comes back true, in a transaction of its own; rows
+ * and notes are in the arena. ERR_NOT_FOUND: no such partition; ERR_INVALID: it cannot be done so;
+ * ERR_UNAVAILABLE: the broker does not answer, or the ingestion has ended; ERR_TIMEOUT: it was not
+ * done within wait_ms, and the text says whether it may be all the same. */
 bool source_desk_ask(struct source_desk *desk, const struct source_request *request,
     int64_t wait_ms, struct arena *arena, struct source_answer *answer, struct err *err);
 

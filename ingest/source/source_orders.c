@@ -16,25 +16,32 @@
 
 /* ---- places ---- */
 
+static bool parse_offset(struct slice text, int64_t *out)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = text.ptr[i] - '0';
+        if (digit < 0 || digit > 9 || n > (INT64_MAX - digit) / 10)
+            return false;
+        n = 10 * n + digit;
+    }
+    *out = n;
+    return text.len > 0;
+}
+
 bool source_place_parse(struct slice text, enum source_place *place, int64_t *at)
 {
-    char digits[20], extra;
     *at = 0;
-    if (slice_is(text, "earliest")) {
+    *place = PLACE_NONE;
+    if (slice_is(text, "earliest"))
         *place = PLACE_EARLIEST;
-    } else if (slice_is(text, "latest")) {
+    else if (slice_is(text, "latest"))
         *place = PLACE_LATEST;
-    } else if (rfc3339_parse(text, at)) {
+    else if (rfc3339_parse(text, at))
         *place = PLACE_TIME;
-    } else {
-        if (text.len == 0 || text.len >= sizeof digits || text.ptr[0] < '0' || text.ptr[0] > '9')
-            return false;
-        memcpy(digits, text.ptr, text.len);
-        digits[text.len] = 0;
+    else if (parse_offset(text, at))
         *place = PLACE_OFFSET;
-        return sscanf(digits, "%" SCNd64 "%c", at, &extra) == 1;
-    }
-    return true;
+    return *place != PLACE_NONE;
 }
 
 /* ---- what is meant ---- */
@@ -106,8 +113,8 @@ static void fill_row(const struct kafka_source *s, const struct partition *p, st
 {
     const char *cause;
     int64_t next = p->passed > p->next ? p->passed : p->next;
-    *row = (struct source_row){.name = slice_from(p->name),
-        .stream = s->streams->streams[p->stream].name,
+    *row = (struct source_row){.name = arena_slice(arena, slice_from(p->name)),
+        .stream = arena_slice(arena, s->streams->streams[p->stream].name),
         .state = state_of(s, p, &cause),
         .next = p->next,
         .end = p->end,

@@ -50,15 +50,31 @@ size_t state_reader_generations(const struct state_reader *reader)
     return reader->n;
 }
 
+int64_t state_reader_generation(const struct state_reader *reader, size_t i)
+{
+    return reader->generations[i].number;
+}
+
+void state_reader_prefetch_in(const struct state_reader *reader, size_t i, struct hash128 key)
+{
+    const struct state_view *view = reader->generations[i].view;
+    if (view->mem)
+        memtable_prefetch(view->mem, key);
+    for (size_t k = 0; k < view->n_runs; k++)
+        run_prefetch(view->runs[k], key);
+}
+
 void state_reader_prefetch(const struct state_reader *reader, struct hash128 key)
 {
-    for (size_t i = 0; i < reader->n; i++) {
-        const struct state_view *view = reader->generations[i].view;
-        if (view->mem)
-            memtable_prefetch(view->mem, key);
-        for (size_t k = 0; k < view->n_runs; k++)
-            run_prefetch(view->runs[k], key);
-    }
+    for (size_t i = 0; i < reader->n; i++)
+        state_reader_prefetch_in(reader, i, key);
+}
+
+bool state_reader_find_in(struct state_reader *reader, size_t i, struct hash128 key, void *record,
+    bool *found, struct err *err)
+{
+    return state_view_get(
+        reader->state, reader->generations[i].view, true, key, record, found, err);
 }
 
 bool state_reader_find(struct state_reader *reader, struct hash128 key, void *record,
@@ -66,10 +82,9 @@ bool state_reader_find(struct state_reader *reader, struct hash128 key, void *re
 {
     *found = false;
     for (size_t i = 0; i < reader->n && !*found; i++) {
-        const struct seen_generation *g = &reader->generations[i];
-        if (!state_view_get(reader->state, g->view, true, key, record, found, err))
+        if (!state_reader_find_in(reader, i, key, record, found, err))
             return false;
-        *generation = g->number;
+        *generation = reader->generations[i].number;
     }
     return true;
 }

@@ -24,12 +24,19 @@ struct state_reader *state_reader_new(
 /* NULL is fine. */
 void state_reader_free(struct state_reader **reader);
 
+/* How many these are; numbered from 0, newest first. */
 size_t state_reader_generations(const struct state_reader *reader);
+int64_t state_reader_generation(const struct state_reader *reader, size_t i);
 /* Says that a find of the key comes soon; as txn_state_prefetch. */
 void state_reader_prefetch(const struct state_reader *reader, struct hash128 key);
 /* The newest generation that has the key. record: NULL, or room for it. Any thread. Errors as those
  * of state.h. */
 bool state_reader_find(struct state_reader *reader, struct hash128 key, void *record,
     int64_t *generation, bool *found, struct err *err);
+
+/* The two for one generation, for who knows where a key may be. */
+void state_reader_prefetch_in(const struct state_reader *reader, size_t i, struct hash128 key);
+bool state_reader_find_in(struct state_reader *reader, size_t i, struct hash128 key, void *record,
+    bool *found, struct err *err);
 
 #endif

@@ -18,15 +18,17 @@ struct fixture {
     char path[64];
     struct store *store;
     struct dedupe *dedupe;
+    size_t left;
 };
 
 static void open_store(struct fixture *f, int64_t late_ms, int64_t watermark_ms)
 {
     struct store_options options = {.path = f->path};
     struct err err;
+    f->left = 1 << 20;
     if (!store_open(&options, &f->store, &err))
         fail_msg("%s", err.text);
-    f->dedupe = dedupe_new(f->store, SLICE("orders"), late_ms, watermark_ms);
+    f->dedupe = dedupe_new(f->store, SLICE("orders"), late_ms, watermark_ms, &f->left);
 }
 
 static void close_store(struct fixture *f)

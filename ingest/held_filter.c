@@ -1,0 +1,161 @@
+#include "ingest/held_filter.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/ensure.h"
+#include "base/mem.h"
+
+#define LINE_WORDS 16
+#define LINE_BYTES (LINE_WORDS * sizeof(uint32_t))
+#define HUGE_PAGE  ((size_t)2 << 20)
+#define PROBES     4
+
+/* At first, if they may be taken. */
+#define LINES_FIRST 4096
+/* Ids of a generation for each line, past which it grows: then one absent id in 18 is taken for
+ * possible in it, and half as many soon after. */
+#define IDS_PER_LINE 2
+
+struct held_filter {
+    size_t *left; /* bytes that may be taken */
+    size_t n;     /* lines */
+    uint32_t *words;
+    int64_t generations[HELD_COLUMNS];
+    uint64_t ids[HELD_COLUMNS];
+    uint32_t used; /* columns */
+};
+
+/* Large ones ask for large pages: fewer looks miss the cache of addresses. */
+static uint32_t *new_lines(size_t n)
+{
+    void *words = NULL;
+    bool large = n * LINE_BYTES >= HUGE_PAGE;
+    ensure(posix_memalign(&words, large ? HUGE_PAGE : LINE_BYTES, n * LINE_BYTES) == 0);
+    if (large)
+        (void)madvise(words, n * LINE_BYTES, MADV_HUGEPAGE);
+    return words;
+}
+
+static bool take(struct held_filter *f, size_t lines)
+{
+    if (lines * LINE_BYTES > *f->left)
+        return false;
+    *f->left -= lines * LINE_BYTES;
+    return true;
+}
+
+struct held_filter *held_filter_new(size_t *left)
+{
+    struct held_filter *f = xcalloc(1, sizeof *f);
+    f->left = left;
+    f->n = take(f, LINES_FIRST) ? LINES_FIRST : 1;
+    f->words = new_lines(f->n);
+    memset(f->words, 0, f->n * LINE_BYTES);
+    return f;
+}
+
+void held_filter_free(struct held_filter **filter)
+{
+    struct held_filter *f = *filter;
+    *filter = NULL;
+    if (!f)
+        return;
+    free(f->words);
+    free(f);
+}
+
+/* ---- columns ---- */
+
+uint32_t held_filter_column(const struct held_filter *filter, int64_t generation)
+{
+    for (uint32_t left = filter->used; left; left &= left - 1)
+        if (filter->generations[__builtin_ctz(left)] == generation)
+            return left & -left;
+    return 0;
+}
+
+void held_filter_begin(struct held_filter *filter, int64_t generation)
+{
+    if (filter->used == UINT32_MAX || held_filter_column(filter, generation))
+        return;
+    unsigned column = (unsigned)__builtin_ctz(~filter->used);
+    filter->generations[column] = generation;
+    filter->ids[column] = 0;
+    filter->used |= UINT32_C(1) << column;
+}
+
+/* One pass over all of it, as often as a generation goes. */
+void held_filter_drop(struct held_filter *filter, int64_t below)
+{
+    uint32_t gone = 0;
+    for (uint32_t left = filter->used; left; left &= left - 1)
+        if (filter->generations[__builtin_ctz(left)] < below)
+            gone |= left & -left;
+    if (!gone)
+        return;
+    filter->used &= ~gone;
+    for (size_t i = 0; i < filter->n * LINE_WORDS; i++)
+        filter->words[i] &= ~gone;
+}
+
+/* ---- ids ---- */
+
+static uint32_t *line_of(const struct held_filter *f, struct hash128 id)
+{
+    return f->words + (size_t)((unsigned __int128)id.hi * f->n >> 64) * LINE_WORDS;
+}
+
+/* Which word of the line: 4 bits of the id for each. */
+static size_t word_of(struct hash128 id, unsigned probe)
+{
+    return (size_t)(id.lo >> (16 + 4 * probe)) % LINE_WORDS;
+}
+
+void held_filter_add(struct held_filter *filter, struct hash128 id, uint32_t column)
+{
+    uint32_t *line = line_of(filter, id);
+    for (unsigned i = 0; i < PROBES; i++)
+        line[word_of(id, i)] |= column;
+    filter->ids[__builtin_ctz(column)]++;
+}
+
+static uint64_t most_ids(const struct held_filter *f)
+{
+    uint64_t most = 0;
+    for (uint32_t left = f->used; left; left &= left - 1) {
+        uint64_t ids = f->ids[__builtin_ctz(left)];
+        most = ids > most ? ids : most;
+    }
+    return most;
+}
+
+/* An id's line is chosen by its first bits: it lies in one of the two behind each other. */
+void held_filter_grow(struct held_filter *filter)
+{
+    struct held_filter *f = filter;
+    while (most_ids(f) > f->n * IDS_PER_LINE && take(f, f->n)) {
+        uint32_t *words = new_lines(f->n * 2);
+        for (size_t i = 0; i < f->n; i++)
+            for (size_t half = 0; half < 2; half++)
+                memcpy(words + (2 * i + half) * LINE_WORDS, f->words + i * LINE_WORDS, LINE_BYTES);
+        free(f->words);
+        f->words = words;
+        f->n *= 2;
+    }
+}
+
+void held_filter_prefetch(const struct held_filter *filter, struct hash128 id)
+{
+    __builtin_prefetch(line_of(filter, id));
+}
+
+uint32_t held_filter_may_have(const struct held_filter *filter, struct hash128 id)
+{
+    const uint32_t *line = line_of(filter, id);
+    uint32_t mask = UINT32_MAX;
+    for (unsigned i = 0; i < PROBES; i++)
+        mask &= line[word_of(id, i)];
+    return mask;
+}
