@@ -11,6 +11,7 @@
 #include "store/state/state.h"
 #include "store/state/state_reader.h"
 
+#define HOUR_MS INT64_C(3600000)
 /* Entities whose places are asked for ahead of the one that is put. */
 #define AHEAD 8
 
@@ -244,6 +245,11 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+int64_t entity_generation(int64_t newest_ms, int64_t span_ms)
+{
+    return floor_div(newest_ms, span_ms) * (span_ms / HOUR_MS);
+}
+
 static int64_t newest_of(const struct facts *facts)
 {
     int64_t newest = INT64_MIN;
@@ -259,7 +265,7 @@ static void encode(struct entities *e, struct entity *x)
     ensure(records != NULL);
     for (size_t i = 0; i < n; i++)
         facts_encode(&x->facts, e->layout, i, records + i * e->record_bytes);
-    x->next = floor_div(newest_of(&x->facts), e->span_ms);
+    x->next = entity_generation(newest_of(&x->facts), e->span_ms);
     x->written = records;
     x->n_written = n;
 }

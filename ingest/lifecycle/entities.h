@@ -49,6 +49,10 @@ struct entity_found {
 
 struct entities;
 
+/* The generation of an entity by its newest time. It is numbered by the hour that it begins with,
+ * so that the numbers mean the same whatever span_ms, whole hours, becomes. */
+int64_t entity_generation(int64_t newest_ms, int64_t span_ms);
+
 /* name: the table's, which outlives it; layout and rules too. span_ms: of a generation.
  * memory_bytes: for records that were written lately. */
 struct entities *entities_new(struct store *store, const char *name,
