@@ -159,6 +159,22 @@ class Cluster:
         """Deletes the records before the offset, as retention does."""
         self.admin("truncate", topic, partition, offset)
 
+    def lag(self, group, topic):
+        """By partition: the position that the group has committed, and how far the log's end is, as Kafka's
+        own tool says."""
+        done = subprocess.run(self.java("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+                                        "--bootstrap-server", self.bootstrap, "--describe", "--group", group),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        assert done.returncode == 0, done.stdout
+        found = {}
+        for line in done.stdout.splitlines():
+            words = line.split()
+            if len(words) > 5 and words[1] == topic:
+                found[int(words[2])] = (int(words[3]), int(words[5]))
+        assert found, done.stdout
+        return found
+
     def __enter__(self):
         for i in self.ids:
             self.start(i, wait=False)
