@@ -43,7 +43,7 @@ struct prepared {
     struct event *event;
     struct dedupe_id id;
     struct dedupe_known known; /* of ids of streams that have them */
-    const struct rollup_hit *hits;
+    struct rollup_hit *hits;
     size_t n_hits;
     struct prepared_life *lives; /* by lifecycle */
 };
