@@ -114,6 +114,53 @@ static void write_stats(
         (unsigned long long)stats->cells, (unsigned long long)stats->series);
 }
 
+/* {"metric":..,"clock":..,"frontier":seconds,"watermark":seconds}; null: not known. */
+static void write_clock(const struct metric_clock *clock, struct buf *out)
+{
+    const struct {
+        const char *name;
+        int64_t ms;
+    } times[] = {{"frontier", clock->frontier_ms}, {"watermark", clock->watermark_ms}};
+    buf_str(out, "{\"metric\":");
+    json_out_string(out, clock->metric);
+    buf_str(out, ",\"clock\":");
+    json_out_string(out, clock->clock);
+    for (size_t i = 0; i < 2; i++) {
+        buf_printf(out, ",\"%s\":", times[i].name);
+        if (times[i].ms == INT64_MIN)
+            buf_str(out, "null");
+        else
+            json_out_time(out, times[i].ms);
+    }
+    buf_char(out, '}');
+}
+
+/* Beside `data`, which is the same wherever the same is known. */
+static void write_clocks(const struct answer *answer, struct buf *out)
+{
+    buf_str(out, ",\"clocks\":[");
+    for (size_t i = 0; i < answer->n_clocks; i++) {
+        buf_str(out, i ? "," : "");
+        write_clock(&answer->clocks[i], out);
+    }
+    buf_char(out, ']');
+}
+
+/* The slowest of what was selected; what is not known is not said. */
+static void tell_clocks(const struct answer *answer, struct response *response)
+{
+    int64_t frontier = INT64_MAX, watermark = INT64_MAX;
+    for (size_t i = 0; i < answer->n_clocks; i++) {
+        const struct metric_clock *c = &answer->clocks[i];
+        frontier = c->frontier_ms < frontier ? c->frontier_ms : frontier;
+        watermark = c->watermark_ms < watermark ? c->watermark_ms : watermark;
+    }
+    if (frontier != INT64_MIN && frontier != INT64_MAX)
+        response_time(response, "Larder-Frontier", frontier);
+    if (watermark != INT64_MIN && watermark != INT64_MAX)
+        response_time(response, "Larder-Watermark", watermark);
+}
+
 static void write_answer(const struct request *request, const struct answer *answer, size_t limit,
     const char *stats, struct buf *out)
 {
@@ -122,6 +169,8 @@ static void write_answer(const struct request *request, const struct answer *ans
     bool list = value->type == VALUE_VECTOR || value->type == VALUE_MATRIX;
     json_out_begin(out);
     json_out_value(out, value, limit, wanted ? stats : NULL);
+    if (params_get(&request->params, "clocks").len)
+        write_clocks(answer, out);
     json_out_end(out, &answer->notes, list && value->n > limit);
 }
 
@@ -146,10 +195,12 @@ static void run(const struct api *api, struct request *request, struct response 
     int64_t took_ns = clock_mono_ns() - start_ns;
     metrics_query(api->metrics, ok ? ERR_OK : err.code, took_ns, &answer.stats);
     write_stats(&answer.stats, start_ns - request->start_ns, took_ns, stats);
-    if (ok)
+    if (ok) {
+        tell_clocks(&answer, response);
         write_answer(request, &answer, limit, stats, &response->body);
-    else
+    } else {
         query_error(response, &err);
+    }
 }
 
 void query_instant(const struct api *api, struct request *request, struct response *response)

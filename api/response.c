@@ -27,6 +27,14 @@ void response_header(struct response *response, const char *name, const char *va
     response->n_headers++;
 }
 
+void response_time(struct response *response, const char *name, int64_t ms)
+{
+    ensure(response->n_times < RESPONSE_TIMES_MAX);
+    char *text = response->times[response->n_times++];
+    rfc3339_format(ms, text);
+    response_header(response, name, text);
+}
+
 /* A body that was begun may be huge: its memory goes back now, not when the answer is sent. */
 static void restart(struct response *response, int status, const char *type)
 {

@@ -12,9 +12,11 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/rfc3339.h"
 #include "base/slice.h"
 
 #define RESPONSE_HEADERS_MAX 8
+#define RESPONSE_TIMES_MAX   2
 
 struct response {
     int status;
@@ -25,6 +27,8 @@ struct response {
         const char *name, *value; /* outlive the server */
     } headers[RESPONSE_HEADERS_MAX];
     size_t n_headers;
+    char times[RESPONSE_TIMES_MAX][RFC3339_MAX]; /* values of headers */
+    size_t n_times;
     bool close; /* the connection ends with this answer */
 };
 
@@ -32,6 +36,8 @@ struct response {
 void response_init(struct response *response, size_t body_limit);
 void response_fini(struct response *response);
 void response_header(struct response *response, const char *name, const char *value);
+/* The value is a time. At most RESPONSE_TIMES_MAX of them. */
+void response_time(struct response *response, const char *name, int64_t ms);
 
 /* These replace what is there. */
 void response_text(struct response *response, int status, const char *text);

@@ -86,12 +86,12 @@ static bool may_go_on(void *ctx, struct err *err)
     return true;
 }
 
-/* The last cell of events counts for a while, a level's for ever. */
+/* The last cell of events counts for a while. */
 static int64_t reach(const struct metric_def *def, int64_t from_ms)
 {
     if (def->kind == KIND_SAMPLE)
         return from_ms;
-    if (def->kind == KIND_LEVEL || from_ms < def->stale_after_ms - TIME_MAX_MS)
+    if (from_ms < def->stale_after_ms - TIME_MAX_MS)
         return -TIME_MAX_MS - 1;
     return from_ms - def->stale_after_ms;
 }

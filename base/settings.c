@@ -29,13 +29,6 @@ bool settings_error(struct settings *settings, const struct yaml_node *at, const
     return add(settings, at, ERR_INVALID, text);
 }
 
-bool settings_unsupported(struct settings *settings, const struct yaml_node *at, const char *name)
-{
-    char text[ERR_TEXT_MAX];
-    snprintf(text, sizeof text, "not supported yet: %s", name);
-    return add(settings, at, ERR_UNSUPPORTED, text);
-}
-
 bool settings_error_inside(
     struct settings *settings, const struct yaml_node *scalar, const struct err *err)
 {

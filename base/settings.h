@@ -21,8 +21,6 @@ struct settings {
 /* Adds an error at the node. Returns false. */
 bool settings_error(struct settings *settings, const struct yaml_node *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* "not supported yet: NAME", at the node. Returns false. */
-bool settings_unsupported(struct settings *settings, const struct yaml_node *at, const char *name);
 /* Adds an error found inside a scalar's text: err->col - 1 is the byte. Returns false. */
 bool settings_error_inside(
     struct settings *settings, const struct yaml_node *scalar, const struct err *err);

@@ -16,6 +16,7 @@ static const struct {
     {"auto.offset.reset", "a position that is out of range halts its partition"},
     {"isolation.level", "only committed messages count"},
     {"enable.partition.eof", "the ingestion needs its own"},
+    {"transactional.id", "that of dead letters is made of 'group.id'"},
     {"bootstrap.servers", "it is called 'brokers' here"},
     {"metadata.broker.list", "it is called 'brokers' here"},
 };

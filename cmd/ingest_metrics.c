@@ -1,8 +1,10 @@
 #include "cmd/ingest_metrics.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "api/exposition.h"
+#include "base/mem.h"
 #include "ingest/lifecycle/lifecycle.h"
 
 #define STREAMS_SHOWN 256
@@ -104,6 +106,55 @@ static bool caught_up(const struct stream_stats *s, double *v)
     return true;
 }
 
+static bool sends_letters(const struct stream_stats *s)
+{
+    return s->letters_bytes_max > 0;
+}
+
+static bool letters_sent(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->letters_sent;
+    return sends_letters(s);
+}
+
+static bool letters_queued(const struct stream_stats *s, double *v)
+{
+    *v = (double)(s->letters - s->letters_sent);
+    return sends_letters(s);
+}
+
+static bool letters_bytes(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->letters_bytes;
+    return sends_letters(s);
+}
+
+static bool letters_bytes_max(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->letters_bytes_max;
+    return sends_letters(s);
+}
+
+static bool letters_full(const struct stream_stats *s, double *v)
+{
+    *v = s->letters_full;
+    return sends_letters(s);
+}
+
+static void write_letters(const struct table *t)
+{
+    per_stream(t, "larder_dead_letters_sent_total", "counter",
+        "Refused events that are in the dead-letter topic.", letters_sent);
+    per_stream(t, "larder_dead_letters_queued", "gauge",
+        "Refused events in the outbox, on their way to the dead-letter topic.", letters_queued);
+    per_stream(
+        t, "larder_dead_letters_queued_bytes", "gauge", "What they take there.", letters_bytes);
+    per_stream(t, "larder_dead_letters_queued_bytes_max", "gauge",
+        "What they may take; then the stream stands still.", letters_bytes_max);
+    per_stream(t, "larder_dead_letters_full", "gauge",
+        "1 while the stream stands still because its outbox is full.", letters_full);
+}
+
 static void write_refused(const struct table *t)
 {
     static const char name[] = "larder_events_refused_total";
@@ -148,25 +199,32 @@ static void write_lifecycles(struct ingest *ingest, struct buf *out)
 {
     struct lifecycle_counts all[LIFECYCLES_MAX];
     const struct {
-        const char *name, *help;
+        const char *name, *type, *help;
         size_t at;
     } families[] = {
-        {"larder_lifecycle_facts_total", "Events that reached a stage.",
+        {"larder_lifecycle_facts_total", "counter", "Events that reached a stage.",
             offsetof(struct lifecycle_counts, facts)},
-        {"larder_lifecycle_outside_total",
+        {"larder_lifecycle_outside_total", "counter",
             "Events that were of no life when they came: too late, or before the first stage.",
             offsetof(struct lifecycle_counts, outside)},
-        {"larder_lifecycle_dropped_total",
+        {"larder_lifecycle_dropped_total", "counter",
             "Events left out because their entity has too many of one stage.",
             offsetof(struct lifecycle_counts, dropped)},
-        {"larder_lifecycle_expired_total", "Lives that had not ended in time.",
+        {"larder_lifecycle_expired_total", "counter", "Lives that had not ended in time.",
             offsetof(struct lifecycle_counts, expired)},
-        {"larder_lifecycle_corrections_total", "Cells that were taken back.",
+        {"larder_lifecycle_corrections_total", "counter", "Cells that were taken back.",
             offsetof(struct lifecycle_counts, corrections)},
+        {"larder_lifecycle_open", "gauge", "Lives that have not ended.",
+            offsetof(struct lifecycle_counts, open)},
+        {"larder_lifecycle_incomplete", "gauge", "Entities that are held without a first stage.",
+            offsetof(struct lifecycle_counts, incomplete)},
+        {"larder_lifecycle_incomplete_total", "counter",
+            "Entities that were forgotten without ever having had a first stage.",
+            offsetof(struct lifecycle_counts, forgotten)},
     };
     size_t n = ingest_lifecycles(ingest, all, LIFECYCLES_MAX);
     for (size_t f = 0; n > 0 && f < sizeof families / sizeof *families; f++) {
-        exposition_family(out, families[f].name, "counter", families[f].help);
+        exposition_family(out, families[f].name, families[f].type, families[f].help);
         for (size_t i = 0; i < n && i < LIFECYCLES_MAX; i++) {
             struct exposition_label name = {"lifecycle", all[i].name};
             uint64_t value;
@@ -174,6 +232,45 @@ static void write_lifecycles(struct ingest *ingest, struct buf *out)
             exposition_sample(out, families[f].name, "", &name, 1, (double)value);
         }
     }
+}
+
+static void write_left_out(const struct generation_stats *all, size_t n, struct buf *out)
+{
+    static const char name[] = "larder_rollup_events_left_out_total";
+    static const char *const reasons[GAPS] = {
+        [GAP_ABSENT] = "absent", [GAP_FORGOTTEN] = "forgotten"};
+    exposition_family(out, name, "counter",
+        "Events of windows for which the rollup has no definition: there was none then, or it is "
+        "not kept.");
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < GAPS; k++) {
+            struct exposition_label labels[] = {
+                {"rollup", all[i].rollup}, {"reason", slice_from(reasons[k])}};
+            exposition_sample(out, name, "", labels, 2, (double)all[i].left_out[k]);
+        }
+}
+
+static void write_generations(struct ingest *ingest, struct buf *out)
+{
+    static const char number[] = "larder_rollup_generation";
+    static const char start[] = "larder_rollup_generation_start_timestamp_seconds";
+    size_t n = ingest_generations(ingest, NULL, 0);
+    struct generation_stats *all = xcalloc(n + 1, sizeof *all);
+    n = ingest_generations(ingest, all, n);
+    exposition_family(out, number, "gauge", "Which definition of the rollup the config has.");
+    for (size_t i = 0; i < n; i++) {
+        struct exposition_label name = {"rollup", all[i].rollup};
+        exposition_sample(out, number, "", &name, 1, all[i].number);
+    }
+    exposition_family(
+        out, start, "gauge", "Event time after which the rollup's newest definition holds.");
+    for (size_t i = 0; i < n; i++) {
+        struct exposition_label name = {"rollup", all[i].rollup};
+        if (all[i].after_ms != INT64_MIN)
+            exposition_sample(out, start, "", &name, 1, (double)all[i].after_ms / 1e3);
+    }
+    write_left_out(all, n, out);
+    free(all);
 }
 
 static void write_steps(const struct ingest_stats *stats, struct buf *out)
@@ -199,7 +296,9 @@ void ingest_metrics_write(struct ingest *ingest, struct buf *out)
     size_t n = ingest_stats(ingest, &stats, streams, STREAMS_SHOWN);
     struct table t = {out, streams, n < STREAMS_SHOWN ? n : STREAMS_SHOWN};
     write_streams(&t);
+    write_letters(&t);
     write_lifecycles(ingest, out);
+    write_generations(ingest, out);
     exposition_one(
         out, "larder_ingest_commits_total", "counter", "Batches committed.", (double)stats.batches);
     exposition_one(out, "larder_ingest_throttled_seconds_total", "counter",

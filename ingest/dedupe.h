@@ -9,7 +9,8 @@
  * (held_filter.h). A generation goes when the watermark has
  * passed its end by more than `late`; an event that would lie in one that is gone is late, whatever
  * its record says, so that it is never counted a second time. Which generations are gone follows
- * from the committed watermark alone.
+ * from the committed watermark alone, and from the longest `late` that there ever was; it is the
+ * position of the source "dedupe/STREAM".
  *
  *     dedupe_open  the table as it is committed, for the batch
  *     dedupe_look  what is committed of some ids: from any thread
@@ -34,6 +35,9 @@ struct dedupe;
 
 /* How long a generation is: up to so much later than `late` an id may still be known. */
 int64_t dedupe_span_ms(int64_t late_ms);
+
+/* Whether the generation of an event of this time is gone when the watermark stands there. */
+bool dedupe_is_gone(int64_t late_ms, int64_t watermark_ms, int64_t time_ms);
 
 /* watermark_ms: the committed one; INT64_MIN: none. left: bytes that it may take to
  * know where an id may be; shared, and outlives it. */

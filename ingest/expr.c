@@ -286,3 +286,12 @@ int expr_field(const struct expr *expr)
 {
     return expr->op == OP_FIELD ? expr->field : -1;
 }
+
+/* As deep as EXPR_DEPTH_MAX. */
+uint64_t expr_fields(const struct expr *expr)
+{
+    if (!expr)
+        return 0;
+    uint64_t own = expr->op == OP_FIELD || expr->op == OP_IS ? UINT64_C(1) << expr->field : 0;
+    return own | expr_fields(expr->left) | expr_fields(expr->right) | expr_fields(expr->test);
+}

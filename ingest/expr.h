@@ -45,6 +45,9 @@ bool expr_min(const struct expr *expr, int64_t *min);
 /* The field's index when the expression is nothing but a field; -1 otherwise. */
 int expr_field(const struct expr *expr);
 
+/* A bit for each field that it has. */
+uint64_t expr_fields(const struct expr *expr);
+
 enum expr_result {
     EXPR_OK,
     EXPR_ABSENT, /* a field that it needs is not there: no cell, no label; as a condition: false */

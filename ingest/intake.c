@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/ensure.h"
@@ -9,6 +10,7 @@
 #include "base/mem.h"
 #include "ingest/crew.h"
 #include "ingest/dedupe.h"
+#include "ingest/letters/letters.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/prepare.h"
@@ -17,9 +19,10 @@
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 
-/* A partition whose next record waits for its schema. */
+/* A partition whose next record waits for its schema, or for room in the outbox. */
 struct parked {
     struct partition *partition;
+    bool for_room;
     struct schema_ref schema;
 };
 
@@ -28,15 +31,19 @@ struct intake {
     struct kafka_source *source;
     struct rollup_runner *runner;
     struct registry *registry; /* NULL: no stream is Avro */
-    struct dedupe **dedupes;   /* by stream; NULL: its events have no id */
+    struct dedupe **dedupes;   /* by stream; NULL: its events have no id, and none comes again */
     size_t filters_left;       /* bytes that they may still take */
     struct lifecycle_runner **lifecycles;
+    struct letters *letters;   /* NULL: no stream sends any */
+    struct lateness *lateness; /* by stream */
+    int64_t *watermarks;       /* likewise, as settled last */
     struct crew *crew;
     struct preparer *preparer;
     struct parked *parked;
     size_t n_parked, parked_cap;
     struct intake_stats stats; /* without what was prepared */
     /* of the records that were taken and are counted now */
+    const struct kafka_record *slice;
     uint32_t *counted;          /* their numbers in the slice */
     struct life_entry *entries; /* by number and lifecycle */
     size_t n_counted, cap;
@@ -44,20 +51,33 @@ struct intake {
 
 /* ---- life ---- */
 
-static void begin_dedupe(struct intake *in, struct store *store, size_t i)
+static void begin_stream(struct intake *in, struct store *store, size_t i)
 {
     const struct stream *stream = &in->streams->streams[i];
     int64_t frontier, watermark;
-    if (stream->contract.event_id < 0)
-        return;
     if (!store_clock(store, stream->name, &frontier, &watermark))
         watermark = INT64_MIN;
+    in->watermarks[i] = watermark;
+    if (stream->contract.event_id < 0 && !stream->retry.len)
+        return;
     in->dedupes[i] =
         dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
+/* Schemas that are known need no registry that answers. */
+static struct registry *registry_of(const struct streams *streams, struct intake *before)
+{
+    struct registry *registry = before ? before->registry : NULL;
+    if (!streams->registry)
+        return NULL;
+    if (!registry || !registry_is(registry, streams->registry))
+        return registry_new(streams->registry);
+    before->registry = NULL;
+    return registry;
+}
+
 struct intake *intake_new(struct store *store, const struct streams *streams,
-    struct kafka_source *source, size_t workers, size_t memory_bytes)
+    struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before)
 {
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
@@ -65,10 +85,12 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->filters_left = memory_bytes / 2;
     in->runner = rollup_runner_new(streams);
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
-    if (streams->registry)
-        in->registry = registry_new(streams->registry);
+    in->registry = registry_of(streams, before);
+    in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
+    in->watermarks = xcalloc(streams->n_streams, sizeof *in->watermarks);
     for (size_t i = 0; i < streams->n_streams; i++)
-        begin_dedupe(in, store, i);
+        begin_stream(in, store, i);
+    in->letters = letters_new(store, streams);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
         in->lifecycles[i] = lifecycle_runner_new(
@@ -95,35 +117,63 @@ void intake_free(struct intake **intake)
         dedupe_free(&in->dedupes[i]);
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
         lifecycle_runner_free(&in->lifecycles[i]);
+    letters_free(&in->letters);
     registry_free(&in->registry);
     rollup_runner_free(&in->runner);
     free(in->dedupes);
     free(in->lifecycles);
+    free(in->lateness);
+    free(in->watermarks);
     free(in->parked);
     free(in->counted);
     free(in->entries);
     free(in);
 }
 
-/* ---- waiting for schemas ---- */
+/* ---- waiting for schemas, and for room ---- */
 
-static void park(struct intake *in, const struct kafka_record *r, const struct decoder_wait *wait)
+static void park(
+    struct intake *in, const struct kafka_record *r, const struct parked *parked, const char *why)
+{
+    kafka_source_park(in->source, r->partition, r->offset, why);
+    GROW(in->parked, in->parked_cap, in->n_parked + 1);
+    in->parked[in->n_parked++] = *parked;
+}
+
+static void await_schema(
+    struct intake *in, const struct kafka_record *r, const struct decoder_wait *wait)
 {
     char schema[SCHEMA_REF_TEXT], why[ERR_TEXT_MAX + 512];
     snprintf(why, sizeof why, "partition %s waits for schema %s%s%s", r->partition->name,
         schema_ref_text(&wait->schema, schema), wait->why.text[0] ? ": " : "", wait->why.text);
     log_info("%s", why);
-    kafka_source_park(in->source, r->partition, r->offset, why);
-    GROW(in->parked, in->parked_cap, in->n_parked + 1);
-    in->parked[in->n_parked++] = (struct parked){r->partition, wait->schema};
+    park(in, r, &(struct parked){r->partition, false, wait->schema}, why);
+}
+
+static void await_room(struct intake *in, const struct kafka_record *r, enum letter_room room)
+{
+    char why[PARTITION_NAME_MAX + 128];
+    bool full = room == LETTER_OUTBOX_FULL;
+    snprintf(why, sizeof why, "partition %s waits: %s", r->partition->name,
+        full ? "the outbox of its stream's dead letters is full"
+             : "a batch holds no more dead letters");
+    log_line(full ? LOG_ERROR : LOG_DEBUG, "%s", why);
+    park(in, r, &(struct parked){.partition = r->partition, .for_room = true}, why);
+}
+
+static bool goes_on(struct intake *in, const struct parked *p)
+{
+    const struct avro_schema *schema;
+    if (p->for_room)
+        return letters_have_room(in->letters, p->partition->stream);
+    return registry_get(in->registry, &p->schema, &schema, NULL) != REGISTRY_WAIT;
 }
 
 void intake_resume(struct intake *intake)
 {
-    const struct avro_schema *schema;
     for (size_t i = 0; i < intake->n_parked;) {
         struct parked *p = &intake->parked[i];
-        if (registry_get(intake->registry, &p->schema, &schema, NULL) == REGISTRY_WAIT) {
+        if (!goes_on(intake, p)) {
             i++;
             continue;
         }
@@ -134,58 +184,78 @@ void intake_resume(struct intake *intake)
 
 /* ---- one event ---- */
 
-static enum refusal judge_time(const struct kafka_record *r, const struct event *event)
+static const struct stream *stream_of(const struct intake *in, const struct kafka_record *r)
+{
+    return &in->streams->streams[r->partition->stream];
+}
+
+/* out->arrival_ms: what it was measured against. */
+static enum refusal judge_time(const struct stream *stream, const struct kafka_record *r,
+    const struct event *event, struct refusal_case *out)
 {
     const struct contract *c = event->contract;
-    int64_t arrival = c->arrival_partition ? r->partition->newest_ms : r->timestamp_ms;
-    /* History produced anew is older than its records; what is newer would make all the rest late.
-     */
-    if (c->arrival_partition && r->timestamp_ms != INT64_MIN &&
-        event->time_ms > r->timestamp_ms + c->ahead_ms)
-        return REFUSED_AHEAD;
-    return arrival == INT64_MIN ? REFUSED_NOT : contract_judge_time(c, event->time_ms, arrival);
+    int64_t timestamp_ms = record_timestamp_ms(stream, r);
+    out->arrival_ms = timestamp_ms;
+    if (c->arrival_partition) {
+        /* History produced anew is older than its records; what is newer would make all the rest
+         * late. */
+        if (timestamp_ms != INT64_MIN && event->time_ms > timestamp_ms + c->ahead_ms)
+            return REFUSED_AHEAD;
+        /* What is sent anew has its past in another partition. */
+        out->arrival_ms = record_is_retried(stream, r) ? INT64_MIN : r->partition->newest_ms;
+    }
+    return out->arrival_ms == INT64_MIN ? REFUSED_NOT
+                                        : contract_judge_time(c, event->time_ms, out->arrival_ms);
 }
 
 /* What becomes of a record. */
 enum outcome { TAKEN, REFUSED, DUPLICATE, CONFLICT, WAITS, NOTHING };
 
 static enum outcome judge_id(
-    const struct dedupe *dedupe, const struct prepared *x, enum refusal *why)
+    const struct dedupe *dedupe, const struct prepared *x, struct refusal_case *out)
 {
     switch (dedupe_judge(dedupe, &x->id, &x->known)) {
     case DEDUPE_NEW: return TAKEN;
     case DEDUPE_SEEN: return DUPLICATE;
     case DEDUPE_CONFLICT: return CONFLICT;
-    case DEDUPE_GONE: *why = REFUSED_LATE; return REFUSED;
+    case DEDUPE_GONE:
+        out->reason = REFUSED_LATE;
+        out->arrival_ms = INT64_MIN; /* its hour is over */
+        return REFUSED;
     }
     unreachable("there are no other answers");
 }
 
 static enum outcome judge_event(const struct intake *in, const struct kafka_record *r,
-    const struct prepared *x, enum refusal *why)
+    const struct prepared *x, struct refusal_case *out)
 {
-    const struct dedupe *dedupe = in->dedupes[r->partition->stream];
-    *why = judge_time(r, x->event);
-    if (*why)
+    const struct dedupe *dedupe = x->may_repeat ? in->dedupes[r->partition->stream] : NULL;
+    out->time_ms = x->event->time_ms;
+    out->reason = judge_time(stream_of(in, r), r, x->event, out);
+    if (out->reason)
         return REFUSED;
-    enum outcome outcome = dedupe ? judge_id(dedupe, x, why) : TAKEN;
+    enum outcome outcome = dedupe ? judge_id(dedupe, x, out) : TAKEN;
     if (outcome != TAKEN)
         return outcome;
-    *why = x->why;
-    return *why ? REFUSED : TAKEN;
+    out->reason = x->why;
+    return out->reason ? REFUSED : TAKEN;
 }
 
 static enum outcome judge(const struct intake *in, const struct kafka_record *r,
-    const struct prepared *x, enum refusal *why)
+    const struct prepared *x, struct refusal_case *out)
 {
+    *out = (struct refusal_case){.field = -1, .value_bytes = r->value.len};
     if (r->partition->parked)
         return NOTHING;
     switch (x->kind) {
     case PREPARED_NOT: break;
     case PREPARED_NOTHING: return NOTHING;
     case PREPARED_WAITS: return WAITS;
-    case PREPARED_REFUSED: *why = x->why; return REFUSED;
-    case PREPARED_EVENT: return judge_event(in, r, x, why);
+    case PREPARED_REFUSED:
+        out->reason = x->why;
+        out->field = x->field;
+        return REFUSED;
+    case PREPARED_EVENT: return judge_event(in, r, x, out);
     }
     unreachable("a record is judged when it is prepared");
 }
@@ -201,15 +271,35 @@ static bool enter(struct intake *in, size_t i, const struct prepared *x, struct 
     return true;
 }
 
+static void note_lateness(struct intake *in, const struct kafka_record *r, int64_t time_ms)
+{
+    struct lateness *lateness = &in->lateness[r->partition->stream];
+    lateness->corrections += time_ms <= in->watermarks[r->partition->stream];
+    int64_t timestamp_ms = record_timestamp_ms(stream_of(in, r), r);
+    if (timestamp_ms != INT64_MIN)
+        lateness_add(lateness, timestamp_ms - time_ms);
+}
+
 static void take(
     struct intake *in, size_t i, const struct kafka_record *r, const struct prepared *x)
 {
-    struct dedupe *dedupe = in->dedupes[r->partition->stream];
-    if (dedupe)
-        dedupe_add(dedupe, &x->id);
+    if (x->may_repeat)
+        dedupe_add(in->dedupes[r->partition->stream], &x->id);
     if (x->event->time_ms > r->partition->newest_ms)
         r->partition->newest_ms = x->event->time_ms;
+    note_lateness(in, r, x->event->time_ms);
     in->counted[in->n_counted++] = (uint32_t)i;
+}
+
+/* Returns what becomes of it: without room for its letter it is to be read again. */
+static enum outcome refuse(
+    struct intake *in, const struct kafka_record *r, const struct refusal_case *refused)
+{
+    enum letter_room room = letters_take(in->letters, r, refused);
+    if (room == LETTER_TAKEN)
+        return REFUSED;
+    await_room(in, r, room);
+    return NOTHING;
 }
 
 static void count_outcome(const struct kafka_record *r, enum outcome outcome, enum refusal why)
@@ -230,11 +320,10 @@ static void count_outcome(const struct kafka_record *r, enum outcome outcome, en
 static void ask_ahead(
     const struct intake *in, const struct kafka_record *r, const struct prepared *x)
 {
-    const struct dedupe *dedupe = in->dedupes[r->partition->stream];
     if (x->kind != PREPARED_EVENT)
         return;
-    if (dedupe)
-        dedupe_prefetch_added(dedupe, x->id.hash);
+    if (x->may_repeat)
+        dedupe_prefetch_added(in->dedupes[r->partition->stream], x->id.hash);
     for (size_t l = 0; l < in->streams->n_lifecycles; l++)
         if (x->lives[l].stages)
             entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), &x->lives[l].found);
@@ -246,7 +335,7 @@ static bool wait_at(struct intake *in, const struct kafka_record *r)
     struct decoder_wait wait = {0};
     preparer_ask(in->preparer, r, &wait);
     if (wait.waits)
-        park(in, r, &wait);
+        await_schema(in, r, &wait);
     return wait.waits;
 }
 
@@ -258,19 +347,21 @@ static bool judge_all(
     for (*done = 0; *done < n; ++*done) {
         const struct kafka_record *r = &records[*done];
         const struct prepared *x = preparer_at(in->preparer, *done);
-        enum refusal why = REFUSED_NOT;
+        struct refusal_case refused;
         if (*done + AHEAD < n)
             ask_ahead(in, r + AHEAD, x + AHEAD);
-        enum outcome outcome = judge(in, r, x, &why);
+        enum outcome outcome = judge(in, r, x, &refused);
         if (outcome == WAITS && !wait_at(in, r))
             return true;
         if (outcome == TAKEN && !enter(in, *done, x, err))
             return false;
         if (outcome == TAKEN)
             take(in, *done, r, x);
-        if (why == REFUSED_SCHEMA)
+        if (refused.reason == REFUSED_SCHEMA)
             preparer_ask(in->preparer, r, &(struct decoder_wait){0});
-        count_outcome(r, outcome, why);
+        if (outcome == REFUSED)
+            outcome = refuse(in, r, &refused);
+        count_outcome(r, outcome, refused.reason);
     }
     return true;
 }
@@ -286,7 +377,8 @@ static void count_in_rollups(struct intake *in)
             const struct prepared *y = preparer_at(in->preparer, in->counted[k + AHEAD]);
             rollup_runner_prefetch(in->runner, y->hits, y->n_hits);
         }
-        rollup_runner_count(in->runner, x->event, x->hits, x->n_hits);
+        size_t stream = in->slice[in->counted[k]].partition->stream;
+        rollup_runner_count(in->runner, stream, x->event, x->hits, x->n_hits);
     }
     in->stats.rollup_ns += clock_thread_cpu_ns() - t0;
 }
@@ -345,6 +437,7 @@ bool intake_records(struct intake *intake, const struct kafka_record *records, s
         if (!preparer_run(in->preparer, records + *taken, n - *taken, &ready, err))
             return false;
         int64_t t0 = clock_thread_cpu_ns();
+        in->slice = records + *taken;
         ok = judge_all(in, records + *taken, ready, &done, err);
         in->stats.judge_ns += clock_thread_cpu_ns() - t0;
         crew_run(in->crew, 2, 1, count_part, in);
@@ -370,6 +463,7 @@ static int64_t lifecycle_watermark(
 
 bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err)
 {
+    memcpy(intake->watermarks, watermarks, intake->streams->n_streams * sizeof *watermarks);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_settle(
                 intake->lifecycles[i], lifecycle_watermark(intake, i, watermarks), err))
@@ -385,6 +479,11 @@ bool intake_is_behind(const struct intake *intake)
     return behind;
 }
 
+int64_t intake_expired_ms(const struct intake *intake, size_t lifecycle)
+{
+    return lifecycle_expired_ms(intake->lifecycles[lifecycle]);
+}
+
 bool intake_write(
     struct intake *intake, struct txn *txn, const int64_t *watermarks, struct err *err)
 {
@@ -396,7 +495,7 @@ bool intake_write(
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_write(intake->lifecycles[i], txn, err))
             return false;
-    return true;
+    return letters_write(intake->letters, txn, err);
 }
 
 void intake_unwrite(struct intake *intake)
@@ -412,11 +511,30 @@ void intake_clear(struct intake *intake)
             dedupe_clear(intake->dedupes[s]);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         lifecycle_clear(intake->lifecycles[i]);
+    letters_clear(intake->letters);
+}
+
+struct letters *intake_letters(const struct intake *intake)
+{
+    return intake->letters;
+}
+
+bool intake_waits_for_room(const struct intake *intake, size_t stream)
+{
+    for (size_t i = 0; i < intake->n_parked; i++)
+        if (intake->parked[i].for_room && intake->parked[i].partition->stream == stream)
+            return true;
+    return false;
 }
 
 size_t intake_cells(const struct intake *intake)
 {
     return rollup_runner_cells(intake->runner);
+}
+
+void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)
+{
+    *out = intake->lateness[stream];
 }
 
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out)
@@ -428,7 +546,10 @@ void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct life
         .outside = stats.outside,
         .dropped = stats.dropped,
         .expired = stats.expired,
-        .corrections = stats.corrections};
+        .corrections = stats.corrections,
+        .open = stats.open,
+        .incomplete = stats.incomplete,
+        .forgotten = stats.forgotten};
 }
 
 void intake_stats(const struct intake *intake, struct intake_stats *out)

@@ -1,6 +1,7 @@
 /*
- * Records to rolled-up cells: decode, contract, lateness, dedupe, lifecycles, rollups. What a batch
- * has made of its records is kept here until its transaction is committed:
+ * Records to rolled-up cells: decode, contract, lateness, dedupe, lifecycles, rollups; refused ones
+ * to dead letters. What a batch has made of its records is kept here until its transaction is
+ * committed:
  *
  *     intake_records ... intake_records | intake_settle | intake_write ( | intake_unwrite |
  * intake_write )* | intake_clear
@@ -23,16 +24,20 @@
 #include "store/store.h"
 
 struct intake;
+struct letters;
 
 /* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: half of
- * it for entities that were touched lately, half to know where ids may be. */
+ * it for entities that were touched lately, half to know where ids may be. before: an intake that
+ * is not used any more, whose registry, with all that it knows, goes on when it is the same one;
+ * NULL: none. */
 struct intake *intake_new(struct store *store, const struct streams *streams,
-    struct kafka_source *source, size_t workers, size_t memory_bytes);
+    struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before);
 void intake_free(struct intake **intake);
 
-/* Takes records in, or a record's partition waits at it, and what comes of that partition is left
- * out until intake_resume. False: the store cannot say whether an id is known, or what is known of
- * an entity; *taken of them were taken, and the rest is to be given again. */
+/* Takes records in, or a record's partition waits at it (for its schema, or for room for its
+ * letter), and what comes of that partition is left out until intake_resume. False: the store
+ * cannot say whether an id is known, or what is known of an entity; *taken of them were taken, and
+ * the rest is to be given again. */
 bool intake_records(struct intake *intake, const struct kafka_record *records, size_t n,
     size_t *taken, struct err *err);
 /* Lets partitions go on that wait for something that is there now. */
@@ -45,6 +50,10 @@ bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err 
 /* More is to expire than one batch does: the next one is due. */
 bool intake_is_behind(const struct intake *intake);
 
+/* Lives that could go on until a time before it have expired, with the settled batch; INT64_MIN:
+ * none has. */
+int64_t intake_expired_ms(const struct intake *intake, size_t lifecycle);
+
 /* Puts the batch's cells, ids and lives into the transaction. watermarks: as it was
  * settled with. ERR_INVALID: the store knows a metric otherwise. */
 bool intake_write(
@@ -53,6 +62,11 @@ bool intake_write(
 void intake_unwrite(struct intake *intake);
 /* The batch is committed. */
 void intake_clear(struct intake *intake);
+
+/* Borrowed; NULL: no stream sends dead letters. */
+struct letters *intake_letters(const struct intake *intake);
+/* A partition of the stream stands still until letters have been sent. */
+bool intake_waits_for_room(const struct intake *intake, size_t stream);
 
 /* Cells of the batch so far. */
 size_t intake_cells(const struct intake *intake);
@@ -66,6 +80,8 @@ struct intake_stats {
     int64_t lifecycle_ns, rollup_ns;
 };
 
+/* Of the stream's accepted events, since it was made. */
+void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out);
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out);
 void intake_stats(const struct intake *intake, struct intake_stats *out);
 

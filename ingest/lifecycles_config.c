@@ -5,6 +5,7 @@
 #include "base/ensure.h"
 #include "base/nearest.h"
 #include "ingest/expr_lex.h"
+#include "ingest/streams_config.h"
 #include "store/labels.h"
 #include "store/limits.h"
 
@@ -69,19 +70,47 @@ static struct expr_lexer lexer_of(struct slice text)
 
 /* ---- stages ---- */
 
-/* The stream that the condition's first name is of; -1 after an error. */
+static int find_stream(struct settings *settings, const struct yaml_node *node, struct slice name,
+    const struct streams *streams)
+{
+    struct slice names[STREAMS_MAX];
+    for (size_t i = 0; i < streams->n_streams; i++) {
+        names[i] = streams->streams[i].name;
+        if (slice_eq(names[i], name))
+            return (int)i;
+    }
+    int near = nearest_find(name, names, streams->n_streams);
+    settings_error(settings, node, "no stream '%.*s'%s%.*s%s", SLICE_FMT(name),
+        near >= 0 ? ", did you mean '" : "", near >= 0 ? (int)names[near].len : 0,
+        near >= 0 ? names[near].ptr : "", near >= 0 ? "'?" : "");
+    return -1;
+}
+
+/* The stream that the condition's names are of; -1 after an error. */
 static int stream_of(struct settings *settings, const struct yaml_node *node, struct slice text,
     const struct streams *streams)
 {
     struct expr_lexer lexer = lexer_of(text);
-    struct slice name, stream, field;
-    while (next_name(&lexer, &name))
-        for (size_t i = 0; split_name(name, &stream, &field) && i < streams->n_streams; i++)
-            if (slice_eq(streams->streams[i].name, stream))
-                return (int)i;
-    settings_error(settings, node,
-        "a stage needs a condition over the fields of a stream, such as orders.type == \"placed\"");
-    return -1;
+    struct slice name, stream, field, first = {NULL, 0};
+    int found = -1;
+    while (next_name(&lexer, &name)) {
+        if (!split_name(name, &stream, &field))
+            continue;
+        if (!first.len && (found = find_stream(settings, node, stream, streams)) < 0)
+            return -1;
+        first = first.len ? first : stream;
+        if (!slice_eq(stream, first)) {
+            settings_error(settings, node,
+                "a stage is a condition over the events of one stream, '%.*s' or '%.*s'",
+                SLICE_FMT(first), SLICE_FMT(stream));
+            return -1;
+        }
+    }
+    if (found < 0)
+        settings_error(settings, node,
+            "a stage needs a condition over the fields of a stream, such as orders.type == "
+            "\"placed\"");
+    return found;
 }
 
 /* The contract with its fields named "stream.field". */
@@ -100,12 +129,14 @@ static void read_key(struct settings *settings, const struct yaml_node *node, st
     const struct streams *streams, struct lifecycle_stage *stage)
 {
     const struct contract *contract = &streams->streams[stage->stream].contract;
+    stage->revision = contract->revision;
+    if (!key.len)
+        return; /* an error already */
     stage->key = find_field(contract, key);
     if (stage->key < 0 || contract->fields[stage->key].type != FIELD_STRING)
         settings_error(settings, node,
             "stream '%.*s' has no field '%.*s' of type string, which is the lifecycle's key",
             SLICE_FMT(contract->stream), SLICE_FMT(key));
-    stage->revision = contract->revision;
 }
 
 static void read_stage(struct settings *settings, const struct yaml_node *name,
@@ -157,7 +188,7 @@ static void read_stages(struct settings *settings, const struct yaml_node *node,
 static void read_ends(struct settings *settings, const struct yaml_node *node, struct lifecycle *l)
 {
     struct slice names[STAGES_MAX], text;
-    if (!settings_sequence(settings, node, "'ends'"))
+    if (!settings_sequence(settings, node, "'ends'") || l->rules.n_stages == 0)
         return;
     for (int i = 0; i < l->rules.n_stages; i++)
         names[i] = l->stages[i].name;
@@ -192,6 +223,19 @@ static void capture(struct lifecycle *l, const struct streams *streams, int s, s
         if (stage->captures[i] == field)
             return;
     stage->captures[stage->n_captures++] = field;
+}
+
+/* By the names of the fields: what is stored does not hang on the order of rollups. */
+static void sort_captures(struct lifecycle_stage *stage, const struct contract *contract)
+{
+    for (int i = 1; i < stage->n_captures; i++) {
+        int field = stage->captures[i], k = i;
+        for (; k > 0 && slice_cmp(contract->fields[stage->captures[k - 1]].name,
+                            contract->fields[field].name) > 0;
+             k--)
+            stage->captures[k] = stage->captures[k - 1];
+        stage->captures[k] = field;
+    }
 }
 
 static void capture_names(
@@ -244,6 +288,8 @@ static void read_lifecycle(struct settings *settings, const struct yaml_node *na
     const struct yaml_node *value;
     struct slice key = {NULL, 0};
     l->name = name->text;
+    l->cohort_clock =
+        slice_from(arena_printf(settings->arena, "%.*s/cohort", SLICE_FMT(name->text)));
     if (!label_name_is_plain(name->text) || name->text.len > LIFECYCLE_NAME_MAX)
         settings_error(settings, name,
             "'%.*s' is no name of a lifecycle: at most %d letters, digits and '_', not a digit "
@@ -255,14 +301,13 @@ static void read_lifecycle(struct settings *settings, const struct yaml_node *na
     if (!settings_mapping(settings, node, "a lifecycle", lifecycle_keys, 4))
         return;
     value = settings_need(settings, node, "key", "the field that names the entity");
-    if (!value || !settings_text(settings, value, "'key'", &key))
-        return;
+    if (value)
+        settings_text(settings, value, "'key'", &key);
     value = settings_need(settings, node, "stages", "{placed: orders.type == \"placed\", ...}");
-    if (!value)
-        return;
-    read_stages(settings, value, key, streams, sound, l);
+    if (value)
+        read_stages(settings, value, key, streams, sound, l);
     value = settings_need(settings, node, "ends", "a list of stages");
-    if (value && l->rules.n_stages)
+    if (value)
         read_ends(settings, value, l);
     value = settings_need(settings, node, "expire", "how long a life may last, such as 6h");
     if (value && settings_duration(settings, value, "'expire'", &l->rules.expire_ms) &&
@@ -271,7 +316,8 @@ static void read_lifecycle(struct settings *settings, const struct yaml_node *na
 }
 
 struct lifecycle *lifecycles_config_read(struct settings *settings, const struct yaml_node *node,
-    const struct yaml_node *rollups, const bool *sound, struct streams *out)
+    const struct yaml_node *const *rollups, size_t n_rollups, const bool *sound,
+    struct streams *out)
 {
     if (!settings_names(settings, node, "'lifecycles'"))
         return NULL;
@@ -285,8 +331,8 @@ struct lifecycle *lifecycles_config_read(struct settings *settings, const struct
     for (size_t i = 0; i < n; i++) {
         struct lifecycle *l = &made[i];
         read_lifecycle(settings, node->keys[i], node->values[i], out, sound, l);
-        for (size_t k = 0; rollups && rollups->type == YAML_MAPPING && k < rollups->n; k++) {
-            const struct yaml_node *rollup = rollups->values[k];
+        for (size_t k = 0; k < n_rollups; k++) {
+            const struct yaml_node *rollup = rollups[k];
             const struct yaml_node *from =
                 rollup->type == YAML_MAPPING ? yaml_get(rollup, "from") : NULL;
             if (!from || from->type != YAML_SCALAR || !slice_eq(from->text, l->name))
@@ -294,6 +340,8 @@ struct lifecycle *lifecycles_config_read(struct settings *settings, const struct
             capture_names(l, out, yaml_get(rollup, "value"));
             capture_names(l, out, yaml_get(rollup, "when"));
         }
+        for (int s = 0; s < l->rules.n_stages; s++)
+            sort_captures(&l->stages[s], &out->streams[l->stages[s].stream].contract);
         make_view(settings, l, out);
     }
     return made;
@@ -301,13 +349,39 @@ struct lifecycle *lifecycles_config_read(struct settings *settings, const struct
 
 /* ---- rollups of lifecycles ---- */
 
+/* Fields of stages that are there, and that expressions do not see. */
+static bool check_captured(struct settings *settings, const struct yaml_node *node,
+    struct slice text, const struct streams *streams, const struct lifecycle *l)
+{
+    struct expr_lexer lexer = lexer_of(text);
+    struct slice name, stage, field;
+    while (next_name(&lexer, &name)) {
+        int s = split_name(name, &stage, &field) ? find_stage(l, stage) : -1;
+        if (s < 0 || find_field(&l->view, name) >= 0)
+            continue;
+        const struct contract *contract = &streams->streams[l->stages[s].stream].contract;
+        int i = find_field(contract, field);
+        if (i >= 0 && contract->fields[i].type == FIELD_STRING)
+            return settings_error(settings, node,
+                "'%.*s' is a string: of a life, expressions see numbers, times and conditions",
+                SLICE_FMT(name));
+        if (i >= 0)
+            return settings_error(settings, node,
+                "'%.*s' is one too many: the rollups of a lifecycle see at most %d fields of a "
+                "stage",
+                SLICE_FMT(name), CAPTURES_MAX);
+    }
+    return true;
+}
+
 static const struct expr *read_expr(struct settings *settings, const struct yaml_node *node,
-    const char *what, const struct lifecycle *l)
+    const char *what, const struct streams *streams, const struct lifecycle *l)
 {
     struct slice text;
     const struct expr *expr;
     struct err err;
-    if (!settings_text(settings, node, what, &text))
+    if (!settings_text(settings, node, what, &text) ||
+        !check_captured(settings, node, text, streams, l))
         return NULL;
     if (expr_compile(text, &l->view, false, node->file, 1, 1, settings->arena, &expr, &err))
         return expr;
@@ -343,9 +417,9 @@ static void read_at(struct settings *settings, const struct yaml_node *node,
 }
 
 static void read_value(struct settings *settings, const struct yaml_node *node,
-    const struct lifecycle *l, struct rollup *out)
+    const struct streams *streams, const struct lifecycle *l, struct rollup *out)
 {
-    const struct expr *value = read_expr(settings, node, "'value'", l);
+    const struct expr *value = read_expr(settings, node, "'value'", streams, l);
     int64_t min;
     if (!value)
         return;
@@ -466,16 +540,73 @@ void lifecycle_rollup_read(struct settings *settings, const struct yaml_node *no
     if (value)
         read_at(settings, value, lifecycle, out);
     if ((value = yaml_get(node, "when"))) {
-        out->when = read_expr(settings, value, "'when'", lifecycle);
+        out->when = read_expr(settings, value, "'when'", streams, lifecycle);
         if (out->when && expr_type(out->when) != EXPR_BOOL)
             settings_error(settings, value, "'when' must be a condition");
     }
     if (out->at == ROLLUP_AT_STEP && out->def.kind != KIND_COUNTER)
         out->def.digits = STEP_DIGITS;
     if ((value = yaml_get(node, "value")))
-        read_value(settings, value, lifecycle, out);
+        read_value(settings, value, streams, lifecycle, out);
     else if (out->def.kind == KIND_HISTOGRAM && out->at != ROLLUP_AT_STEP)
         settings_error(settings, node, "'value' is missing: a histogram is made of numbers");
     if ((value = yaml_get(node, "by")))
         read_by(settings, value, streams, lifecycle, out);
+}
+
+/* The place of label i in order of the fields' names. */
+static int rank_of(const struct lifecycle *l, const struct contract *contract, size_t i)
+{
+    int rank = 0;
+    for (size_t k = 0; k < l->n_labels; k++)
+        rank +=
+            slice_cmp(contract->fields[l->labels[k]].name, contract->fields[l->labels[i]].name) < 0;
+    return rank;
+}
+
+void lifecycle_sort_labels(const struct streams *streams, int number, struct lifecycle *lifecycle,
+    struct rollup *rollups, size_t n)
+{
+    if (lifecycle->n_labels == 0)
+        return; /* of a mistaken one, too */
+    const struct contract *contract = &streams->streams[lifecycle->stages[0].stream].contract;
+    int rank[LIFECYCLE_LABELS_MAX], fields[LIFECYCLE_LABELS_MAX];
+    for (size_t i = 0; i < lifecycle->n_labels; i++) {
+        rank[i] = rank_of(lifecycle, contract, i);
+        fields[rank[i]] = lifecycle->labels[i];
+    }
+    memcpy(lifecycle->labels, fields, lifecycle->n_labels * sizeof fields[0]);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < rollups[i].n_labels; k++) {
+            struct rollup_label *label = &rollups[i].labels[k];
+            if (rollups[i].stream < 0 && rollups[i].lifecycle == number &&
+                label->from == LABEL_FIRST && label->first >= 0)
+                label->first = rank[label->first];
+        }
+}
+
+/* The stages that an expression of a rollup sees, a bit for each. */
+static uint32_t stages_of(const struct lifecycle *l, const struct expr *expr)
+{
+    uint32_t stages = 0;
+    for (uint64_t fields = expr_fields(expr); fields; fields &= fields - 1) {
+        int field = __builtin_ctzll(fields);
+        stages |= UINT32_C(1) << (field < l->rules.n_stages ? field : l->captured[field].stage);
+    }
+    return stages;
+}
+
+bool lifecycle_rollup_waits(const struct lifecycle *lifecycle, const struct rollup *rollup)
+{
+    const struct lifecycle *l = lifecycle;
+    uint32_t first = 1, sees = stages_of(l, rollup->when) | stages_of(l, rollup->value);
+    switch (rollup->at) {
+    case ROLLUP_AT_STAGE:
+        /* Behind an end comes nothing that counts, but for clocks that are off. */
+        return !(l->rules.ends >> rollup->stage & 1) &&
+               (rollup->needs_outcome || (sees & ~(first | UINT32_C(1) << rollup->stage)));
+    case ROLLUP_AT_STEP: return rollup->needs_outcome || (sees & ~first);
+    case ROLLUP_AT_OPEN: return (sees & ~first) != 0;
+    default: return false;
+    }
 }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "ingest/letters/letters.h"
 #include "ingest/lifecycle/lifecycle.h"
 
 /* Records that a member takes at a time. */
@@ -85,21 +86,24 @@ static void no_answer(struct hand *hand, struct prepared *x, size_t i, const str
 }
 
 /* Without an id of its own an event is told by its origin. */
-static struct dedupe_id id_of(const struct kafka_record *r, const struct event *event)
+static struct dedupe_id id_of(
+    const struct stream *stream, const struct kafka_record *r, const struct event *event)
 {
-    char origin[PARTITION_NAME_MAX + 24];
-    struct slice id;
+    char place[PARTITION_NAME_MAX + 24];
+    struct slice id = record_origin(stream, r);
     if (event->contract->event_id >= 0)
         id = event->v[event->contract->event_id].str;
-    else
-        id = slice_of(origin,
-            (size_t)snprintf(origin, sizeof origin, "%s/%" PRId64, r->partition->name, r->offset));
+    else if (!id.ptr)
+        id = slice_of(place,
+            (size_t)snprintf(place, sizeof place, "%s/%" PRId64, r->partition->name, r->offset));
     return (struct dedupe_id){
         hash128(id.ptr, id.len), crc32c(0, r->value.ptr, r->value.len), event->time_ms};
 }
 
-static void decode(struct hand *hand, const struct kafka_record *r, struct prepared *x)
+static void decode(
+    const struct preparer *p, struct hand *hand, const struct kafka_record *r, struct prepared *x)
 {
+    const struct stream *stream = &p->options.streams->streams[r->partition->stream];
     struct decoder_wait wait;
     if (r->partition->parked || !r->value.ptr) {
         x->kind = PREPARED_NOTHING;
@@ -113,25 +117,31 @@ static void decode(struct hand *hand, const struct kafka_record *r, struct prepa
     if (hand->arena.used_bytes > ROOM_BYTES / 2)
         return;
     x->why = decoder_decode(
-        hand->decoders[r->partition->stream], r, &hand->arena, x->event, NULL, &wait);
+        hand->decoders[r->partition->stream], r, &hand->arena, x->event, &x->field, &wait);
     x->kind = wait.waits ? PREPARED_WAITS : x->why ? PREPARED_REFUSED : PREPARED_EVENT;
-    if (x->kind == PREPARED_EVENT)
-        x->id = id_of(r, x->event);
+    if (x->kind != PREPARED_EVENT)
+        return;
+    x->id = id_of(stream, r, x->event);
+    x->may_repeat = stream->contract.event_id >= 0 || record_is_retried(stream, r);
 }
 
+/* Where to look for its id; NULL: it is new. */
 static struct dedupe *dedupe_of(const struct preparer *p, size_t i)
 {
-    return p->options.dedupes[p->records[i].partition->stream];
+    const struct prepared *x = &p->prepared[i];
+    bool looks = x->kind == PREPARED_EVENT && x->may_repeat;
+    return looks ? p->options.dedupes[p->records[i].partition->stream] : NULL;
 }
 
 static void decode_all(struct preparer *p, struct hand *hand, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++) {
         struct prepared *x = &p->prepared[i];
-        *x = (struct prepared){
-            .event = &p->events[i], .lives = &p->lives[i * p->options.streams->n_lifecycles]};
-        decode(hand, &p->records[i], x);
-        if (x->kind == PREPARED_EVENT && dedupe_of(p, i))
+        *x = (struct prepared){.field = -1,
+            .event = &p->events[i],
+            .lives = &p->lives[i * p->options.streams->n_lifecycles]};
+        decode(p, hand, &p->records[i], x);
+        if (dedupe_of(p, i))
             dedupe_prefetch(dedupe_of(p, i), x->id.hash);
     }
 }
@@ -145,8 +155,7 @@ static void look_for_ids(struct preparer *p, struct hand *hand, size_t from, siz
     for (size_t i = from; i < to; i++) {
         struct prepared *x = &p->prepared[i];
         const struct dedupe *dedupe = dedupe_of(p, i);
-        if (x->kind == PREPARED_EVENT && dedupe &&
-            !dedupe_look(dedupe, x->id.hash, &x->known, &err))
+        if (dedupe && !dedupe_look(dedupe, x->id.hash, &x->known, &err))
             no_answer(hand, x, i, &err);
     }
 }

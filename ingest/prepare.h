@@ -35,14 +35,17 @@ struct prepared_life {
     struct entity_found found;
 };
 
-/* All but kind holds for PREPARED_EVENT alone. */
+/* All but kind holds for PREPARED_EVENT alone; why for PREPARED_REFUSED too, and field for that
+ * alone. */
 struct prepared {
     enum prepared_kind kind;
     enum refusal why; /* of PREPARED_REFUSED; else REFUSED_RANGE, or REFUSED_NOT: a value of its
                          rollups or stages does not fit */
+    int field;        /* the first one that it is refused for, or -1 */
     struct event *event;
     struct dedupe_id id;
-    struct dedupe_known known; /* of ids of streams that have them */
+    bool may_repeat;           /* its stream has ids, or it was sent anew: the id counts once */
+    struct dedupe_known known; /* of an id that may repeat */
     struct rollup_hit *hits;
     size_t n_hits;
     struct prepared_life *lives; /* by lifecycle */
@@ -53,7 +56,7 @@ struct prepare_options {
     const struct streams *streams;
     struct registry *registry; /* NULL: no stream is Avro */
     struct crew *crew;
-    struct dedupe *const *dedupes; /* by stream; NULL: its events have no id */
+    struct dedupe *const *dedupes; /* by stream; NULL: no event of it may come again */
     struct lifecycle_runner *const *lifecycles;
     const struct rollup_runner *rollups;
 };

@@ -21,6 +21,8 @@ struct slot {
     struct labels labels; /* in runner->labels */
     uint32_t series;      /* NONE until it is written the first time */
     bool refused;         /* the store does not take it: series stays NONE */
+    bool folded;          /* the series is the metric's overflow series */
+    bool is_overflow;     /* no label set, but the overflow series itself */
     uint32_t newest;      /* the accumulator that was used last, of this batch, or NONE */
     uint64_t batch;       /* for which `newest` holds */
     uint64_t resolved;    /* the batch that gave it its series, or had it refused */
@@ -47,7 +49,8 @@ struct rollup_state {
     bool warned;  /* of a refused label set */
     struct slot *slots;
     size_t n_slots, slots_cap;
-    struct map map; /* hash to slot */
+    struct map map;    /* hash to slot */
+    uint32_t overflow; /* the slot of the overflow series; NONE: none was needed */
 };
 
 struct rollup_runner {
@@ -56,6 +59,7 @@ struct rollup_runner {
         *rollups; /* those of a stream side by side: of_stream[s] .. of_stream[s + 1] */
     size_t n_rollups;
     uint32_t *of_stream, *of_lifecycle; /* lifecycles likewise */
+    bool *has_gaps;                     /* by stream: some windows have no definition */
     struct rollup_hit *hits;            /* of the event that is looked at and counted at once */
     struct arena labels;
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
@@ -77,6 +81,13 @@ int64_t window_end(int64_t t_ms, int64_t every_ms)
     return rest > 0 ? t_ms - rest + every_ms : t_ms - rest;
 }
 
+static void add_rollup(struct rollup_runner *r, const struct rollup *rollup, size_t *n)
+{
+    r->rollups[(*n)++] = (struct rollup_state){.def = rollup, .overflow = NONE};
+    if (rollup->stream >= 0 && rollup->term && rollup->term->n_gaps)
+        r->has_gaps[rollup->stream] = true;
+}
+
 struct rollup_runner *rollup_runner_new(const struct streams *streams)
 {
     struct rollup_runner *r = xcalloc(1, sizeof *r);
@@ -84,6 +95,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
     r->streams = streams;
     r->rollups = xcalloc(streams->n_rollups, sizeof *r->rollups);
     r->of_stream = xcalloc(streams->n_streams + 1, sizeof *r->of_stream);
+    r->has_gaps = xcalloc(streams->n_streams + 1, sizeof *r->has_gaps);
     r->hits = xcalloc(streams->n_rollups, sizeof *r->hits);
     r->batch = 1;
     arena_init(&r->labels, 0);
@@ -92,7 +104,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
         r->of_stream[s] = (uint32_t)n;
         for (size_t i = 0; i < streams->n_rollups; i++)
             if (streams->rollups[i].stream == (int)s)
-                r->rollups[n++] = (struct rollup_state){.def = &streams->rollups[i]};
+                add_rollup(r, &streams->rollups[i], &n);
     }
     r->of_stream[streams->n_streams] = (uint32_t)n;
     r->of_lifecycle = xcalloc(streams->n_lifecycles + 1, sizeof *r->of_lifecycle);
@@ -100,7 +112,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
         r->of_lifecycle[l] = (uint32_t)n;
         for (size_t i = 0; i < streams->n_rollups; i++)
             if (streams->rollups[i].lifecycle == (int)l && streams->rollups[i].stream < 0)
-                r->rollups[n++] = (struct rollup_state){.def = &streams->rollups[i]};
+                add_rollup(r, &streams->rollups[i], &n);
     }
     r->n_rollups = n;
     return r;
@@ -119,6 +131,7 @@ void rollup_runner_free(struct rollup_runner **runner)
     free(r->rollups);
     free(r->of_stream);
     free(r->of_lifecycle);
+    free(r->has_gaps);
     free(r->hits);
     free(r->accumulators);
     map_fini(&r->windows);
@@ -322,8 +335,12 @@ enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t strea
     if (!time_fits(event->time_ms))
         return REFUSED_RANGE;
     for (uint32_t i = runner->of_stream[stream]; i < runner->of_stream[stream + 1]; i++) {
-        if (!time_fits(window_end(event->time_ms, runner->rollups[i].def->def.every_ms)))
+        const struct rollup *def = runner->rollups[i].def;
+        int64_t end = window_end(event->time_ms, def->def.every_ms);
+        if (!time_fits(end))
             return REFUSED_RANGE;
+        if (!rollup_has_window(def, end))
+            continue;
         enum expr_result rc = look(runner, i, event, &hits[*n]);
         if (rc == EXPR_RANGE)
             return REFUSED_RANGE;
@@ -359,9 +376,20 @@ static uint32_t new_slot(struct rollup_runner *r, struct rollup_state *s, const 
     return slot_of(r, s, &labels);
 }
 
-void rollup_runner_count(struct rollup_runner *runner, const struct event *event,
+/* Most of these windows are another generation's. */
+static void leave_out(const struct rollup_runner *r, size_t stream, int64_t time_ms)
+{
+    for (uint32_t i = r->of_stream[stream]; i < r->of_stream[stream + 1]; i++) {
+        const struct rollup *def = r->rollups[i].def;
+        rollup_leave_out(def, window_end(time_ms, def->def.every_ms));
+    }
+}
+
+void rollup_runner_count(struct rollup_runner *runner, size_t stream, const struct event *event,
     const struct rollup_hit *hits, size_t n)
 {
+    if (runner->has_gaps[stream])
+        leave_out(runner, stream, event->time_ms);
     for (size_t i = 0; i < n; i++) {
         struct rollup_hit hit = hits[i];
         if (hit.slot == NONE)
@@ -378,7 +406,7 @@ enum refusal rollup_runner_event(
     if (why)
         return why;
     rollup_runner_find(runner, runner->hits, n);
-    rollup_runner_count(runner, event, runner->hits, n);
+    rollup_runner_count(runner, stream, event, runner->hits, n);
     return REFUSED_NOT;
 }
 
@@ -400,6 +428,38 @@ bool rollup_runner_put(struct rollup_runner *runner, struct rollup_series series
     return true;
 }
 
+/* ---- what has folded ---- */
+
+static const struct slot *slot_at(const struct rollup_runner *r, struct rollup_series series)
+{
+    return &r->rollups[series.rollup].slots[series.slot];
+}
+
+bool rollup_runner_doubts(const struct rollup_runner *runner, struct rollup_series series)
+{
+    const struct slot *s = slot_at(runner, series);
+    return s->series == NONE || s->folded;
+}
+
+enum cell_fate rollup_runner_fate(const struct rollup_runner *runner, struct rollup_series series)
+{
+    const struct slot *s = slot_at(runner, series);
+    return s->refused ? FATE_REFUSED : s->folded ? FATE_FOLDED : FATE_OWN;
+}
+
+struct rollup_series rollup_runner_overflow(
+    struct rollup_runner *runner, size_t lifecycle, uint32_t i)
+{
+    uint32_t rollup = runner->of_lifecycle[lifecycle] + i;
+    struct rollup_state *s = &runner->rollups[rollup];
+    if (s->overflow == NONE) {
+        s->overflow = (uint32_t)s->n_slots;
+        GROW(s->slots, s->slots_cap, s->n_slots + 1);
+        s->slots[s->n_slots++] = (struct slot){.is_overflow = true, .series = NONE};
+    }
+    return (struct rollup_series){rollup, s->overflow};
+}
+
 /* ---- writing ---- */
 
 /* Gives the slot its series. False: the store knows the metric otherwise. */
@@ -408,9 +468,16 @@ static bool resolve(struct rollup_runner *r, struct rollup_state *s, struct slot
 {
     if (slot->series != NONE || slot->refused)
         return true;
+    uint32_t overflow;
     slot->resolved = r->batch;
-    if (txn_series(txn, s->metric, slot->labels, &slot->series, err))
+    if (slot->is_overflow) {
+        slot->refused = !txn_overflow(txn, s->metric, &slot->series);
         return true;
+    }
+    if (txn_series(txn, s->metric, slot->labels, &slot->series, err)) {
+        slot->folded = txn_overflow(txn, s->metric, &overflow) && overflow == slot->series;
+        return true;
+    }
     if (err->code != ERR_LIMIT)
         return err_wrap(err, "rollup %.*s", SLICE_FMT(s->def->def.name));
     slot->series = NONE;
@@ -462,7 +529,7 @@ static bool write_one(
 static void forget(struct slot *slot)
 {
     slot->series = NONE;
-    slot->refused = false;
+    slot->refused = slot->folded = false;
 }
 
 /* Series were removed from the store: all ids are asked for again. */

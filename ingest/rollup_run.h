@@ -49,8 +49,9 @@ void rollup_runner_find(const struct rollup_runner *runner, struct rollup_hit *h
 /* Says that these hits are counted soon. */
 void rollup_runner_prefetch(
     const struct rollup_runner *runner, const struct rollup_hit *hits, size_t n);
-/* Counts an event that was looked at, in this batch. */
-void rollup_runner_count(struct rollup_runner *runner, const struct event *event,
+/* Counts an event that was looked at, in this batch; one whose window no generation of a rollup has
+ * is told by it. */
+void rollup_runner_count(struct rollup_runner *runner, size_t stream, const struct event *event,
     const struct rollup_hit *hits, size_t n);
 /* Both: REFUSED_RANGE, and nothing was counted. */
 enum refusal rollup_runner_event(
@@ -67,6 +68,19 @@ struct rollup_series rollup_runner_series(
  * fit; nothing was added. */
 bool rollup_runner_put(struct rollup_runner *runner, struct rollup_series series, int64_t time_ms,
     int64_t value, bool negative);
+
+/*
+ * Where the cells of a label set go: to a series of its own, for ever; or, at a limit of the store
+ * (store/limits.h), into the overflow series of its metric, or nowhere. Who takes cells back later
+ * must know. doubts is false when it is known to have its own; else fate says after
+ * rollup_runner_write what became of it.
+ */
+enum cell_fate { FATE_OWN, FATE_FOLDED, FATE_REFUSED };
+bool rollup_runner_doubts(const struct rollup_runner *runner, struct rollup_series series);
+enum cell_fate rollup_runner_fate(const struct rollup_runner *runner, struct rollup_series series);
+/* The overflow series of rollup number i of the lifecycle, to take back from it what has folded. */
+struct rollup_series rollup_runner_overflow(
+    struct rollup_runner *runner, size_t lifecycle, uint32_t i);
 
 /* Puts the batch's cells, and what they need to be defined, into the transaction. ERR_INVALID: the
  * store knows a metric otherwise. */

@@ -4,6 +4,7 @@
 
 #include "base/nearest.h"
 #include "ingest/lifecycles_config.h"
+#include "ingest/rollup_text.h"
 #include "ingest/streams_config.h"
 #include "store/labels.h"
 #include "store/limits.h"
@@ -22,7 +23,8 @@ static const char *const rollup_keys[] = {"kind", "from", "at", "when", "value",
 struct reader {
     struct settings *settings;
     const struct stream *stream;
-    bool sound; /* expressions over the stream can be checked */
+    bool sound;   /* expressions over the stream can be checked */
+    bool reduces; /* there is a 'reduce' */
     struct rollup *out;
 };
 
@@ -129,7 +131,8 @@ static void read_by(struct reader *r, const struct yaml_node *node)
     qsort(r->out->labels, r->out->n_labels, sizeof *r->out->labels, compare_labels);
 }
 
-/* Without the key, readings of different things would overwrite each other in one series. */
+/* Without the key, readings of different things meet in one series, and which one is last says
+ * nothing: what is wanted of them has to be said. */
 static void check_gauge(struct reader *r, const struct yaml_node *name)
 {
     const struct rollup *out = r->out;
@@ -140,16 +143,17 @@ static void check_gauge(struct reader *r, const struct yaml_node *name)
             return; /* an error already */
         has_key |= key >= 0 && expr_field(out->labels[i].value) == key;
     }
-    if (has_key)
+    if (has_key || r->reduces)
         return;
     if (key < 0)
         settings_error(r->settings, name,
-            "a gauge needs the key of its stream among its labels, and stream '%.*s' has no 'key'",
+            "a gauge needs the key of its stream among its labels, and stream '%.*s' has no 'key': "
+            "say which, or 'reduce': avg, min, max, sum or last of all readings of a window",
             SLICE_FMT(r->stream->name));
     else
         settings_error(r->settings, name,
-            "a gauge needs the key of its stream, '%.*s', among its labels (not supported yet: "
-            "reduce)",
+            "a gauge needs the key of its stream, '%.*s', among its labels, or 'reduce': avg, min, "
+            "max, sum or last of all readings of a window",
             SLICE_FMT(r->stream->contract.fields[key].name));
 }
 
@@ -196,19 +200,19 @@ static const struct stream *read_from(
     struct slice names[STREAMS_MAX + LIFECYCLES_MAX], text;
     if (!settings_text(r->settings, node, "'from'", &text))
         return NULL;
-    for (size_t i = 0; i < streams->n_lifecycles; i++) {
-        names[streams->n_streams + i] = streams->lifecycles[i].name;
-        if (slice_eq(streams->lifecycles[i].name, text)) {
-            r->out->lifecycle = (int)i;
-            return NULL;
-        }
-    }
     for (size_t i = 0; i < streams->n_streams; i++) {
         names[i] = streams->streams[i].name;
         if (!slice_eq(names[i], text))
             continue;
         r->out->stream = (int)i;
         return &streams->streams[i];
+    }
+    for (size_t i = 0; i < streams->n_lifecycles; i++) {
+        names[streams->n_streams + i] = streams->lifecycles[i].name;
+        if (slice_eq(streams->lifecycles[i].name, text)) {
+            r->out->lifecycle = (int)i;
+            return NULL;
+        }
     }
     int near = nearest_find(text, names, streams->n_streams + streams->n_lifecycles);
     if (near >= 0)
@@ -229,6 +233,19 @@ static void read_schema(struct reader *r, const struct yaml_node *node)
     r->out->def.schema = r->out->def.kind == KIND_HISTOGRAM ? (int)schema : 0;
 }
 
+static void read_reduce(struct reader *r, const struct yaml_node *node)
+{
+    static const char *const names[] = {"last", "avg", "min", "max", "sum"}; /* enum gauge_reduce */
+    int reduce;
+    if (!node)
+        return;
+    r->reduces = true;
+    if (r->out->def.kind && r->out->def.kind != KIND_GAUGE)
+        settings_error(r->settings, node, "only gauges have a 'reduce'");
+    else if (settings_choice(r->settings, node, "'reduce'", names, 5, &reduce))
+        r->out->def.schema = reduce;
+}
+
 static void read_texts(struct reader *r, const struct yaml_node *node)
 {
     const struct yaml_node *value;
@@ -236,8 +253,6 @@ static void read_texts(struct reader *r, const struct yaml_node *node)
         settings_text(r->settings, value, "'help'", &r->out->def.help);
     if ((value = yaml_get(node, "unit")))
         settings_text(r->settings, value, "'unit'", &r->out->def.unit);
-    if ((value = yaml_get(node, "reduce")))
-        settings_unsupported(r->settings, value, "reduce");
 }
 
 static void check_name(struct settings *settings, const struct yaml_node *name)
@@ -248,16 +263,18 @@ static void check_name(struct settings *settings, const struct yaml_node *name)
             SLICE_FMT(name->text));
 }
 
-/* Metrics of whole lives are complete only when the lives are. */
+/* Metrics that depend on how lives end are complete only when the lives are. */
 static void read_of_lifecycle(struct reader *r, const struct yaml_node *node,
     const struct streams *streams, struct lifecycle *lifecycles)
 {
     struct lifecycle *l = &lifecycles[r->out->lifecycle];
     lifecycle_rollup_read(r->settings, node, l, streams, r->out);
-    r->out->def.clock = l->name;
+    bool known = r->out->at != ROLLUP_AT_STAGE || r->out->stage >= 0;
+    bool waits = known && lifecycle_rollup_waits(l, r->out);
+    r->out->def.clock = waits ? l->cohort_clock : l->name;
 }
 
-void rollups_config_read(struct settings *settings, const struct yaml_node *name,
+static void read_rollup(struct settings *settings, const struct yaml_node *name,
     const struct yaml_node *node, const struct streams *streams, const bool *sound,
     struct lifecycle *lifecycles, struct rollup *out)
 {
@@ -267,10 +284,11 @@ void rollups_config_read(struct settings *settings, const struct yaml_node *name
     check_name(settings, name);
     if (!settings_mapping(settings, node, "a rollup", rollup_keys, 12))
         return;
-    value = settings_need(settings, node, "kind", "counter, histogram or gauge");
+    value = settings_need(settings, node, "kind", "counter, histogram, gauge or level");
     bool known = value && read_kind(&r, value);
     read_schema(&r, yaml_get(node, "schema"));
     read_windows(&r, node);
+    read_reduce(&r, yaml_get(node, "reduce"));
     read_texts(&r, node);
     out->stream = out->lifecycle = -1;
     value = settings_need(settings, node, "from", "the name of a stream or lifecycle");
@@ -294,4 +312,25 @@ void rollups_config_read(struct settings *settings, const struct yaml_node *name
         read_by(&r, value);
     if (known && out->def.kind == KIND_GAUGE && r.sound)
         check_gauge(&r, name);
+}
+
+/* Of what is mistaken the text is of no use. */
+static void keep_text(struct settings *settings, const struct yaml_node *node, struct rollup *out)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    rollup_text_write(node, &text);
+    out->text = arena_slice(settings->arena, buf_view(&text));
+    out->meaning = rollup_meaning(node, out);
+    buf_fini(&text);
+}
+
+void rollups_config_read(struct settings *settings, const struct yaml_node *name,
+    const struct yaml_node *node, const struct streams *streams, const bool *sound,
+    struct lifecycle *lifecycles, struct rollup *out)
+{
+    size_t mistakes = settings->errors->n;
+    read_rollup(settings, name, node, streams, sound, lifecycles, out);
+    if (settings->errors->n == mistakes && node->type == YAML_MAPPING)
+        keep_text(settings, node, out);
 }

@@ -4,10 +4,12 @@
 #include <stdio.h>
 
 #include "base/ensure.h"
+#include "base/mem.h"
 #include "base/regex.h"
 #include "ingest/avro/avro_schema.h"
 #include "ingest/fields_config.h"
 #include "ingest/json_event.h"
+#include "ingest/letters/outbox.h"
 #include "ingest/lifecycles_config.h"
 #include "ingest/rollups_config.h"
 #include "store/labels.h"
@@ -17,10 +19,11 @@
 #define IDLE_DEFAULT_MS  INT64_C(30000)
 #define TOPIC_NAME_MAX   249 /* Kafka's */
 #define PATTERN_MAX      1000
+#define OUTBOX_DEFAULT   (64u << 20)
 
 static const char *const stream_keys[] = {"topics", "key", "format", "schema", "event_time",
     "event_id", "revision", "fields", "late", "ahead", "arrival", "owner", "watermark_bound",
-    "idle_after", "start", "out_of_range"};
+    "idle_after", "start", "out_of_range", "dead_letters", "outbox", "retry"};
 
 /* Kafka's own rule. */
 static bool topic_is_valid(struct slice name)
@@ -72,33 +75,52 @@ static bool topic_is_sound(
                SLICE_FMT(topic), TOPIC_NAME_MAX);
 }
 
-/* streams[n] is the one that is read. */
-static void read_topics(
-    struct settings *settings, const struct yaml_node *node, struct stream *streams, size_t n)
+/* Whether none of the streams has it. */
+static bool topic_is_free(struct settings *settings, const struct yaml_node *node,
+    const struct stream *streams, size_t n, struct slice topic)
 {
+    const struct stream *owner = topic_owner(streams, n, topic);
+    return !owner || settings_error(settings, node, "topic '%.*s' belongs to stream '%.*s' already",
+                         SLICE_FMT(topic), SLICE_FMT(owner->name));
+}
+
+/* A single topic that none of the streams has, and no pattern. */
+static bool read_topic_name(struct settings *settings, const struct yaml_node *node,
+    const char *what, const struct stream *streams, size_t n, struct slice *out)
+{
+    if (!settings_text(settings, node, what, out))
+        return false;
+    if (!topic_is_valid(*out))
+        return settings_error(settings, node,
+            "'%.*s' is no topic name: Kafka allows 1 to %d letters, digits, '.', '_' and '-'",
+            SLICE_FMT(*out), TOPIC_NAME_MAX);
+    return topic_is_free(settings, node, streams, n, *out);
+}
+
+/* streams[n] is the one that is read; retry, which may be NULL, names the last of its topics. */
+static void read_topics(struct settings *settings, const struct yaml_node *node,
+    const struct yaml_node *retry, struct stream *streams, size_t n)
+{
+    struct stream *stream = &streams[n];
     if (!settings_sequence(settings, node, "'topics'"))
         return;
     if (node->n == 0 || node->n > TOPICS_MAX) {
         settings_error(settings, node, "a stream has 1 to %d topics", TOPICS_MAX);
         return;
     }
-    struct slice *topics = arena_array(settings->arena, node->n, sizeof *topics);
+    struct slice *topics = arena_array(settings->arena, node->n + 1, sizeof *topics);
     ensure(topics);
-    streams[n].topics = topics;
+    stream->topics = topics;
     for (size_t i = 0; i < node->n; i++) {
         const struct yaml_node *item = node->values[i];
         struct slice topic;
-        if (!settings_text(settings, item, "a topic", &topic))
-            continue;
-        const struct stream *owner = topic_owner(streams, n + 1, topic);
-        if (!topic_is_sound(settings, item, topic))
-            continue;
-        if (owner)
-            settings_error(settings, item, "topic '%.*s' belongs to stream '%.*s' already",
-                SLICE_FMT(topic), SLICE_FMT(owner->name));
-        else
-            topics[streams[n].n_topics++] = topic;
+        if (settings_text(settings, item, "a topic", &topic) &&
+            topic_is_sound(settings, item, topic) &&
+            topic_is_free(settings, item, streams, n + 1, topic))
+            topics[stream->n_topics++] = topic;
     }
+    if (retry && read_topic_name(settings, retry, "'retry'", streams, n + 1, &stream->retry))
+        topics[stream->n_topics++] = stream->retry;
 }
 
 /* A file beside the config, or anywhere. */
@@ -240,6 +262,65 @@ static void read_start(
     stream->skip_out_of_range = range == 1;
 }
 
+/* Where refused records go. */
+static void read_letters(
+    struct settings *settings, const struct yaml_node *node, struct stream *stream)
+{
+    const struct yaml_node *letters = yaml_get(node, "dead_letters"), *value;
+    stream->outbox_bytes = OUTBOX_DEFAULT;
+    if (letters)
+        read_topic_name(settings, letters, "'dead_letters'", NULL, 0, &stream->dead_letters);
+    if ((value = yaml_get(node, "outbox")) && !letters)
+        settings_error(settings, value, "'outbox' is for letters, and there is no 'dead_letters'");
+    else if (value && settings_bytes(settings, value, "'outbox'", &stream->outbox_bytes) &&
+             stream->outbox_bytes < OUTBOX_BYTES_MIN)
+        settings_error(settings, value, "'outbox' must be at least 16MiB");
+    if ((value = yaml_get(node, "retry")) && !letters)
+        settings_error(settings, value, "'retry' is for letters, and there is no 'dead_letters'");
+}
+
+/* Whether one of the stream's patterns wants the topic. Patterns that are none want nothing. */
+static bool pattern_wants(const struct stream *stream, struct slice topic)
+{
+    bool wants = false;
+    for (size_t k = 0; k < stream->n_topics && !wants; k++) {
+        struct slice text = stream->topics[k];
+        struct regex *regex;
+        struct err err;
+        if (!topic_is_pattern(text) ||
+            !regex_new(slice_of(text.ptr + 1, text.len - 1), &regex, &err))
+            continue;
+        wants = regex_match(regex, topic);
+        regex_free(&regex);
+    }
+    return wants;
+}
+
+/* The stream that would read the topic; NULL: none. */
+static const struct stream *reader_of_topic(
+    const struct stream *streams, size_t n, struct slice topic)
+{
+    const struct stream *reader = topic_owner(streams, n, topic);
+    for (size_t i = 0; i < n && !reader; i++)
+        if (pattern_wants(&streams[i], topic))
+            reader = &streams[i];
+    return reader;
+}
+
+/* Letters that are read as events would become letters, for ever. */
+static void check_letters(
+    struct settings *settings, const struct yaml_node *streams, const struct stream *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct stream *reader =
+            all[i].dead_letters.len ? reader_of_topic(all, n, all[i].dead_letters) : NULL;
+        if (reader)
+            settings_error(settings, yaml_get(streams->values[i], "dead_letters"),
+                "stream '%.*s' reads topic '%.*s': its letters would come back as events",
+                SLICE_FMT(reader->name), SLICE_FMT(all[i].dead_letters));
+    }
+}
+
 /* streams[n] is the one that is read. Returns whether the types of its fields are known. */
 static bool read_stream(struct settings *settings, const struct yaml_node *name,
     const struct yaml_node *node, const struct registry_options *registry, struct stream *streams,
@@ -264,7 +345,8 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     const struct yaml_node *value =
         settings_need(settings, node, "topics", "a list such as [orders]");
     if (value)
-        read_topics(settings, value, streams, n);
+        read_topics(settings, value, yaml_get(node, "retry"), streams, n);
+    read_letters(settings, node, stream);
     read_format(settings, node, registry, stream);
     if ((value = yaml_get(node, "owner")))
         settings_text(settings, value, "'owner'", &contract->owner);
@@ -277,10 +359,114 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     return true;
 }
 
+/* ---- rollups ---- */
+
+struct rollup_node {
+    const struct yaml_node *name, *node;
+    const struct generation *former; /* NULL: it is the config's */
+    bool newest;                     /* former: nothing has come after it */
+};
+
+/* The config's, then those of former generations. */
+struct rollup_nodes {
+    struct rollup_node *items;
+    const struct yaml_node **nodes; /* of the items */
+    size_t n, n_now, items_cap, nodes_cap;
+};
+
+static void add_node(struct rollup_nodes *all, struct rollup_node node)
+{
+    GROW(all->items, all->items_cap, all->n + 1);
+    GROW(all->nodes, all->nodes_cap, all->n + 1);
+    all->items[all->n] = node;
+    all->nodes[all->n++] = node.node;
+}
+
+/* A text that does not read any more is none. */
+static void add_former(struct settings *settings, const struct rollup_history *history, size_t i,
+    struct rollup_nodes *all)
+{
+    const struct generation *former = &history->items[i];
+    struct yaml_node *node, *name = arena_zalloc(settings->arena, sizeof *name);
+    struct err err;
+    ensure(name);
+    name->file = "the store";
+    name->text = arena_slice(settings->arena, history->name);
+    if (former->text.len && yaml_parse(former->text, name->file, settings->arena, &node, &err) &&
+        node->type == YAML_MAPPING)
+        add_node(all, (struct rollup_node){name, node, former, i + 1 == history->n});
+}
+
+static void list_rollups(struct settings *settings, const struct yaml_node *rollups,
+    const struct rollup_histories *past, struct rollup_nodes *all)
+{
+    *all = (struct rollup_nodes){0};
+    if (rollups && settings_names(settings, rollups, "'rollups'")) {
+        if (rollups->n > ROLLUPS_MAX)
+            settings_error(settings, rollups, "at most %d rollups", ROLLUPS_MAX);
+        for (size_t i = 0; i < rollups->n && i < ROLLUPS_MAX; i++)
+            add_node(all, (struct rollup_node){rollups->keys[i], rollups->values[i], NULL, false});
+    }
+    all->n_now = all->n;
+    for (size_t i = 0; past && i < past->n; i++)
+        for (size_t k = 0; k < past->items[i].n; k++)
+            add_former(settings, &past->items[i], k, all);
+}
+
+static const struct rollup *rollup_named(const struct rollup *rollups, size_t n, struct slice name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq(rollups[i].def.name, name))
+            return &rollups[i];
+    return NULL;
+}
+
+/* Read as the config's own; that it makes no sense any more is no mistake. False: it is none, or it
+ * is what the config has, unchanged. now: what the config has by its name, or NULL. */
+static bool read_former(struct settings *settings, const struct rollup_node *node,
+    const struct streams *streams, const bool *sound, struct lifecycle *lives,
+    const struct rollup *now, struct rollup *out)
+{
+    struct err_list ignored = {0};
+    struct settings own = {&ignored, settings->arena};
+    rollups_config_read(&own, node->name, node->node, streams, sound, lives, out);
+    bool sense = ignored.n == 0 && hash128_eq(out->meaning, node->former->meaning);
+    err_list_fini(&ignored);
+    out->former = node->former->number;
+    if (now) {
+        out->def.help = now->def.help;
+        out->def.unit = now->def.unit;
+        out->def.stale_after_ms = now->def.stale_after_ms;
+    }
+    return sense && !(node->newest && now && hash128_eq(now->meaning, out->meaning));
+}
+
+static void read_rollups(struct settings *settings, const struct rollup_nodes *all,
+    const bool *sound, struct lifecycle *lives, struct streams *out)
+{
+    struct rollup *made = arena_zalloc(settings->arena, (all->n + !all->n) * sizeof *made);
+    ensure(made);
+    for (size_t i = 0; i < all->n_now; i++)
+        rollups_config_read(settings, all->items[i].name, all->items[i].node, out, sound, lives,
+            &made[out->n_rollups++]);
+    for (size_t i = all->n_now; i < all->n; i++) {
+        struct rollup *next = &made[all->n_now + out->n_former];
+        const struct rollup *now = rollup_named(made, all->n_now, all->items[i].name->text);
+        *next = (struct rollup){0};
+        out->n_former += read_former(settings, &all->items[i], out, sound, lives, now, next);
+    }
+    out->rollups = made;
+    out->n_rollups += out->n_former;
+    for (size_t i = 0; i < out->n_lifecycles; i++)
+        lifecycle_sort_labels(out, (int)i, &lives[i], made, out->n_rollups);
+}
+
 void streams_config_read(struct settings *settings, const struct yaml_node *streams,
     const struct yaml_node *lifecycles, const struct yaml_node *rollups,
-    const struct registry_options *registry, struct streams *out)
+    const struct registry_options *registry, const struct rollup_histories *past,
+    struct streams *out)
 {
+    struct rollup_nodes all;
     bool sound[STREAMS_MAX] = {false};
     *out = (struct streams){.registry = registry};
     if (streams && settings_names(settings, streams, "'streams'")) {
@@ -292,21 +478,15 @@ void streams_config_read(struct settings *settings, const struct yaml_node *stre
         for (size_t i = 0; i < n; i++)
             sound[i] =
                 read_stream(settings, streams->keys[i], streams->values[i], registry, made, i);
+        check_letters(settings, streams, made, n);
         out->streams = made;
         out->n_streams = n;
     }
+    list_rollups(settings, rollups, past, &all);
     struct lifecycle *lives =
-        lifecycles ? lifecycles_config_read(settings, lifecycles, rollups, sound, out) : NULL;
-    if (rollups && settings_names(settings, rollups, "'rollups'")) {
-        if (rollups->n > ROLLUPS_MAX)
-            settings_error(settings, rollups, "at most %d rollups", ROLLUPS_MAX);
-        size_t n = rollups->n < ROLLUPS_MAX ? rollups->n : ROLLUPS_MAX;
-        struct rollup *made = arena_zalloc(settings->arena, (n + !n) * sizeof *made);
-        ensure(made);
-        for (size_t i = 0; i < n; i++)
-            rollups_config_read(
-                settings, rollups->keys[i], rollups->values[i], out, sound, lives, &made[i]);
-        out->rollups = made;
-        out->n_rollups = n;
-    }
+        lifecycles ? lifecycles_config_read(settings, lifecycles, all.nodes, all.n, sound, out)
+                   : NULL;
+    read_rollups(settings, &all, sound, lives, out);
+    free(all.items);
+    free(all.nodes);
 }

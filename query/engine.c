@@ -275,7 +275,10 @@ static bool run(struct eval *eval, struct store *store, const struct node *root,
     selections = (struct selections){0};
     eval->selections = &selections;
     bool ok = read_store(eval, snapshot, root, err);
-    ok = ok && evaluate(eval, root, &out->value, err);
+    struct metric_clock *clocks = NULL;
+    ok = ok && evaluate(eval, root, &out->value, err) &&
+         metric_clocks_of(eval, &selections, &clocks, &out->n_clocks, err);
+    out->clocks = clocks;
     if (ok)
         out->stats = (struct query_stats){.series = selections.series,
             .cells = selections.cells,

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "query/metric_clocks.h"
 #include "query/parse.h"
 #include "query/value.h"
 #include "store/read.h"
@@ -42,6 +43,8 @@ struct query_stats {
 struct answer {
     struct value value;
     struct notes notes;
+    const struct metric_clock *clocks; /* of what it has selected */
+    size_t n_clocks;
     struct query_stats stats;
 };
 

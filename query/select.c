@@ -59,13 +59,6 @@ static struct plan *shared_plan(const struct planner *planner, const struct node
     return NULL;
 }
 
-static bool at_node(const struct eval *eval, const struct node *node, struct err *err)
-{
-    int line, col;
-    text_place(eval->text, node->start, &line, &col);
-    return err_at(err, NULL, line, col);
-}
-
 static bool make_plan(struct planner *planner, const struct node *node, struct err *err)
 {
     struct eval *eval = planner->eval;
@@ -87,23 +80,12 @@ static bool make_plan(struct planner *planner, const struct node *node, struct e
 }
 
 /* The plan of the next selector of the walk. */
-static bool next_plan(
-    struct planner *planner, const struct node *node, struct plan **out, struct err *err)
+static struct plan *next_plan(struct planner *planner, const struct node *node)
 {
     const struct made_plan *made = &planner->made[planner->at++];
     ensure(made->node == node);
-    *out = made->plan;
-    size_t n = made->first ? plan_n(*out) : 0;
-    planner->out->series += n;
-    for (size_t i = 0; i < n; i++) {
-        const struct metric_def *def = plan_metric(*out, i);
-        if (def->kind != KIND_LEVEL)
-            continue;
-        err_set(err, ERR_UNSUPPORTED, "not supported yet: metric %.*s of kind level",
-            SLICE_FMT(def->name));
-        return at_node(planner->eval, node, err);
-    }
-    return true;
+    planner->out->series += made->first ? plan_n(made->plan) : 0;
+    return made->plan;
 }
 
 static bool add_item(struct planner *planner, const struct selection *item, struct err *err)
@@ -152,8 +134,7 @@ static bool plan_selector(struct planner *planner, const struct node *node, stru
         return false;
     if (planner->selecting)
         return make_plan(planner, node, err);
-    if (!next_plan(planner, node, &item.plan, err))
-        return false;
+    item.plan = next_plan(planner, node);
     if (!add_item(planner, &item, err))
         return false;
     if (times.first > times.last)
@@ -162,8 +143,12 @@ static bool plan_selector(struct planner *planner, const struct node *node, stru
     for (size_t i = 0; i < n; i++) {
         int64_t from = moment_at(&item.when, times.first) - range_ms;
         int64_t to = moment_at(&item.when, times.last);
-        series_view_reach(plan_metric(item.plan, i), eval->options->lookback_ms, need, &from, &to);
-        plan_range(item.plan, i, from, to);
+        const struct metric_def *def = plan_metric(item.plan, i);
+        series_view_reach(def, eval->options->lookback_ms, need, &from, &to);
+        if (def->kind != KIND_LEVEL)
+            plan_range(item.plan, i, from, to);
+        else if (!plan_level(item.plan, i, from, to, err))
+            return false;
     }
     return true;
 }

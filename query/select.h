@@ -33,7 +33,7 @@ struct selections {
     uint64_t cells;  /* read so far */
 };
 
-/* Errors: of the store's plans; of durations; kinds that are not built yet. */
+/* Errors: of the store's plans; of durations. */
 bool selections_plan(struct eval *eval, struct snapshot *snapshot, const struct node *root,
     struct selections *out, struct err *err);
 struct selection *selections_find(struct selections *selections, const struct node *node);

@@ -10,7 +10,7 @@
 
 static int64_t view_lookback(const struct metric_def *def, int64_t lookback_ms)
 {
-    if (def->kind == KIND_GAUGE)
+    if (def->kind == KIND_GAUGE || def->kind == KIND_LEVEL)
         return def->stale_after_ms;
     return def->every_ms > lookback_ms ? def->every_ms : lookback_ms;
 }
@@ -34,8 +34,12 @@ void series_view_reach(const struct metric_def *def, int64_t lookback_ms, struct
             *from -= def->every_ms;
         counter_reach(def->every_ms, def->stale_after_ms, need.windows_only, from, to);
         break;
-    case KIND_GAUGE:
-    case KIND_LEVEL: break;
+    case KIND_LEVEL:
+        /* Whether windows are alive; where a selector looks, that is what it sees. */
+        if (!need.instant || need.extend != EXTEND_NONE)
+            *from -= def->stale_after_ms;
+        break;
+    case KIND_GAUGE: break;
     }
 }
 
@@ -107,30 +111,72 @@ static bool derive_hints(struct eval *eval, bool detect, struct series_view *vie
     return true;
 }
 
+/* INT64_MIN: no clock. */
+static int64_t frontier_of(const struct eval *eval, const struct metric_def *def)
+{
+    int64_t frontier, watermark;
+    bool has = def->clock.len &&
+               snapshot_clock(eval->selections->snapshot, def->clock, &frontier, &watermark);
+    return has ? frontier : INT64_MIN;
+}
+
+/* before: what was before the cells. */
+static bool sum_cells(struct eval *eval, int128 before, struct series_view *view,
+    struct arena *scratch, struct err *err)
+{
+    int128 *sums = arena_array(scratch, view->cells.n + 1, sizeof *sums);
+    if (!sums)
+        return eval_no_memory(eval, err);
+    sums[0] = before;
+    for (size_t i = 0; i < view->cells.n; i++)
+        sums[i + 1] = sum_add(sums[i], view->cells.amount[i]);
+    view->sums = sums;
+    return true;
+}
+
 static bool open_counter(
     struct eval *eval, struct series_view *view, struct arena *scratch, struct err *err)
 {
     const struct metric_def *def = view->def;
-    int64_t frontier = INT64_MIN, watermark;
-    if (!def->clock.len ||
-        !snapshot_clock(eval->selections->snapshot, def->clock, &frontier, &watermark))
-        frontier = INT64_MIN;
     view->counter = (struct counter_view){.t = view->cells.t,
         .n = view->cells.n,
         .every_ms = def->every_ms,
         .stale_after_ms = def->stale_after_ms,
-        .frontier_ms = frontier};
+        .frontier_ms = frontier_of(eval, def)};
     if (def->kind == KIND_HISTOGRAM)
         return hist_tally_init(&view->tally, scratch, &view->cells) ? true
                                                                     : eval_no_memory(eval, err);
-    int128 *sums = arena_array(scratch, view->cells.n + 1, sizeof *sums);
-    if (!sums)
-        return eval_no_memory(eval, err);
-    sums[0] = 0;
-    for (size_t i = 0; i < view->cells.n; i++)
-        sums[i + 1] = sums[i] + view->cells.amount[i];
-    view->sums = sums;
-    return true;
+    return sum_cells(eval, 0, view, scratch, err);
+}
+
+static void note_coarse(
+    struct eval *eval, const struct selection *selection, const struct metric_def *def, int64_t ms)
+{
+    eval_info(eval, selection->node,
+        "metric \"%.*s\": retention has left cells of %s of a part of the range: between their "
+        "ends it is what it was at the last one",
+        SLICE_FMT(def->name),
+        ms < 3600000  ? "a minute"
+        : ms < DAY_MS ? "an hour"
+                      : "a day");
+}
+
+static bool open_level(struct eval *eval, const struct selection *selection, size_t i,
+    struct series_view *view, struct arena *scratch, struct err *err)
+{
+    const struct metric_def *def = view->def;
+    int128 before;
+    if (!plan_opening_sum(selection->plan, i, scratch, &before, err))
+        return false;
+    int64_t step = plan_level_step(selection->plan, i);
+    if (step > def->every_ms)
+        note_coarse(eval, selection, def, step);
+    view->level = (struct level_view){.t = view->cells.t,
+        .n = view->cells.n,
+        .every_ms = def->every_ms,
+        .stale_after_ms = def->stale_after_ms,
+        .frontier_ms = frontier_of(eval, def)};
+    return sum_cells(eval, before, view, scratch, err);
 }
 
 /* Histograms among the samples go on living in the vectors that refer to them. */
@@ -153,11 +199,15 @@ bool series_view_open(struct eval *eval, const struct selection *selection, size
         return false;
     eval->selections->cells += out->cells.n;
     out->lookback_ms = view_lookback(out->def, lookback);
-    if (out->def->kind == KIND_SAMPLE)
+    switch (out->def->kind) {
+    case KIND_SAMPLE:
         return !out->cells.hist || derive_hints(eval, selection->counts_only, out, scratch, err);
-    if (out->def->kind == KIND_GAUGE)
-        return true;
-    return open_counter(eval, out, scratch, err);
+    case KIND_GAUGE: return true;
+    case KIND_LEVEL: return open_level(eval, selection, i, out, scratch, err);
+    case KIND_COUNTER:
+    case KIND_HISTOGRAM: return open_counter(eval, out, scratch, err);
+    }
+    unreachable("kind");
 }
 
 /* ---- one point ---- */
@@ -178,21 +228,47 @@ static bool counter_value(struct eval *eval, struct series_view *view,
     return out->h ? true : eval_no_memory(eval, err);
 }
 
+static double gauge_value(const struct columns *cells, size_t i, const struct metric_def *def)
+{
+    switch ((enum gauge_reduce)def->schema) {
+    case REDUCE_AVG: return scaled_to_double(cells->sum[i], def->digits) / (double)cells->count[i];
+    case REDUCE_MIN: return scaled_to_double(cells->min[i], def->digits);
+    case REDUCE_MAX: return scaled_to_double(cells->max[i], def->digits);
+    case REDUCE_SUM: return scaled_to_double(cells->sum[i], def->digits);
+    case REDUCE_LAST: break;
+    }
+    return scaled_to_double(cells->last[i], def->digits);
+}
+
 static void cell_value(const struct series_view *view, size_t i, struct view_value *out)
 {
     out->t_ms = view->cells.t[i];
     if (view->def->kind == KIND_GAUGE)
-        out->v = scaled_to_double(view->cells.last[i], view->def->digits);
+        out->v = gauge_value(&view->cells, i, view->def);
     else if (view->hist && view->hist[i])
         out->h = view->hist[i];
     else
         out->v = bits_double(view->cells.bits[i]);
 }
 
+static void level_value(
+    const struct series_view *view, const struct level_point *point, struct view_value *out)
+{
+    *out = (struct view_value){.found = true,
+        .t_ms = point->t_ms,
+        .v = scaled_to_double(view->sums[point->end], view->def->digits)};
+}
+
 bool series_view_at(
     struct eval *eval, struct series_view *view, int64_t t, struct view_value *out, struct err *err)
 {
     *out = (struct view_value){0};
+    if (view->def->kind == KIND_LEVEL) {
+        struct level_point point;
+        if (level_at(&view->level, t, &point))
+            level_value(view, &point, out);
+        return true;
+    }
     if (view->def->kind == KIND_COUNTER || view->def->kind == KIND_HISTOGRAM) {
         struct counter_point point;
         if (!counter_newest(&view->counter, t, &point) || point.t_ms <= t - view->lookback_ms)
@@ -277,9 +353,29 @@ static bool counter_points(struct eval *eval, const struct series_view *view, in
     return true;
 }
 
+static bool level_points(struct eval *eval, const struct series_view *view, int64_t from,
+    int64_t to, struct arena *scratch, struct points *out, struct err *err)
+{
+    struct level_point point;
+    size_t n = 0;
+    for (int64_t t = from; level_next(&view->level, t, &point) && point.t_ms <= to; t = point.t_ms)
+        if (n++, !eval_work(eval, 1, err))
+            return false;
+    if (!points_alloc(eval, scratch, n, 0, out, err))
+        return false;
+    for (int64_t t = from; out->n < n && level_next(&view->level, t, &point); t = point.t_ms) {
+        struct view_value value;
+        level_value(view, &point, &value);
+        add_point(out, &value);
+    }
+    return true;
+}
+
 bool series_view_points(struct eval *eval, struct series_view *view, int64_t from, int64_t to,
     struct arena *scratch, struct points *out, struct err *err)
 {
+    if (view->def->kind == KIND_LEVEL)
+        return level_points(eval, view, from, to, scratch, out, err);
     if (view->def->kind != KIND_COUNTER && view->def->kind != KIND_HISTOGRAM)
         return cell_points(eval, view, from, to, scratch, out, err);
     struct counter_point *points;

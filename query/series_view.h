@@ -4,7 +4,9 @@
  *     sample      its points, staleness markers included
  *     counter     C of counter_view.h as floats
  *     histogram   C as native histograms
- *     gauge       the last reading of each window, at the window's end; it looks back stale_after
+ *     gauge       the last reading of each window, or what it is reduced to (enum gauge_reduce), at
+ *                 the window's end; it looks back stale_after
+ *     level       what it stands at, of level_view.h, as floats; it looks back stale_after
  *
  * A view belongs to one selector in one evaluation. Histograms that it hands out live in the
  * query's arena or in the snapshot; everything else in the scratch arena that it was opened with.
@@ -14,6 +16,7 @@
 
 #include "query/counter_view.h"
 #include "query/hist_tally.h"
+#include "query/level_view.h"
 #include "query/points.h"
 #include "query/select.h"
 
@@ -24,8 +27,10 @@ struct series_view {
     int64_t lookback_ms;
     const struct hist **hist;    /* of samples, with reset hints; NULL: none */
     struct counter_view counter; /* counter, histogram */
-    const int128 *sums;          /* counter: sums[i] is the sum of the cells [0, i) */
-    struct hist_tally tally;     /* histogram */
+    struct level_view level;
+    const int128 *sums; /* counter, level: sums[i] is the sum of the cells [0, i), of a level with
+                           all that was before them */
+    struct hist_tally tally; /* histogram */
 };
 
 struct view_value {

@@ -267,6 +267,7 @@ void catalog_update_metric(struct catalog *catalog, uint32_t metric, const struc
     next.help = def->help;
     next.unit = def->unit;
     next.stale_after_ms = def->stale_after_ms;
+    next.schema = def->schema;
     catalog->metrics[metric] = keep_metric(catalog, &next);
     catalog->metric_described[metric] = ++catalog->descriptions;
     catalog_unlock(catalog);

@@ -27,13 +27,17 @@ enum kind { KIND_COUNTER = 1, KIND_HISTOGRAM = 2, KIND_LEVEL = 3, KIND_GAUGE = 4
 /* "counter", ... */
 const char *kind_name(enum kind kind);
 
+/* What a gauge shows of the readings of a window, where one number is asked for. Cells have all of
+ * it, so it may change at any time; a number that is none of these counts as the first. */
+enum gauge_reduce { REDUCE_LAST, REDUCE_AVG, REDUCE_MIN, REDUCE_MAX, REDUCE_SUM };
+
 /* What is known of a metric. A name has one kind everywhere; every and digits are stored with it.
  */
 struct metric_def {
     struct slice name;
     enum kind kind;
     int digits;       /* of amounts, readings and histogram sums: value = integer / 10^digits */
-    int schema;       /* of histograms: -4..8 */
+    int schema;       /* of histograms: -4..8; of gauges: enum gauge_reduce; of others 0 */
     int64_t every_ms; /* length of a window; 0 for samples */
     int64_t stale_after_ms; /* aliveness and the gauge's look-back */
     struct slice clock;     /* name of the stream whose frontier and watermark hold for it */

@@ -82,6 +82,12 @@ static bool check_reserved(const struct metric_def *def, struct labels labels, s
         SLICE_FMT(def->name));
 }
 
+void overflow_labels(const struct metric_def *def, struct label out[OVERFLOW_LABELS])
+{
+    out[0] = (struct label){SLICE(LABEL_METRIC_NAME), def->name};
+    out[1] = (struct label){SLICE(LABEL_OVERFLOW), SLICE("true")};
+}
+
 bool limits_admit(struct txn *txn, uint32_t metric, const struct metric_def *def,
     struct labels labels, bool *fold, struct label *out, struct err *err)
 {
@@ -101,8 +107,7 @@ bool limits_admit(struct txn *txn, uint32_t metric, const struct metric_def *def
             SLICE_FMT(def->name), SLICE_FMT(why->label), why->values);
         return refuse(store);
     }
-    out[0] = (struct label){SLICE(LABEL_METRIC_NAME), def->name};
-    out[1] = (struct label){SLICE(LABEL_OVERFLOW), SLICE("true")};
+    overflow_labels(def, out);
     *fold = true;
     return true;
 }

@@ -85,6 +85,8 @@ struct limit_state {
 
 void limits_stats(struct store *store, struct limit_stats *out);
 #define OVERFLOW_LABELS 2
+/* Those of the metric's overflow series. */
+void overflow_labels(const struct metric_def *def, struct label out[OVERFLOW_LABELS]);
 /* Checks a label set that is new. False: it is refused, err says why. *fold: it folds, into the
  * series with the labels that are put into `out`, an array of OVERFLOW_LABELS. */
 bool limits_admit(struct txn *txn, uint32_t metric, const struct metric_def *def,

@@ -31,7 +31,10 @@ void old_cells_decode_adds(struct reader *r, struct transaction *t, uint64_t n)
     GROW(t->adds, t->adds_cap, t->n_adds + n);
     for (uint64_t i = 0; i < n && !r->failed; i++) {
         read_at(r, &at);
-        t->adds[t->n_adds++] = (struct add_cell){at.series, at.t, int128_of(r)};
+        int128 amount = int128_of(r);
+        if (!sum_fits(amount))
+            r->failed = true;
+        t->adds[t->n_adds++] = (struct add_cell){at.series, at.t, amount};
     }
 }
 
@@ -48,7 +51,7 @@ void old_cells_decode_gauges(struct reader *r, struct transaction *t, uint64_t n
         c.max = read_svarint(r);
         c.count = read_svarint(r);
         c.sum = int128_of(r);
-        if (c.count < 1)
+        if (!gauge_cell_check(&c, NULL))
             r->failed = true;
         t->gauges[t->n_gauges++] = (struct gauge_entry){at.series, at.t, c};
     }
@@ -66,7 +69,7 @@ static void read_buckets(struct reader *r, struct transaction *t, uint64_t n)
         int64_t key = read_svarint(r);
         int64_t count = read_svarint(r);
         if (key <= last || key < INT32_MIN || key > INT32_MAX || !hist_key_fits((int32_t)key) ||
-            count == 0)
+            count == 0 || !count_fits(count))
             r->failed = true;
         last = key;
         t->buckets[t->n_buckets++] = (struct hist_bucket){(int32_t)key, count};
@@ -83,6 +86,8 @@ void old_cells_decode_hists(struct reader *r, struct transaction *t, uint64_t n)
         h.series = at.series;
         h.t = at.t;
         h.sum = int128_of(r);
+        if (!sum_fits(h.sum))
+            r->failed = true;
         h.first = (uint32_t)t->n_buckets;
         uint64_t n_buckets = read_varint(r);
         read_buckets(r, t, n_buckets);

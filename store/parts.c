@@ -175,17 +175,24 @@ static bool add_whole(const struct attached *a, const struct segment_chunk *chun
     return true;
 }
 
+/* How a level is summed up to the end of what is wanted; its course takes the finest cells of every
+ * window, as a sum does of one that has not ended. */
+static struct opening opening_of(const struct snapshot *s, const struct planned *series)
+{
+    return (struct opening){&s->deletions, s->segments, s->n_segments, series->id, series->def,
+        series->finest ? INT64_MIN : series->to};
+}
+
 /* Whether the series takes cells of the segment. */
 static bool is_served(
     struct snapshot *s, const struct planned *series, uint32_t at, bool *serves, struct err *err)
 {
     const struct derive_reader reader = {
         &s->deletions, s->segments, s->n_segments, in_head, series};
-    if (!series->is_opening)
+    if (!series->is_opening && !series->finest)
         return derive_serves(
             &reader, at, series->id, series->def->kind, series->resolution_ms, serves, err);
-    const struct opening opening = {
-        &s->deletions, s->segments, s->n_segments, series->id, series->def, series->to};
+    const struct opening opening = opening_of(s, series);
     return opening_takes(&opening, at, serves, err);
 }
 
@@ -246,15 +253,14 @@ static bool asks(void *ctx, uint32_t at, bool *serves, struct err *err)
 static bool lacks_nothing(struct snapshot *s, const struct planned *series, struct err *err)
 {
     struct asking asking = {s, series};
-    const struct opening opening = {
-        &s->deletions, s->segments, s->n_segments, series->id, series->def, series->to};
+    const struct opening opening = opening_of(s, series);
     const struct missing_reader reader = {.all = s->quarantined,
         .n = s->n_quarantined,
         .segments = s->segments,
         .n_segments = s->n_segments,
         .def = series->def,
         .resolution_ms = series->resolution_ms,
-        .opening = series->is_opening ? &opening : NULL,
+        .opening = series->is_opening || series->finest ? &opening : NULL,
         .retention = &s->store->options.retention,
         .newest_ms = s->newest_ms,
         .window_ms = window_ms(s->store->options.block_ms),

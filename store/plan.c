@@ -148,3 +148,22 @@ bool plan_opening(struct plan *plan, size_t i, int64_t at_ms, struct err *err)
     s->opening->last = &s->opening->parts;
     return true;
 }
+
+bool plan_level(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms, struct err *err)
+{
+    plan_range(plan, i, from_ms, to_ms);
+    plan->series[i].finest = true;
+    return plan_opening(plan, i, plan->series[i].from, err);
+}
+
+int64_t plan_level_step(const struct plan *plan, size_t i)
+{
+    const struct snapshot *s = plan->snapshot;
+    int64_t longest = 0;
+    ensure(s->fetched && plan->series[i].finest);
+    for (const struct part *p = plan->series[i].parts; p; p = p->next) {
+        int64_t ms = p->head ? 0 : segment_info(s->segments[p->at].segment)->resolution_ms;
+        longest = ms > longest ? ms : longest;
+    }
+    return longest;
+}

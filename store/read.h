@@ -144,6 +144,18 @@ bool plan_whole(
  * exact, and cheap: store/opening.h. The series' range has no part in it. ERR_LIMIT: memory. */
 bool plan_opening(struct plan *plan, size_t i, int64_t at_ms, struct err *err);
 
+/*
+ * Wants the course of a level in (from_ms, to_ms]; called again it widens. plan_opening_sum is then
+ * what it stood at where the range begins, and plan_columns its changes from there on: raw cells,
+ * and the finest that are left where retention has taken those. So the sum of both up to any t is
+ * what the level stood at, where there are raw cells; elsewhere it is that of the last cell that
+ * ended by t. It takes the place of plan_range and plan_resolution. ERR_LIMIT: memory.
+ */
+bool plan_level(struct plan *plan, size_t i, int64_t from_ms, int64_t to_ms, struct err *err);
+/* After the fetch, of plan_level: how long the longest cells are that the course has; 0: all are
+ * raw. */
+int64_t plan_level_step(const struct plan *plan, size_t i);
+
 /* Once per snapshot. ERR_LIMIT says what was asked and what is allowed; ERR_CANCELED when *cancel,
  * which takes the place of snapshot_cancel's unless it is NULL; ERR_UNAVAILABLE or ERR_TIMEOUT when
  * a segment that lies elsewhere cannot be reached now. */
@@ -175,7 +187,8 @@ void plan_aggregates(struct plan *plan, size_t i);
 bool plan_pieces(const struct plan *plan, size_t i, struct arena *arena, struct plan_piece **out,
     size_t *n, struct err *err);
 
-/* What plan_opening asked for. The arena is for decoding what is not summed up already. */
+/* What plan_opening, or plan_level, asked for. The arena is for decoding what is not summed up
+ * already. */
 bool plan_opening_sum(
     const struct plan *plan, size_t i, struct arena *arena, int128 *out, struct err *err);
 

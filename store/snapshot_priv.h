@@ -36,6 +36,7 @@ struct planned {
     int64_t resolution_ms; /* 0: raw */
     bool wanted;
     bool pieced;          /* plan_aggregates */
+    bool finest;          /* plan_level: raw cells, and the finest kept ones where those are gone */
     struct piece *pieces; /* by time */
     size_t n_pieces;
     struct part *parts, **last;

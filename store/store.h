@@ -95,7 +95,7 @@ struct txn *txn_begin(struct store *store);
 
 /* The id of the metric; defined in this transaction when it is new. ERR_INVALID when the definition
  * is out of bounds, or the name is known with another kind, every, digits or schema. help, unit,
- * clock and stale_after_ms are updated. */
+ * clock and stale_after_ms, and what a gauge shows, are updated. */
 bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric, struct err *err);
 
 /* The id of the series with these labels; created in this transaction when it is new. Ids are dense
@@ -104,6 +104,9 @@ bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric,
  * __name__ is not the metric's name; ERR_LIMIT: a limit of labels.h or limits.h refuses it. */
 bool txn_series(
     struct txn *txn, uint32_t metric, struct labels labels, uint32_t *series, struct err *err);
+
+/* The series into which label sets of the metric fold (store/limits.h). False: there is none. */
+bool txn_overflow(const struct txn *txn, uint32_t metric, uint32_t *series);
 
 /* Changes when series were removed (store/delete.h), or fold no more (store/limits.h): ids that a
  * caller has kept from an earlier transaction may then be nobody's or another's, and are asked for

@@ -117,7 +117,8 @@ static bool same_shape(const struct metric_def *old, const struct metric_def *de
 static bool same_description(const struct metric_def *old, const struct metric_def *def)
 {
     return slice_eq(old->help, def->help) && slice_eq(old->unit, def->unit) &&
-           slice_eq(old->clock, def->clock) && old->stale_after_ms == def->stale_after_ms;
+           slice_eq(old->clock, def->clock) && old->stale_after_ms == def->stale_after_ms &&
+           old->schema == def->schema;
 }
 
 bool txn_metric(struct txn *txn, const struct metric_def *def, uint32_t *metric, struct err *err)
@@ -210,6 +211,13 @@ bool txn_series(
     *series = add_series(txn, metric, labels);
     txn->folded += fold;
     return true;
+}
+
+bool txn_overflow(const struct txn *txn, uint32_t metric, uint32_t *series)
+{
+    struct label overflow[OVERFLOW_LABELS];
+    overflow_labels(txn_metric_of(txn, metric), overflow);
+    return find_series(txn, (struct labels){overflow, OVERFLOW_LABELS}, series);
 }
 
 uint64_t txn_removals(const struct txn *txn)

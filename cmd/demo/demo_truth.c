@@ -13,8 +13,18 @@
 #include "cmd/demo/demo_world.h"
 
 #define MINUTE_MS 60000
+#define EXPIRE_MS (6 * 60 * MINUTE_MS) /* of orders, as the shipped config has it */
 
-enum metric { ORDERS, ORDER_AMOUNT, FRIDGE_UNITS, RATINGS, PAYMENTS };
+enum metric {
+    ORDERS,
+    ORDER_AMOUNT,
+    FRIDGE_UNITS,
+    RATINGS,
+    PAYMENTS,
+    LEVELS, /* from here on: what they stand at, not what came */
+    ORDERS_OPEN = LEVELS,
+    FRIDGE_STOCK
+};
 
 /* A series of the truth: metric and label values, packed so that sorting by key sorts by metric. */
 struct amount {
@@ -28,13 +38,25 @@ struct minute {
     size_t n, cap;
 };
 
+/* What is known of an order that is not over, or of which the first is not. */
+struct order {
+    uint64_t id;
+    bool placed, over;
+    uint8_t market;
+    int64_t placed_ms, over_ms;
+};
+
 struct demo_truth {
     FILE *file;
     char *path;
     int64_t first; /* number of minutes[0] since 1970: it ends at first * 60 s */
     struct minute *minutes;
     size_t n, cap;
-    int64_t complete_ms; /* the end of a minute */
+    int64_t complete_ms;  /* the end of a minute */
+    struct minute levels; /* of all complete ones: what levels stand at */
+    struct map orders_map;
+    struct order *orders;
+    size_t n_orders, orders_cap;
     uint64_t refused[DEMO_TOPICS][DEMO_DEFECTS];
     uint64_t produced, twice;
 };
@@ -84,6 +106,9 @@ bool demo_truth_close(struct demo_truth **truth, struct err *err)
         err_sys(err, "cannot write the truth to %s", t->path);
     for (size_t i = 0; i < t->n; i++)
         minute_free(&t->minutes[i]);
+    minute_free(&t->levels);
+    map_fini(&t->orders_map);
+    free(t->orders);
     free(t->minutes);
     free(t->path);
     free(t);
@@ -120,9 +145,9 @@ static bool has_key(const void *ctx, const void *key, uint32_t id)
     return minute->amounts[id].key == *(const uint64_t *)key;
 }
 
-static void add(struct demo_truth *truth, int64_t time_ms, uint64_t key, int64_t amount)
+/* What the key has after this. */
+static int64_t add_to(struct minute *minute, uint64_t key, int64_t amount)
 {
-    struct minute *minute = minute_at(truth, time_ms);
     uint64_t hash = hash64(&key, sizeof key);
     uint32_t id = map_find(&minute->map, hash, has_key, minute, &key);
     if (id == MAP_NONE) {
@@ -131,7 +156,71 @@ static void add(struct demo_truth *truth, int64_t time_ms, uint64_t key, int64_t
         minute->amounts[id] = (struct amount){key, 0};
         map_insert(&minute->map, hash, id);
     }
-    minute->amounts[id].amount += amount;
+    return minute->amounts[id].amount += amount;
+}
+
+static void add(struct demo_truth *truth, int64_t time_ms, uint64_t key, int64_t amount)
+{
+    add_to(minute_at(truth, time_ms), key, amount);
+}
+
+/* ---- orders that are open ---- */
+
+static bool order_is(const void *ctx, const void *key, uint32_t id)
+{
+    const struct demo_truth *truth = ctx;
+    return truth->orders[id].id == *(const uint64_t *)key;
+}
+
+static struct order *order_of(struct demo_truth *truth, uint64_t number)
+{
+    uint64_t hash = hash64(&number, sizeof number);
+    uint32_t id = map_find(&truth->orders_map, hash, order_is, truth, &number);
+    if (id == MAP_NONE) {
+        GROW(truth->orders, truth->orders_cap, truth->n_orders + 1);
+        id = (uint32_t)truth->n_orders++;
+        truth->orders[id] = (struct order){.id = number};
+        map_insert(&truth->orders_map, hash, id);
+    }
+    return &truth->orders[id];
+}
+
+/* The last one takes its place. */
+static void forget(struct demo_truth *truth, struct order *order)
+{
+    const struct order *last = &truth->orders[--truth->n_orders];
+    uint32_t id = (uint32_t)(order - truth->orders);
+    map_remove(&truth->orders_map, hash64(&order->id, sizeof order->id), id);
+    if (order == last)
+        return;
+    uint64_t hash = hash64(&last->id, sizeof last->id);
+    map_remove(&truth->orders_map, hash, (uint32_t)truth->n_orders);
+    *order = *last;
+    map_insert(&truth->orders_map, hash, id);
+}
+
+/* An order is open from its placing to its end; one of which only the end is in the log never was.
+ * What is placed is under way, and its minute not complete, for as long as it may come behind the
+ * end. */
+static void count_open(struct demo_truth *truth, const struct demo_event *e)
+{
+    bool ends = e->type == DEMO_DELIVERED || e->type == DEMO_CANCELLED || e->type == DEMO_REJECTED;
+    if (e->type != DEMO_PLACED && !ends)
+        return;
+    struct order *order = order_of(truth, e->order);
+    if (e->type == DEMO_PLACED) {
+        order->placed = true;
+        order->market = e->market;
+        order->placed_ms = e->time_ms;
+        add(truth, e->time_ms, key_of(ORDERS_OPEN, e->market, 0, 0), 1);
+    } else {
+        order->over = true;
+        order->over_ms = e->time_ms;
+    }
+    if (order->placed && order->over) {
+        add(truth, order->over_ms, key_of(ORDERS_OPEN, e->market, 0, 0), -1);
+        forget(truth, order);
+    }
 }
 
 static void count_fridge(struct demo_truth *truth, const struct demo_event *e)
@@ -142,6 +231,8 @@ static void count_fridge(struct demo_truth *truth, const struct demo_event *e)
     case DEMO_EXPIRED:
     case DEMO_REMOVED:
         add(truth, e->time_ms, key_of(FRIDGE_UNITS, e->fridge, e->sku, e->type), e->units);
+        add(truth, e->time_ms, key_of(FRIDGE_STOCK, e->fridge, e->sku, 0),
+            e->type == DEMO_RESTOCKED ? e->units : -(int64_t)e->units);
         break;
     case DEMO_LEVEL:
     case DEMO_TEMPERATURE:
@@ -167,12 +258,25 @@ void demo_truth_count(struct demo_truth *truth, const struct demo_event *e)
         if (e->type == DEMO_PLACED)
             add(truth, e->time_ms, key_of(ORDER_AMOUNT, e->market, e->category, 0),
                 e->amount_cents);
+        count_open(truth, e);
         break;
     case DEMO_FRIDGES: count_fridge(truth, e); break;
     case DEMO_REVIEWS: add(truth, e->time_ms, key_of(RATINGS, e->market, e->score, 0), 1); break;
     case DEMO_PAYMENTS: add(truth, e->time_ms, key_of(PAYMENTS, e->market, e->type, 0), 1); break;
     case DEMO_COURIERS:
     case DEMO_TOPICS: break;
+    }
+}
+
+/* Orders without an end by then have expired: that of some lies before the log. */
+static void expire_orders(struct demo_truth *truth, int64_t complete_ms)
+{
+    for (size_t i = truth->n_orders; i-- > 0;) {
+        struct order *order = &truth->orders[i];
+        if (!order->placed || order->placed_ms + EXPIRE_MS > complete_ms)
+            continue;
+        add(truth, order->placed_ms + EXPIRE_MS, key_of(ORDERS_OPEN, order->market, 0, 0), -1);
+        forget(truth, order);
     }
 }
 
@@ -208,6 +312,15 @@ static void write_labels(FILE *file, uint64_t key)
         fprintf(file, "\"payments_total\",\"labels\":{\"market\":\"%s\",\"status\":\"%s\"}", market,
             demo_payment_name(part(key, 16)));
         break;
+    case ORDERS_OPEN:
+        fprintf(file, "\"orders_open\",\"labels\":{\"market\":\"%s\"}", market);
+        break;
+    case FRIDGE_STOCK:
+        demo_fridge_name(part(key, 32) % DEMO_MARKETS, part(key, 32), fridge, sizeof fridge);
+        fprintf(file,
+            "\"fridge_stock_estimated_units\",\"labels\":{\"fridge\":\"%s\",\"sku\":\"%s\"}",
+            fridge, demo_skus[part(key, 16)]);
+        break;
     }
 }
 
@@ -217,19 +330,27 @@ static int by_key(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void write_minute(FILE *file, struct minute *minute, int64_t end_s)
+static void write_amount(FILE *file, uint64_t key, int64_t amount, int64_t end_s)
+{
+    fprintf(file, "{\"minute\":%" PRId64 ",\"metric\":", end_s);
+    write_labels(file, key);
+    if (key >> 48 == ORDER_AMOUNT)
+        fprintf(file, ",\"amount\":%" PRId64 ".%02d}\n", amount / 100, (int)(amount % 100));
+    else
+        fprintf(file, ",\"amount\":%" PRId64 "}\n", amount);
+}
+
+static void write_minute(struct demo_truth *truth, struct minute *minute, int64_t end_s)
 {
     if (minute->n > 0)
         qsort(minute->amounts, minute->n, sizeof *minute->amounts, by_key);
     for (size_t i = 0; i < minute->n; i++) {
-        const struct amount *a = &minute->amounts[i];
-        fprintf(file, "{\"minute\":%" PRId64 ",\"metric\":", end_s);
-        write_labels(file, a->key);
-        if (a->key >> 48 == ORDER_AMOUNT)
-            fprintf(
-                file, ",\"amount\":%" PRId64 ".%02d}\n", a->amount / 100, (int)(a->amount % 100));
-        else
-            fprintf(file, ",\"amount\":%" PRId64 "}\n", a->amount);
+        uint64_t key = minute->amounts[i].key;
+        int64_t amount = minute->amounts[i].amount;
+        if (key >> 48 < LEVELS)
+            write_amount(truth->file, key, amount, end_s);
+        else if (amount != 0)
+            write_amount(truth->file, key, add_to(&truth->levels, key, amount), end_s);
     }
 }
 
@@ -257,12 +378,13 @@ bool demo_truth_complete(struct demo_truth *truth, int64_t complete_ms, struct e
     complete_ms -= complete_ms % MINUTE_MS;
     if (complete_ms <= truth->complete_ms)
         return true;
+    expire_orders(truth, complete_ms);
     truth->complete_ms = complete_ms;
     size_t done = 0;
     for (; done < truth->n && (truth->first + (int64_t)done) * MINUTE_MS <= complete_ms; done++) {
         struct minute *minute = &truth->minutes[done];
         if (truth->file)
-            write_minute(truth->file, minute, (truth->first + (int64_t)done) * 60);
+            write_minute(truth, minute, (truth->first + (int64_t)done) * 60);
         minute_free(minute);
     }
     truth->n -= done;

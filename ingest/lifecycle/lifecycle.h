@@ -26,7 +26,8 @@ struct lifecycle_stage {
 };
 
 struct lifecycle {
-    struct slice name;
+    struct slice name;                         /* also of its clock: the slowest of its streams */
+    struct slice cohort_clock;                 /* the same, less expire: "order/cohort" */
     struct lifecycle_stage stages[STAGES_MAX]; /* as declared: a life begins with the first */
     struct life_rules rules;
     struct fact_layout layout;

@@ -8,6 +8,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "ingest/dedupe.h"
+#include "ingest/lifecycle/folded.h"
+#include "ingest/lifecycle/life_counts.h"
 #include "ingest/lifecycle/life_labels.h"
 #include "ingest/lifecycle/life_outputs.h"
 #include "store/state/state.h"
@@ -17,7 +19,7 @@
 #define HELD         4
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
-#define STATS_BYTES  80
+#define STATS_BYTES  (100 + LIFE_COUNTS_BYTES)
 
 struct timer {
     int64_t minute;
@@ -42,9 +44,11 @@ struct lifecycle_runner {
     const struct rollup **list; /* its rollups */
     char name[STATE_TABLE_NAME_MAX + 1], timers_name[STATE_TABLE_NAME_MAX + 1];
     char source[STATE_TABLE_NAME_MAX + 1];
-    int64_t span_ms;   /* of a generation of entities */
-    size_t expire_max; /* entities, with one batch */
+    int64_t span_ms;               /* of a generation of entities that begins now */
+    int64_t longest_ms, behind_ms; /* none was ever longer; nor dedupe later with forgetting ids */
+    size_t expire_max;             /* entities, with one batch */
     struct life_labels *labels;
+    struct folded *folded;
     struct entities *entities;
     struct known_output *known; /* which series outputs of a kind go to */
     size_t n_known, known_cap;
@@ -53,6 +57,7 @@ struct lifecycle_runner {
     int64_t watermark_ms; /* as settled last */
     bool behind;
     struct lifecycle_stats stats, next_stats;
+    struct life_counts counts, next_counts;
     /* of the batch */
     struct timer *timers;
     size_t n_timers, timers_cap;
@@ -67,36 +72,59 @@ static int64_t floor_div(int64_t a, int64_t b)
 }
 
 /* No event that passes dedupe finds the state of its entity gone. */
-static int64_t held_ms(const struct lifecycle *l)
+static int64_t held_ms(const struct lifecycle_runner *r)
 {
-    return l->rules.expire_ms + l->late_ms + dedupe_span_ms(l->late_ms);
+    const struct lifecycle *l = r->lifecycle;
+    return l->rules.expire_ms + l->late_ms + r->behind_ms;
+}
+
+/* What is older is of no use to an event that comes; INT64_MIN: nothing is. */
+static int64_t gone_ms(const struct lifecycle_runner *r)
+{
+    int64_t gone;
+    if (r->next_expiry.minute == INT64_MIN ||
+        __builtin_sub_overflow(r->next_expiry.minute * EXPIRY_MINUTE_MS, held_ms(r), &gone))
+        return INT64_MIN;
+    return gone;
 }
 
 /* Generations of entities below it hold nothing that can matter; INT64_MIN: none. */
 static int64_t gone_below(const struct lifecycle_runner *r)
 {
-    int64_t gone;
-    if (r->next_expiry.minute == INT64_MIN ||
-        __builtin_sub_overflow(
-            r->next_expiry.minute * EXPIRY_MINUTE_MS, held_ms(r->lifecycle), &gone))
-        return INT64_MIN;
-    return floor_div(gone, r->span_ms);
+    int64_t gone = gone_ms(r);
+    return gone == INT64_MIN ? INT64_MIN : floor_div(gone - r->longest_ms, HOUR_MS) + 1;
+}
+
+static void let_go(struct lifecycle_runner *r)
+{
+    int64_t gone = gone_ms(r);
+    entities_gone(r->entities, gone_below(r),
+        gone == INT64_MIN ? INT64_MIN : gone + r->lifecycle->rules.expire_ms);
 }
 
 /* ---- life ---- */
 
-/* What stored facts and labels are read by. */
+static void put_captured(const struct field *field, struct buf *out)
+{
+    buf_lstr(out, field->name);
+    buf_u8(out, (uint8_t)field->type);
+    buf_u8(out, (uint8_t)field->digits);
+}
+
+/* What stored facts and labels are read by, and what lives are made of them by. */
 static uint64_t fingerprint_of(const struct streams *streams, const struct lifecycle *l)
 {
     struct buf text;
     buf_init(&text, 0);
     buf_u8(&text, l->layout.revisions);
+    buf_le64(&text, (uint64_t)l->rules.expire_ms);
+    buf_le32(&text, l->rules.ends);
     for (size_t s = 0; s < l->rules.n_stages; s++) {
         const struct lifecycle_stage *stage = &l->stages[s];
+        const struct contract *contract = &streams->streams[stage->stream].contract;
         buf_lstr(&text, stage->name);
         for (int i = 0; i < stage->n_captures; i++)
-            buf_lstr(
-                &text, streams->streams[stage->stream].contract.fields[stage->captures[i]].name);
+            put_captured(&contract->fields[stage->captures[i]], &text);
     }
     for (size_t i = 0; i < l->n_labels; i++)
         buf_lstr(&text, streams->streams[l->stages[0].stream].contract.fields[l->labels[i]].name);
@@ -117,9 +145,16 @@ bool lifecycle_fits(
     struct reader bytes = reader_of(slice_of(state.state, state.state_len));
     return read_le64(&bytes) == fingerprint_of(streams, l) ||
            err_set(err, ERR_INVALID,
-               "lifecycle %.*s: its stages, or the fields that its rollups need, are not those of "
-               "the lives in the data folder; give the changed one another name",
+               "lifecycle %.*s: its stages, ends, 'expire', or the fields that its rollups need, "
+               "are "
+               "not those of the lives in the data folder; give the changed one another name",
                SLICE_FMT(l->name));
+}
+
+static void longest(int64_t *ms, uint64_t hours)
+{
+    if (hours < INT64_MAX / HOUR_MS && (int64_t)hours * HOUR_MS > *ms)
+        *ms = (int64_t)hours * HOUR_MS;
 }
 
 static void recall(struct lifecycle_runner *r)
@@ -135,7 +170,11 @@ static void recall(struct lifecycle_runner *r)
         r->stats.dropped = read_varint(&bytes);
         r->stats.expired = read_varint(&bytes);
         r->stats.corrections = read_varint(&bytes);
+        life_counts_decode(&r->counts, &bytes);
+        longest(&r->longest_ms, read_varint(&bytes));
+        longest(&r->behind_ms, read_varint(&bytes));
     }
+    r->next_counts = r->counts;
     r->next_expiry = r->expiry;
     r->next_stats = r->stats;
 }
@@ -165,15 +204,17 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     snprintf(r->name, sizeof r->name, "lifecycle/%.*s", SLICE_FMT(l->name));
     snprintf(r->timers_name, sizeof r->timers_name, "lifecycle/%.*s/timers", SLICE_FMT(l->name));
     snprintf(r->source, sizeof r->source, "lifecycle/%.*s", SLICE_FMT(l->name));
-    int64_t held = held_ms(l);
-    r->span_ms = HOUR_MS * (1 + held / (HELD * HOUR_MS));
+    r->behind_ms = dedupe_span_ms(l->late_ms);
+    r->span_ms = HOUR_MS * (1 + held_ms(r) / (HELD * HOUR_MS));
+    r->longest_ms = r->span_ms;
     r->expire_max = EXPIRE_MAX;
     r->labels = life_labels_new(store, l);
-    r->entities = entities_new(store, r->name, &l->layout, r->span_ms, memory_bytes);
+    r->folded = folded_new(store, &r->outputs_of, number, rollups);
+    r->entities = entities_new(store, r->name, &l->layout, &l->rules, r->span_ms, memory_bytes);
     r->watermark_ms = INT64_MIN;
     map_init(&r->known_map);
     recall(r);
-    entities_gone(r->entities, gone_below(r));
+    let_go(r);
     return r;
 }
 
@@ -184,6 +225,7 @@ void lifecycle_runner_free(struct lifecycle_runner **runner)
     if (!r)
         return;
     life_labels_free(&r->labels);
+    folded_free(&r->folded);
     entities_free(&r->entities);
     map_fini(&r->known_map);
     free(r->known);
@@ -432,42 +474,105 @@ static struct rollup_series series_of(struct lifecycle_runner *r, const struct l
     return known.series;
 }
 
-static void put_output(struct lifecycle_runner *r, const struct life_output *o)
+/* In which generation the entity will lie. */
+static int64_t generation_of(const struct lifecycle_runner *r, const struct entity *e)
 {
-    rollup_runner_put(r->rollups, series_of(r, o), o->time_ms, o->value, o->negative);
+    int64_t newest = INT64_MIN;
+    for (size_t i = 0; i < e->facts.n; i++)
+        newest = e->facts.items[i].time_ms > newest ? e->facts.items[i].time_ms : newest;
+    return entity_generation(newest, r->span_ms);
+}
+
+static void put_output(
+    struct lifecycle_runner *r, const struct entity *e, const struct life_output *o)
+{
+    const struct rollup *rollup = r->list[o->rollup];
+    int64_t end = window_end(o->counts_ms, rollup->def.every_ms);
+    if (!rollup_has_window(rollup, end)) {
+        if (!o->negative)
+            rollup_leave_out(rollup, end);
+        return;
+    }
     r->next_stats.corrections += o->negative;
+    if (o->negative && folded_take_back(r->folded, e->key, o))
+        return;
+    struct rollup_series series = series_of(r, o);
+    if (rollup_runner_put(r->rollups, series, o->time_ms, o->value, o->negative) && !o->negative &&
+        folded_doubts(r->folded, series))
+        folded_note(r->folded, e->key, o, series, generation_of(r, e));
 }
 
-static uint64_t count_expired(const struct lifecycle_runner *r, const struct life *lives, size_t n,
-    struct hash128 key, struct expiry expiry)
+/* Of n lives that some facts have. */
+static struct life_tally tally_of(const struct lifecycle_runner *r, const struct life *lives,
+    size_t n, size_t facts, struct hash128 key, struct expiry expiry)
 {
-    uint64_t expired = 0;
-    for (size_t i = 0; i < n; i++)
-        expired += lives[i].end < 0 &&
-                   life_has_expired(life_until(&r->lifecycle->rules, &lives[i]), key, expiry);
-    return expired;
+    struct life_tally tally = {.incomplete = n == 0 && facts > 0};
+    for (size_t i = 0; i < n; i++) {
+        if (lives[i].end >= 0)
+            continue;
+        bool over = life_has_expired(life_until(&r->lifecycle->rules, &lives[i]), key, expiry);
+        tally.expired += over;
+        tally.open += !over;
+    }
+    return tally;
 }
 
-static void settle_entity(struct lifecycle_runner *r, struct entity *e)
+/* What the entity was and is, and what changes with it in the rollups, into outputs. */
+struct change {
+    struct life_tally before, now;
+    bool ended; /* no life goes on */
+};
+
+static void find_change(struct lifecycle_runner *r, const struct entity *e, struct change *out)
 {
     const struct life_rules *rules = &r->lifecycle->rules;
     struct life lives[LIVES_MAX];
     size_t outside;
     r->outputs.n = 0;
     size_t n = lives_of(rules, e->facts.items, e->n_before, lives, &outside);
-    uint64_t before = count_expired(r, lives, n, e->key, r->expiry);
+    out->before = tally_of(r, lives, n, e->n_before, e->key, r->expiry);
+    out->before.incomplete = !e->had_lives && (out->before.incomplete || e->was_incomplete);
     life_outputs_add(&r->outputs_of, lives, n, e->key, r->expiry, true, &r->outputs);
     size_t n_before = r->outputs.n;
     n = lives_of(rules, e->facts.items, e->facts.n, lives, &outside);
-    uint64_t now = count_expired(r, lives, n, e->key, r->next_expiry);
+    out->now = tally_of(r, lives, n, e->facts.n, e->key, r->next_expiry);
+    if (!entity_has_changed(e)) /* what it has forgotten is still stored */
+        out->now.incomplete = out->before.incomplete;
     life_outputs_add(&r->outputs_of, lives, n, e->key, r->next_expiry, false, &r->outputs);
     life_outputs_cancel(&r->outputs, n_before);
+    out->ended = out->now.open + out->now.expired == 0;
+}
+
+static void settle_entity(struct lifecycle_runner *r, struct entity *e)
+{
+    struct change change;
+    find_change(r, e, &change);
     for (size_t i = 0; i < r->outputs.n; i++)
-        put_output(r, &r->outputs.items[i]);
+        put_output(r, e, &r->outputs.items[i]);
+    uint64_t before = change.before.expired, now = change.now.expired;
     r->next_stats.expired += now > before ? now - before : 0;
-    e->ended = true;
-    for (size_t i = 0; i < n; i++)
-        e->ended = e->ended && lives[i].end >= 0;
+    change.before.generation = e->generation;
+    if (change.now.incomplete)
+        change.now.generation = entity_has_changed(e) ? generation_of(r, e) : e->generation;
+    life_counts_move(&r->next_counts, &change.before, &change.now);
+    e->ended = change.ended;
+}
+
+/* Where what is taken back was put, before anything changes. Hardly ever is there anything. */
+static bool ask_folded(struct lifecycle_runner *r, struct err *err)
+{
+    struct change change;
+    if (!folded_any(r->folded))
+        return true;
+    for (size_t i = 0; i < entities_count(r->entities); i++) {
+        const struct entity *e = entities_at(r->entities, i);
+        find_change(r, e, &change);
+        for (size_t k = 0; k < r->outputs.n; k++)
+            if (r->outputs.items[k].negative &&
+                !folded_ask(r->folded, e->key, &r->outputs.items[k], err))
+                return false;
+    }
+    return true;
 }
 
 /* Label texts first: what cannot be read must not be met half way. */
@@ -493,7 +598,7 @@ bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, str
     int64_t passed = r->watermark_ms == INT64_MIN ? INT64_MIN : expiry_minute(r->watermark_ms);
     if (passed > r->next_expiry.minute && !expire(r, passed, err))
         return false;
-    if (!load_labels(r, err))
+    if (!load_labels(r, err) || !ask_folded(r, err))
         return false;
     for (size_t i = 0; i < entities_count(r->entities); i++)
         settle_entity(r, entities_at(r->entities, i));
@@ -539,6 +644,9 @@ static void write_source(struct lifecycle_runner *r, struct txn *txn)
     buf_varint(&state, r->next_stats.dropped);
     buf_varint(&state, r->next_stats.expired);
     buf_varint(&state, r->next_stats.corrections);
+    life_counts_encode(&r->next_counts, &state);
+    buf_varint(&state, (uint64_t)(r->longest_ms / HOUR_MS));
+    buf_varint(&state, (uint64_t)(r->behind_ms / HOUR_MS));
     txn_source(txn, slice_from(r->source), r->next_expiry.minute, INT64_MIN, buf_view(&state));
     buf_fini(&state);
 }
@@ -559,9 +667,11 @@ bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct er
     if (!txn_state_table(txn, slice_from(r->name),
             (uint32_t)fact_record_bytes(&r->lifecycle->layout), &table, err) ||
         !txn_state_table(txn, slice_from(r->timers_name), 0, &timers, err) ||
-        !life_labels_write(r->labels, txn, err))
+        !life_labels_write(r->labels, txn, err) ||
+        !folded_write(r->folded, txn, gone_below(r), err))
         return false;
     drop_below(txn, table, gone_below(r));
+    life_counts_drop(&r->next_counts, gone_below(r));
     entities_write(r->entities, txn, table);
     write_timers(r, txn, timers);
     write_source(r, txn);
@@ -573,20 +683,25 @@ void lifecycle_clear(struct lifecycle_runner *runner)
     struct lifecycle_runner *r = runner;
     r->expiry = r->next_expiry;
     r->stats = r->next_stats;
+    r->counts = r->next_counts;
     r->n_timers = 0;
     r->settled = false;
     life_labels_clear(r->labels);
+    folded_clear(r->folded);
     entities_clear(r->entities);
-    entities_gone(r->entities, gone_below(r));
+    let_go(r);
 }
 
 int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner)
 {
-    return runner->expiry.minute == INT64_MIN ? INT64_MIN
-                                              : runner->expiry.minute * EXPIRY_MINUTE_MS;
+    return runner->next_expiry.minute == INT64_MIN ? INT64_MIN
+                                                   : runner->next_expiry.minute * EXPIRY_MINUTE_MS;
 }
 
 void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out)
 {
     *out = runner->stats;
+    out->open = runner->counts.open;
+    out->incomplete = life_counts_incomplete(&runner->counts);
+    out->forgotten = runner->counts.forgotten;
 }

@@ -7,6 +7,7 @@
  *     lifecycle/NAME/timers   key's hash, in generations of the minute in which a life of it may
  *                             expire
  *     lifecycle/NAME/labels   hash of label values -> their texts, in pieces
+ *     lifecycle/NAME/folded   outputs that have no series of their own (folded.h), if any
  *
  * Nothing of what was put out is stored: it follows from the facts and from how far expiry has come
  * (life_outputs.h), which is the position of the source "lifecycle/NAME".
@@ -81,17 +82,20 @@ void lifecycle_clear(struct lifecycle_runner *runner);
 /* Something is to expire that the last batch has left. */
 bool lifecycle_is_behind(const struct lifecycle_runner *runner);
 
-/* Up to when lives have expired, so that nothing more of the time before can; INT64_MIN: nothing
- * has. */
+/* Lives that could go on until a time before it have expired, with the batch as it was settled;
+ * INT64_MIN: none has. */
 int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner);
 
-/* Since the data folder began. */
+/* Since the data folder began, but for what is now. */
 struct lifecycle_stats {
     uint64_t facts;       /* taken in */
     uint64_t outside;     /* of them, of no life when they came: too late, or without a first */
     uint64_t dropped;     /* an entity has too many */
     uint64_t expired;     /* lives */
     uint64_t corrections; /* cells that were taken back */
+    uint64_t open;        /* now: lives that have not ended */
+    uint64_t incomplete;  /* now: entities that are held without a first stage */
+    uint64_t forgotten;   /* entities that never got one */
 };
 
 void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out);

@@ -151,12 +151,13 @@ static void start_topics(struct look *look)
 }
 
 /* Whether the topic begins where its stream's `start` says, and not at its beginning. What has come
- * after the first look is read whole. */
+ * after the first look is read whole, and so is what was sent anew. */
 static bool begins_by_config(const struct kafka_source *s, const struct topic *topic)
 {
+    const struct stream *stream = &s->streams->streams[topic->stream];
     bool known = topic->by_pattern ? s->stream_read_before[topic->stream] || s->looked
                                    : topic->read_before || topic->came_later;
-    return s->streams->streams[topic->stream].start != START_EARLIEST && !known;
+    return stream->start != START_EARLIEST && !known && !slice_is(stream->retry, topic->name);
 }
 
 /* ---- which partitions there are ---- */

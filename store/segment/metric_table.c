@@ -1,15 +1,19 @@
 #include "store/segment/metric_table.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "store/labels.h"
 #include "store/segment/layout.h"
 
+/* Four bytes, two numbers, three empty strings; version 1 has no more. */
+#define ROW_BYTES_MIN (4 + 2 * 8 + 3)
+
 bool metric_def_agrees(const struct metric_def *a, const struct metric_def *b)
 {
-    return a->kind == b->kind && a->digits == b->digits && a->schema == b->schema &&
-           a->every_ms == b->every_ms;
+    return a->kind == b->kind && a->digits == b->digits && a->every_ms == b->every_ms &&
+           (a->kind != KIND_HISTOGRAM || a->schema == b->schema);
 }
 
 static void put_row(struct buf *out, const struct metric_def *def, uint32_t n_series)
@@ -72,6 +76,30 @@ static bool get_end(struct metric_table *table, struct reader *r)
     return true;
 }
 
+/* Room for n more. What a page says of the total is not believed before the rows are there: room
+ * grows with the pages, to twice of what was needed. */
+static bool make_room(struct metric_table *table, uint32_t n, const struct place *place,
+    struct arena *arena, struct err *err)
+{
+    uint32_t need = table->n + n,
+             cap = table->cap > table->total / 2 ? table->total : table->cap * 2;
+    if (need <= table->cap)
+        return true;
+    cap = cap < need ? need : cap;
+    struct metric_def *defs = arena_array(arena, cap, sizeof *defs);
+    uint32_t *end = arena_array(arena, cap, sizeof *end);
+    if (!defs || !end)
+        return place_corrupt(place, err, "%" PRIu32 " metrics are too many", table->total);
+    if (table->n > 0) {
+        memcpy(defs, table->defs, table->n * sizeof *defs);
+        memcpy(end, table->end, table->n * sizeof *end);
+    }
+    table->defs = defs;
+    table->end = end;
+    table->cap = cap;
+    return true;
+}
+
 static bool get_head(struct metric_table *table, struct reader *r, uint32_t *n,
     const struct place *place, struct arena *arena, struct err *err)
 {
@@ -79,17 +107,13 @@ static bool get_head(struct metric_table *table, struct reader *r, uint32_t *n,
     *n = read_le32(r);
     total = read_le32(r);
     if (r->failed || *n == 0 || first != table->n || total > SEGMENT_SERIES_MAX ||
-        (first > 0 && total != table->total) || first >= total || *n > total - first)
+        (first > 0 && total != table->total) || first >= total || *n > total - first ||
+        *n > reader_left(r) / ROW_BYTES_MIN)
         return place_corrupt(place, err,
             "metrics %" PRIu32 ", %" PRIu32 " of them, of %" PRIu32 " do not follow %" PRIu32,
             first, *n, total, table->n);
-    if (first > 0)
-        return true;
     table->total = total;
-    table->defs = arena_array(arena, total, sizeof *table->defs);
-    table->end = arena_array(arena, total, sizeof *table->end);
-    return (table->defs && table->end) ||
-           place_corrupt(place, err, "%" PRIu32 " metrics are too many", total);
+    return make_room(table, *n, place, arena, err);
 }
 
 bool metric_table_get(struct metric_table *table, struct slice raw, bool counts,

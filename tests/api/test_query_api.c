@@ -247,21 +247,76 @@ static void test_series(void **state)
     ask(f, "/api/v1/series", 400, NULL);
 }
 
-/* Half an hour behind the last cells: the counters are still alive, the level holds for ever, the
- * samples are over. A day later only the level is left, and before everything there is nothing. */
+/* Half an hour behind the last cells what is made of events is still alive, the samples are over;
+ * so it is for the level, which has changed a day before. A day later nothing is left, and before
+ * everything there is nothing. */
 static void test_series_in_time(void **state)
 {
     struct fixture *f = *state;
     get(f, "/api/v1/label/__name__/values?start=1700001800&end=1700001900", 200,
-        "{\"status\":\"success\",\"data\":[\"delay_seconds\",\"orders_open\",\"orders_total\"]}");
-    get(f, "/api/v1/label/__name__/values?start=1700086400&end=1700086500", 200,
+        "{\"status\":\"success\",\"data\":[\"delay_seconds\",\"orders_total\"]}");
+    get(f, "/api/v1/label/__name__/values?start=1699915400&end=1699915500", 200,
         "{\"status\":\"success\",\"data\":[\"orders_open\"]}");
+    get(f, "/api/v1/label/__name__/values?start=1700086400&end=1700086500", 200,
+        "{\"status\":\"success\",\"data\":[]}");
     get(f, "/api/v1/label/__name__/values?start=0&end=1000", 200,
         "{\"status\":\"success\",\"data\":[]}");
     get(f,
         "/api/v1/label/__name__/values?start=-292273086-05-16T16:47:06Z&"
         "end=292277025-08-18T07:12:54.999999999Z&match[]=up",
         200, "{\"status\":\"success\",\"data\":[\"up\"]}");
+}
+
+/* How complete an answer is, beside its data: of what was selected. */
+static void test_clocks(void **state)
+{
+    struct fixture *f = *state;
+    get(f, "/api/v1/query?query=orders_total%2Bdelay_seconds%2Bup&time=1700000000", 200, NULL);
+    assert_has(f, "\r\nLarder-Frontier: 2023-11-14T22:13:20Z\r\n");
+    assert_has(f, "\r\nLarder-Watermark: 2023-11-14T22:13:20Z\r\n");
+    assert_null(strstr(buf_cstr(&f->answer), "\"clocks\""));
+    get(f, "/api/v1/query?query=orders_total%2Bup%2Borders_total&time=1700000000&clocks=1", 200,
+        NULL);
+    assert_has(f, "},\"clocks\":[{\"metric\":\"orders_total\",\"clock\":\"orders\","
+                  "\"frontier\":1700000000,\"watermark\":1700000000}]");
+    get(f, "/api/v1/query?query=up&time=1700000000&clocks=1", 200, NULL);
+    assert_has(f, "},\"clocks\":[]}");
+    assert_null(strstr(buf_cstr(&f->answer), "Larder-"));
+    get(f,
+        "/api/v1/query_range?query=orders_total&start=1699999900&end=1700000000&step=10&clocks=1",
+        200, NULL);
+    assert_has(f, "\r\nLarder-Watermark: 2023-11-14T22:13:20Z\r\n");
+    assert_has(f, "},\"clocks\":[{\"metric\":\"orders_total\",");
+}
+
+/* Of several clocks the slowest holds; one that is not known yet makes nothing known. */
+static void test_slowest_clock(void **state)
+{
+    static struct metric_def refunds = {.name = {"refunds_total", 13},
+        .kind = KIND_COUNTER,
+        .every_ms = 5000,
+        .stale_after_ms = 3600000,
+        .clock = {"order/cohort", 12}};
+    static const char path[] =
+        "/api/v1/query?query=orders_total%2Brefunds_total&time=1700000000&clocks=1";
+    struct fixture *f = *state;
+    struct err err = {0};
+    struct txn *txn = txn_begin(f->store);
+    txn_add(txn, series(txn, &refunds, "market", "zrh"), T0, 1);
+    assert_true(txn_commit(&txn, NULL, &err));
+    get(f, path, 200, NULL);
+    assert_null(strstr(buf_cstr(&f->answer), "Larder-"));
+    assert_has(f, "{\"metric\":\"refunds_total\",\"clock\":\"order/cohort\",\"frontier\":null,"
+                  "\"watermark\":null}]");
+    txn = txn_begin(f->store);
+    txn_clock(txn, SLICE("order/cohort"), T0 + 5000, T0 - 3600001);
+    assert_true(txn_commit(&txn, NULL, &err));
+    get(f, path, 200, NULL);
+    assert_has(f, "\r\nLarder-Frontier: 2023-11-14T22:13:20Z\r\n");
+    assert_has(f, "\r\nLarder-Watermark: 2023-11-14T21:13:19.999Z\r\n");
+    assert_has(f, "\"clocks\":[{\"metric\":\"orders_total\",\"clock\":\"orders\",\"frontier\":"
+                  "1700000000,\"watermark\":1700000000},");
+    assert_has(f, "\"frontier\":1700000005,\"watermark\":1699996399.999}]");
 }
 
 static void test_metadata(void **state)
@@ -298,6 +353,8 @@ int main(void)
         T(test_label_values),
         T(test_series),
         T(test_series_in_time),
+        T(test_clocks),
+        T(test_slowest_clock),
         T(test_metadata),
     };
     return cmocka_run_group_tests_name("query_api", tests, NULL, NULL);

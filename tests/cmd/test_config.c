@@ -79,6 +79,8 @@ static void test_every_mistake(void **state)
         {11, 16, "'head_memory' must be a size such as 512MiB or 2GiB, not '512MB'"},
         {12, 29, "a retention must be a duration such as 5s, 30m, 24h or 1h30m, not 'forever'"},
         {14, 11, "'stages' is missing: {placed: orders.type == \"placed\", ...}"},
+        {14, 11, "'ends' is missing: a list of stages"},
+        {14, 11, "'expire' is missing: how long a life may last, such as 6h"},
         {17, 22, "'or ders' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'; a pattern begins with '^'"},
         {17, 33, "topic 'orders' belongs to stream 'orders' already"},
         {18, 10, "'key': no field 'order' in 'fields'"},
@@ -118,10 +120,9 @@ static void test_every_mistake(void **state)
         {62, 73, "'5' is no label name: letters, digits and '_', not a digit or '__' first"},
         {62, 81, "a time is never a label: it is new for every event"},
         {63, 18, "'stale_after' must be at least 'every'"},
-        {65, 3, "a gauge needs the key of its stream among its labels, and stream 'orders' has no 'key'"},
         {68, 12, "'value' must be a number, this is a string"},
         {69, 9, "'at' is for rollups of lifecycles"},
-        {70, 13, "not supported yet: reduce"},
+        {70, 13, "'reduce' must be last, avg, min, max or sum, not 'mean'"},
         {71, 13, "only histograms have a 'schema'"},
         {72, 9, "'by' must be a list such as [a, b], it is a single value"},
     };
@@ -132,8 +133,7 @@ static void test_every_mistake(void **state)
     assert_false(config_load("tests/data/bad_config.yml", NULL, 0, &config, &errors));
     assert_errors(&errors, want, sizeof want / sizeof *want);
     for (size_t i = 0; i < errors.n; i++) {
-        bool unsupported = strncmp(errors.items[i].text, "not supported yet: ", 19) == 0;
-        assert_int_equal(errors.items[i].code, unsupported ? ERR_UNSUPPORTED : ERR_INVALID);
+        assert_int_equal(errors.items[i].code, ERR_INVALID);
         assert_string_equal(errors.items[i].file, "tests/data/bad_config.yml");
     }
     err_list_fini(&errors);
@@ -219,6 +219,70 @@ static void test_settings_of_sources(void **state)
     config_free(&config);
 }
 
+/* Dead letters, their outbox, and where they come again. */
+static void test_letters(void **state)
+{
+    (void)state;
+#define S "event_time: at, fields: {at: time}"
+    check_text("kafka: {brokers: b, transactional.id: x}\n"
+               "streams:\n"
+               "  a: {topics: [t], " S ", dead_letters: no topic, outbox: 15MiB, retry: t}\n"
+               "  b: {topics: [u], " S ", outbox: 64MiB, retry: r}\n"
+               "  c: {topics: [v], " S ", dead_letters: u}\n"
+               "  d: {topics: [w], " S ", dead_letters: dlq, retry: r}\n"
+               "  e: {topics: [x], " S ", dead_letters: e.retry, retry: e.retry, outbox: 64}\n"
+               "  f: {topics: [\"^dl.\"], " S ", dead_letters: f, retry: \"^f.*\"}\n",
+        NULL, 0,
+        (struct want[]){
+            {1, 21, "'transactional.id' cannot be set: that of dead letters is made of 'group.id'"},
+            {3, 70,
+                "'no topic' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and "
+                "'-'"},
+            {3, 88, "'outbox' must be at least 16MiB"},
+            {3, 102, "topic 't' belongs to stream 'a' already"},
+            {4, 64, "'outbox' is for letters, and there is no 'dead_letters'"},
+            {4, 78, "'retry' is for letters, and there is no 'dead_letters'"},
+            {5, 70, "stream 'b' reads topic 'u': its letters would come back as events"},
+            {6, 70, "stream 'f' reads topic 'dlq': its letters would come back as events"},
+            {6, 82, "topic 'r' belongs to stream 'b' already"},
+            {7, 70, "stream 'e' reads topic 'e.retry': its letters would come back as events"},
+            {7, 103, "'outbox' must be a size such as 512MiB or 2GiB, not '64'"},
+            {8, 85,
+                "'^f.*' is no topic name: Kafka allows 1 to 249 letters, digits, '.', '_' and '-'"},
+        },
+        12);
+#undef S
+}
+
+static void test_letters_read(void **state)
+{
+    struct config config;
+    struct err_list errors;
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof path, "%s/letters.yml", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("kafka: {brokers: b}\n"
+          "streams:\n"
+          "  a: {topics: [t, u], event_time: at, fields: {at: time}, dead_letters: dlq,\n"
+          "      outbox: 1GiB, retry: again}\n"
+          "  b: {topics: [v], event_time: at, fields: {at: time}, dead_letters: dlq}\n"
+          "  c: {topics: [w], event_time: at, fields: {at: time}}\n",
+        f);
+    fclose(f);
+    assert_true(config_load(path, NULL, 0, &config, &errors));
+    unlink(path);
+    const struct stream *s = config.streams.streams;
+    assert_int_equal(s[0].n_topics, 3);
+    assert_true(slice_is(s[0].topics[2], "again") && slice_is(s[0].retry, "again"));
+    assert_true(slice_is(s[0].dead_letters, "dlq") && s[0].outbox_bytes == 1u << 30);
+    assert_true(slice_is(s[1].dead_letters, "dlq") && s[1].outbox_bytes == 64u << 20);
+    assert_true(s[1].n_topics == 1 && s[1].retry.len == 0 && s[2].dead_letters.len == 0);
+    err_list_fini(&errors);
+    config_free(&config);
+}
+
 static void test_missing(void **state)
 {
     (void)state;
@@ -235,11 +299,12 @@ static void test_missing(void **state)
         (struct want[]){
             {1, 8, "'brokers' is missing: \"HOST:PORT\" of one broker or more"},
             {2, 14, "'event_time' is missing: the name of the time field"},
-            {4, 6, "'kind' is missing: counter, histogram or gauge"},
+            {4, 6, "'kind' is missing: counter, histogram, gauge or level"},
             {4, 6, "'from' is missing: the name of a stream or lifecycle"},
             {5, 3,
                 "a gauge needs the key of its stream among its labels, and stream 's' has no "
-                "'key'"},
+                "'key': say which, or 'reduce': avg, min, max, sum or last of all readings of a "
+                "window"},
         },
         5);
     check_text(
@@ -352,7 +417,7 @@ static void test_places(void **state)
     (void)state;
     check_text("kafka: {brokers: b}\n"
                "streams: {s: {topics: [t], event_time: at, key: k, fields: {at: time, n: int, k: "
-               "string}}}\n"
+               "string}}, u: {topics: [u], event_time: at, fields: {at: time, n: int}}}\n"
                "rollups:\n"
                "  a:\n"
                "    kind: histogram\n"
@@ -365,17 +430,25 @@ static void test_places(void **state)
                "\n"
                "      at\n"
                "    by: [{x: \"k == \\\"a\\\" and n\"}]\n"
-               "  b: {kind: gauge, from: s, value: n, by: [{k: k == 'x'}]}\n",
+               "  b: {kind: gauge, from: s, value: n, by: [{k: k == 'x'}]}\n"
+               "  c: {kind: gauge, from: s, value: n, reduce: max}\n"
+               "  d: {kind: gauge, from: u, value: n}\n"
+               "  e: {kind: level, from: u, value: n, by: [], reduce: sum}\n",
         NULL, 0,
         (struct want[]){
             {9, 7, "unknown field 'nn', did you mean 'n'?"},
             {13, 7, "a time can only be compared, or subtracted from a time"},
             {14, 30, "'and' needs a condition, this is a number"},
             {15, 3,
-                "a gauge needs the key of its stream, 'k', among its labels (not supported yet: "
-                "reduce)"},
+                "a gauge needs the key of its stream, 'k', among its labels, or 'reduce': avg, "
+                "min, max, sum or last of all readings of a window"},
+            {17, 3,
+                "a gauge needs the key of its stream among its labels, and stream 'u' has no "
+                "'key': say which, or 'reduce': avg, min, max, sum or last of all readings of a "
+                "window"},
+            {18, 55, "only gauges have a 'reduce'"},
         },
-        4);
+        6);
 }
 
 static void test_defaults(void **state)
@@ -453,9 +526,11 @@ static void test_shipped(void **state)
         {"delivery_seconds", KIND_HISTOGRAM, 3, "category,market"},
         {"stage_seconds", KIND_HISTOGRAM, 3, "from,market,to"},
         {"order_outcomes_total", KIND_COUNTER, 0, "market,outcome"},
+        {"orders_open", KIND_LEVEL, 0, "market"},
         {"eta_error_seconds", KIND_HISTOGRAM, 3, "market"},
         {"order_amount_total", KIND_COUNTER, 2, "category,market"},
         {"fridge_stock_units", KIND_GAUGE, 0, "fridge,sku"},
+        {"fridge_stock_estimated_units", KIND_LEVEL, 0, "fridge,sku"},
         {"fridge_capacity_units", KIND_GAUGE, 0, "fridge,sku"},
         {"fridge_units_total", KIND_COUNTER, 0, "fridge,movement,sku"},
         {"fridge_temperature_celsius", KIND_GAUGE, 2, "fridge"},
@@ -488,6 +563,13 @@ static void test_shipped(void **state)
         assert_true(r->def.help.len > 0);
     }
     assert_int_equal(rollup_named(&config, "fridge_stock_units")->def.stale_after_ms, 86400000);
+    /* How an order ends is known, for the time of its placing, when it cannot go on. */
+    assert_true(slice_is(rollup_named(&config, "order_outcomes_total")->def.clock, "order/cohort"));
+    assert_true(slice_is(rollup_named(&config, "delivery_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "eta_error_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "stage_seconds")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "orders_open")->def.clock, "order"));
+    assert_true(slice_is(rollup_named(&config, "orders_total")->def.clock, "orders"));
     err_list_fini(&errors);
     config_free(&config);
 }
@@ -521,7 +603,7 @@ static void test_overrides(void **state)
         "http.listen=[::1]:0", "store.path=/x=y", "store.head_memory=64MiB", "query.max_series=9",
         "streams.orders.topics=[a, b]", "rollups.orders_total.every=1m"};
     static const char *const bad[] = {"kafka", "=x", "http.listen=here", "store.path.x=1",
-        "streams.orders.topics=[a", "rollups.eta_error_seconds.value=market", "nothing=1"};
+        "streams.orders.topics=[a", "rollups.nps_score.value=market", "nothing=1"};
     struct config config;
     struct err_list errors;
     (void)state;
@@ -551,7 +633,7 @@ static void test_overrides(void **state)
                               "\"0.0.0.0:9595\" or \"[::1]:9595\", not 'here'"},
         {"--set streams.orders.topics",
             "'topics' must be a list such as [a, b], it is a single value"},
-        {"--set rollups.eta_error_seconds.value", "'value' must be a number, this is a string"},
+        {"--set rollups.nps_score.value", "'value' must be a number, this is a string"},
     };
     assert_false(config_load("larder.yml", bad, 7, &config, &errors));
     assert_int_equal(errors.n, 7);
@@ -627,8 +709,7 @@ static void test_broken_stage(void **state)
         "  n: {kind: histogram, from: order, at: b, value: b - a, by: [id]}\n";
     static const struct want wrong_type = {
         3, 84, "a field's type must be string, int, decimal, time or bool, not 'text'"};
-    static const struct want wrong_stream = {5, 55,
-        "a stage needs a condition over the fields of a stream, such as orders.type == \"placed\""};
+    static const struct want wrong_stream = {5, 55, "no stream 'ordres', did you mean 'orders'?"};
     char text[1024];
     (void)state;
     snprintf(text, sizeof text, format, "text", "orders");
@@ -642,6 +723,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_mistake),
         cmocka_unit_test(test_broken_stage),
+        cmocka_unit_test(test_letters),
+        cmocka_unit_test(test_letters_read),
         cmocka_unit_test(test_mistakes_of_sources),
         cmocka_unit_test(test_settings_of_sources),
         cmocka_unit_test(test_missing),

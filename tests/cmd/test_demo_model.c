@@ -249,6 +249,7 @@ static void time_is_written_with_offset(void **state)
 /* Reads the file: the sum of all amounts of a metric, in its own units, and the last state. */
 struct truth_sums {
     double orders, amount, units, ratings, payments, placed;
+    double open[DEMO_MARKETS]; /* as last said */
     json_int_t complete, produced, refused, last_minute;
     int states;
 };
@@ -283,6 +284,10 @@ static void read_line(json_t *line, struct truth_sums *sums)
     sums->units += strcmp(metric, "fridge_units_total") == 0 ? v : 0;
     sums->ratings += strcmp(metric, "ratings_total") == 0 ? v : 0;
     sums->payments += strcmp(metric, "payments_total") == 0 ? v : 0;
+    const char *market = json_string_value(json_object_get(labels, "market"));
+    for (int i = 0; i < DEMO_MARKETS && strcmp(metric, "orders_open") == 0; i++)
+        if (strcmp(market, demo_markets[i].name) == 0)
+            sums->open[i] = v;
 }
 
 static void read_truth(const char *path, struct truth_sums *sums)
@@ -320,6 +325,40 @@ static void sum_events(
     }
 }
 
+/* The events of orders by then, to the front. */
+static size_t keep_orders(struct demo_event *events, size_t n, int64_t complete_s)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (events[i].defect == DEMO_SOUND && !events[i].again && events[i].topic == DEMO_ORDERS &&
+            events[i].time_ms <= complete_s * 1000)
+            events[kept++] = events[i];
+    return kept;
+}
+
+static bool was_placed(const struct demo_event *events, size_t n, uint64_t order)
+{
+    for (size_t i = 0; i < n; i++)
+        if (events[i].order == order && events[i].type == DEMO_PLACED)
+            return true;
+    return false;
+}
+
+/* Orders of the market that were placed, less those of them that have ended. */
+static int count_open(const struct demo_event *events, size_t n, int market)
+{
+    int open = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct demo_event *e = &events[i];
+        if (e->market != market)
+            continue;
+        open += e->type == DEMO_PLACED;
+        if (e->type == DEMO_DELIVERED || e->type == DEMO_CANCELLED || e->type == DEMO_REJECTED)
+            open -= was_placed(events, n, e->order);
+    }
+    return open;
+}
+
 static void truth_equals_a_plain_count(void **state)
 {
     (void)state;
@@ -355,6 +394,9 @@ static void truth_equals_a_plain_count(void **state)
     assert_true(got.units == want.units && got.ratings == want.ratings);
     assert_true(got.payments == want.payments);
     assert_true(got.amount > want.amount - 0.01 && got.amount < want.amount + 0.01);
+    n = keep_orders(events, n, got.complete);
+    for (int i = 0; i < DEMO_MARKETS; i++)
+        assert_true(got.open[i] == count_open(events, n, i) && got.open[i] > 0);
     free(events);
     demo_model_free(&model);
     unlink(path);

@@ -129,6 +129,12 @@ class Producer:
     def batch(self, messages):
         self.process.stdin.write("!batch %d\n" % messages)
 
+    def headers(self, *pairs):
+        """Of all messages from here on: (name, bytes). An empty key is none from then on."""
+        self.process.stdin.write("!nokey\n!header\n")
+        for name, value in pairs:
+            self.process.stdin.write("!header %s %s\n" % (name, value.hex()))
+
     def flush(self):
         """Waits until the broker has acknowledged everything; returns how many that were."""
         self.process.stdin.write("!flush\n")
@@ -150,6 +156,31 @@ class Producer:
         else:
             self.process.kill()
             self.process.wait()
+
+
+class Message:
+    """One of a topic: partition, offset, timestamp, key and value (bytes or None), and headers, a list
+    of (name, bytes or None)."""
+
+    def __init__(self, row):
+        def unhex(text):
+            return None if text is None else bytes.fromhex(text)
+        self.partition, self.offset, self.timestamp = row["partition"], row["offset"], row["timestamp"]
+        self.key, self.value = unhex(row["key"]), unhex(row["value"])
+        self.headers = [(name, unhex(value)) for name, value in row["headers"]]
+
+    def header(self, name):
+        """The last one's text; None: it has none."""
+        found = [value for n, value in self.headers if n == name]
+        return found[-1].decode() if found else None
+
+
+def consume(bootstrap, topic):
+    """All committed messages of the topic, by partition and offset."""
+    done = subprocess.run([helper("consume"), bootstrap, topic], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, check=True, text=True)
+    found = [Message(json.loads(line)) for line in done.stdout.splitlines()]
+    return sorted(found, key=lambda m: (m.partition, m.offset))
 
 
 class Larder:

@@ -6,7 +6,8 @@
  * PARTITION -1 chooses by the key. A line without PAYLOAD is a tombstone. A line "!flush" waits
  * until everything before it is acknowledged and says "flushed N"; "!batch N" changes the greatest
  * number of messages of a batch (by a new producer, after a flush). After "!hex" payloads are bytes
- * in hexadecimal.
+ * in hexadecimal. "!header NAME HEX" gives a header to all messages from there on, "!header" takes
+ * all of them away; "!nokey" means that they have no key when theirs is empty.
  *
  *     produce BROKERS [CODEC [MESSAGES_PER_BATCH]]
  *
@@ -26,7 +27,8 @@ struct producer {
     const char *brokers, *codec;
     rd_kafka_t *rk;
     uint64_t acknowledged, failed;
-    bool hex;
+    bool hex, no_key;
+    rd_kafka_headers_t *headers; /* NULL: none */
 };
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -52,6 +54,7 @@ static bool producer_open(struct producer *p, const char *batch)
         {"max.in.flight.requests.per.connection", "1"},
         {"message.timeout.ms", "30000"},
         {"queue.buffering.max.messages", "1000000"},
+        {"message.max.bytes", "100000000"},
         {"log_level", "3"},
     };
     char text[512];
@@ -76,15 +79,22 @@ static bool producer_flush(struct producer *p)
     return rd_kafka_flush(p->rk, FLUSH_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && p->failed == 0;
 }
 
+static int digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* In place; SIZE_MAX: they are no bytes. */
 static size_t unhex(char *text)
 {
     size_t n = strlen(text) / 2;
     for (size_t i = 0; i < n; i++) {
-        unsigned byte;
-        if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+        int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+        if (high < 0 || low < 0)
             return SIZE_MAX;
-        text[i] = (char)byte;
+        text[i] = (char)(high << 4 | low);
     }
     return n;
 }
@@ -110,11 +120,16 @@ static bool produce_line(struct producer *p, char *line)
     size_t len = !payload ? 0 : p->hex ? unhex(payload) : strlen(payload);
     if (len == SIZE_MAX)
         return false;
+    const char *key = p->no_key && !*field[3] ? NULL : field[3];
     for (;;) {
+        rd_kafka_headers_t *headers =
+            p->headers ? rd_kafka_headers_copy(p->headers) : rd_kafka_headers_new(1);
         rd_kafka_resp_err_t error = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(field[0]),
             RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_TIMESTAMP(timestamp),
-            RD_KAFKA_V_KEY(field[3], strlen(field[3])), RD_KAFKA_V_VALUE(payload, len),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+            RD_KAFKA_V_KEY(key, key ? strlen(key) : 0), RD_KAFKA_V_VALUE(payload, len),
+            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+        if (error)
+            rd_kafka_headers_destroy(headers);
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
             return true;
         if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
@@ -125,8 +140,28 @@ static bool produce_line(struct producer *p, char *line)
     }
 }
 
-static bool command(struct producer *p, const char *line)
+static bool header(struct producer *p, char *name)
 {
+    char *value = *name ? strchr(name, ' ') : NULL;
+    if (!value) {
+        if (p->headers)
+            rd_kafka_headers_destroy(p->headers);
+        p->headers = NULL;
+        return !*name;
+    }
+    *value++ = '\0';
+    if (!p->headers)
+        p->headers = rd_kafka_headers_new(4);
+    size_t n = unhex(value);
+    return n != SIZE_MAX && !rd_kafka_header_add(p->headers, name, -1, value, (ssize_t)n);
+}
+
+static bool command(struct producer *p, char *line)
+{
+    if (strcmp(line, "!nokey") == 0)
+        return p->no_key = true;
+    if (strncmp(line, "!header", 7) == 0)
+        return header(p, line + 7 + (line[7] == ' '));
     if (!producer_flush(p))
         return false;
     if (strcmp(line, "!hex") == 0)
@@ -166,6 +201,8 @@ int main(int argc, char **argv)
         printf("produced %llu\n", (unsigned long long)p.acknowledged);
     if (p.rk)
         rd_kafka_destroy(p.rk);
+    if (p.headers)
+        rd_kafka_headers_destroy(p.headers);
     free(line);
     return ok ? 0 : 1;
 }

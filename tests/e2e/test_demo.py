@@ -15,6 +15,7 @@ import time
 from lib import LARDER, Larder, Tap, free_port, larder, wait_for
 
 METRICS = ["orders_total", "order_amount_total", "fridge_units_total", "ratings_total", "payments_total"]
+LEVELS = {"orders_open": 6 * 3600, "fridge_stock_estimated_units": 24 * 3600}  # with their stale_after
 REASONS = {"malformed", "missing", "type", "range", "not_allowed", "late", "ahead"}
 RATE = 60
 
@@ -96,9 +97,34 @@ def answered(server, metric, truth):
     return amounts
 
 
+def level_difference(server, metric, truth):
+    """Where what a level stands at differs from the truth, which has a line for every minute in which it changed.
+    Between two of them it stays; it is shown for as long as stale_after says. That an order has expired shows when
+    the watermark has passed it, some minutes later."""
+    lines = collections.defaultdict(dict)
+    for (name, minute, labels), amount in truth.amounts.items():
+        if name == metric:
+            lines[labels][minute] = amount
+    assert len(lines) >= 9, "%d series of %s in the truth" % (len(lines), metric)
+    text = server.query_range_text(metric, min(truth.minutes), truth.complete, 60)
+    found = {tuple(sorted((k, v) for k, v in s["metric"].items() if k != "__name__")):
+             {int(t): decimal.Decimal(v) for t, v in s["values"]} for s in json.loads(text)["data"]["result"]}
+    wrong = []
+    for labels in sorted(set(lines) | set(found)):
+        stands, changed = 0, None
+        for minute in range(min(truth.minutes), truth.complete - 600, 60):
+            if minute in lines[labels]:
+                stands, changed = lines[labels][minute], minute
+            value = found.get(labels, {}).get(minute)
+            gone = value is None and (changed is None or minute - changed >= LEVELS[metric])
+            if value != stands and not gone:
+                wrong.append("%s %s at %d: %s, the truth is %s" % (metric, labels, minute, value, stands))
+    return wrong
+
+
 def difference(server, truth):
     """The first few places where server and truth differ; empty when they are equal."""
-    wrong = []
+    wrong = [w for metric in LEVELS for w in level_difference(server, metric, truth)]
     for metric in METRICS:
         want = {k: v for k, v in truth.amounts.items() if k[0] == metric}
         assert want, "no %s in the truth" % metric
@@ -137,7 +163,7 @@ def run_and_compare(tap, folder):
             assert "uPlot" in demo.get("/uplot.js")[1]
         with tap.case("the history is loaded, and the demo goes live"):
             wait_for("live", demo.is_live, 90)
-        with tap.case("increase of every headline metric equals the truth while the demo runs"):
+        with tap.case("increase of every headline metric, and every level, equals the truth while the demo runs"):
             wait_for("a truth of an hour", lambda: len(set(Truth(path).minutes)) > 60, 30)
             check_equal(demo, Truth(path))
         with tap.case("the hour that the README asks for equals the truth"):

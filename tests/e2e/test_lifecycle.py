@@ -21,6 +21,7 @@ HOUR = 3600
 EXPIRE = 6 * HOUR
 STAGES = ["placed", "paid", "accepted", "delivered", "cancelled"]
 ENDS = ("delivered", "cancelled")
+OPEN_AT = range(DAY_S - 2 * HOUR, DAY_S + 26 * HOUR, 1800)  # when orders_open is compared
 KINDS = {"placed": "placed", "accepted": "accepted", "delivered": "delivered", "cancelled": "cancelled",
          "rejected": "cancelled"}
 Fact = collections.namedtuple("Fact", "stage time revision id market category promised amount")
@@ -127,6 +128,9 @@ def truth(facts_by_key):
             outcome = end.stage if end else "expired"
             want["outcomes", first.market, outcome] += 1
             want["amount", outcome] += first.amount
+            end_ms = end.time if end else first.time + EXPIRE * 1000
+            for at in OPEN_AT:
+                want["open", at, first.market] += (first.time <= at * 1000) - (end_ms <= at * 1000)
             if "delivered" in life:
                 took = life["delivered"].time - first.time
                 want["delivery n", first.market, first.category] += 1
@@ -162,6 +166,11 @@ def answers(server):
             ("step sum", "histogram_sum(increase(stage_seconds%s))", 1000, ("market", "from", "to"))):
         for labels_of, value in asked(server, expr % span, scale, *labels).items():
             found[(kind,) + labels_of] = value
+    open_text = server.query_range_text("orders_open", OPEN_AT[0], OPEN_AT[-1], OPEN_AT.step)
+    for series in json.loads(open_text)["data"]["result"]:
+        for at, value in series["values"]:
+            if value != "0":
+                found["open", int(at), series["metric"].get("market", "")] = int(value)
     return found
 
 
@@ -169,6 +178,79 @@ def differences(want, found):
     lines = ["%s: %s, the model says %s" % (k, found.get(k, 0), want.get(k, 0))
              for k in sorted(set(want) | set(found), key=str) if found.get(k, 0) != want.get(k, 0)]
     return "%d differ:\n%s" % (len(lines), "\n".join(lines[:20])) if lines else ""
+
+
+def check_clocks(server, events, partitions):
+    m = server.metrics()
+    final = {name: m['larder_metric_watermark_timestamp_seconds{metric="%s"}' % name]
+             for name in ("order_outcomes_total", "delivery_seconds", "orders_open", "orders_total")}
+    # Lives expire by whole minutes.
+    assert final["delivery_seconds"] == final["orders_open"] == final["orders_total"] - 0.001, final
+    assert final["order_outcomes_total"] == final["delivery_seconds"] - EXPIRE, final
+    answer = json.loads(server.get("/api/v1/query", query="order_outcomes_total + delivery_seconds",
+                                   time=str(DAY_S), clocks="1")[1])
+    clocks = {c["metric"]: c for c in answer["clocks"]}
+    assert clocks["order_outcomes_total"]["clock"] == "order/cohort", clocks
+    assert clocks["delivery_seconds"]["watermark"] - clocks["order_outcomes_total"]["watermark"] == EXPIRE, clocks
+    assert clocks["delivery_seconds"]["frontier"] == clocks["order_outcomes_total"]["frontier"], clocks
+    names = ["%s/%d" % (topic, i) for topic, n in partitions.items() for i in range(n)]
+    for name in names:
+        labels = '{stream="%s",partition="%s"}' % (name.split("/")[0], name)
+        assert m.get("larder_partition_lag_messages" + labels, 0) == 0, labels
+        assert m["larder_partition_frontier_timestamp_seconds" + labels] >= DAY_S + 30 * HOUR, labels
+        assert m["larder_partition_watermark_timestamp_seconds" + labels] >= DAY_S + 29 * HOUR, labels
+    wait_for("the end of all partitions", lambda: 0 <= server.metrics()[
+        'larder_ingest_lag_seconds{stream="orders"}'] < 60, 20)
+    # Those of this run, which the last kill began.
+    count = m['larder_events_lateness_seconds_count{stream="orders"}']
+    assert count > 0 and m['larder_events_lateness_seconds_bucket{stream="orders",le="0.1"}'] == 0
+    assert m['larder_events_lateness_seconds_bucket{stream="orders",le="0.5"}'] == count
+    assert abs(m['larder_events_lateness_seconds_sum{stream="orders"}'] - count * 0.2) < 1e-6 * count
+    assert m['larder_lifecycle_open{lifecycle="order"}'] == 0
+    never = sum(1 for facts in events.facts.values() if all(f.stage != "placed" for f in facts))
+    held = m['larder_lifecycle_incomplete{lifecycle="order"}']
+    gone = m['larder_lifecycle_incomplete_total{lifecycle="order"}']
+    assert never > 0 and held + gone == never, (held, gone, never)
+
+
+def check_final(server, producer, partitions):
+    """An order expires in the very minute that the watermark has come to: until it is told, the cohort is not final."""
+    edge, end = (DAY_S + 40 * HOUR + 20) * 1000, (DAY_S + 46 * HOUR + 330) * 1000  # the watermark is 5 minutes behind
+    producer.send([to_message(partitions, "orders", "edge", edge, json.dumps(
+        {"event_id": "edge", "order_id": "edge", "type": "placed", "occurred_at": edge, "market": "m0"}))])
+    send_last(producer, partitions, end)
+    wait_for("the watermark", lambda: server.metrics()['larder_watermark_timestamp_seconds{stream="orders"}'] ==
+             end / 1000 - 300, 20)
+    m = server.metrics()
+    final = m['larder_metric_watermark_timestamp_seconds{metric="order_outcomes_total"}']
+    placed = server.query('sum(increase(orders_total{stage="placed"}[2h]))', int(final))
+    known = server.query("sum(increase(order_outcomes_total[2h]))", int(final))
+    assert known.get((), 0) == placed.get((), 0), (final, placed, known)
+    # What comes behind the watermark is counted; of payments nothing does.
+    corrections = 'larder_events_corrections_total{stream="%s"}'
+    before = server.metrics()
+    producer.send([to_message(partitions, "orders", "late", edge, json.dumps(
+        {"event_id": "late", "order_id": "late", "type": "none", "occurred_at": edge}))])
+    producer.flush()
+    wait_for("a correction", lambda: server.metrics()[corrections % "orders"] ==
+             before[corrections % "orders"] + 1, 20)
+    assert server.metrics()[corrections % "payments"] == before[corrections % "payments"]
+    # A minute later the order is told.
+    send_last(producer, partitions, end + 60000)
+    wait_for("the order expired", lambda: server.query("sum(increase(order_outcomes_total[2h]))",
+                                                       DAY_S + 40 * HOUR + 25) == {(): "1"}, 20)
+    final = server.metrics()['larder_metric_watermark_timestamp_seconds{metric="order_outcomes_total"}']
+    assert edge / 1000 < final <= (end + 60000) / 1000 - 300 - EXPIRE, final
+
+
+def send_last(producer, partitions, end):
+    producer.send(("orders", p, end + 200, "last", json.dumps(
+        {"event_id": "last%d-%d" % (p, end), "order_id": "last", "type": "none", "occurred_at": end}))
+        for p in range(partitions["orders"]))
+    producer.send(("payments", p, end + 200, "last", json.dumps(
+        {"id": "last%d-%d" % (p, end), "order_id": "last", "at": end, "status": "none"}))
+        for p in range(partitions["payments"]))
+    producer.flush()
 
 
 def to_message(partitions, topic, key, time_ms, payload):
@@ -187,7 +269,8 @@ def main():
     partitions = {"orders": 4, "payments": 2}
     folder = os.path.join(tempfile.mkdtemp(prefix="lives-"), "data")
     with Broker(**partitions) as broker:
-        server = Larder(CONFIG, folder, sets=["kafka.brokers=" + broker.bootstrap])
+        server = Larder(CONFIG, folder, sets=[
+            "kafka.brokers=" + broker.bootstrap, "streams.orders.idle_after=1d", "streams.payments.idle_after=1d"])
         with server, Producer(broker.bootstrap, batch=200) as producer:
             server.start()
             kills = sorted(rng.sample(range(len(events.sent)), 4))
@@ -200,14 +283,7 @@ def main():
                     server.start()
             producer.flush()
             # Far enough behind everything that all lives have ended.
-            end = (DAY_S + 30 * HOUR) * 1000
-            producer.send(("orders", p, end + 200, "last", json.dumps(
-                {"event_id": "last%d" % p, "order_id": "last", "type": "none", "occurred_at": end}))
-                for p in range(partitions["orders"]))
-            producer.send(("payments", p, end + 200, "last", json.dumps(
-                {"id": "last%d" % p, "order_id": "last", "at": end, "status": "none"}))
-                for p in range(partitions["payments"]))
-            producer.flush()
+            send_last(producer, partitions, (DAY_S + 30 * HOUR) * 1000)
             want = truth(events.facts)
             with tap.case("%d events of %d orders make what the model says" % (len(events.sent), ORDERS)):
                 wait_for("all events taken in", lambda: server.metric_sum("larder_events_accepted_total") ==
@@ -221,6 +297,10 @@ def main():
             with tap.case("what came twice was counted once, and told"):
                 twice = len(events.sent) - events.n
                 assert server.metric_sum("larder_events_duplicate_total") == twice > 0
+            with tap.case("what is held, how late it came, and up to when it is final"):
+                check_clocks(server, events, partitions)
+            with tap.case("what is said to be final is"):
+                check_final(server, producer, partitions)
             with tap.case("a restart changes nothing"):
                 server.kill()
                 server.start()
@@ -229,7 +309,7 @@ def main():
         with tap.case("a lifecycle that was changed does not read the lives of the old one"):
             changed = os.path.join(os.path.dirname(folder), "changed.yml")
             with open(CONFIG) as f:
-                text = f.read().replace("by: [market, category]", "by: [market]")
+                text = f.read().replace("accepted: orders", "taken: orders")
             with open(changed, "w") as f:
                 f.write(text)
             with Larder(changed, folder, sets=["kafka.brokers=" + broker.bootstrap]) as refused:

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/number.h"
 #include "cmd/config.h"
@@ -296,14 +297,14 @@ static const struct thing *next_first(const struct model *m, int entity, const s
     return next;
 }
 
-static void model_entity(
-    const struct model *m, int entity, int64_t expired_minute, struct sums *out)
+#define MODEL_LIVES 64
+
+static size_t model_lives(const struct model *m, int entity, struct model_life lives[MODEL_LIVES])
 {
-    struct model_life lives[64];
     size_t n = 0;
     for (const struct thing *f = next_first(m, entity, NULL); f; f = next_first(m, entity, f)) {
         if (n == 0 || f->time_ms > lives[n - 1].stages[PLACED]->time_ms + EXPIRE) {
-            assert_true(n < 64);
+            assert_true(n < MODEL_LIVES);
             lives[n++] = (struct model_life){{NULL}};
         }
         take_best(&lives[n - 1], PLACED, f);
@@ -315,8 +316,31 @@ static void model_entity(
                     take_best(&lives[l], s, &m->things[i]);
                     break;
                 }
+    return n;
+}
+
+static void model_entity(
+    const struct model *m, int entity, int64_t expired_minute, struct sums *out)
+{
+    struct model_life lives[MODEL_LIVES];
+    size_t n = model_lives(m, entity, lives);
     for (size_t l = 0; l < n; l++)
         model_life_sums(&lives[l], expired_minute, out);
+}
+
+/* Lives that go on, and entities with facts of which none is a first. */
+static void model_counts(
+    const struct model *m, int entity, int64_t expired_minute, uint64_t *open, uint64_t *incomplete)
+{
+    struct model_life lives[MODEL_LIVES];
+    size_t n = model_lives(m, entity, lives);
+    bool any = false;
+    for (size_t l = 0; l < n; l++)
+        *open += !lives[l].stages[DELIVERED] && !lives[l].stages[CANCELLED] &&
+                 (lives[l].stages[PLACED]->time_ms + EXPIRE) / MINUTE >= expired_minute;
+    for (size_t i = 0; i < m->n && n == 0; i++)
+        any |= m->things[i].entity == entity && m->things[i].kind != TOUCHED;
+    *incomplete += any;
 }
 
 /* ---- the ingestion ---- */
@@ -331,6 +355,8 @@ struct run {
     struct lifecycle_runner *runner;
     size_t expire_max, memory_bytes;
     int64_t watermark;
+    bool limited; /* how many series there may be changes with every opening */
+    bool refuses; /* label sets too: with values that are too long */
     struct model model;
     struct thing *queue; /* what comes */
     size_t n_queue, queue_cap;
@@ -357,9 +383,18 @@ static bool chance(struct run *r, int percent)
     return below(r, 100) < percent;
 }
 
+static void set_limits(struct run *r)
+{
+    struct limits *l = &r->options.limits;
+    l->series_per_metric = chance(r, 70) ? (uint64_t)(1 + below(r, 6)) : 0;
+    l->label_value_bytes = r->refuses && chance(r, 60) ? 500 : 0;
+}
+
 static void open_store(struct run *r)
 {
     struct err err;
+    if (r->limited)
+        set_limits(r);
     if (!store_open(&r->options, &r->store, &err))
         fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
     r->rollups = rollup_runner_new(&r->config.streams);
@@ -590,6 +625,74 @@ static void read_metric(struct run *r, const char *name, struct sums *out)
     arena_fini(&arena);
 }
 
+/* Labels left out: "open,market=a@5" is "open@5". */
+static void add_total(const struct sum *sum, struct sums *out)
+{
+    const char *labels = strchr(sum->cell, ','), *at = strrchr(sum->cell, '@');
+    sums_add(out, sum->amount, "%.*s%s", (int)((labels ? labels : at) - sum->cell), sum->cell, at);
+}
+
+static void check_totals(uint64_t seed, const struct sums *got, const struct sums *want)
+{
+    struct sums a = {0}, b = {0};
+    for (size_t i = 0; i < got->n; i++)
+        add_total(&got->items[i], &a);
+    for (size_t i = 0; i < want->n; i++)
+        add_total(&want->items[i], &b);
+    sums_merge(&a);
+    sums_merge(&b);
+    assert_sums(seed, &a, &b);
+    sums_free(&a);
+    sums_free(&b);
+}
+
+/* Counts: what is in a series of its own, or has folded, is some of what the label set has. */
+static void check_counts(uint64_t seed, const struct sums *got, const struct sums *want)
+{
+    for (size_t i = 0; i < got->n; i++) {
+        const struct sum *g = &got->items[i];
+        bool folded = strstr(g->cell, ",overflow=true@");
+        struct sum *w = bsearch(g, want->items, want->n, sizeof *g, compare_sums);
+        if (strstr(g->cell, " sum") || strncmp(g->cell, "open", 4) == 0)
+            continue;
+        if (g->amount < 0 || (!folded && (!w || g->amount > w->amount)))
+            fail_msg("seed %" PRIu64 ": %.300s = %lld, of %lld", seed, g->cell,
+                (long long)g->amount, w ? (long long)w->amount : 0);
+    }
+}
+
+static void check_limited(struct run *r, const struct sums *got, const struct sums *want)
+{
+    check_counts(r->seed, got, want);
+    if (!r->refuses)
+        check_totals(r->seed, got, want);
+}
+
+static int64_t oldest_of(const struct model *m)
+{
+    int64_t oldest = INT64_MAX;
+    for (size_t i = 0; i < m->n; i++)
+        oldest = m->things[i].time_ms < oldest ? m->things[i].time_ms : oldest;
+    return oldest;
+}
+
+/* Once entities may have been forgotten, one may come again without the first that it had. */
+static void check_held(struct run *r, int64_t expired_minute)
+{
+    struct lifecycle_stats stats;
+    uint64_t open = 0, incomplete = 0;
+    lifecycle_stats(r->runner, &stats);
+    for (int i = 0; i < ENTITIES; i++)
+        model_counts(&r->model, i, expired_minute, &open, &incomplete);
+    bool all = r->model.n == 0 || expired_minute == INT64_MIN ||
+               expired_minute * MINUTE < oldest_of(&r->model) + EXPIRE + LATE;
+    if (stats.open != open || stats.incomplete + stats.forgotten < incomplete ||
+        (all && (stats.incomplete != incomplete || stats.forgotten)))
+        fail_msg("seed %" PRIu64 ": %" PRIu64 " open, %" PRIu64 " incomplete, %" PRIu64
+                 " forgotten; the model has %" PRIu64 " and %" PRIu64,
+            r->seed, stats.open, stats.incomplete, stats.forgotten, open, incomplete);
+}
+
 static void check(struct run *r)
 {
     static const char *const names[] = {"delivery", "eta", "steps", "outcomes", "amounts", "open"};
@@ -601,9 +704,13 @@ static void check(struct run *r)
         model_entity(&r->model, i, expired == INT64_MIN ? INT64_MIN : expired / MINUTE, &want);
     sums_merge(&got);
     sums_merge(&want);
-    assert_sums(r->seed, &got, &want);
+    if (r->limited)
+        check_limited(r, &got, &want);
+    else
+        assert_sums(r->seed, &got, &want);
     sums_free(&got);
     sums_free(&want);
+    check_held(r, expired == INT64_MIN ? INT64_MIN : expired / MINUTE);
 }
 
 /* ---- random runs ---- */
@@ -650,11 +757,17 @@ static struct thing make_thing(struct run *r, int64_t now)
     return t;
 }
 
-static void random_run(uint64_t seed)
+static void random_run(uint64_t seed, bool limited, bool refuses)
 {
     struct run r;
     begin(&r, seed, 0);
-    int64_t now = BEGIN, watermark = INT64_MIN;
+    if (limited) {
+        close_store(&r);
+        r.limited = limited;
+        r.refuses = refuses;
+        open_store(&r);
+    }
+    int64_t now = BEGIN + (limited ? 20 * HOUR : 0), watermark = INT64_MIN;
     int batches = (int)(5 + below(&r, 60));
     for (int b = 0; b < batches; b++) {
         now += chance(&r, 10) ? below(&r, 3 * HOUR) : below(&r, 10 * MINUTE);
@@ -698,14 +811,161 @@ static void random_run(uint64_t seed)
     end(&r);
 }
 
-static void test_random(void **state)
+static void random_runs(bool limited, bool refuses)
 {
     const char *seed = getenv("LARDER_SEED"), *runs = getenv("LARDER_RUNS");
     uint64_t first = seed ? strtoull(seed, NULL, 10) : 1, n = runs ? strtoull(runs, NULL, 10) : 40;
-    (void)state;
     print_message("seeds %" PRIu64 " to %" PRIu64 "\n", first, first + n - 1);
     for (uint64_t i = 0; i < n; i++)
-        random_run(first + i);
+        random_run(first + i, limited, refuses);
+}
+
+static void test_random(void **state)
+{
+    (void)state;
+    random_runs(false, false);
+}
+
+/* Label sets fold and have series of their own again, over days and restarts: what is taken back
+ * comes from where it was put. */
+static void test_random_with_limits(void **state)
+{
+    (void)state;
+    random_runs(true, false);
+}
+
+/* Some are refused, and taken later: of what was refused nothing is taken back. */
+static void test_random_with_refusals(void **state)
+{
+    (void)state;
+    random_runs(true, true);
+}
+
+/* ---- corrections of what has folded ---- */
+
+static void batch_of(struct run *r, const struct thing *things, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        feed(r, &things[i]);
+    settle(r, INT64_MIN);
+    assert_true(try_commit(r, false));
+}
+
+static void assert_outcomes(struct run *r, const char *const *cells, size_t n)
+{
+    struct sums got = {0};
+    read_metric(r, "outcomes", &got);
+    sums_merge(&got);
+    for (size_t i = 0; i < got.n || i < n; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "%s = %lld", i < got.n ? got.items[i].cell : "",
+            i < got.n ? (long long)got.items[i].amount : 0);
+        assert_string_equal(text, i < n ? cells[i] : "nothing more");
+    }
+    sums_free(&got);
+}
+
+static void reopen_with(struct run *r, uint64_t series, uint32_t value_bytes)
+{
+    close_store(r);
+    r->options.limits.series_per_metric = series;
+    r->options.limits.label_value_bytes = value_bytes;
+    open_store(r);
+}
+
+#define EVENING (BEGIN + 24 * HOUR - 10 * MINUTE)
+#define MORNING (EVENING + 20 * MINUTE)
+
+static struct thing event_of(int entity, int kind, int64_t time_ms, const char *market)
+{
+    static uint64_t ids;
+    return (struct thing){.entity = entity,
+        .kind = kind,
+        .time_ms = time_ms,
+        .id = ++ids,
+        .market = market,
+        .category = ""};
+}
+
+/* a has a series; b and c fold in the evening, and have their own in the morning, when a correction
+ * moves what folded. */
+static void test_corrections_of_what_has_folded(void **state)
+{
+    struct run r;
+    (void)state;
+    begin(&r, 1, 0);
+    reopen_with(&r, 1, 0);
+    struct thing evening[] = {event_of(1, PLACED, EVENING, "a"),
+        event_of(1, DELIVERED, EVENING, ""), event_of(2, PLACED, EVENING, "b"),
+        event_of(2, DELIVERED, EVENING + MINUTE, ""), event_of(3, PLACED, EVENING, "c"),
+        event_of(3, DELIVERED, EVENING + MINUTE, "")};
+    batch_of(&r, evening, 6);
+    static const char *const folded[] = {"outcomes,market=a,outcome=delivered@1700092200000 = 1",
+        "outcomes,overflow=true@1700092200000 = 2"};
+    assert_outcomes(&r, folded, 2);
+    /* The same day: b was cancelled before. */
+    struct thing cancelled = event_of(2, CANCELLED, EVENING + 1000, "");
+    batch_of(&r, &cancelled, 1);
+    assert_outcomes(&r, folded, 2);
+    reopen_with(&r, 0, 0);
+    /* The next day, with room, once a transaction has shown that it has come. */
+    struct thing tick = event_of(7, PLACED, MORNING, "a");
+    batch_of(&r, &tick, 1);
+    struct thing morning[] = {event_of(4, PLACED, MORNING, "b"),
+        event_of(4, CANCELLED, MORNING, ""), event_of(5, PLACED, MORNING, "c"),
+        event_of(5, DELIVERED, MORNING, "")};
+    batch_of(&r, morning, 4);
+    static const char *const own[] = {"outcomes,market=a,outcome=delivered@1700092200000 = 1",
+        "outcomes,market=b,outcome=cancelled@1700093400000 = 1",
+        "outcomes,market=c,outcome=delivered@1700093400000 = 1",
+        "outcomes,overflow=true@1700092200000 = 2"};
+    assert_outcomes(&r, own, 4);
+    /* Both of the evening were placed at another time: they leave the overflow series, and nothing
+     * else does. */
+    reopen_with(&r, 0, 0);
+    struct thing moved[] = {
+        event_of(2, PLACED, EVENING + 5000, "b"), event_of(3, PLACED, EVENING + 5000, "c")};
+    moved[0].revision = moved[1].revision = 1;
+    batch_of(&r, moved, 2);
+    static const char *const last[] = {"outcomes,market=a,outcome=delivered@1700092200000 = 1",
+        "outcomes,market=b,outcome=cancelled@1700092205000 = 1",
+        "outcomes,market=b,outcome=cancelled@1700093400000 = 1",
+        "outcomes,market=c,outcome=delivered@1700092205000 = 1",
+        "outcomes,market=c,outcome=delivered@1700093400000 = 1"};
+    assert_outcomes(&r, last, 5);
+    /* And from there they are taken back as ever. */
+    moved[0] = event_of(2, PLACED, EVENING, "a");
+    moved[0].revision = 2;
+    batch_of(&r, moved, 1);
+    static const char *const end_of_it[] = {"outcomes,market=a,outcome=cancelled@1700092200000 = 1",
+        "outcomes,market=a,outcome=delivered@1700092200000 = 1",
+        "outcomes,market=b,outcome=cancelled@1700093400000 = 1",
+        "outcomes,market=c,outcome=delivered@1700092205000 = 1",
+        "outcomes,market=c,outcome=delivered@1700093400000 = 1"};
+    assert_outcomes(&r, end_of_it, 5);
+    end(&r);
+}
+
+/* Of a label set that was refused there is nothing to take back, also once it is taken. */
+static void test_corrections_of_what_was_refused(void **state)
+{
+    struct run r;
+    (void)state;
+    begin(&r, 1, 0);
+    reopen_with(&r, 0, 100);
+    struct thing before[] = {event_of(1, PLACED, EVENING, "a"), event_of(1, DELIVERED, EVENING, ""),
+        event_of(2, PLACED, EVENING, r.longs[0]), event_of(2, DELIVERED, EVENING + MINUTE, "")};
+    batch_of(&r, before, 4);
+    static const char *const first[] = {"outcomes,market=a,outcome=delivered@1700092200000 = 1"};
+    assert_outcomes(&r, first, 1);
+    reopen_with(&r, 0, 0);
+    struct thing moved = event_of(2, PLACED, EVENING + 5000, "b");
+    moved.revision = 1;
+    batch_of(&r, &moved, 1);
+    static const char *const last[] = {"outcomes,market=a,outcome=delivered@1700092200000 = 1",
+        "outcomes,market=b,outcome=delivered@1700092205000 = 1"};
+    assert_outcomes(&r, last, 2);
+    end(&r);
 }
 
 /* One entity with as many facts as there may be, whose order changes them all. More than that are
@@ -746,11 +1006,123 @@ static void test_full_entity(void **state)
     end(&r);
 }
 
+/* An entity that comes again and again has as many lives as it likes: what nothing can change any
+ * more is forgotten. Each round it is opened anew, now and then from disk, and some of its events
+ * come late. */
+static void test_many_lives(void **state)
+{
+    struct run r;
+    struct lifecycle_stats stats;
+    (void)state;
+    begin(&r, 3, 0);
+    for (int i = 0; i < 3 * (int)FACT_RECORDS_MAX; i++) {
+        int64_t at = BEGIN + i * HOUR;
+        struct thing things[] = {event_of(1, DELIVERED, at + 20 * MINUTE, ""),
+            event_of(1, PLACED, at + i * 1000, "a"), event_of(1, PLACED, at + i * 1000 + 7, "b"),
+            event_of(2, PAID, at, ""), event_of(2, ACCEPTED, at, ""), event_of(3, PLACED, at, "c")};
+        for (int k = 0; k < 5 + (i % 3 == 0); k++)
+            enqueue(&r, &things[k]);
+        while (r.n_queue)
+            run_batch(&r, r.watermark, false);
+        run_batch(&r, at, false);
+        while (lifecycle_is_behind(r.runner))
+            run_batch(&r, at, false);
+        if (i % 7 == 0) {
+            close_store(&r);
+            open_store(&r);
+        }
+        check(&r);
+    }
+    lifecycle_stats(r.runner, &stats);
+    assert_int_equal(stats.dropped, 0);
+    end(&r);
+}
+
+/* ---- another config ---- */
+
+static void load_with(struct run *r, const char *set)
+{
+    struct err_list errors;
+    config_free(&r->config);
+    if (!config_load(r->config_file, &set, 1, &r->config, &errors))
+        fail_msg("%s", errors.items[0].text);
+    err_list_fini(&errors);
+}
+
+/* How long generations are follows from it: entities are found all the same, and held. */
+static void test_late_changes(void **state)
+{
+    static const char *const lates[] = {"streams.orders.late=10d", "streams.orders.late=30m",
+        "streams.orders.late=3d", "streams.orders.late=30m"};
+    struct run r;
+    (void)state;
+    begin(&r, 1, 0);
+    int64_t watermark = BEGIN;
+    for (int i = 0; i < 12; i++) {
+        close_store(&r);
+        load_with(&r, lates[i % 4]);
+        open_store(&r);
+        watermark += 2 * MINUTE;
+        struct thing things[] = {event_of(i, PLACED, watermark + MINUTE, "a"),
+            event_of(i ? i - 1 : 21, DELIVERED, watermark + MINUTE, ""),
+            event_of(20, PAID, watermark, "")};
+        for (int k = 0; k < 3; k++)
+            enqueue(&r, &things[k]);
+        while (r.n_queue)
+            run_batch(&r, watermark, false);
+        check(&r);
+    }
+    while (watermark < BEGIN + 3 * HOUR) {
+        watermark += 7 * MINUTE;
+        run_batch(&r, watermark, false);
+        while (lifecycle_is_behind(r.runner))
+            run_batch(&r, watermark, false);
+        check(&r);
+    }
+    end(&r);
+}
+
+/* What lives were put out as must follow from them as they are read. */
+static void test_other_rules(void **state)
+{
+    static const struct {
+        const char *set;
+        bool fits;
+    } cases[] = {{"lifecycles.order.expire=1h", false},
+        {"lifecycles.order.ends=[delivered]", false}, {"streams.orders.late=2h", true},
+        {"streams.orders.fields.amount.digits=3", false}, {"lifecycles.order.expire=30m", true}};
+    struct run r;
+    struct err err;
+    (void)state;
+    begin(&r, 1, 0);
+    struct thing t = event_of(1, PLACED, BEGIN, "a");
+    batch_of(&r, &t, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config other;
+        struct err_list errors;
+        if (!config_load(r.config_file, &cases[i].set, 1, &other, &errors))
+            fail_msg("%s: %s", cases[i].set, errors.items[0].text);
+        if (lifecycle_fits(r.store, &other.streams, 0, &err) != cases[i].fits)
+            fail_msg("%s: it %s", cases[i].set, cases[i].fits ? "does not fit" : "fits");
+        err_list_fini(&errors);
+        config_free(&other);
+    }
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_with_limits),
+        cmocka_unit_test(test_random_with_refusals),
+        cmocka_unit_test(test_corrections_of_what_has_folded),
+        cmocka_unit_test(test_corrections_of_what_was_refused),
         cmocka_unit_test(test_full_entity),
+        cmocka_unit_test(test_many_lives),
+        cmocka_unit_test(test_late_changes),
+        cmocka_unit_test(test_other_rules),
     };
+    log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

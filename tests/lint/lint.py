@@ -6,6 +6,7 @@
     alone       every header compiles by itself, also twice
     names       no two files of the tree share a name
     words       no leftovers, no paths of one machine
+    metrics     docs/metrics.md tells of every metric of /metrics
     format      .clang-format
     analysis    .clang-tidy
 
@@ -151,12 +152,28 @@ def in_parallel(check, files):
             yield from problems
 
 
+def check_metrics(files):
+    """Every metric of /metrics is told in docs/metrics.md, and no other."""
+    told = set(re.findall(r"`((?:larder|process)_\w+)`", "\n".join(lines("docs/metrics.md"))))
+    made = {}
+    for path in files:
+        if path.endswith(".c") and path.split("/")[0] in RANK:
+            for number, line in enumerate(lines(path), 1):
+                for name in re.findall(r'"((?:larder|process)_[a-z_]+)"', line):
+                    made.setdefault(name, "%s:%d" % (path, number))
+    for name in sorted(set(made) - told):
+        yield "%s: %s is not in docs/metrics.md" % (made[name], name)
+    for name in sorted(told - set(made)):
+        yield "docs/metrics.md: there is no %s" % name
+
+
 CHECKS = {
     "order": check_order,
     "own-header": check_own_header,
     "alone": check_alone,
     "names": check_names,
     "words": check_words,
+    "metrics": check_metrics,
     "format": check_format,
     "analysis": check_analysis,
 }

@@ -284,9 +284,11 @@ static void test_histograms_take_their_own_room(void **state)
 
 /* ---- gauges and levels ---- */
 
-static void read_gauge(struct fixture *f, int64_t end, const int64_t *v, size_t n)
+static void read_reduced(
+    struct fixture *f, enum gauge_reduce reduce, int64_t end, const int64_t *v, size_t n)
 {
     struct metric_def def = fixture_def("stock", KIND_GAUGE);
+    def.schema = reduce;
     struct gauge_cell cell = {
         .last = v[n - 1], .last_ms = end - 1, .min = v[0], .max = v[0], .count = (int64_t)n};
     for (size_t i = 0; i < n; i++) {
@@ -295,6 +297,33 @@ static void read_gauge(struct fixture *f, int64_t end, const int64_t *v, size_t 
         cell.sum += v[i];
     }
     txn_gauge(f->txn, fixture_series(f, &def, "a"), end, &cell);
+}
+
+static void read_gauge(struct fixture *f, int64_t end, const int64_t *v, size_t n)
+{
+    read_reduced(f, REDUCE_LAST, end, v, n);
+}
+
+/* What is shown of a window is decided when it is asked; late readings take part. */
+static void test_reduced_gauges(void **state)
+{
+    struct fixture *f = *state;
+    static const double want[] = {7, 22.0 / 4, 3, 9, 22};
+    read_reduced(f, REDUCE_LAST, NOON, (const int64_t[]){300, 900, 300}, 3);
+    fixture_commit(f);
+    read_gauge(f, NOON, (const int64_t[]){700}, 1);
+    read_gauge(f, NOON + 5 * SECOND, (const int64_t[]){100}, 1);
+    for (int reduce = REDUCE_LAST; reduce <= REDUCE_SUM; reduce++) {
+        read_reduced(
+            f, (enum gauge_reduce)reduce, NOON + (10 + reduce) * MINUTE, (const int64_t[]){100}, 1);
+        fixture_commit(f);
+        assert_true(fixture_value(f, "stock", NOON) == want[reduce]);
+        assert_true(
+            fixture_value(f, "delta(stock[10s:5s])", NOON + 5 * SECOND) == 2 * (1 - want[reduce]));
+        assert_true(fixture_value(f, "last_over_time(stock[1s])", NOON) == want[reduce]);
+        assert_true(fixture_value(f, "avg_over_time(stock[1s])", NOON) == 22.0 / 4);
+        assert_true(fixture_value(f, "max_over_time(stock[1s])", NOON) == 9);
+    }
 }
 
 static void test_gauges(void **state)
@@ -321,14 +350,111 @@ static void test_gauges(void **state)
     assert_int_equal(fixture_count(f, "min_over_time(stock[20s])", now), 0);
 }
 
-static void test_levels_are_refused(void **state)
+static void change(struct fixture *f, const char *job, int64_t end, int64_t amount)
+{
+    struct metric_def def = fixture_def("open", KIND_LEVEL);
+    txn_add(f->txn, fixture_series(f, &def, job), end, amount);
+}
+
+/* What it stands at follows from all changes, and shows for stale_after behind the last one. */
+static void test_levels(void **state)
 {
     struct fixture *f = *state;
-    struct metric_def def = fixture_def("open", KIND_LEVEL);
-    txn_add(f->txn, fixture_series(f, &def, "a"), NOON, 1);
+    frontier(f, NOON + 3 * HOUR);
+    change(f, "a", NOON - 3 * DAY, 1000);
+    change(f, "a", NOON, 300);
+    change(f, "a", NOON + 10 * SECOND, -200);
     fixture_commit(f);
-    fixture_fails(f, "1 + open", NOON, ERR_UNSUPPORTED, "not supported yet: metric open");
-    assert_int_equal(f->err.col, 5);
+    assert_int_equal(fixture_count(f, "open", NOON - 1), 0);
+    assert_true(fixture_value(f, "open", NOON - 3 * DAY) == 10);
+    assert_true(fixture_value(f, "open", NOON) == 13);
+    assert_true(fixture_value(f, "open", NOON + 9999) == 13);
+    assert_true(fixture_value(f, "open", NOON + 10 * SECOND) == 11);
+    assert_true(fixture_value(f, "open", NOON + 10 * SECOND + HOUR - 1) == 11);
+    assert_int_equal(fixture_count(f, "open", NOON + 10 * SECOND + HOUR), 0);
+    assert_true(fixture_value(f, "open offset 1h", NOON + HOUR) == 13);
+    assert_true(fixture_value(f, "open @ 1795176005", NOON + 3 * DAY) == 13);
+    assert_true(fixture_value(f, "timestamp(open)", NOON + 33333) == (NOON + 30000) / 1000.0);
+    assert_true(fixture_ask_range(f, "open", NOON - MINUTE, NOON + MINUTE, 30 * SECOND));
+    assert_int_equal(f->answer.value.n, 1);
+    assert_int_equal(f->answer.value.series[0].n, 3);
+    static const double values[] = {13, 11, 11};
+    for (size_t i = 0; i < 3; i++)
+        assert_true(f->answer.value.series[0].points[i].v == values[i]);
+    assert_int_equal(f->answer.notes.n_infos + f->answer.notes.n_warnings, 0);
+}
+
+/* Functions over a range see a gauge that was sampled at every window's end. */
+static void test_ranges_of_levels(void **state)
+{
+    struct fixture *f = *state;
+    frontier(f, NOON + 20 * SECOND);
+    change(f, "a", NOON, 300);
+    change(f, "a", NOON + 10 * SECOND, -200);
+    change(f, "a", NOON + 30 * SECOND, 500);
+    fixture_commit(f);
+    /* 3 3 1 1 1, then nothing is known but the change behind the frontier. */
+    int64_t now = NOON + 30 * SECOND;
+    assert_true(fixture_value(f, "count_over_time(open[1m])", now) == 6);
+    assert_true(fixture_value(f, "sum_over_time(open[1m])", now) == 15);
+    assert_true(fixture_value(f, "avg_over_time(open[25s])", NOON + 20 * SECOND) == 9.0 / 5);
+    assert_true(fixture_value(f, "max_over_time(open[15s])", NOON + 25 * SECOND) == 1);
+    assert_true(fixture_value(f, "min_over_time(open[1m])", now) == 1);
+    assert_true(fixture_value(f, "last_over_time(open[1m])", now) == 6);
+    assert_true(fixture_value(f, "changes(open[1m])", now) == 2);
+    assert_true(fixture_value(f, "resets(open[1m])", now) == 1);
+    assert_true(fixture_value(f, "idelta(open[1m])", now) == 5);
+    assert_true(fixture_value(f, "delta(open[10s])", NOON + 10 * SECOND) == -4);
+    assert_true(fixture_value(f, "deriv(open[15s])", NOON + 10 * SECOND) == -0.2);
+    assert_int_equal(fixture_count(f, "present_over_time(open[5s])", NOON - SECOND), 0);
+    assert_true(fixture_ask(f, "open[20s]", now));
+    assert_int_equal(f->answer.value.series[0].n, 3);
+    assert_int_equal(f->answer.value.series[0].points[0].t_ms, NOON + 15 * SECOND);
+    /* A selector looks back instead. */
+    assert_true(fixture_value(f, "open", NOON + 25 * SECOND) == 1);
+    assert_true(fixture_value(f, "timestamp(open)", NOON + 25 * SECOND) == (NOON + 20000) / 1000.0);
+}
+
+static void test_levels_in_expressions(void **state)
+{
+    struct fixture *f = *state;
+    frontier(f, NOON + HOUR);
+    change(f, "a", NOON - 2 * HOUR, 500);
+    change(f, "a", NOON, 300);
+    change(f, "b", NOON, -100);
+    count(f, "orders_total", NOON, 400);
+    fixture_commit(f);
+    int64_t now = NOON + MINUTE;
+    assert_true(fixture_value(f, "sum(open)", now) == 7);
+    assert_true(fixture_value(f, "open{job=\"b\"}", now) == -1);
+    assert_true(fixture_value(f, "topk(1, open)", now) == 8);
+    assert_true(fixture_value(f, "open / on (job) increase(orders_total[5m])", now) == 2);
+    assert_int_equal(fixture_count(f, "open > 5 or open < 0", now), 2);
+    assert_true(fixture_value(f, "max_over_time(sum(open)[10m:1m])", now) == 7);
+    assert_true(fixture_value(f, "avg_over_time(open{job=\"a\"}[10m:1m])", now) == 8);
+    /* Two selectors of one plan, of which the second reaches further back. */
+    assert_true(fixture_value(f, "sum(open) - sum(open offset 2h)", now) == 2);
+    assert_true(fixture_value(f, "sum(open offset 2h) + sum(open)", now) == 12);
+    assert_int_equal(fixture_count(f, "absent(open)", NOON - 30 * MINUTE), 1);
+}
+
+/* A change that is taken back in its window was none: not for what shows, nor for how long. */
+static void test_changes_that_are_none(void **state)
+{
+    struct fixture *f = *state;
+    frontier(f, NOON + 3 * HOUR);
+    change(f, "a", NOON, 300);
+    change(f, "a", NOON + 50 * MINUTE, 100);
+    fixture_commit(f);
+    assert_true(fixture_value(f, "open", NOON + 90 * MINUTE) == 4);
+    change(f, "a", NOON + 50 * MINUTE, -100);
+    fixture_commit(f);
+    assert_true(fixture_value(f, "open", NOON + 55 * MINUTE) == 3);
+    assert_int_equal(fixture_count(f, "open", NOON + 90 * MINUTE), 0);
+    /* A late one changes everything after it. */
+    change(f, "a", NOON - 12 * HOUR, 200);
+    fixture_commit(f);
+    assert_true(fixture_value(f, "open", NOON + 55 * MINUTE) == 5);
 }
 
 int main(void)
@@ -347,7 +473,11 @@ int main(void)
         T(test_histograms),
         T(test_histograms_take_their_own_room),
         T(test_gauges),
-        T(test_levels_are_refused),
+        T(test_reduced_gauges),
+        T(test_levels),
+        T(test_ranges_of_levels),
+        T(test_levels_in_expressions),
+        T(test_changes_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

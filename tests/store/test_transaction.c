@@ -381,6 +381,79 @@ static void test_old_cells_are_read(void **state)
     transaction_fini(&t);
 }
 
+static void old_front(struct buf *out, unsigned section)
+{
+    buf_clear(out);
+    buf_u8(out, (uint8_t)section);
+    buf_varint(out, 1);
+    buf_svarint(out, 5);
+    buf_svarint(out, 10000);
+}
+
+static void add_int128(struct buf *out, int128 v)
+{
+    uint8_t *p = (uint8_t *)buf_reserve(out, INT128_BYTES);
+    out->len += (size_t)(int128_at(p, v) - p);
+}
+
+static bool old_reads(const struct buf *payload)
+{
+    struct transaction t;
+    struct err err = {0};
+    transaction_init(&t);
+    bool ok = transaction_decode(buf_view(payload), &t, &err);
+    assert_true(ok || strstr(err.text, "section"));
+    transaction_fini(&t);
+    return ok;
+}
+
+static bool old_add_reads(struct buf *b, int128 amount)
+{
+    old_front(b, 4);
+    add_int128(b, amount);
+    return old_reads(b);
+}
+
+static bool old_gauge_reads(struct buf *b, int64_t count, int128 sum)
+{
+    old_front(b, 5);
+    for (int i = 0; i < 4; i++) /* last, its time, min, max */
+        buf_svarint(b, 1);
+    buf_svarint(b, count);
+    add_int128(b, sum);
+    return old_reads(b);
+}
+
+static bool old_hist_reads(struct buf *b, int128 sum, int64_t count)
+{
+    old_front(b, 6);
+    add_int128(b, sum);
+    buf_varint(b, 1);
+    buf_svarint(b, 3);
+    buf_svarint(b, count);
+    return old_reads(b);
+}
+
+/* What today's sums cannot take is refused in yesterday's cells too. */
+static void test_old_cells_have_bounds(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 0);
+    assert_true(old_add_reads(&b, SUM_BOUND - 1));
+    assert_false(old_add_reads(&b, SUM_BOUND));
+    assert_false(old_add_reads(&b, -SUM_BOUND));
+    assert_true(old_gauge_reads(&b, COUNT_BOUND - 1, SUM_BOUND - 1));
+    assert_false(old_gauge_reads(&b, COUNT_BOUND, 1));
+    assert_false(old_gauge_reads(&b, 1, SUM_BOUND));
+    assert_false(old_gauge_reads(&b, 0, 1));
+    assert_true(old_hist_reads(&b, SUM_BOUND - 1, COUNT_BOUND - 1));
+    assert_false(old_hist_reads(&b, SUM_BOUND, 1));
+    assert_false(old_hist_reads(&b, 1, COUNT_BOUND));
+    assert_false(old_hist_reads(&b, 1, -COUNT_BOUND));
+    buf_fini(&b);
+}
+
 /* A scrape of n series: one time, ids in order, values by `value`. */
 static double bytes_per_sample(double (*value)(uint32_t i), uint32_t n)
 {
@@ -629,6 +702,7 @@ int main(void)
         cmocka_unit_test(test_bounds_hold_for_readers),
         cmocka_unit_test(test_unknown_sections_are_refused),
         cmocka_unit_test(test_old_cells_are_read),
+        cmocka_unit_test(test_old_cells_have_bounds),
         cmocka_unit_test(test_cells_are_small),
         cmocka_unit_test(test_a_full_transaction_is_read_again),
         cmocka_unit_test(test_too_much_is_refused),

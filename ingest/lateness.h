@@ -1,0 +1,21 @@
+/*
+ * How late events are, of one stream since the start: a histogram of record timestamp minus event
+ * time. What lies before its event time counts as not late.
+ */
+#ifndef INGEST_LATENESS_H
+#define INGEST_LATENESS_H
+
+#include <stdint.h>
+
+#define LATENESS_BOUNDS 12
+extern const int64_t lateness_bounds_ms[LATENESS_BOUNDS]; /* upper, inclusive, ascending */
+
+struct lateness {
+    uint64_t counts[LATENESS_BOUNDS + 1]; /* the last: later than all bounds */
+    double sum_s;
+    uint64_t corrections; /* events that the watermark had passed when they came */
+};
+
+void lateness_add(struct lateness *lateness, int64_t late_ms);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * Sends what lies in the outboxes to the dead-letter topics, in a thread of its own: each letter
+ * once, whatever is killed at whatever moment.
+ *
+ *     open the producer      earlier ones of this instance are shut out, their transactions ended
+ *     read the topics' tails which letters of the outboxes are there already
+ *     send                   a transaction of Kafka: letters of one outbox, in its order
+ *     say so                 a transaction of the store: they leave the outbox
+ *
+ * Between the last two a crash leaves letters that are in both: the next start finds them in the
+ * tail, and skips them. How far back that is, is part of the store's transaction: the source
+ * "dead-letters/TOPIC/PARTITION" stands behind the last letter that is known to be there. After any
+ * doubt all of it begins anew.
+ *
+ * A letter that the topic does not take, for it is too large there, is cut and sent so. When a
+ * newer producer of the same instance has taken over, this one sends nothing any more, until the
+ * next start.
+ */
+#ifndef INGEST_LETTERS_LETTER_SENDER_H
+#define INGEST_LETTERS_LETTER_SENDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "ingest/ingest.h"
+#include "ingest/letters/letters.h"
+
+struct letter_sender;
+
+/* NULL: there are no letters, and all calls below take that. It connects with the first letter. All
+ * outlive it. */
+struct letter_sender *letter_sender_start(
+    struct store *store, const struct ingest_options *options, struct letters *letters);
+/* Ends what it is at within a second or so. Letters that are not sent stay in their outboxes. */
+void letter_sender_stop(struct letter_sender **sender);
+
+/* There may be letters. Any thread. */
+void letter_sender_wake(struct letter_sender *sender);
+/* What holds it up, for a person; "": nothing. Any thread. */
+void letter_sender_trouble(struct letter_sender *sender, char *out, size_t size);
+
+#endif
