@@ -333,7 +333,7 @@ static void ask_ahead(
         dedupe_prefetch_added(in->dedupes[r->partition->stream], x->id.hash);
     for (size_t l = 0; l < in->streams->n_lifecycles; l++)
         if (x->lives[l].stages)
-            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), x->lives[l].found.key);
+            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), &x->lives[l].found);
 }
 
 /* What a record waits for may have come meanwhile: then it is to be prepared again. */

@@ -204,7 +204,7 @@ static void give_back(struct kafka_source *s)
         struct partition *p = lane_partition(lane);
         log_debug("kafka: partition %s: far ahead; %zu records are given back", p->name,
             lane_records(lane));
-        lane_drop(s->lanes, lane);
+        partition_drop(s, p);
         p->suspended = s->changed = true;
         p->caught_up = false;
     }

@@ -100,7 +100,7 @@ void partition_halt(struct kafka_source *s, struct partition *p, const char *fmt
     __attribute__((format(printf, 3, 4)));
 /* Where it was moved to by the broker's or the operator's word; nothing is to be compared. */
 void partition_move(struct kafka_source *s, struct partition *p, int64_t next);
-/* What has come of it and was not taken. */
+/* What has come of it and was not taken goes; when it is read on, it is fetched again. */
 void partition_drop(struct kafka_source *s, struct partition *p);
 
 /* ---- discovery.c ---- */
