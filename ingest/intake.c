@@ -546,7 +546,7 @@ size_t intake_cells(const struct intake *intake)
 bool intake_is_full(const struct intake *intake)
 {
     return intake_cells(intake) >= BATCH_CELLS ||
-           rollup_runner_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
+           rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
 }
 
 void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)

@@ -68,7 +68,7 @@ struct rollup_runner {
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
     /* of the batch */
     uint64_t batch;
-    size_t label_bytes;
+    size_t new_label_bytes;
     struct arena buckets;
     struct accumulator *accumulators;
     size_t n_accumulators, accumulators_cap;
@@ -176,7 +176,7 @@ static struct labels keep_labels(
     l[n++] = (struct label){SLICE(LABEL_METRIC_NAME), def->def.name};
     for (size_t i = 0; i < def->n_labels; i++) {
         l[n++] = (struct label){def->labels[i].name, v->values[i]};
-        r->label_bytes += def->labels[i].name.len + v->values[i].len;
+        r->new_label_bytes += def->labels[i].name.len + v->values[i].len;
     }
     ensure(labels_sort(l, &n)); /* the config has checked the names */
     return labels_copy(&r->labels, (struct labels){l, n});
@@ -604,7 +604,7 @@ void rollup_runner_clear(struct rollup_runner *runner)
     runner->batch++;
     runner->refused += runner->left_out;
     runner->left_out = 0;
-    runner->label_bytes = 0;
+    runner->new_label_bytes = 0;
     runner->n_accumulators = 0;
     arena_reset(&runner->buckets);
     map_clear(&runner->windows);
@@ -615,9 +615,9 @@ size_t rollup_runner_cells(const struct rollup_runner *runner)
     return runner->n_accumulators;
 }
 
-size_t rollup_runner_label_bytes(const struct rollup_runner *runner)
+size_t rollup_runner_new_label_bytes(const struct rollup_runner *runner)
 {
-    return runner->label_bytes;
+    return runner->new_label_bytes;
 }
 
 uint64_t rollup_runner_refused(const struct rollup_runner *runner)
