@@ -109,10 +109,10 @@ class Broker:
 
 class Producer:
     """Sends (topic, partition, timestamp_ms, key, payload); payload None is a tombstone. Payloads are
-    texts of one line, or all of them bytes (binary)."""
+    texts of one line, or all of them bytes (binary). For brokers that are restarted: idempotent."""
 
-    def __init__(self, bootstrap, codec="lz4", batch=10000, binary=False):
-        argv = [helper("produce"), bootstrap, codec, str(batch)]
+    def __init__(self, bootstrap, codec="lz4", batch=10000, binary=False, idempotent=False):
+        argv = [helper("produce"), bootstrap, codec, str(batch)] + ["idempotent"] * idempotent
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.binary = binary
         if binary:
@@ -145,7 +145,7 @@ class Producer:
 
     def close(self):
         self.process.stdin.close()
-        assert self.process.wait(60) == 0, "the producer failed"
+        assert self.process.wait(200) == 0, "the producer failed"
 
     def __enter__(self):
         return self

@@ -9,9 +9,10 @@
  * in hexadecimal. "!header NAME HEX" gives a header to all messages from there on, "!header" takes
  * all of them away; "!nokey" means that they have no key when theirs is empty.
  *
- *     produce BROKERS [CODEC [MESSAGES_PER_BATCH]]
+ *     produce BROKERS [CODEC [MESSAGES_PER_BATCH [idempotent]]]
  *
- * Exit status 1 when a message was not acknowledged.
+ * An idempotent producer waits longer for brokers that are away, and what it sends again comes
+ * once. Exit status 1 when a message was not acknowledged.
  */
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
@@ -21,13 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLUSH_MS 60000
+#define FLUSH_MS 180000
 
 struct producer {
     const char *brokers, *codec;
     rd_kafka_t *rk;
     uint64_t acknowledged, failed;
-    bool hex, no_key;
+    bool hex, no_key, idempotent;
     rd_kafka_headers_t *headers; /* NULL: none */
 };
 
@@ -52,7 +53,8 @@ static bool producer_open(struct producer *p, const char *batch)
         {"batch.num.messages", batch},
         {"linger.ms", "5"},
         {"max.in.flight.requests.per.connection", "1"},
-        {"message.timeout.ms", "30000"},
+        {"message.timeout.ms", p->idempotent ? "180000" : "30000"},
+        {"enable.idempotence", p->idempotent ? "true" : "false"},
         {"queue.buffering.max.messages", "1000000"},
         {"message.max.bytes", "100000000"},
         {"log_level", "3"},
@@ -177,12 +179,12 @@ static bool command(struct producer *p, char *line)
 
 int main(int argc, char **argv)
 {
-    struct producer p = {.codec = argc > 2 ? argv[2] : "lz4"};
+    struct producer p = {.codec = argc > 2 ? argv[2] : "lz4", .idempotent = argc > 4};
     char *line = NULL;
     size_t cap = 0;
     ssize_t len;
-    if (argc < 2 || argc > 4) {
-        fprintf(stderr, "usage: produce BROKERS [CODEC [MESSAGES_PER_BATCH]]\n");
+    if (argc < 2 || argc > 5) {
+        fprintf(stderr, "usage: produce BROKERS [CODEC [MESSAGES_PER_BATCH [idempotent]]]\n");
         return 2;
     }
     p.brokers = argv[1];
