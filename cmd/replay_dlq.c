@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cmd/ask.h"
 #include "cmd/commands.h"
 #include "cmd/config_arguments.h"
@@ -21,6 +22,8 @@
 #include "ingest/lifecycle/lifecycle.h"
 
 #define ASK_MS       10000
+#define LOOKS        20
+#define LOOK_MS      250
 #define METRICS_MAX  (64u << 20)
 #define SERVER_BYTES 320
 
@@ -142,22 +145,36 @@ static bool find_metric(const char *text, const char *name, struct slice stream,
     return false;
 }
 
+static bool ask_metrics(const char *server, struct buf *body, struct err *err)
+{
+    long status = 0;
+    buf_clear(body);
+    if (!ask_get(server, "/metrics", ASK_MS, body, &status, err))
+        return false;
+    return status == 200 ||
+           err_set(err, ERR_UNAVAILABLE, "%s/metrics answers with status %ld", server, status);
+}
+
+/* A server that has just been started tells of no stream yet. */
 static bool ask_watermark(
     const char *server, struct slice stream, int64_t *watermark_ms, struct err *err)
 {
     struct buf body;
-    long status = 0;
     double value;
     buf_init(&body, METRICS_MAX);
-    bool ok = ask_get(server, "/metrics", ASK_MS, &body, &status, err);
-    if (ok && status != 200)
-        ok = err_set(err, ERR_UNAVAILABLE, "%s/metrics answers with status %ld", server, status);
-    const char *text = ok ? buf_cstr(&body) : NULL;
-    if (ok && !find_metric(text, "larder_events_accepted_total", stream, &value))
+    bool ok = ask_metrics(server, &body, err), known = false;
+    for (int n = 0; ok && n < LOOKS; n++) {
+        known = find_metric(buf_cstr(&body), "larder_events_accepted_total", stream, &value);
+        if (known || atomic_load(&stop))
+            break;
+        clock_sleep_ms(LOOK_MS);
+        ok = ask_metrics(server, &body, err);
+    }
+    if (ok && !known)
         ok = err_set(err, ERR_NOT_FOUND, "the server at %s reads no stream '%.*s'", server,
             SLICE_FMT(stream));
     *watermark_ms = INT64_MIN;
-    if (ok && find_metric(text, "larder_watermark_timestamp_seconds", stream, &value))
+    if (ok && find_metric(buf_cstr(&body), "larder_watermark_timestamp_seconds", stream, &value))
         *watermark_ms = llround(value * 1000);
     buf_fini(&body);
     return ok;
