@@ -23,6 +23,7 @@ static const struct route routes[] = {
     {"/api/v1/status/tsdb",          HTTP_GET, false, true,  status_tsdb},
     {"/-/healthy",                   GET,      true,  false, status_healthy},
     {"/-/ready",                     GET,      true,  false, status_ready},
+    {"/-/reload",                    HTTP_POST, false, false, status_reload},
     {"/metrics",                     GET,      false, false, metrics_page},
 };
 /* clang-format on */

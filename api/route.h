@@ -25,6 +25,9 @@ struct api {
     /* Adds to /metrics, or NULL. */
     void (*more_metrics)(void *ctx, struct buf *out);
     void *more_metrics_ctx;
+    /* Reads the config again, or NULL. */
+    bool (*reload)(void *ctx, const atomic_bool *cancel, struct err *err);
+    void *reload_ctx;
     const struct engine_options *engine;
     int64_t timeout_ms; /* of a query */
 };

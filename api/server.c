@@ -27,6 +27,8 @@ static struct api api_of(struct server *server)
         .metrics = server->metrics,
         .more_metrics = server->options.metrics,
         .more_metrics_ctx = server->options.metrics_ctx,
+        .reload = server->options.reload,
+        .reload_ctx = server->options.reload_ctx,
         .engine = &server->options.engine,
         .timeout_ms = server->options.timeout_ms,
     };
@@ -62,6 +64,8 @@ static const char *allow_of(unsigned methods)
 {
     if (methods == (HTTP_GET | HTTP_POST))
         return "GET, POST, OPTIONS";
+    if (methods == HTTP_POST)
+        return "POST, OPTIONS";
     return methods & HTTP_HEAD ? "GET, HEAD, OPTIONS" : "GET, OPTIONS";
 }
 

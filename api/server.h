@@ -6,6 +6,7 @@
 #ifndef API_SERVER_H
 #define API_SERVER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,6 +33,9 @@ struct server_options {
      * several workers at once. */
     void (*metrics)(void *ctx, struct buf *out);
     void *metrics_ctx;
+    /* Reads the config again, for POST /-/reload; NULL: it is refused. A worker calls it. */
+    bool (*reload)(void *ctx, const atomic_bool *cancel, struct err *err);
+    void *reload_ctx;
 };
 
 /* Listens at once; until server_set_store, queries and /-/ready answer 503 "starting". ERR_BUSY:

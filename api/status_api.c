@@ -95,3 +95,18 @@ void status_ready(const struct api *api, struct request *request, struct respons
     else
         response_text(response, 503, "Larder is starting.\n");
 }
+
+void status_reload(const struct api *api, struct request *request, struct response *response)
+{
+    char line[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
+    struct err err = {0};
+    if (!api->reload) {
+        response_text(response, 403, "Lifecycle API is not enabled.\n");
+    } else if (api->reload(api->reload_ctx, request->cancel, &err)) {
+        response_text(response, 200, "");
+    } else {
+        response_text(response, err.code == ERR_UNAVAILABLE ? 503 : 500, "");
+        buf_printf(
+            &response->body, "failed to reload config: %s\n", err_format(&err, line, sizeof line));
+    }
+}

@@ -14,5 +14,7 @@ void status_tsdb(const struct api *api, struct request *request, struct response
 void status_healthy(const struct api *api, struct request *request, struct response *response);
 /* 200 when queries are answered, 503 until then. */
 void status_ready(const struct api *api, struct request *request, struct response *response);
+/* Reads the config again, as SIGHUP does. 200 and nothing else, or 500 with the first mistake. */
+void status_reload(const struct api *api, struct request *request, struct response *response);
 
 #endif

@@ -110,7 +110,7 @@ static void begin(
     check(store_open(&store, &b->store, &err), &err);
     check(kafka_source_new(&options, &b->source, &err), &err);
     b->intake = intake_new(
-        b->store, &b->config.streams, b->source, workers, b->config.ingest.memory_bytes / 2);
+        b->store, &b->config.streams, b->source, workers, b->config.ingest.memory_bytes / 2, NULL);
     b->business = business_new(business);
     b->events = xcalloc(RECORDS, sizeof *b->events);
     b->watermarks = xcalloc(b->config.streams.n_streams, sizeof *b->watermarks);

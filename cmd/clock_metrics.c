@@ -5,13 +5,14 @@
 #include <stdlib.h>
 
 #include "api/exposition.h"
+#include "base/arena.h"
 #include "base/mem.h"
 
 /* ---- partitions ---- */
 
 struct partition_list {
-    const struct streams *streams;
     struct partition_stats *items;
+    struct arena names;
     size_t n, cap;
 };
 
@@ -19,7 +20,9 @@ static void keep(void *ctx, const struct partition_stats *partition)
 {
     struct partition_list *list = ctx;
     GROW(list->items, list->cap, list->n + 1);
-    list->items[list->n++] = *partition;
+    struct partition_stats *p = &list->items[list->n++];
+    *p = *partition;
+    p->name = arena_slice(&list->names, slice_from(partition->name)).ptr;
 }
 
 static void per_partition(const struct partition_list *list, const char *name, const char *help,
@@ -29,7 +32,7 @@ static void per_partition(const struct partition_list *list, const char *name, c
     for (size_t i = 0; i < list->n; i++) {
         const struct partition_stats *p = &list->items[i];
         struct exposition_label labels[] = {
-            {"stream", list->streams->streams[p->stream].name}, {"partition", slice_from(p->name)}};
+            {"stream", p->stream}, {"partition", slice_from(p->name)}};
         double v;
         if (value(p, &v))
             exposition_sample(out, name, "", labels, 2, v);
@@ -54,9 +57,10 @@ static bool lag(const struct partition_stats *p, double *v)
     return p->lag_messages >= 0;
 }
 
-static void write_partitions(struct ingest *ingest, const struct streams *streams, struct buf *out)
+static void write_partitions(struct ingest *ingest, struct buf *out)
 {
-    struct partition_list list = {.streams = streams};
+    struct partition_list list = {0};
+    arena_init(&list.names, 0);
     ingest_each_partition(ingest, keep, &list);
     per_partition(&list, "larder_partition_frontier_timestamp_seconds",
         "Event time up to which the partition has been read.", frontier, out);
@@ -64,29 +68,40 @@ static void write_partitions(struct ingest *ingest, const struct streams *stream
         "Event time up to which the partition is complete.", watermark, out);
     per_partition(&list, "larder_partition_lag_messages",
         "Messages of the partition that are not read yet.", lag, out);
+    arena_fini(&list.names);
     free(list.items);
 }
 
 /* ---- metrics ---- */
 
-static void write_metric_clocks(
-    struct store *store, const struct streams *streams, bool watermarks, struct buf *out)
+static void write_metric_clocks(struct store *store, const struct generation_stats *all, size_t n,
+    bool watermarks, struct buf *out)
 {
     const char *name = watermarks ? "larder_metric_watermark_timestamp_seconds"
                                   : "larder_metric_frontier_timestamp_seconds";
     exposition_family(out, name, "gauge",
         watermarks ? "Event time up to which the metric is final, but for late events."
                    : "Event time up to which the metric is known.");
-    for (size_t i = 0; i < streams->n_rollups; i++) {
-        const struct metric_def *def = &streams->rollups[i].def;
-        struct exposition_label metric = {"metric", def->name};
+    for (size_t i = 0; i < n; i++) {
+        struct exposition_label metric = {"metric", all[i].rollup};
         int64_t known, complete;
-        if (!store_clock(store, def->clock, &known, &complete))
+        if (!store_clock(store, all[i].clock, &known, &complete))
             continue;
         int64_t ms = watermarks ? complete : known;
         if (ms != INT64_MIN)
             exposition_sample(out, name, "", &metric, 1, (double)ms / 1000);
     }
+}
+
+static void write_metrics(struct ingest *ingest, struct store *store, struct buf *out)
+{
+    size_t n = ingest_generations(ingest, NULL, 0);
+    struct generation_stats *all = xcalloc(n + 1, sizeof *all);
+    size_t have = ingest_generations(ingest, all, n);
+    n = have < n ? have : n;
+    write_metric_clocks(store, all, n, false, out);
+    write_metric_clocks(store, all, n, true, out);
+    free(all);
 }
 
 /* ---- streams ---- */
@@ -132,12 +147,14 @@ static void write_corrections(const struct stream_stats *streams, size_t n, stru
     }
 }
 
-static void write_streams(struct ingest *ingest, size_t n, int64_t now_ms, struct buf *out)
+static void write_streams(struct ingest *ingest, int64_t now_ms, struct buf *out)
 {
     static const char name[] = "larder_events_lateness_seconds";
-    struct stream_stats *streams = xcalloc(n, sizeof *streams);
     struct ingest_stats stats;
-    ingest_stats(ingest, &stats, streams, n);
+    size_t n = ingest_stats(ingest, &stats, NULL, 0);
+    struct stream_stats *streams = xcalloc(n + 1, sizeof *streams);
+    size_t have = ingest_stats(ingest, &stats, streams, n);
+    n = have < n ? have : n;
     write_lag(streams, n, now_ms, out);
     exposition_family(out, name, "histogram",
         "Record timestamp minus event time of accepted events, since the start.");
@@ -147,11 +164,10 @@ static void write_streams(struct ingest *ingest, size_t n, int64_t now_ms, struc
     free(streams);
 }
 
-void clock_metrics_write(struct ingest *ingest, struct store *store, const struct streams *streams,
-    int64_t now_ms, struct buf *out)
+void clock_metrics_write(
+    struct ingest *ingest, struct store *store, int64_t now_ms, struct buf *out)
 {
-    write_streams(ingest, streams->n_streams, now_ms, out);
-    write_partitions(ingest, streams, out);
-    write_metric_clocks(store, streams, false, out);
-    write_metric_clocks(store, streams, true, out);
+    write_streams(ingest, now_ms, out);
+    write_partitions(ingest, out);
+    write_metrics(ingest, store, out);
 }

@@ -8,8 +8,8 @@
 #include "base/buf.h"
 #include "ingest/ingest.h"
 
-/* now_ms: lags in seconds are counted to it. */
-void clock_metrics_write(struct ingest *ingest, struct store *store, const struct streams *streams,
-    int64_t now_ms, struct buf *out);
+/* now_ms: lags in seconds are counted to it. The config that the ingestion runs on stays there. */
+void clock_metrics_write(
+    struct ingest *ingest, struct store *store, int64_t now_ms, struct buf *out);
 
 #endif

@@ -224,12 +224,12 @@ static void check_rollup(struct settings *settings, const struct yaml_node *name
 static void check_rollups(
     struct settings *settings, const struct yaml_node *rollups, const struct config *config)
 {
-    for (size_t i = 0; i < config->streams.n_rollups; i++)
+    for (size_t i = 0; i + config->streams.n_former < config->streams.n_rollups; i++)
         check_rollup(settings, rollups->keys[i], &config->streams.rollups[i], &config->limits);
 }
 
-static void read_root(
-    struct settings *settings, const struct yaml_node *root, struct config *config)
+static void read_root(struct settings *settings, const struct yaml_node *root,
+    const struct rollup_histories *past, struct config *config)
 {
     const struct yaml_node *value;
     if (!settings_mapping(
@@ -254,12 +254,28 @@ static void read_root(
     const struct registry_options *registry = value ? registry_config_read(settings, value) : NULL;
     value = yaml_get(root, "rollups");
     streams_config_read(
-        settings, streams, yaml_get(root, "lifecycles"), value, registry, &config->streams);
+        settings, streams, yaml_get(root, "lifecycles"), value, registry, past, &config->streams);
     check_rollups(settings, value, config);
+}
+
+static void keep_overrides(struct config *out, const char *const *overrides, size_t n)
+{
+    const char **kept = arena_array(&out->arena, n + 1, sizeof *kept);
+    ensure(kept);
+    for (size_t i = 0; i < n; i++)
+        kept[i] = arena_slice(&out->arena, slice_from(overrides[i])).ptr;
+    out->overrides = kept;
+    out->n_overrides = n;
 }
 
 bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
     struct config *out, struct err_list *errors)
+{
+    return config_load_with(path, overrides, n_overrides, NULL, out, errors);
+}
+
+bool config_load_with(const char *path, const char *const *overrides, size_t n_overrides,
+    const struct rollup_histories *past, struct config *out, struct err_list *errors)
 {
     struct yaml_node *root;
     struct err err;
@@ -273,10 +289,11 @@ bool config_load(const char *path, const char *const *overrides, size_t n_overri
     arena_init(&out->arena, 0); /* the tree is bounded, and what is made from it is in proportion */
     struct settings settings = {errors, &out->arena};
     out->file = arena_slice(&out->arena, slice_from(path)).ptr;
+    keep_overrides(out, overrides, n_overrides);
     if (yaml_load(path, &out->arena, &root, &err)) {
         for (size_t i = 0; i < n_overrides && root->type == YAML_MAPPING; i++)
             config_override(&settings, root, overrides[i]);
-        read_root(&settings, root, out);
+        read_root(&settings, root, past, out);
     } else {
         err_list_add(errors, &err);
     }

@@ -1,6 +1,6 @@
 /*
- * larder.yml: everything that the program can be told. Loaded once, checked whole, immutable.
- * docs/config.md describes every key.
+ * larder.yml: everything that the program can be told. Checked whole, immutable; a reload makes
+ * another one (reload.h). docs/config.md describes every key.
  */
 #ifndef CMD_CONFIG_H
 #define CMD_CONFIG_H
@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/err_list.h"
 #include "ingest/ingest.h"
+#include "ingest/rollup_history.h"
 
 /* What queries may take; never 0. */
 struct query_limits {
@@ -30,6 +31,8 @@ struct ingest_limits {
 struct config {
     struct arena arena; /* holds all of it */
     const char *file;
+    const char *const *overrides; /* as they were given */
+    size_t n_overrides;
     struct kafka_setting *kafka;
     size_t n_kafka;
     struct shard shard;
@@ -49,6 +52,10 @@ struct config {
  * both. */
 bool config_load(const char *path, const char *const *overrides, size_t n_overrides,
     struct config *out, struct err_list *errors);
+/* The same, with what the store knows of the rollups' past (ingest/rollup_history.h), so that
+ * former generations of them are among the streams' rollups. */
+bool config_load_with(const char *path, const char *const *overrides, size_t n_overrides,
+    const struct rollup_histories *past, struct config *out, struct err_list *errors);
 void config_free(struct config *config);
 
 #endif

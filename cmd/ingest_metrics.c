@@ -1,8 +1,10 @@
 #include "cmd/ingest_metrics.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "api/exposition.h"
+#include "base/mem.h"
 #include "ingest/lifecycle/lifecycle.h"
 
 #define STREAMS_SHOWN 256
@@ -232,6 +234,45 @@ static void write_lifecycles(struct ingest *ingest, struct buf *out)
     }
 }
 
+static void write_left_out(const struct generation_stats *all, size_t n, struct buf *out)
+{
+    static const char name[] = "larder_rollup_events_left_out_total";
+    static const char *const reasons[GAPS] = {
+        [GAP_ABSENT] = "absent", [GAP_FORGOTTEN] = "forgotten"};
+    exposition_family(out, name, "counter",
+        "Events of windows for which the rollup has no definition: there was none then, or it is "
+        "not kept.");
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < GAPS; k++) {
+            struct exposition_label labels[] = {
+                {"rollup", all[i].rollup}, {"reason", slice_from(reasons[k])}};
+            exposition_sample(out, name, "", labels, 2, (double)all[i].left_out[k]);
+        }
+}
+
+static void write_generations(struct ingest *ingest, struct buf *out)
+{
+    static const char number[] = "larder_rollup_generation";
+    static const char start[] = "larder_rollup_generation_start_timestamp_seconds";
+    size_t n = ingest_generations(ingest, NULL, 0);
+    struct generation_stats *all = xcalloc(n + 1, sizeof *all);
+    n = ingest_generations(ingest, all, n);
+    exposition_family(out, number, "gauge", "Which definition of the rollup the config has.");
+    for (size_t i = 0; i < n; i++) {
+        struct exposition_label name = {"rollup", all[i].rollup};
+        exposition_sample(out, number, "", &name, 1, all[i].number);
+    }
+    exposition_family(
+        out, start, "gauge", "Event time after which the rollup's newest definition holds.");
+    for (size_t i = 0; i < n; i++) {
+        struct exposition_label name = {"rollup", all[i].rollup};
+        if (all[i].after_ms != INT64_MIN)
+            exposition_sample(out, start, "", &name, 1, (double)all[i].after_ms / 1e3);
+    }
+    write_left_out(all, n, out);
+    free(all);
+}
+
 static void write_steps(const struct ingest_stats *stats, struct buf *out)
 {
     static const char name[] = "larder_ingest_step_seconds_total";
@@ -257,6 +298,7 @@ void ingest_metrics_write(struct ingest *ingest, struct buf *out)
     write_streams(&t);
     write_letters(&t);
     write_lifecycles(ingest, out);
+    write_generations(ingest, out);
     exposition_one(
         out, "larder_ingest_commits_total", "counter", "Batches committed.", (double)stats.batches);
     exposition_one(out, "larder_ingest_throttled_seconds_total", "counter",

@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "cmd/clock_metrics.h"
 #include "cmd/ingest_metrics.h"
+#include "cmd/reload.h"
 #include "dashboards/assets.h"
 #include "ingest/ingest.h"
 
@@ -27,10 +28,14 @@ struct service {
     const struct config *config;
     struct server *server;
     struct store *store;
-    _Atomic(struct ingest *) ingest; /* set while it runs: /metrics reads it */
+    struct reload *reload;
+    _Atomic(struct ingest *) ingest; /* set while it runs */
+    atomic_bool running;             /* service_run has ended */
+    bool stays;                      /* with its config; set before it runs */
     pthread_t maintenance;
     bool maintained;
-    pthread_mutex_t lock; /* guards ending; ingest is taken away under it */
+    pthread_mutex_t lock; /* guards ending; ingest, and names of its config, are used under it by
+                             others than who starts, stops and reloads */
     pthread_cond_t wake;
     bool ending;
     int64_t told_ns; /* of the thread that replays */
@@ -90,11 +95,19 @@ static void stop_maintenance(struct service *service)
 static void write_metrics(void *ctx, struct buf *out)
 {
     struct service *service = ctx;
+    mutex_lock(&service->lock);
     struct ingest *ingest = atomic_load(&service->ingest);
-    if (!ingest)
-        return;
-    ingest_metrics_write(ingest, out);
-    clock_metrics_write(ingest, service->store, &service->config->streams, clock_now_ms(), out);
+    if (ingest) {
+        ingest_metrics_write(ingest, out);
+        clock_metrics_write(ingest, service->store, clock_now_ms(), out);
+    }
+    mutex_unlock(&service->lock);
+    reload_metrics(service->reload, out);
+}
+
+static bool reload_asked(void *ctx, const atomic_bool *cancel, struct err *err)
+{
+    return service_reload(ctx, cancel, err);
 }
 
 static bool start_server(struct service *service, struct err *err)
@@ -114,6 +127,8 @@ static bool start_server(struct service *service, struct err *err)
         .n_pages = assets_n,
         .metrics = write_metrics,
         .metrics_ctx = service,
+        .reload = reload_asked,
+        .reload_ctx = service,
     };
     return server_start(&server, &service->server, err);
 }
@@ -151,11 +166,9 @@ static bool start_store(struct service *service, struct err *err)
     return true;
 }
 
-static bool start_ingest(struct service *service, struct err *err)
+static struct ingest_options ingest_options_of(const struct config *config)
 {
-    const struct config *config = service->config;
-    struct ingest *ingest = NULL;
-    struct ingest_options options = {
+    return (struct ingest_options){
         .kafka = config->kafka,
         .n_kafka = config->n_kafka,
         .streams = &config->streams,
@@ -163,6 +176,12 @@ static bool start_ingest(struct service *service, struct err *err)
         .memory_bytes = config->ingest.memory_bytes / AT_HAND_PART,
         .shard = config->shard,
     };
+}
+
+static bool start_ingest(struct service *service, const struct config *config, struct err *err)
+{
+    struct ingest *ingest = NULL;
+    struct ingest_options options = ingest_options_of(config);
     if (config->streams.n_streams == 0)
         return true;
     if (!ingest_start(service->store, &options, &ingest, err))
@@ -171,10 +190,51 @@ static bool start_ingest(struct service *service, struct err *err)
     return true;
 }
 
+static void stop_ingest(struct service *service)
+{
+    mutex_lock(&service->lock);
+    struct ingest *ingest = atomic_exchange(&service->ingest, NULL);
+    mutex_unlock(&service->lock);
+    if (ingest)
+        ingest_stop(&ingest);
+}
+
+/* ---- reload ---- */
+
+static bool apply(
+    void *ctx, const struct config *config, const atomic_bool *cancel, struct err *err)
+{
+    struct service *service = ctx;
+    struct ingest *ingest = atomic_load(&service->ingest);
+    struct ingest_options options = ingest_options_of(config);
+    if (!ingest)
+        return start_ingest(service, config, err); /* the first one, too */
+    if (config->streams.n_streams == 0)
+        stop_ingest(service);
+    else if (!ingest_reload(ingest, &options, cancel, err))
+        return false;
+    /* Whoever has names of the config before holds the lock. */
+    mutex_lock(&service->lock);
+    mutex_unlock(&service->lock);
+    return true;
+}
+
+bool service_reload(struct service *service, const atomic_bool *cancel, struct err *err)
+{
+    if (!atomic_load(&service->running))
+        return err_set(err, ERR_UNAVAILABLE, "the server is starting");
+    if (service->stays)
+        return err_set(err, ERR_UNSUPPORTED, "this server stays with the config of its start");
+    return reload_now(service->reload, service->store, cancel, err);
+}
+
+/* ---- life ---- */
+
 bool service_open(const struct config *config, struct service **out, struct err *err)
 {
     struct service *service = xcalloc(1, sizeof *service);
     service->config = config;
+    service->reload = reload_new(config, apply, service);
     atomic_init(&service->ingest, NULL);
     mutex_init(&service->lock);
     cond_init(&service->wake);
@@ -193,10 +253,11 @@ bool service_await(struct service *service, int64_t ms, struct err *err)
 
 bool service_run(struct service *service, struct err *err)
 {
-    if (!start_ingest(service, err))
+    if (!reload_first(service->reload, service->store, err))
         return false;
     thread_start(&service->maintenance, "maintenance", maintain, service);
     service->maintained = true;
+    atomic_store(&service->running, true);
     return true;
 }
 
@@ -204,6 +265,7 @@ bool service_start(const struct config *config, struct service **out, struct err
 {
     if (!service_open(config, out, err))
         return false;
+    (*out)->stays = true;
     bool replayed = false;
     while (!(replayed = service_await(*out, AWAIT_MS, err)) && err->code == ERR_TIMEOUT)
         ;
@@ -230,14 +292,11 @@ void service_stop(struct service **slot)
     if (!service)
         return;
     server_stop(&service->server);
-    mutex_lock(&service->lock);
-    struct ingest *ingest = atomic_exchange(&service->ingest, NULL);
-    mutex_unlock(&service->lock);
-    if (ingest)
-        ingest_stop(&ingest);
+    stop_ingest(service);
     stop_maintenance(service);
     if (service->store)
         store_close(&service->store);
+    reload_free(&service->reload);
     pthread_cond_destroy(&service->wake);
     pthread_mutex_destroy(&service->lock);
     free(service);

@@ -5,11 +5,13 @@
  *     open:   HTTP (answers 503) -> store -> queries answered, but for what the log touches
  *     await:  the store's log is replayed
  *     run:    ingestion -> maintenance
+ *     reload: the config file is read again, and the ingestion goes on with it (reload.h)
  *     stop:   HTTP drains -> ingestion drains and commits -> maintenance -> store
  */
 #ifndef CMD_SERVICE_H
 #define CMD_SERVICE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/err.h"
@@ -27,10 +29,13 @@ bool service_open(const struct config *config, struct service **out, struct err 
 bool service_await(struct service *service, int64_t ms, struct err *err);
 /* Once the log is replayed. */
 bool service_run(struct service *service, struct err *err);
-/* All three. */
+/* All three, for who keeps what service_ingest gives: its config stays, a reload is refused. */
 bool service_start(const struct config *config, struct service **out, struct err *err);
 int service_port(const struct service *service);
-/* Borrowed; NULL when the config has no streams. */
+/* Reads the config file again: as reload_now. Any thread; ERR_UNAVAILABLE before service_run has
+ * ended. */
+bool service_reload(struct service *service, const atomic_bool *cancel, struct err *err);
+/* Borrowed until a reload; NULL when the config has no streams. */
 struct ingest *service_ingest(struct service *service);
 void service_stop(struct service **service);
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "ingest/generations.h"
 #include "ingest/intake.h"
 #include "ingest/kafka_source.h"
 #include "ingest/letters/letter_sender.h"
@@ -33,24 +34,31 @@
 #define HINT_MS         5000
 #define COMMIT_RETRY_MS 500
 #define SLOW_SLICE_MS   50
+#define RELOAD_LOOK_MS  100
 
 /*
- * Threads: the ingest thread owns everything but `shared`, which `lock` guards: a copy of the
- * statistics for whoever asks, renewed with every batch.
+ * Threads: the ingest thread owns everything but `shared` and `reload`, which `lock` guards: a copy
+ * of the statistics for whoever asks, renewed with every batch, and another config that is to be
+ * taken over.
  */
+enum reload_state { RELOAD_NONE, RELOAD_ASKED, RELOAD_RUNS, RELOAD_DONE, RELOAD_REFUSED };
+
 struct ingest {
     struct store *store;
     const struct streams *streams;
     uint32_t commit_ms, batch_events;
+    struct generations *generations; /* streams is theirs */
     struct kafka_source *source;
     struct intake *intake;
-    struct letter_sender *sender; /* NULL: no stream sends dead letters */
+    struct letter_sender *sender;  /* NULL: no stream sends dead letters */
+    struct ingest_options options; /* that it runs by */
     struct kafka_record records[POLL_RECORDS];
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
-    int64_t settled_ns;                                          /* CPU time of settling lives */
-    size_t batch;                                                /* events of the open batch */
+    struct ingest_stats before; /* of `now`, what intakes have done that are gone */
+    int64_t settled_ns;         /* CPU time of settling lives */
+    size_t batch;               /* events of the open batch */
     int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
     pthread_t thread;
@@ -61,9 +69,29 @@ struct ingest {
         struct ingest_stats stats;
         struct stream_stats *streams;
         struct lifecycle_counts *lifecycles;
+        size_t n_streams, n_lifecycles;
+        const struct generations *generations;
         struct partition_stats *partitions;
         size_t n_partitions, partitions_cap;
     } shared;
+    atomic_bool reload_asked; /* the state is RELOAD_ASKED */
+    struct {
+        enum reload_state state;
+        const struct ingest_options *options;
+        struct works *made; /* of the thread that asks, which frees what the old config's was */
+        struct err err;
+    } reload;
+    pthread_cond_t reload_ended;
+};
+
+/* What is made of a config, and goes with it. */
+struct works {
+    struct generations *generations;
+    const struct streams *streams; /* theirs */
+    struct kafka_source *source;
+    struct intake *intake;
+    int64_t *watermarks;
+    struct stream_stats *streams_now;
 };
 
 /* ---- clocks ---- */
@@ -159,12 +187,28 @@ static void split_steps(struct ingest *in)
 {
     struct intake_stats stats;
     intake_stats(in->intake, &stats);
-    in->now.ns_decode = (uint64_t)stats.decode_ns;
-    in->now.ns_judge = (uint64_t)stats.judge_ns;
-    in->now.ns_dedupe = (uint64_t)stats.dedupe_ns;
-    in->now.ns_lifecycle = (uint64_t)(stats.lifecycle_ns + in->settled_ns);
-    in->now.ns_rollup = (uint64_t)stats.rollup_ns;
-    in->now.refused_cells = stats.refused_cells;
+    in->now.ns_decode = in->before.ns_decode + (uint64_t)stats.decode_ns;
+    in->now.ns_judge = in->before.ns_judge + (uint64_t)stats.judge_ns;
+    in->now.ns_dedupe = in->before.ns_dedupe + (uint64_t)stats.dedupe_ns;
+    in->now.ns_lifecycle =
+        in->before.ns_lifecycle + (uint64_t)(stats.lifecycle_ns + in->settled_ns);
+    in->now.ns_rollup = in->before.ns_rollup + (uint64_t)stats.rollup_ns;
+    in->now.refused_cells = in->before.refused_cells + stats.refused_cells;
+}
+
+/* The lock is held. */
+static void share_streams(struct ingest *in)
+{
+    size_t n = in->streams->n_streams, n_lifecycles = in->streams->n_lifecycles;
+    in->shared.streams = xreallocarray(in->shared.streams, n + 1, sizeof *in->shared.streams);
+    in->shared.lifecycles =
+        xreallocarray(in->shared.lifecycles, n_lifecycles + 1, sizeof *in->shared.lifecycles);
+    memcpy(in->shared.streams, in->streams_now, n * sizeof *in->streams_now);
+    for (size_t i = 0; i < n_lifecycles; i++)
+        intake_lifecycle(in->intake, i, &in->shared.lifecycles[i]);
+    in->shared.n_streams = n;
+    in->shared.n_lifecycles = n_lifecycles;
+    in->shared.generations = in->generations;
 }
 
 static void count_letters(struct ingest *in)
@@ -207,7 +251,7 @@ static void share_partitions(struct ingest *in)
         const struct stream *stream = &in->streams->streams[p->stream];
         struct partition_stats *out = &in->shared.partitions[i];
         *out = (struct partition_stats){
-            .name = p->name, .stream = p->stream, .lag_messages = lag_of(p)};
+            .name = p->name, .stream = stream->name, .lag_messages = lag_of(p)};
         partitions_clocks(&p, 1, stream->watermark_bound_ms, stream->idle_after_ms,
             &out->frontier_ms, &out->watermark_ms);
     }
@@ -222,13 +266,10 @@ static void share(struct ingest *in, bool committed)
     count_letters(in);
     mutex_lock(&in->lock);
     in->shared.stats = in->now;
-    if (committed)
-        memcpy(
-            in->shared.streams, in->streams_now, in->streams->n_streams * sizeof *in->streams_now);
-    for (size_t i = 0; committed && i < in->streams->n_lifecycles; i++)
-        intake_lifecycle(in->intake, i, &in->shared.lifecycles[i]);
-    if (committed)
+    if (committed) {
+        share_streams(in);
         share_partitions(in);
+    }
     mutex_unlock(&in->lock);
 }
 
@@ -305,13 +346,16 @@ static bool try_commit(struct ingest *in, struct err *err)
     if (ok) {
         write_sources(in, txn);
         write_clocks(in, txn);
+        generations_write(in->generations, txn);
         ok = txn_commit(&txn, NULL, err);
     }
     if (!ok) {
         txn_abort(&txn);
         intake_unwrite(in->intake);
+        return false;
     }
-    return ok;
+    generations_written(in->generations);
+    return true;
 }
 
 static void stand_still(struct ingest *in, const struct err *err)
@@ -368,7 +412,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     return true;
 }
 
-/* ---- the thread ---- */
+/* ---- positions ---- */
 
 static void partition_found(void *ctx, struct partition *p)
 {
@@ -409,6 +453,96 @@ static void recall_partitions(struct ingest *in, int64_t now_ms)
     free(names.items);
     arena_fini(&names.arena);
 }
+
+/* ---- configs ---- */
+
+/* Metrics are known to the store before the first event, and a config that does not fit is refused.
+ */
+static bool define_metrics(struct store *store, const struct streams *streams, struct err *err)
+{
+    struct txn *txn = txn_begin(store);
+    uint32_t id;
+    for (size_t i = 0; i < streams->n_rollups; i++)
+        if (!txn_metric(txn, &streams->rollups[i].def, &id, err)) {
+            txn_abort(&txn);
+            return false;
+        }
+    if (txn_commit(&txn, NULL, err))
+        return true;
+    /* A full disk may get room again: the first batch defines them then. */
+    txn_abort(&txn);
+    return err->code == ERR_NO_SPACE;
+}
+
+static bool lifecycles_fit(struct store *store, const struct streams *streams, struct err *err)
+{
+    for (size_t i = 0; i < streams->n_lifecycles; i++)
+        if (!lifecycle_fits(store, streams, i, err))
+            return false;
+    return true;
+}
+
+/* before: the intake that this one comes after, or NULL. */
+static bool works_make(struct store *store, const struct ingest_options *options,
+    struct intake *before, struct works *out, struct err *err)
+{
+    *out = (struct works){0};
+    if (!lifecycles_fit(store, options->streams, err) ||
+        !define_metrics(store, options->streams, err) ||
+        !generations_new(store, options->streams, &out->generations, err) ||
+        !kafka_source_new(options, &out->source, err))
+        return false;
+    const struct streams *streams = out->streams = generations_streams(out->generations);
+    out->intake =
+        intake_new(store, streams, out->source, options->workers ? options->workers : WORKERS,
+            options->memory_bytes ? options->memory_bytes : MEMORY_BYTES, before);
+    out->watermarks = xcalloc(streams->n_streams, sizeof *out->watermarks);
+    out->streams_now = xcalloc(streams->n_streams, sizeof *out->streams_now);
+    return true;
+}
+
+static void works_free(struct works *works)
+{
+    intake_free(&works->intake);
+    kafka_source_free(&works->source);
+    generations_free(&works->generations);
+    free(works->watermarks);
+    free(works->streams_now);
+    *works = (struct works){0};
+}
+
+static struct works works_of(const struct ingest *in)
+{
+    return (struct works){
+        in->generations, in->streams, in->source, in->intake, in->watermarks, in->streams_now};
+}
+
+/* The ingestion runs on what *works was, and gives up what it ran on. */
+static void works_swap(struct ingest *in, struct works *works, const struct ingest_options *options)
+{
+    struct works old = works_of(in);
+    in->generations = works->generations;
+    in->streams = works->streams;
+    in->source = works->source;
+    in->intake = works->intake;
+    in->watermarks = works->watermarks;
+    in->streams_now = works->streams_now;
+    in->options = *options;
+    in->commit_ms = options->commit_ms ? options->commit_ms : COMMIT_MS;
+    in->batch_events = options->batch_events ? options->batch_events : BATCH_EVENTS;
+    *works = old;
+}
+
+/* The positions that the store holds are where it goes on. */
+static void begin(struct ingest *in)
+{
+    recall_partitions(in, clock_now_ms());
+    refresh_streams(in);
+    share(in, true);
+    in->discover_ms = in->asked_ms = 0;
+}
+
+/* ---- the thread ---- */
 
 static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
 {
@@ -470,12 +604,78 @@ static int64_t mono_now_ms(void)
     return clock_mono_ns() / 1000000;
 }
 
+static bool reload_begin(struct ingest *in)
+{
+    mutex_lock(&in->lock);
+    bool asked = in->reload.state == RELOAD_ASKED;
+    if (asked)
+        in->reload.state = RELOAD_RUNS;
+    atomic_store(&in->reload_asked, false);
+    mutex_unlock(&in->lock);
+    return asked;
+}
+
+static void reload_end(struct ingest *in, bool done, const struct err *err)
+{
+    mutex_lock(&in->lock);
+    in->reload.state = done ? RELOAD_DONE : RELOAD_REFUSED;
+    in->reload.err = *err;
+    pthread_cond_signal(&in->reload_ended);
+    mutex_unlock(&in->lock);
+}
+
+static void start_sender(struct ingest *in)
+{
+    in->sender = letter_sender_start(in->store, &in->options, intake_letters(in->intake));
+}
+
+/* Letters that are being sent leave the outboxes before others are made of the same tables. */
+static bool change_works(struct ingest *in, struct works *works, struct err *err)
+{
+    letter_sender_stop(&in->sender);
+    bool made = works_make(in->store, in->reload.options, in->intake, works, err);
+    if (made) {
+        kafka_source_hint(in->source);
+        split_steps(in);
+        in->before = in->now;
+        in->settled_ns = 0;
+        works_swap(in, works, in->reload.options);
+        begin(in);
+    }
+    start_sender(in);
+    return made;
+}
+
+/* The batch is committed. */
+static void take_over(struct ingest *in)
+{
+    struct err err = {0};
+    if (!reload_begin(in))
+        return;
+    bool made = change_works(in, in->reload.made, &err);
+    reload_end(in, made, &err);
+}
+
+static void refuse_reload(struct ingest *in)
+{
+    struct err err = {0};
+    err_set(&err, ERR_UNAVAILABLE, "the ingestion stands still: %s", in->trouble);
+    if (reload_begin(in))
+        reload_end(in, false, &err);
+}
+
 static void *run(void *arg)
 {
     struct ingest *in = arg;
     bool ok = true;
     while (ok && !atomic_load(&in->stop)) {
         int64_t now_ms = clock_now_ms(), mono_ms = mono_now_ms();
+        if (atomic_load(&in->reload_asked)) {
+            ok = commit_batch(in, mono_ms);
+            if (ok)
+                take_over(in);
+            continue;
+        }
         discover(in, now_ms, mono_ms);
         read_some(in, now_ms, mono_ms);
         mono_ms = mono_now_ms();
@@ -491,48 +691,22 @@ static void *run(void *arg)
     kafka_source_hint(in->source);
     /* Nothing can be committed any more; what librdkafka tells must not pile up all the same. */
     while (!atomic_load(&in->stop)) {
+        refuse_reload(in);
         kafka_source_serve(in->source);
         clock_sleep_ms(COMMIT_RETRY_MS);
     }
     return NULL;
 }
 
-/* Metrics are known to the store before the first event, and a config that does not fit is refused.
- */
-static bool define_metrics(struct ingest *in, struct err *err)
-{
-    struct txn *txn = txn_begin(in->store);
-    uint32_t id;
-    for (size_t i = 0; i < in->streams->n_rollups; i++)
-        if (!txn_metric(txn, &in->streams->rollups[i].def, &id, err)) {
-            txn_abort(&txn);
-            return false;
-        }
-    if (txn_commit(&txn, NULL, err))
-        return true;
-    /* A full disk may get room again: the first batch defines them then. */
-    txn_abort(&txn);
-    return err->code == ERR_NO_SPACE;
-}
-
-static bool lifecycles_fit(struct ingest *in, struct err *err)
-{
-    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
-        if (!lifecycle_fits(in->store, in->streams, i, err))
-            return false;
-    return true;
-}
-
 static void free_all(struct ingest *in)
 {
     letter_sender_stop(&in->sender);
-    intake_free(&in->intake);
-    kafka_source_free(&in->source);
-    free(in->watermarks);
-    free(in->streams_now);
+    struct works works = works_of(in);
+    works_free(&works);
     free(in->shared.streams);
     free(in->shared.lifecycles);
     free(in->shared.partitions);
+    pthread_cond_destroy(&in->reload_ended);
     pthread_mutex_destroy(&in->lock);
     free(in);
 }
@@ -541,34 +715,62 @@ bool ingest_start(
     struct store *store, const struct ingest_options *options, struct ingest **out, struct err *err)
 {
     struct ingest *in = xcalloc(1, sizeof *in);
-    size_t n = options->streams->n_streams;
+    struct works works;
     *out = NULL;
     in->store = store;
-    in->streams = options->streams;
-    in->commit_ms = options->commit_ms ? options->commit_ms : COMMIT_MS;
-    in->batch_events = options->batch_events ? options->batch_events : BATCH_EVENTS;
     in->passed_ms = INT64_MIN;
     mutex_init(&in->lock);
-    in->streams_now = xcalloc(n, sizeof *in->streams_now);
-    in->shared.streams = xcalloc(n, sizeof *in->shared.streams);
-    in->shared.lifecycles =
-        xcalloc(options->streams->n_lifecycles + 1, sizeof *in->shared.lifecycles);
-    in->watermarks = xcalloc(n, sizeof *in->watermarks);
-    if (!lifecycles_fit(in, err) || !define_metrics(in, err) ||
-        !kafka_source_new(options, &in->source, err)) {
+    cond_init(&in->reload_ended);
+    bool made = works_make(store, options, NULL, &works, err);
+    works_swap(in, &works, options);
+    if (!made) {
         free_all(in);
         return false;
     }
-    in->intake =
-        intake_new(store, in->streams, in->source, options->workers ? options->workers : WORKERS,
-            options->memory_bytes ? options->memory_bytes : MEMORY_BYTES);
-    recall_partitions(in, clock_now_ms());
-    refresh_streams(in);
-    in->sender = letter_sender_start(store, options, intake_letters(in->intake));
-    share(in, true);
+    begin(in);
+    start_sender(in);
     thread_start(&in->thread, "ingest", run, in);
     *out = in;
     return true;
+}
+
+/* Waits for the end, and takes back what the ingestion has not begun. */
+static enum reload_state await_reload(
+    struct ingest *in, const atomic_bool *cancel, int64_t deadline_ms)
+{
+    while (in->reload.state == RELOAD_ASKED || in->reload.state == RELOAD_RUNS) {
+        bool over = (cancel && atomic_load(cancel)) || mono_now_ms() >= deadline_ms;
+        if (over && in->reload.state == RELOAD_ASKED)
+            break;
+        cond_wait_ms(&in->reload_ended, &in->lock, RELOAD_LOOK_MS);
+    }
+    enum reload_state state = in->reload.state;
+    in->reload.state = RELOAD_NONE;
+    atomic_store(&in->reload_asked, false);
+    return state;
+}
+
+bool ingest_reload(struct ingest *ingest, const struct ingest_options *options,
+    const atomic_bool *cancel, struct err *err)
+{
+    struct works works = {0}; /* the new ones, then the old ones */
+    mutex_lock(&ingest->lock);
+    ingest->reload.options = options;
+    ingest->reload.made = &works;
+    ingest->reload.state = RELOAD_ASKED;
+    atomic_store(&ingest->reload_asked, true);
+    enum reload_state state = await_reload(ingest, cancel, mono_now_ms() + RELOAD_WAIT_MS);
+    struct err why = ingest->reload.err;
+    mutex_unlock(&ingest->lock);
+    works_free(&works);
+    if (state == RELOAD_REFUSED)
+        *err = why;
+    else if (state == RELOAD_ASKED && cancel && atomic_load(cancel))
+        err_set(err, ERR_CANCELED, "given up before the ingestion had come to it");
+    else if (state == RELOAD_ASKED)
+        err_set(err, ERR_TIMEOUT, "the ingestion could not commit its batch for %d s",
+            RELOAD_WAIT_MS / 1000);
+    return state == RELOAD_DONE;
 }
 
 void ingest_stop(struct ingest **ingest)
@@ -585,8 +787,8 @@ void ingest_stop(struct ingest **ingest)
 size_t ingest_stats(
     struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n)
 {
-    size_t have = ingest->streams->n_streams;
     mutex_lock(&ingest->lock);
+    size_t have = ingest->shared.n_streams;
     *out = ingest->shared.stats;
     memcpy(streams, ingest->shared.streams, (n < have ? n : have) * sizeof *streams);
     mutex_unlock(&ingest->lock);
@@ -603,9 +805,17 @@ void ingest_each_partition(struct ingest *ingest, partition_f *each, void *ctx)
 
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n)
 {
-    size_t have = ingest->streams->n_lifecycles;
     mutex_lock(&ingest->lock);
+    size_t have = ingest->shared.n_lifecycles;
     memcpy(out, ingest->shared.lifecycles, (n < have ? n : have) * sizeof *out);
+    mutex_unlock(&ingest->lock);
+    return have;
+}
+
+size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n)
+{
+    mutex_lock(&ingest->lock);
+    size_t have = generations_stats(ingest->shared.generations, out, n);
     mutex_unlock(&ingest->lock);
     return have;
 }

@@ -7,10 +7,14 @@
  *
  * When a commit fails for lack of space the batch is kept and tried again; nothing is read
  * meanwhile. When the broker is away it retries for ever and says so.
+ *
+ * Another config is taken over between two batches: what was taken in by the old one is committed,
+ * then the new one reads on from the same positions.
  */
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +58,16 @@ bool ingest_start(struct store *store, const struct ingest_options *options, str
  * again. */
 void ingest_stop(struct ingest **ingest);
 
+/* Goes on with other streams, lifecycles, rollups and settings of the broker: commits the open
+ * batch, and reads on from the positions that are committed, a topic that is new as at a start.
+ * True: nothing of the old streams is used any more, but for names that ingest_stats and its like
+ * have given out before. False: it goes on as it was. ERR_INVALID as ingest_start; ERR_TIMEOUT: the
+ * batch could not be committed for RELOAD_WAIT_MS; ERR_CANCELED: *cancel (may be NULL). One thread
+ * at a time calls it, and not beside ingest_stop. */
+#define RELOAD_WAIT_MS 30000
+bool ingest_reload(struct ingest *ingest, const struct ingest_options *options,
+    const atomic_bool *cancel, struct err *err);
+
 /* Of one stream, for /metrics, /-/ready and logs. */
 struct stream_stats {
     struct slice name;
@@ -76,8 +90,8 @@ struct stream_stats {
 
 /* Of one partition. */
 struct partition_stats {
-    const char *name;                  /* "topic/number"; valid as long as the ingestion */
-    size_t stream;                     /* index in struct streams */
+    const char *name;                  /* "topic/number"; valid during the call */
+    struct slice stream;               /* as long as its config */
     int64_t frontier_ms, watermark_ms; /* as if it were alone; INT64_MIN: not known yet */
     int64_t lag_messages;              /* -1: not known */
 };
@@ -105,7 +119,8 @@ struct ingest_stats {
     uint64_t ns_poll, ns_decode, ns_judge, ns_dedupe, ns_lifecycle, ns_rollup, ns_commit;
 };
 
-/* Thread-safe. streams has room for n entries; returns how many there are. */
+/* Thread-safe. streams has room for n entries; returns how many there are. Names are borrowed from
+ * the config that is in force. */
 size_t ingest_stats(
     struct ingest *ingest, struct ingest_stats *out, struct stream_stats *streams, size_t n);
 
@@ -115,6 +130,17 @@ void ingest_each_partition(struct ingest *ingest, partition_f *each, void *ctx);
 
 /* The same for lifecycles. */
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n);
+
+/* Of one rollup of the config: which generation of it is the newest (rollup_history.h). */
+struct generation_stats {
+    struct slice rollup, clock; /* valid as long as the config */
+    uint32_t number;
+    int64_t after_ms; /* it began with the first window that ends later; INT64_MIN: with all */
+    uint64_t left_out[GAPS]; /* events of windows without a definition, since the config came */
+};
+
+/* The same for rollups. */
+size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n);
 
 /* Event time that every stream has passed (its watermark): blocks that end before may be sealed.
  * INT64_MIN: not known yet. */

@@ -43,6 +43,7 @@ struct intake {
     size_t n_parked, parked_cap;
     struct intake_stats stats; /* without what was prepared */
     /* of the records that were taken and are counted now */
+    const struct kafka_record *slice;
     uint32_t *counted;          /* their numbers in the slice */
     struct life_entry *entries; /* by number and lifecycle */
     size_t n_counted, cap;
@@ -63,8 +64,20 @@ static void begin_stream(struct intake *in, struct store *store, size_t i)
         dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
+/* Schemas that are known need no registry that answers. */
+static struct registry *registry_of(const struct streams *streams, struct intake *before)
+{
+    struct registry *registry = before ? before->registry : NULL;
+    if (!streams->registry)
+        return NULL;
+    if (!registry || !registry_is(registry, streams->registry))
+        return registry_new(streams->registry);
+    before->registry = NULL;
+    return registry;
+}
+
 struct intake *intake_new(struct store *store, const struct streams *streams,
-    struct kafka_source *source, size_t workers, size_t memory_bytes)
+    struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before)
 {
     struct intake *in = xcalloc(1, sizeof *in);
     in->streams = streams;
@@ -72,8 +85,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->filters_left = memory_bytes / 2;
     in->runner = rollup_runner_new(streams);
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
-    if (streams->registry)
-        in->registry = registry_new(streams->registry);
+    in->registry = registry_of(streams, before);
     in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
     in->watermarks = xcalloc(streams->n_streams, sizeof *in->watermarks);
     for (size_t i = 0; i < streams->n_streams; i++)
@@ -365,7 +377,8 @@ static void count_in_rollups(struct intake *in)
             const struct prepared *y = preparer_at(in->preparer, in->counted[k + AHEAD]);
             rollup_runner_prefetch(in->runner, y->hits, y->n_hits);
         }
-        rollup_runner_count(in->runner, x->event, x->hits, x->n_hits);
+        size_t stream = in->slice[in->counted[k]].partition->stream;
+        rollup_runner_count(in->runner, stream, x->event, x->hits, x->n_hits);
     }
     in->stats.rollup_ns += clock_thread_cpu_ns() - t0;
 }
@@ -424,6 +437,7 @@ bool intake_records(struct intake *intake, const struct kafka_record *records, s
         if (!preparer_run(in->preparer, records + *taken, n - *taken, &ready, err))
             return false;
         int64_t t0 = clock_thread_cpu_ns();
+        in->slice = records + *taken;
         ok = judge_all(in, records + *taken, ready, &done, err);
         in->stats.judge_ns += clock_thread_cpu_ns() - t0;
         crew_run(in->crew, 2, 1, count_part, in);

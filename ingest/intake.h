@@ -27,9 +27,11 @@ struct intake;
 struct letters;
 
 /* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: half of
- * it for entities that were touched lately, half to know where ids may be. */
+ * it for entities that were touched lately, half to know where ids may be. before: an intake that
+ * is not used any more, whose registry, with all that it knows, goes on when it is the same one;
+ * NULL: none. */
 struct intake *intake_new(struct store *store, const struct streams *streams,
-    struct kafka_source *source, size_t workers, size_t memory_bytes);
+    struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before);
 void intake_free(struct intake **intake);
 
 /* Takes records in, or a record's partition waits at it (for its schema, or for room for its

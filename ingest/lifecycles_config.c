@@ -225,6 +225,19 @@ static void capture(struct lifecycle *l, const struct streams *streams, int s, s
     stage->captures[stage->n_captures++] = field;
 }
 
+/* By the names of the fields: what is stored does not hang on the order of rollups. */
+static void sort_captures(struct lifecycle_stage *stage, const struct contract *contract)
+{
+    for (int i = 1; i < stage->n_captures; i++) {
+        int field = stage->captures[i], k = i;
+        for (; k > 0 && slice_cmp(contract->fields[stage->captures[k - 1]].name,
+                            contract->fields[field].name) > 0;
+             k--)
+            stage->captures[k] = stage->captures[k - 1];
+        stage->captures[k] = field;
+    }
+}
+
 static void capture_names(
     struct lifecycle *l, const struct streams *streams, const struct yaml_node *node)
 {
@@ -303,7 +316,8 @@ static void read_lifecycle(struct settings *settings, const struct yaml_node *na
 }
 
 struct lifecycle *lifecycles_config_read(struct settings *settings, const struct yaml_node *node,
-    const struct yaml_node *rollups, const bool *sound, struct streams *out)
+    const struct yaml_node *const *rollups, size_t n_rollups, const bool *sound,
+    struct streams *out)
 {
     if (!settings_names(settings, node, "'lifecycles'"))
         return NULL;
@@ -317,8 +331,8 @@ struct lifecycle *lifecycles_config_read(struct settings *settings, const struct
     for (size_t i = 0; i < n; i++) {
         struct lifecycle *l = &made[i];
         read_lifecycle(settings, node->keys[i], node->values[i], out, sound, l);
-        for (size_t k = 0; rollups && rollups->type == YAML_MAPPING && k < rollups->n; k++) {
-            const struct yaml_node *rollup = rollups->values[k];
+        for (size_t k = 0; k < n_rollups; k++) {
+            const struct yaml_node *rollup = rollups[k];
             const struct yaml_node *from =
                 rollup->type == YAML_MAPPING ? yaml_get(rollup, "from") : NULL;
             if (!from || from->type != YAML_SCALAR || !slice_eq(from->text, l->name))
@@ -326,6 +340,8 @@ struct lifecycle *lifecycles_config_read(struct settings *settings, const struct
             capture_names(l, out, yaml_get(rollup, "value"));
             capture_names(l, out, yaml_get(rollup, "when"));
         }
+        for (int s = 0; s < l->rules.n_stages; s++)
+            sort_captures(&l->stages[s], &out->streams[l->stages[s].stream].contract);
         make_view(settings, l, out);
     }
     return made;
@@ -536,6 +552,37 @@ void lifecycle_rollup_read(struct settings *settings, const struct yaml_node *no
         settings_error(settings, node, "'value' is missing: a histogram is made of numbers");
     if ((value = yaml_get(node, "by")))
         read_by(settings, value, streams, lifecycle, out);
+}
+
+/* The place of label i in order of the fields' names. */
+static int rank_of(const struct lifecycle *l, const struct contract *contract, size_t i)
+{
+    int rank = 0;
+    for (size_t k = 0; k < l->n_labels; k++)
+        rank +=
+            slice_cmp(contract->fields[l->labels[k]].name, contract->fields[l->labels[i]].name) < 0;
+    return rank;
+}
+
+void lifecycle_sort_labels(const struct streams *streams, int number, struct lifecycle *lifecycle,
+    struct rollup *rollups, size_t n)
+{
+    if (lifecycle->n_labels == 0)
+        return; /* of a mistaken one, too */
+    const struct contract *contract = &streams->streams[lifecycle->stages[0].stream].contract;
+    int rank[LIFECYCLE_LABELS_MAX], fields[LIFECYCLE_LABELS_MAX];
+    for (size_t i = 0; i < lifecycle->n_labels; i++) {
+        rank[i] = rank_of(lifecycle, contract, i);
+        fields[rank[i]] = lifecycle->labels[i];
+    }
+    memcpy(lifecycle->labels, fields, lifecycle->n_labels * sizeof fields[0]);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < rollups[i].n_labels; k++) {
+            struct rollup_label *label = &rollups[i].labels[k];
+            if (rollups[i].stream < 0 && rollups[i].lifecycle == number &&
+                label->from == LABEL_FIRST && label->first >= 0)
+                label->first = rank[label->first];
+        }
 }
 
 /* The stages that an expression of a rollup sees, a bit for each. */

@@ -5,6 +5,9 @@
 #ifndef INGEST_ROLLUP_H
 #define INGEST_ROLLUP_H
 
+#include <stdatomic.h>
+
+#include "base/checksum.h"
 #include "ingest/contract.h"
 #include "ingest/expr.h"
 #include "ingest/registry/registry.h"
@@ -26,6 +29,25 @@ struct rollup_label {
  * from one stage to the next, at the end of a life; or from its first to its end. */
 enum rollup_at { ROLLUP_AT_EVENT, ROLLUP_AT_STAGE, ROLLUP_AT_STEP, ROLLUP_AT_END, ROLLUP_AT_OPEN };
 
+/* Windows before the rollup's own, for which there is no definition: there was no such rollup then;
+ * or there was one, and its definition is not kept any more, or makes no sense with the fields of
+ * now. */
+enum gap { GAP_ABSENT, GAP_FORGOTTEN, GAPS };
+#define ROLLUP_GAPS_MAX 9
+
+struct rollup_gap {
+    int64_t after_ms, until_ms; /* windows with an end in (after_ms, until_ms] */
+    enum gap reason;
+};
+
+/* Which windows are a rollup's: generations.h. */
+struct rollup_term {
+    int64_t after_ms, until_ms;
+    struct rollup_gap gaps[ROLLUP_GAPS_MAX];
+    size_t n_gaps;
+    _Atomic uint64_t left_out[GAPS]; /* events that fell into gaps */
+};
+
 struct rollup {
     struct metric_def def; /* name, kind, digits of value, every, stale_after, schema, help, unit,
                               clock = stream */
@@ -38,7 +60,20 @@ struct rollup {
     const struct expr *value;                      /* NULL for a counter: 1 */
     struct rollup_label labels[ROLLUP_LABELS_MAX]; /* sorted by name */
     size_t n_labels;
+    struct slice text;        /* its definition, and what of it decides which cells there are: */
+    struct hash128 meaning;   /* rollup_text.h */
+    uint32_t former;          /* the generation that it was; 0: it is the config's */
+    struct rollup_term *term; /* NULL: all windows are its */
 };
+
+static inline bool rollup_has_window(const struct rollup *rollup, int64_t end_ms)
+{
+    const struct rollup_term *term = rollup->term;
+    return !term || (end_ms > term->after_ms && end_ms <= term->until_ms);
+}
+
+/* Counts an event of a window that is not the rollup's, if it is of a gap. */
+void rollup_leave_out(const struct rollup *rollup, int64_t end_ms);
 
 enum stream_format { FORMAT_JSON, FORMAT_AVRO };
 
@@ -78,6 +113,7 @@ struct streams {
     size_t n_lifecycles;
     const struct rollup *rollups;
     size_t n_rollups;
+    size_t n_former; /* of them, the last ones: former generations, which late events go by */
     const struct registry_options *registry; /* NULL: none; then no stream is Avro */
 };
 

@@ -59,6 +59,7 @@ struct rollup_runner {
         *rollups; /* those of a stream side by side: of_stream[s] .. of_stream[s + 1] */
     size_t n_rollups;
     uint32_t *of_stream, *of_lifecycle; /* lifecycles likewise */
+    bool *has_gaps;                     /* by stream: some windows have no definition */
     struct rollup_hit *hits;            /* of the event that is looked at and counted at once */
     struct arena labels;
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
@@ -80,6 +81,13 @@ int64_t window_end(int64_t t_ms, int64_t every_ms)
     return rest > 0 ? t_ms - rest + every_ms : t_ms - rest;
 }
 
+static void add_rollup(struct rollup_runner *r, const struct rollup *rollup, size_t *n)
+{
+    r->rollups[(*n)++] = (struct rollup_state){.def = rollup, .overflow = NONE};
+    if (rollup->stream >= 0 && rollup->term && rollup->term->n_gaps)
+        r->has_gaps[rollup->stream] = true;
+}
+
 struct rollup_runner *rollup_runner_new(const struct streams *streams)
 {
     struct rollup_runner *r = xcalloc(1, sizeof *r);
@@ -87,6 +95,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
     r->streams = streams;
     r->rollups = xcalloc(streams->n_rollups, sizeof *r->rollups);
     r->of_stream = xcalloc(streams->n_streams + 1, sizeof *r->of_stream);
+    r->has_gaps = xcalloc(streams->n_streams + 1, sizeof *r->has_gaps);
     r->hits = xcalloc(streams->n_rollups, sizeof *r->hits);
     r->batch = 1;
     arena_init(&r->labels, 0);
@@ -95,7 +104,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
         r->of_stream[s] = (uint32_t)n;
         for (size_t i = 0; i < streams->n_rollups; i++)
             if (streams->rollups[i].stream == (int)s)
-                r->rollups[n++] = (struct rollup_state){&streams->rollups[i], .overflow = NONE};
+                add_rollup(r, &streams->rollups[i], &n);
     }
     r->of_stream[streams->n_streams] = (uint32_t)n;
     r->of_lifecycle = xcalloc(streams->n_lifecycles + 1, sizeof *r->of_lifecycle);
@@ -103,7 +112,7 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
         r->of_lifecycle[l] = (uint32_t)n;
         for (size_t i = 0; i < streams->n_rollups; i++)
             if (streams->rollups[i].lifecycle == (int)l && streams->rollups[i].stream < 0)
-                r->rollups[n++] = (struct rollup_state){&streams->rollups[i], .overflow = NONE};
+                add_rollup(r, &streams->rollups[i], &n);
     }
     r->n_rollups = n;
     return r;
@@ -122,6 +131,7 @@ void rollup_runner_free(struct rollup_runner **runner)
     free(r->rollups);
     free(r->of_stream);
     free(r->of_lifecycle);
+    free(r->has_gaps);
     free(r->hits);
     free(r->accumulators);
     map_fini(&r->windows);
@@ -323,8 +333,12 @@ enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t strea
     if (!time_fits(event->time_ms))
         return REFUSED_RANGE;
     for (uint32_t i = runner->of_stream[stream]; i < runner->of_stream[stream + 1]; i++) {
-        if (!time_fits(window_end(event->time_ms, runner->rollups[i].def->def.every_ms)))
+        const struct rollup *def = runner->rollups[i].def;
+        int64_t end = window_end(event->time_ms, def->def.every_ms);
+        if (!time_fits(end))
             return REFUSED_RANGE;
+        if (!rollup_has_window(def, end))
+            continue;
         enum expr_result rc = look(runner, i, event, &hits[*n]);
         if (rc == EXPR_RANGE)
             return REFUSED_RANGE;
@@ -354,9 +368,20 @@ static uint32_t new_slot(struct rollup_runner *r, struct rollup_state *s, const 
     return slot_of(r, s, &labels);
 }
 
-void rollup_runner_count(struct rollup_runner *runner, const struct event *event,
+/* Most of these windows are another generation's. */
+static void leave_out(const struct rollup_runner *r, size_t stream, int64_t time_ms)
+{
+    for (uint32_t i = r->of_stream[stream]; i < r->of_stream[stream + 1]; i++) {
+        const struct rollup *def = r->rollups[i].def;
+        rollup_leave_out(def, window_end(time_ms, def->def.every_ms));
+    }
+}
+
+void rollup_runner_count(struct rollup_runner *runner, size_t stream, const struct event *event,
     const struct rollup_hit *hits, size_t n)
 {
+    if (runner->has_gaps[stream])
+        leave_out(runner, stream, event->time_ms);
     for (size_t i = 0; i < n; i++) {
         struct rollup_hit hit = hits[i];
         if (hit.slot == NONE)
@@ -371,7 +396,7 @@ enum refusal rollup_runner_event(
     size_t n;
     enum refusal why = rollup_runner_look(runner, stream, event, runner->hits, &n);
     if (!why)
-        rollup_runner_count(runner, event, runner->hits, n);
+        rollup_runner_count(runner, stream, event, runner->hits, n);
     return why;
 }
 

@@ -44,8 +44,9 @@ enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t strea
 /* Says that these hits are counted soon. */
 void rollup_runner_prefetch(
     const struct rollup_runner *runner, const struct rollup_hit *hits, size_t n);
-/* Counts an event that was looked at, in this batch. */
-void rollup_runner_count(struct rollup_runner *runner, const struct event *event,
+/* Counts an event that was looked at, in this batch; one whose window no generation of a rollup has
+ * is told by it. */
+void rollup_runner_count(struct rollup_runner *runner, size_t stream, const struct event *event,
     const struct rollup_hit *hits, size_t n);
 /* Both: REFUSED_RANGE, and nothing was counted. */
 enum refusal rollup_runner_event(

@@ -4,6 +4,7 @@
 
 #include "base/nearest.h"
 #include "ingest/lifecycles_config.h"
+#include "ingest/rollup_text.h"
 #include "ingest/streams_config.h"
 #include "store/labels.h"
 #include "store/limits.h"
@@ -273,7 +274,7 @@ static void read_of_lifecycle(struct reader *r, const struct yaml_node *node,
     r->out->def.clock = waits ? l->cohort_clock : l->name;
 }
 
-void rollups_config_read(struct settings *settings, const struct yaml_node *name,
+static void read_rollup(struct settings *settings, const struct yaml_node *name,
     const struct yaml_node *node, const struct streams *streams, const bool *sound,
     struct lifecycle *lifecycles, struct rollup *out)
 {
@@ -311,4 +312,25 @@ void rollups_config_read(struct settings *settings, const struct yaml_node *name
         read_by(&r, value);
     if (known && out->def.kind == KIND_GAUGE && r.sound)
         check_gauge(&r, name);
+}
+
+/* Of what is mistaken the text is of no use. */
+static void keep_text(struct settings *settings, const struct yaml_node *node, struct rollup *out)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    rollup_text_write(node, &text);
+    out->text = arena_slice(settings->arena, buf_view(&text));
+    out->meaning = rollup_meaning(node, out);
+    buf_fini(&text);
+}
+
+void rollups_config_read(struct settings *settings, const struct yaml_node *name,
+    const struct yaml_node *node, const struct streams *streams, const bool *sound,
+    struct lifecycle *lifecycles, struct rollup *out)
+{
+    size_t mistakes = settings->errors->n;
+    read_rollup(settings, name, node, streams, sound, lifecycles, out);
+    if (settings->errors->n == mistakes && node->type == YAML_MAPPING)
+        keep_text(settings, node, out);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/ensure.h"
+#include "base/mem.h"
 #include "base/regex.h"
 #include "ingest/avro/avro_schema.h"
 #include "ingest/fields_config.h"
@@ -358,10 +359,114 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     return true;
 }
 
+/* ---- rollups ---- */
+
+struct rollup_node {
+    const struct yaml_node *name, *node;
+    const struct generation *former; /* NULL: it is the config's */
+    bool newest;                     /* former: nothing has come after it */
+};
+
+/* The config's, then those of former generations. */
+struct rollup_nodes {
+    struct rollup_node *items;
+    const struct yaml_node **nodes; /* of the items */
+    size_t n, n_now, items_cap, nodes_cap;
+};
+
+static void add_node(struct rollup_nodes *all, struct rollup_node node)
+{
+    GROW(all->items, all->items_cap, all->n + 1);
+    GROW(all->nodes, all->nodes_cap, all->n + 1);
+    all->items[all->n] = node;
+    all->nodes[all->n++] = node.node;
+}
+
+/* A text that does not read any more is none. */
+static void add_former(struct settings *settings, const struct rollup_history *history, size_t i,
+    struct rollup_nodes *all)
+{
+    const struct generation *former = &history->items[i];
+    struct yaml_node *node, *name = arena_zalloc(settings->arena, sizeof *name);
+    struct err err;
+    ensure(name);
+    name->file = "the store";
+    name->text = arena_slice(settings->arena, history->name);
+    if (former->text.len && yaml_parse(former->text, name->file, settings->arena, &node, &err) &&
+        node->type == YAML_MAPPING)
+        add_node(all, (struct rollup_node){name, node, former, i + 1 == history->n});
+}
+
+static void list_rollups(struct settings *settings, const struct yaml_node *rollups,
+    const struct rollup_histories *past, struct rollup_nodes *all)
+{
+    *all = (struct rollup_nodes){0};
+    if (rollups && settings_names(settings, rollups, "'rollups'")) {
+        if (rollups->n > ROLLUPS_MAX)
+            settings_error(settings, rollups, "at most %d rollups", ROLLUPS_MAX);
+        for (size_t i = 0; i < rollups->n && i < ROLLUPS_MAX; i++)
+            add_node(all, (struct rollup_node){rollups->keys[i], rollups->values[i], NULL, false});
+    }
+    all->n_now = all->n;
+    for (size_t i = 0; past && i < past->n; i++)
+        for (size_t k = 0; k < past->items[i].n; k++)
+            add_former(settings, &past->items[i], k, all);
+}
+
+static const struct rollup *rollup_named(const struct rollup *rollups, size_t n, struct slice name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq(rollups[i].def.name, name))
+            return &rollups[i];
+    return NULL;
+}
+
+/* Read as the config's own; that it makes no sense any more is no mistake. False: it is none, or it
+ * is what the config has, unchanged. now: what the config has by its name, or NULL. */
+static bool read_former(struct settings *settings, const struct rollup_node *node,
+    const struct streams *streams, const bool *sound, struct lifecycle *lives,
+    const struct rollup *now, struct rollup *out)
+{
+    struct err_list ignored = {0};
+    struct settings own = {&ignored, settings->arena};
+    rollups_config_read(&own, node->name, node->node, streams, sound, lives, out);
+    bool sense = ignored.n == 0 && hash128_eq(out->meaning, node->former->meaning);
+    err_list_fini(&ignored);
+    out->former = node->former->number;
+    if (now) {
+        out->def.help = now->def.help;
+        out->def.unit = now->def.unit;
+        out->def.stale_after_ms = now->def.stale_after_ms;
+    }
+    return sense && !(node->newest && now && hash128_eq(now->meaning, out->meaning));
+}
+
+static void read_rollups(struct settings *settings, const struct rollup_nodes *all,
+    const bool *sound, struct lifecycle *lives, struct streams *out)
+{
+    struct rollup *made = arena_zalloc(settings->arena, (all->n + !all->n) * sizeof *made);
+    ensure(made);
+    for (size_t i = 0; i < all->n_now; i++)
+        rollups_config_read(settings, all->items[i].name, all->items[i].node, out, sound, lives,
+            &made[out->n_rollups++]);
+    for (size_t i = all->n_now; i < all->n; i++) {
+        struct rollup *next = &made[all->n_now + out->n_former];
+        const struct rollup *now = rollup_named(made, all->n_now, all->items[i].name->text);
+        *next = (struct rollup){0};
+        out->n_former += read_former(settings, &all->items[i], out, sound, lives, now, next);
+    }
+    out->rollups = made;
+    out->n_rollups += out->n_former;
+    for (size_t i = 0; i < out->n_lifecycles; i++)
+        lifecycle_sort_labels(out, (int)i, &lives[i], made, out->n_rollups);
+}
+
 void streams_config_read(struct settings *settings, const struct yaml_node *streams,
     const struct yaml_node *lifecycles, const struct yaml_node *rollups,
-    const struct registry_options *registry, struct streams *out)
+    const struct registry_options *registry, const struct rollup_histories *past,
+    struct streams *out)
 {
+    struct rollup_nodes all;
     bool sound[STREAMS_MAX] = {false};
     *out = (struct streams){.registry = registry};
     if (streams && settings_names(settings, streams, "'streams'")) {
@@ -377,18 +482,11 @@ void streams_config_read(struct settings *settings, const struct yaml_node *stre
         out->streams = made;
         out->n_streams = n;
     }
+    list_rollups(settings, rollups, past, &all);
     struct lifecycle *lives =
-        lifecycles ? lifecycles_config_read(settings, lifecycles, rollups, sound, out) : NULL;
-    if (rollups && settings_names(settings, rollups, "'rollups'")) {
-        if (rollups->n > ROLLUPS_MAX)
-            settings_error(settings, rollups, "at most %d rollups", ROLLUPS_MAX);
-        size_t n = rollups->n < ROLLUPS_MAX ? rollups->n : ROLLUPS_MAX;
-        struct rollup *made = arena_zalloc(settings->arena, (n + !n) * sizeof *made);
-        ensure(made);
-        for (size_t i = 0; i < n; i++)
-            rollups_config_read(
-                settings, rollups->keys[i], rollups->values[i], out, sound, lives, &made[i]);
-        out->rollups = made;
-        out->n_rollups = n;
-    }
+        lifecycles ? lifecycles_config_read(settings, lifecycles, all.nodes, all.n, sound, out)
+                   : NULL;
+    read_rollups(settings, &all, sound, lives, out);
+    free(all.items);
+    free(all.nodes);
 }

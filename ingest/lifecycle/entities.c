@@ -11,6 +11,7 @@
 #include "store/state/state.h"
 #include "store/state/state_reader.h"
 
+#define HOUR_MS INT64_C(3600000)
 /* Entities whose places are asked for ahead of the one that is put. */
 #define AHEAD 8
 
@@ -18,7 +19,9 @@ struct entities {
     struct store *store;
     const char *name;
     const struct fact_layout *layout;
+    const struct life_rules *rules;
     int64_t span_ms, gone; /* generations below */
+    int64_t since_ms;      /* nothing earlier comes */
     size_t record_bytes;
     struct life_cache *cache;
     struct state_reader *reader; /* NULL: between two batches */
@@ -31,14 +34,16 @@ struct entities {
 };
 
 struct entities *entities_new(struct store *store, const char *name,
-    const struct fact_layout *layout, int64_t span_ms, size_t memory_bytes)
+    const struct fact_layout *layout, const struct life_rules *rules, int64_t span_ms,
+    size_t memory_bytes)
 {
     struct entities *e = xcalloc(1, sizeof *e);
     e->store = store;
     e->name = name;
     e->layout = layout;
+    e->rules = rules;
     e->span_ms = span_ms;
-    e->gone = INT64_MIN;
+    e->gone = e->since_ms = INT64_MIN;
     e->record_bytes = fact_record_bytes(layout);
     e->cache = life_cache_new(e->record_bytes, memory_bytes);
     arena_init(&e->arena, 0); /* bounded by the batch */
@@ -60,9 +65,10 @@ void entities_free(struct entities **entities)
     free(e);
 }
 
-void entities_gone(struct entities *entities, int64_t below)
+void entities_gone(struct entities *entities, int64_t below, int64_t since_ms)
 {
     entities->gone = below;
+    entities->since_ms = since_ms;
 }
 
 /* ---- finding ---- */
@@ -169,6 +175,20 @@ bool entities_find(const struct entities *entities, struct hash128 key, struct a
 
 /* ---- the batch ---- */
 
+/* What was put out of it stays. Hardly ever is a fact that old. */
+static void forget(const struct entities *e, struct entity *x)
+{
+    int64_t oldest = INT64_MAX, until;
+    size_t lives;
+    for (size_t i = 0; i < x->facts.n; i++)
+        oldest = x->facts.items[i].time_ms < oldest ? x->facts.items[i].time_ms : oldest;
+    if (__builtin_add_overflow(oldest, e->rules->expire_ms, &until) || until >= e->since_ms)
+        return;
+    x->facts.n = lives_forget(e->rules, x->facts.items, x->facts.n, e->since_ms, &lives);
+    x->had_lives = lives > 0;
+    x->was_incomplete = lives == 0;
+}
+
 bool entities_enter(
     struct entities *entities, const struct entity_found *found, size_t *number, struct err *err)
 {
@@ -183,6 +203,7 @@ bool entities_enter(
         if (!facts_decode(
                 &fresh.facts, e->layout, i, found->records + i * e->record_bytes, &e->arena))
             return bad_record(e, err);
+    forget(e, &fresh);
     fresh.n_before = fresh.facts.n;
     *number = e->n;
     GROW(e->items, e->cap, e->n + 1);
@@ -224,6 +245,11 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+int64_t entity_generation(int64_t newest_ms, int64_t span_ms)
+{
+    return floor_div(newest_ms, span_ms) * (span_ms / HOUR_MS);
+}
+
 static int64_t newest_of(const struct facts *facts)
 {
     int64_t newest = INT64_MIN;
@@ -239,7 +265,7 @@ static void encode(struct entities *e, struct entity *x)
     ensure(records != NULL);
     for (size_t i = 0; i < n; i++)
         facts_encode(&x->facts, e->layout, i, records + i * e->record_bytes);
-    x->next = floor_div(newest_of(&x->facts), e->span_ms);
+    x->next = entity_generation(newest_of(&x->facts), e->span_ms);
     x->written = records;
     x->n_written = n;
 }
@@ -249,21 +275,16 @@ static void write_entity(struct entities *e, struct txn *txn, uint32_t table, st
     if (!x->written) /* once, however often it is tried */
         encode(e, x);
     for (size_t i = 0; i < x->n_records; i++)
-        if (x->next != x->generation)
+        if (x->next != x->generation || i >= x->n_written)
             txn_state_delete(txn, table, x->generation, facts_key(x->key, i));
     for (size_t i = 0; i < x->n_written; i++)
         txn_state_put(txn, table, x->next, facts_key(x->key, i), x->written + i * e->record_bytes);
 }
 
-static bool has_changed(const struct entity *x)
-{
-    return x->facts.n > x->n_before;
-}
-
 void entities_write(struct entities *entities, struct txn *txn, uint32_t table)
 {
     for (size_t i = 0; i < entities->n; i++)
-        if (has_changed(&entities->items[i]))
+        if (entity_has_changed(&entities->items[i]))
             write_entity(entities, txn, table, &entities->items[i]);
 }
 
@@ -273,7 +294,7 @@ static void remember(struct entities *e)
         const struct entity *x = &e->items[i];
         if (i + AHEAD < e->n)
             life_cache_prefetch(e->cache, e->items[i + AHEAD].key);
-        if (!has_changed(x))
+        if (!entity_has_changed(x))
             continue;
         if (x->n_written == 1)
             life_cache_put(e->cache, x->key, x->next, x->written, x->ended, e->batch);

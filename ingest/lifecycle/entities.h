@@ -23,13 +23,21 @@ struct entity {
     struct hash128 key;
     int64_t generation;     /* in which it lies; valid when n_records */
     size_t n_records;       /* that are stored */
-    struct facts facts;     /* as they are now */
+    struct facts facts;     /* as they are now, but for those that are forgotten */
     size_t n_before;        /* the first so many are committed */
+    bool had_lives;         /* what is committed has some, of which some may be forgotten; */
+    bool was_incomplete;    /* has none, likewise. Neither is set when nothing is that old */
     bool ended;             /* no life of it goes on: for the cache */
     int64_t next;           /* the generation in which it was written, */
     const uint8_t *written; /* and as what; NULL: not yet */
     size_t n_written;
 };
+
+/* A fact was added. */
+static inline bool entity_has_changed(const struct entity *entity)
+{
+    return entity->facts.n > entity->n_before;
+}
 
 /* What is committed of a key. */
 struct entity_found {
@@ -41,13 +49,19 @@ struct entity_found {
 
 struct entities;
 
-/* name: the table's, which outlives it; layout too. span_ms: of a generation. memory_bytes: for
- * records that were written lately. */
+/* The generation of an entity by its newest time. It is numbered by the hour that it begins with,
+ * so that the numbers mean the same whatever span_ms, whole hours, becomes. */
+int64_t entity_generation(int64_t newest_ms, int64_t span_ms);
+
+/* name: the table's, which outlives it; layout and rules too. span_ms: of a generation.
+ * memory_bytes: for records that were written lately. */
 struct entities *entities_new(struct store *store, const char *name,
-    const struct fact_layout *layout, int64_t span_ms, size_t memory_bytes);
+    const struct fact_layout *layout, const struct life_rules *rules, int64_t span_ms,
+    size_t memory_bytes);
 void entities_free(struct entities **entities);
-/* Generations below are gone, in the table too. */
-void entities_gone(struct entities *entities, int64_t below);
+/* Between two batches. Generations below are gone, in the table too; nothing comes any more that is
+ * earlier than since_ms, so that entities forget what only that could change. */
+void entities_gone(struct entities *entities, int64_t below, int64_t since_ms);
 
 void entities_open(struct entities *entities);
 /* Says that a key is looked for soon; the second one, when it is not in memory. Any thread, from

@@ -30,6 +30,7 @@ struct asked {
 struct folded {
     struct store *store;
     struct rollup_runner *rollups;
+    const struct life_rollups *of;
     size_t lifecycle;
     char name[STATE_TABLE_NAME_MAX + 1];
     struct state_reader *reader; /* NULL: made with the next look */
@@ -41,14 +42,15 @@ struct folded {
     struct map by_key; /* of asked */
 };
 
-struct folded *folded_new(struct store *store, const struct lifecycle *lifecycle, size_t number,
+struct folded *folded_new(struct store *store, const struct life_rollups *of, size_t number,
     struct rollup_runner *rollups)
 {
     struct folded *f = xcalloc(1, sizeof *f);
     f->store = store;
     f->rollups = rollups;
+    f->of = of;
     f->lifecycle = number;
-    snprintf(f->name, sizeof f->name, "lifecycle/%.*s/folded", SLICE_FMT(lifecycle->name));
+    snprintf(f->name, sizeof f->name, "lifecycle/%.*s/folded", SLICE_FMT(of->lifecycle->name));
     map_init(&f->by_key);
     return f;
 }
@@ -68,19 +70,22 @@ void folded_free(struct folded **folded)
 
 /* ---- keys ---- */
 
-/* No two outputs of one entity are equal in all of it. */
-static struct hash128 key_of(struct hash128 entity, const struct life_output *o)
+/* No two outputs of one entity are equal in all of it. A rollup is known by its metric's name: its
+ * number is another one when the config changes. */
+static struct hash128 key_of(
+    const struct folded *f, struct hash128 entity, const struct life_output *o)
 {
-    uint8_t text[56];
+    uint8_t text[60];
+    struct slice metric = f->of->rollups[o->rollup]->def.name;
     le64_put(text, entity.lo);
     le64_put(text + 8, entity.hi);
     le64_put(text + 16, o->labels);
     le64_put(text + 24, (uint64_t)o->time_ms);
     le64_put(text + 32, (uint64_t)o->value);
-    le32_put(text + 40, o->rollup);
-    le32_put(text + 44, (uint32_t)o->from);
-    le32_put(text + 48, (uint32_t)o->to);
-    le32_put(text + 52, (uint32_t)o->outcome);
+    le64_put(text + 40, hash128(metric.ptr, metric.len).lo);
+    le32_put(text + 48, (uint32_t)o->from);
+    le32_put(text + 52, (uint32_t)o->to);
+    le32_put(text + 56, (uint32_t)o->outcome);
     return hash128(text, sizeof text);
 }
 
@@ -117,7 +122,7 @@ bool folded_ask(
     struct folded *folded, struct hash128 entity, const struct life_output *output, struct err *err)
 {
     struct folded *f = folded;
-    struct asked asked = {.key = key_of(entity, output)};
+    struct asked asked = {.key = key_of(f, entity, output)};
     uint8_t fate[RECORD_BYTES] = {FATE_OWN};
     bool found;
     if (map_find(&f->by_key, asked.key.lo, asked_is, f, &asked.key) != MAP_NONE)
@@ -141,7 +146,7 @@ bool folded_take_back(
     struct folded *f = folded;
     if (f->n_asked == 0)
         return false;
-    struct hash128 key = key_of(entity, output);
+    struct hash128 key = key_of(f, entity, output);
     uint32_t id = map_find(&f->by_key, key.lo, asked_is, f, &key);
     if (id == MAP_NONE)
         return false;
@@ -163,7 +168,7 @@ void folded_note(struct folded *folded, struct hash128 entity, const struct life
 {
     struct folded *f = folded;
     GROW(f->noted, f->noted_cap, f->n_noted + 1);
-    f->noted[f->n_noted++] = (struct noted){key_of(entity, output), generation, series};
+    f->noted[f->n_noted++] = (struct noted){key_of(f, entity, output), generation, series};
 }
 
 /* ---- writing ---- */

@@ -5,8 +5,8 @@
  * where it was put. So each of them is noted in a state table, which is there only if ever there
  * was one:
  *
- *     lifecycle/NAME/folded     hash of {entity, output} -> fate u8, in the generation that the
- *                               entity lies in
+ *     lifecycle/NAME/folded     hash of {entity, metric, output} -> fate u8, in the generation that
+ * the entity lies in
  *
  *     folded_ask ... (folded_note | folded_take_back) ... | folded_write | folded_clear
  *
@@ -25,8 +25,8 @@
 
 struct folded;
 
-/* number: the lifecycle's in streams. All outlive it. */
-struct folded *folded_new(struct store *store, const struct lifecycle *lifecycle, size_t number,
+/* of: whose outputs; number: the lifecycle's in streams. All outlive it. */
+struct folded *folded_new(struct store *store, const struct life_rollups *of, size_t number,
     struct rollup_runner *rollups);
 void folded_free(struct folded **folded);
 

@@ -45,7 +45,8 @@ struct maker {
     struct life_outputs *out;
 };
 
-static void put(struct maker *m, uint32_t rollup, int from, int to, int64_t time_ms, int64_t value)
+static struct life_output *put(
+    struct maker *m, uint32_t rollup, int from, int to, int64_t time_ms, int64_t value)
 {
     struct life_outputs *out = m->out;
     const struct rollup *r = m->rollups->rollups[rollup];
@@ -57,7 +58,9 @@ static void put(struct maker *m, uint32_t rollup, int from, int to, int64_t time
         .negative = m->negative,
         .labels = m->life->stages[0]->labels,
         .time_ms = time_ms,
-        .value = value};
+        .value = value,
+        .counts_ms = time_ms};
+    return &out->items[out->n - 1];
 }
 
 /* The value at the rollup's digits; false: there is none. */
@@ -119,9 +122,10 @@ static void put_open(struct maker *m, uint32_t rollup)
     int64_t value;
     if (!value_of(m, m->rollups->rollups[rollup], &value))
         return;
-    put(m, rollup, -1, -1, m->life->stages[0]->time_ms, value);
+    int64_t first_ms = m->life->stages[0]->time_ms;
+    put(m, rollup, -1, -1, first_ms, value);
     if (m->outcome >= 0 && value != INT64_MIN)
-        put(m, rollup, -1, -1, m->end_ms, -value);
+        put(m, rollup, -1, -1, m->end_ms, -value)->counts_ms = first_ms;
 }
 
 static void put_rollup(struct maker *m, uint32_t i)
@@ -184,7 +188,7 @@ static bool are_inverse(const struct life_output *a, const struct life_output *b
 {
     return a->rollup == b->rollup && a->time_ms == b->time_ms && a->value == b->value &&
            a->labels == b->labels && a->from == b->from && a->to == b->to &&
-           a->outcome == b->outcome;
+           a->outcome == b->outcome && a->counts_ms == b->counts_ms;
 }
 
 /* Looks from where the last pair was found, and then everywhere. */

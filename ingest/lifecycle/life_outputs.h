@@ -40,6 +40,8 @@ struct life_output {
     bool negative;
     uint64_t labels; /* of the life's first */
     int64_t time_ms, value;
+    int64_t counts_ms; /* the rollup's generation of this time has it: a life that was open counts
+                          up and down in one */
 };
 
 /* Grows as it is added to, and is used again and again; the user frees items. What the facts of one

@@ -117,3 +117,34 @@ size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t
         find_end(rules, &out[i]);
     return lives;
 }
+
+/* Whether a fact at that time, on which no life hangs, is out of reach of all that can come. */
+static bool is_far(const struct life_rules *rules, int64_t time_ms, int64_t since_ms)
+{
+    int64_t until;
+    return !__builtin_add_overflow(time_ms, rules->expire_ms, &until) && until < since_ms;
+}
+
+/* Lives stand in order, and what is earlier than the end of one that goes is its own, or nobody's.
+ */
+size_t lives_forget(
+    const struct life_rules *rules, struct fact *facts, size_t n, int64_t since_ms, size_t *lives)
+{
+    struct life all[LIVES_MAX];
+    bool goes[FACTS_MAX];
+    int64_t gone = INT64_MIN;
+    size_t outside, gone_lives = 0, left = 0;
+    *lives = lives_of(rules, facts, n, all, &outside);
+    for (; gone_lives < *lives && life_until(rules, &all[gone_lives]) < since_ms; gone_lives++)
+        gone = life_until(rules, &all[gone_lives]);
+    for (size_t i = 0; i < n; i++) {
+        const struct fact *f = &facts[i];
+        bool lost = f->stage != 0 && life_at(rules, all, *lives, f->time_ms) == *lives;
+        goes[i] =
+            (gone_lives > 0 && f->time_ms <= gone) || (lost && is_far(rules, f->time_ms, since_ms));
+    }
+    for (size_t i = 0; i < n; i++) /* the lives point at them no more */
+        if (!goes[i])
+            facts[left++] = facts[i];
+    return left;
+}

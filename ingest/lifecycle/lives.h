@@ -64,6 +64,13 @@ size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t
 bool lives_have(
     const struct life_rules *rules, const struct fact *facts, size_t n, int64_t time_ms);
 
+/* Takes out what has no part in anything any more once nothing can come that is earlier than
+ * since_ms: the lives that could go on until a time before that, and what is of no life and farther
+ * from it than expire. Returns how many facts are left, in their order; *lives: how many lives
+ * there were. */
+size_t lives_forget(
+    const struct life_rules *rules, struct fact *facts, size_t n, int64_t since_ms, size_t *lives);
+
 /* The last time that belongs to the life. */
 int64_t life_until(const struct life_rules *rules, const struct life *life);
 

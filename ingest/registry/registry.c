@@ -290,6 +290,24 @@ static void copy_options(struct registry *r, const struct registry_options *from
         *texts[i] = arena_slice(&r->texts, *texts[i]);
 }
 
+bool registry_is(const struct registry *registry, const struct registry_options *options)
+{
+    const struct registry_options *a = &registry->options, *b = options;
+    const struct slice *const texts[][2] = {{&a->user, &b->user}, {&a->password, &b->password},
+        {&a->token, &b->token}, {&a->ca_file, &b->ca_file}, {&a->cert_file, &b->cert_file},
+        {&a->key_file, &b->key_file}, {&a->region, &b->region}, {&a->access_key, &b->access_key},
+        {&a->secret_key, &b->secret_key}, {&a->session_token, &b->session_token}};
+    if (a->framing != b->framing || a->n_urls != b->n_urls || a->timeout_ms != b->timeout_ms)
+        return false;
+    for (size_t i = 0; i < a->n_urls; i++)
+        if (!slice_eq(a->urls[i], b->urls[i]))
+            return false;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (!slice_eq(*texts[i][0], *texts[i][1]))
+            return false;
+    return true;
+}
+
 struct registry *registry_new(const struct registry_options *options)
 {
     struct registry *r = xcalloc(1, sizeof *r);

@@ -47,6 +47,9 @@ struct registry;
 struct registry *registry_new(const struct registry_options *options);
 void registry_free(struct registry **registry);
 
+/* Whether it was made with these options, texts compared. */
+bool registry_is(const struct registry *registry, const struct registry_options *options);
+
 enum registry_answer { REGISTRY_KNOWN, REGISTRY_WAIT, REGISTRY_NONE };
 
 /* REGISTRY_KNOWN: *schema, a writer's, borrowed until registry_free. Else why (may be NULL) says

@@ -11,6 +11,7 @@
 #include "base/ensure.h"
 #include "base/mem.h"
 #include "base/sigv4.h"
+#include "ingest/registry/registry_answer.h"
 
 #define CONNECT_MS    3000L
 #define TIMEOUT_MS    10000
@@ -26,16 +27,6 @@ struct registry_fetch {
     struct buf body;
     size_t url; /* the one that has answered last */
     char detail[CURL_ERROR_SIZE];
-};
-
-/* What is collected of a schema and what it refers to: texts, each after what it refers to. */
-struct collection {
-    struct registry_fetch *fetch;
-    json_t *answers[AVRO_SCHEMA_TEXTS_MAX]; /* own the texts */
-    struct slice texts[AVRO_SCHEMA_TEXTS_MAX];
-    struct slice subjects[AVRO_SCHEMA_TEXTS_MAX]; /* of references; in answers' memory */
-    int64_t versions[AVRO_SCHEMA_TEXTS_MAX];
-    size_t n_answers, n_texts, n_seen;
 };
 
 struct registry_fetch *registry_fetch_new(
@@ -129,30 +120,10 @@ static bool perform(struct registry_fetch *f, const char *url, long *status, str
         err, ERR_UNAVAILABLE, "%s: %s", url, *f->detail ? f->detail : curl_easy_strerror(code));
 }
 
-/* *out: the answer as JSON; NULL: it is none. */
+/* NULL: the answer is no JSON. */
 static json_t *body_json(const struct registry_fetch *f)
 {
     return json_loadb(f->body.ptr ? f->body.ptr : "", f->body.len, 0, NULL);
-}
-
-static struct slice text_member(const json_t *json, const char *key)
-{
-    const json_t *v = json_object_get(json, key);
-    return json_is_string(v) ? slice_of(json_string_value(v), json_string_length(v))
-                             : (struct slice){NULL, 0};
-}
-
-static bool unexpected(const char *url, long status, const json_t *answer, struct err *err)
-{
-    bool denied = status == 401 || status == 403;
-    struct slice why = text_member(answer, "message");
-    if (!why.ptr)
-        why = text_member(answer, "Message"); /* so says AWS now and then */
-    if (status == 200)
-        return err_set(err, ERR_UNAVAILABLE, "%s: the answer makes no sense", url);
-    return err_set(err, ERR_UNAVAILABLE, "%s: HTTP %ld%s%s%.*s", url, status,
-        denied ? ", the registry does not let us in" : "", why.len ? ", " : "",
-        (int)(why.len < 200 ? why.len : 200), why.ptr ? why.ptr : "");
 }
 
 /* ---- Confluent ---- */
@@ -170,17 +141,12 @@ static void authorize(struct registry_fetch *f)
     }
 }
 
-/* A registry says so in its own words; a 404 of anything else that stands there is no answer. */
-static bool says_missing(long status, const json_t *answer)
+/* One server's answer to a GET. ANSWER_SCHEMA: *answer is the caller's. */
+static enum answer_verdict get_one(
+    struct registry_fetch *f, size_t at, const char *path, json_t **answer, struct err *err)
 {
-    json_int_t code = json_integer_value(json_object_get(answer, "error_code"));
-    return status == 404 && code >= 40400 && code < 40500;
-}
-
-/* One server's answer to a GET. *answer is the caller's, NULL when it is no JSON. */
-static bool get_one(struct registry_fetch *f, size_t at, const char *path, long *status,
-    json_t **answer, struct err *err)
-{
+    enum answer_verdict verdict = ANSWER_NOTHING;
+    long status = 0;
     struct slice base = f->options->urls[at];
     struct buf url;
     while (base.len && base.ptr[base.len - 1] == '/')
@@ -194,35 +160,33 @@ static bool get_one(struct registry_fetch *f, size_t at, const char *path, long 
     curl_easy_setopt(f->curl, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(f->curl, CURLOPT_MAXREDIRS, REDIRECTS_MAX);
     authorize(f);
-    bool ok = perform(f, buf_cstr(&url), status, err);
-    *answer = ok ? body_json(f) : NULL;
-    bool known =
-        ok && (says_missing(*status, *answer) || (*status == 200 && json_is_object(*answer)));
-    if (ok && !known) {
-        unexpected(buf_cstr(&url), *status, *answer, err);
-        json_decref(*answer);
-        *answer = NULL;
+    *answer = NULL;
+    if (perform(f, buf_cstr(&url), &status, err)) {
+        *answer = body_json(f);
+        verdict = answer_judge(buf_cstr(&url), status, *answer, err);
     }
+    if (verdict != ANSWER_SCHEMA)
+        json_decref(*answer);
     curl_slist_free_all(headers);
     buf_fini(&url);
-    return known;
+    return verdict;
 }
 
 /* Of the servers the first that knows; one after the other from the one that answered last. */
-static bool get(struct registry_fetch *f, const char *path, json_t **answer, struct err *err)
+static bool get(void *ctx, const char *path, json_t **answer, struct err *err)
 {
+    struct registry_fetch *f = ctx;
     size_t n = f->options->n_urls, start = f->url;
     struct err away = {0};
     bool denied = false;
     for (size_t i = 0; i < n; i++) {
-        long status = 0;
         size_t at = (start + i) % n;
-        if (!get_one(f, at, path, &status, answer, &away))
+        enum answer_verdict verdict = get_one(f, at, path, answer, &away);
+        if (verdict == ANSWER_NOTHING)
             continue;
         f->url = at;
-        if (status == 200)
+        if (verdict == ANSWER_SCHEMA)
             return true;
-        json_decref(*answer);
         denied = true;
     }
     if (denied)
@@ -231,74 +195,13 @@ static bool get(struct registry_fetch *f, const char *path, json_t **answer, str
     return false;
 }
 
-static bool collect(struct collection *c, json_t *answer, int depth, struct err *err);
-
-/* Whether it is there already; else it is noted. */
-static bool seen(struct collection *c, struct slice subject, int64_t version)
-{
-    for (size_t i = 0; i < c->n_seen; i++)
-        if (c->versions[i] == version && slice_eq(c->subjects[i], subject))
-            return true;
-    if (c->n_seen < AVRO_SCHEMA_TEXTS_MAX) {
-        c->subjects[c->n_seen] = subject;
-        c->versions[c->n_seen++] = version;
-    }
-    return false;
-}
-
-static bool collect_reference(
-    struct collection *c, const json_t *reference, int depth, struct err *err)
-{
-    struct slice subject = text_member(reference, "subject");
-    const json_t *version = json_object_get(reference, "version");
-    json_t *answer;
-    if (!subject.len || !json_is_integer(version))
-        return err_set(err, ERR_UNAVAILABLE, "the registry's answer has a bad reference");
-    if (seen(c, subject, json_integer_value(version)))
-        return true;
-    char *name = curl_easy_escape(c->fetch->curl, subject.ptr, (int)subject.len);
-    struct buf path;
-    ensure(name);
-    buf_init(&path, 0);
-    /* What was deleted since may still be what somebody wrote with. */
-    buf_printf(&path, "/subjects/%s/versions/%lld?deleted=true", name,
-        (long long)json_integer_value(version));
-    curl_free(name);
-    bool ok = get(c->fetch, buf_cstr(&path), &answer, err) && collect(c, answer, depth + 1, err);
-    buf_fini(&path);
-    return ok;
-}
-
-/* Takes the answer over. Recursion ends at AVRO_SCHEMA_TEXTS_MAX. */
-static bool collect(struct collection *c, json_t *answer, int depth, struct err *err)
-{
-    struct slice text = text_member(answer, "schema"), kind = text_member(answer, "schemaType");
-    const json_t *references = json_object_get(answer, "references");
-    if (c->n_answers == AVRO_SCHEMA_TEXTS_MAX || depth == AVRO_SCHEMA_TEXTS_MAX) {
-        json_decref(answer);
-        return err_set(
-            err, ERR_LIMIT, "a schema refers to more than %d others", AVRO_SCHEMA_TEXTS_MAX - 1);
-    }
-    c->answers[c->n_answers++] = answer;
-    if (kind.len && !slice_is(kind, "AVRO"))
-        return err_set(err, ERR_UNSUPPORTED, "it is a schema of %.*s, not of Avro",
-            (int)(kind.len < 32 ? kind.len : 32), kind.ptr);
-    if (!text.ptr)
-        return err_set(err, ERR_UNAVAILABLE, "the registry's answer has no 'schema'");
-    for (size_t i = 0; i < json_array_size(references); i++)
-        if (!collect_reference(c, json_array_get(references, i), depth, err))
-            return false;
-    c->texts[c->n_texts++] = text;
-    return true;
-}
-
-static bool fetch_confluent(struct collection *c, const struct schema_ref *ref, struct err *err)
+static bool fetch_confluent(struct registry_fetch *f, const struct schema_ref *ref,
+    struct avro_schema **out, struct err *err)
 {
     char text[SCHEMA_REF_TEXT], path[128];
-    json_t *answer;
     snprintf(path, sizeof path, ref->is_number ? "/schemas/ids/%s" : "/schemas/guids/%s",
         schema_ref_text(ref, text));
-    return get(c->fetch, path, &answer, err) && collect(c, answer, 0, err);
+    return answer_confluent(get, f, path, out, err);
 }
 
 /* ---- Glue ---- */
@@ -356,37 +259,9 @@ static struct curl_slist *sign_glue(
     return list;
 }
 
-/* "EntityNotFoundException", with a prefix perhaps. */
-static bool is_not_found(const json_t *answer)
+static bool fetch_glue(struct registry_fetch *f, const struct schema_ref *ref,
+    struct avro_schema **out, struct err *err)
 {
-    struct slice type = text_member(answer, "__type");
-    return type.ptr && strstr(type.ptr, "EntityNotFoundException");
-}
-
-static bool read_glue(
-    struct collection *c, json_t *answer, long status, const char *url, struct err *err)
-{
-    struct slice text = text_member(answer, "SchemaDefinition");
-    struct slice kind = text_member(answer, "DataFormat"), state = text_member(answer, "Status");
-    if (answer)
-        c->answers[c->n_answers++] = answer;
-    if (status == 400 && is_not_found(answer))
-        return err_set(err, ERR_NOT_FOUND, "Glue has no such schema version");
-    if (status != 200 || !text.ptr)
-        return unexpected(url, status, answer, err);
-    if (kind.len && !slice_is(kind, "AVRO"))
-        return err_set(err, ERR_UNSUPPORTED, "it is a schema of %.*s, not of Avro",
-            (int)(kind.len < 32 ? kind.len : 32), kind.ptr);
-    if (state.len && !slice_is(state, "AVAILABLE"))
-        return err_set(err, ERR_UNAVAILABLE, "Glue's schema version is %.*s",
-            (int)(state.len < 32 ? state.len : 32), state.ptr);
-    c->texts[c->n_texts++] = text;
-    return true;
-}
-
-static bool fetch_glue(struct collection *c, const struct schema_ref *ref, struct err *err)
-{
-    struct registry_fetch *f = c->fetch;
     const struct registry_options *o = f->options;
     char id[SCHEMA_REF_TEXT], body[128];
     struct buf url;
@@ -402,8 +277,10 @@ static bool fetch_glue(struct collection *c, const struct schema_ref *ref, struc
     struct curl_slist *headers = sign_glue(o, host_of(where), slice_from(body));
     set_up(f, where.ptr, headers);
     curl_easy_setopt(f->curl, CURLOPT_POSTFIELDS, body);
-    bool ok =
-        perform(f, where.ptr, &status, err) && read_glue(c, body_json(f), status, where.ptr, err);
+    bool ok = perform(f, where.ptr, &status, err);
+    json_t *answer = ok ? body_json(f) : NULL;
+    ok = ok && answer_glue(where.ptr, status, answer, out, err);
+    json_decref(answer);
     curl_slist_free_all(headers);
     buf_fini(&url);
     return ok;
@@ -412,11 +289,6 @@ static bool fetch_glue(struct collection *c, const struct schema_ref *ref, struc
 bool registry_fetch_schema(struct registry_fetch *fetch, const struct schema_ref *ref,
     struct avro_schema **out, struct err *err)
 {
-    struct collection c = {.fetch = fetch};
-    bool ok = fetch->options->framing == FRAMING_GLUE ? fetch_glue(&c, ref, err)
-                                                      : fetch_confluent(&c, ref, err);
-    ok = ok && avro_schema_parse_writer(c.texts, c.n_texts, out, err);
-    for (size_t i = 0; i < c.n_answers; i++)
-        json_decref(c.answers[i]);
-    return ok;
+    return fetch->options->framing == FRAMING_GLUE ? fetch_glue(fetch, ref, out, err)
+                                                   : fetch_confluent(fetch, ref, out, err);
 }

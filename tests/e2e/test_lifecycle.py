@@ -309,7 +309,7 @@ def main():
         with tap.case("a lifecycle that was changed does not read the lives of the old one"):
             changed = os.path.join(os.path.dirname(folder), "changed.yml")
             with open(CONFIG) as f:
-                text = f.read().replace("by: [market, category]", "by: [market]")
+                text = f.read().replace("accepted: orders", "taken: orders")
             with open(changed, "w") as f:
                 f.write(text)
             with Larder(changed, folder, sets=["kafka.brokers=" + broker.bootstrap]) as refused:

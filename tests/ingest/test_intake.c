@@ -107,7 +107,7 @@ static void begin(struct run *r, size_t workers, bool beside)
     must(store_open(&store, &r->store, &err));
     must(kafka_source_new(&options, &r->source, &err));
     /* Few entities are at hand, so that others are read. */
-    r->intake = intake_new(r->store, &r->config.streams, r->source, workers, 64 << 10);
+    r->intake = intake_new(r->store, &r->config.streams, r->source, workers, 64 << 10, NULL);
     r->business = business_new(&(struct business_options){
         .seed = 5, .first_ms = FIRST_MS, .per_second = 8, .open_s = 1200});
     r->events = xcalloc(SLICE_MAX, sizeof *r->events);

@@ -1006,6 +1006,110 @@ static void test_full_entity(void **state)
     end(&r);
 }
 
+/* An entity that comes again and again has as many lives as it likes: what nothing can change any
+ * more is forgotten. Each round it is opened anew, now and then from disk, and some of its events
+ * come late. */
+static void test_many_lives(void **state)
+{
+    struct run r;
+    struct lifecycle_stats stats;
+    (void)state;
+    begin(&r, 3, 0);
+    for (int i = 0; i < 3 * (int)FACT_RECORDS_MAX; i++) {
+        int64_t at = BEGIN + i * HOUR;
+        struct thing things[] = {event_of(1, DELIVERED, at + 20 * MINUTE, ""),
+            event_of(1, PLACED, at + i * 1000, "a"), event_of(1, PLACED, at + i * 1000 + 7, "b"),
+            event_of(2, PAID, at, ""), event_of(2, ACCEPTED, at, ""), event_of(3, PLACED, at, "c")};
+        for (int k = 0; k < 5 + (i % 3 == 0); k++)
+            enqueue(&r, &things[k]);
+        while (r.n_queue)
+            run_batch(&r, r.watermark, false);
+        run_batch(&r, at, false);
+        while (lifecycle_is_behind(r.runner))
+            run_batch(&r, at, false);
+        if (i % 7 == 0) {
+            close_store(&r);
+            open_store(&r);
+        }
+        check(&r);
+    }
+    lifecycle_stats(r.runner, &stats);
+    assert_int_equal(stats.dropped, 0);
+    end(&r);
+}
+
+/* ---- another config ---- */
+
+static void load_with(struct run *r, const char *set)
+{
+    struct err_list errors;
+    config_free(&r->config);
+    if (!config_load(r->config_file, &set, 1, &r->config, &errors))
+        fail_msg("%s", errors.items[0].text);
+    err_list_fini(&errors);
+}
+
+/* How long generations are follows from it: entities are found all the same, and held. */
+static void test_late_changes(void **state)
+{
+    static const char *const lates[] = {"streams.orders.late=10d", "streams.orders.late=30m",
+        "streams.orders.late=3d", "streams.orders.late=30m"};
+    struct run r;
+    (void)state;
+    begin(&r, 1, 0);
+    int64_t watermark = BEGIN;
+    for (int i = 0; i < 12; i++) {
+        close_store(&r);
+        load_with(&r, lates[i % 4]);
+        open_store(&r);
+        watermark += 2 * MINUTE;
+        struct thing things[] = {event_of(i, PLACED, watermark + MINUTE, "a"),
+            event_of(i ? i - 1 : 21, DELIVERED, watermark + MINUTE, ""),
+            event_of(20, PAID, watermark, "")};
+        for (int k = 0; k < 3; k++)
+            enqueue(&r, &things[k]);
+        while (r.n_queue)
+            run_batch(&r, watermark, false);
+        check(&r);
+    }
+    while (watermark < BEGIN + 3 * HOUR) {
+        watermark += 7 * MINUTE;
+        run_batch(&r, watermark, false);
+        while (lifecycle_is_behind(r.runner))
+            run_batch(&r, watermark, false);
+        check(&r);
+    }
+    end(&r);
+}
+
+/* What lives were put out as must follow from them as they are read. */
+static void test_other_rules(void **state)
+{
+    static const struct {
+        const char *set;
+        bool fits;
+    } cases[] = {{"lifecycles.order.expire=1h", false},
+        {"lifecycles.order.ends=[delivered]", false}, {"streams.orders.late=2h", true},
+        {"streams.orders.fields.amount.digits=3", false}, {"lifecycles.order.expire=30m", true}};
+    struct run r;
+    struct err err;
+    (void)state;
+    begin(&r, 1, 0);
+    struct thing t = event_of(1, PLACED, BEGIN, "a");
+    batch_of(&r, &t, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config other;
+        struct err_list errors;
+        if (!config_load(r.config_file, &cases[i].set, 1, &other, &errors))
+            fail_msg("%s: %s", cases[i].set, errors.items[0].text);
+        if (lifecycle_fits(r.store, &other.streams, 0, &err) != cases[i].fits)
+            fail_msg("%s: it %s", cases[i].set, cases[i].fits ? "does not fit" : "fits");
+        err_list_fini(&errors);
+        config_free(&other);
+    }
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1015,6 +1119,9 @@ int main(void)
         cmocka_unit_test(test_corrections_of_what_has_folded),
         cmocka_unit_test(test_corrections_of_what_was_refused),
         cmocka_unit_test(test_full_entity),
+        cmocka_unit_test(test_many_lives),
+        cmocka_unit_test(test_late_changes),
+        cmocka_unit_test(test_other_rules),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

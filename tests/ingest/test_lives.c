@@ -213,6 +213,51 @@ static void test_random(void **state)
     }
 }
 
+static bool is_same(const struct life *a, const struct life *b)
+{
+    for (int s = 0; s < STAGES; s++)
+        if (a->stages[s] ? !b->stages[s] || a->stages[s]->id != b->stages[s]->id
+                         : b->stages[s] != NULL)
+            return false;
+    return a->end == b->end;
+}
+
+/* What was forgotten has no part in what may still come, nor that in it. */
+static void test_forgetting(void **state)
+{
+    (void)state;
+    uint64_t seed = 11;
+    size_t forgotten = 0, kept = 0;
+    for (int round = 0; round < 20000; round++) {
+        struct fact all[16], some[16];
+        struct life was[LIVES_MAX], want[LIVES_MAX], got[LIVES_MAX];
+        size_t n = next_random(&seed) % 10 + 1, m = n + next_random(&seed) % 6, had, outside;
+        int64_t since = (int64_t)(next_random(&seed) % 40) * HOUR;
+        for (size_t i = 0; i < m; i++) {
+            int64_t hour = (int64_t)(next_random(&seed) % 48);
+            all[i] = fact((int)(next_random(&seed) % STAGES), hour * HOUR,
+                (int64_t)(next_random(&seed) % 3), i);
+            if (i >= n && all[i].time_ms < since) /* it does not come any more */
+                all[i].time_ms = since + hour * HOUR / 4;
+        }
+        memcpy(some, all, sizeof all);
+        size_t lives = lives_of(&rules, all, n, was, &outside);
+        size_t left = lives_forget(&rules, some, n, since, &had);
+        assert_int_equal(had, lives);
+        size_t gone = 0;
+        while (gone < lives && life_until(&rules, &was[gone]) < since)
+            gone++;
+        memcpy(some + left, all + n, (m - n) * sizeof *all);
+        lives = lives_of(&rules, all, m, want, &outside);
+        assert_int_equal(lives_of(&rules, some, left + m - n, got, &outside), lives - gone);
+        for (size_t i = 0; i < lives; i++)
+            assert_true(is_same(&want[i], i < gone ? &was[i] : &got[i - gone]));
+        forgotten += n - left;
+        kept += left;
+    }
+    assert_true(forgotten > 20000 && kept > 20000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_without_first),
         cmocka_unit_test(test_far_times),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_forgetting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

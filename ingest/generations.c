@@ -1,0 +1,341 @@
+#include "ingest/generations.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ensure.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rfc3339.h"
+#include "ingest/lifecycle/lifecycle.h"
+#include "ingest/rollup_run.h"
+#include "ingest/stream_topics.h"
+
+#define MINUTE_MS INT64_C(60000)
+_Static_assert(ROLLUP_GAPS_MAX == GENERATIONS_MAX + 1, "one before all, and each former one");
+
+struct entry {
+    struct rollup_history history; /* n 0: until it is settled */
+    const struct rollup *now;      /* NULL: it is not in the config */
+    bool changed;
+};
+
+struct generations {
+    struct store *store;
+    const struct streams *config;
+    struct streams streams;
+    struct rollup *rollups;    /* of streams: the config's, each with its term */
+    struct rollup_term *terms; /* by rollup */
+    struct rollup_histories stored;
+    struct entry *entries; /* those of the config first, in its order */
+    size_t n_entries, n_now;
+    int64_t *newest_ms; /* by stream: the greatest event time that was read */
+};
+
+/* ---- how far was read ---- */
+
+struct source_list {
+    struct arena arena;
+    struct slice *names;
+    size_t n, cap;
+};
+
+static void keep_name(void *ctx, struct slice name)
+{
+    struct source_list *list = ctx;
+    GROW(list->names, list->cap, list->n + 1);
+    list->names[list->n++] = arena_slice(&list->arena, name);
+}
+
+static void note_source(
+    struct generations *g, const struct stream_topics *topics, struct slice name)
+{
+    struct source_state state;
+    int stream = stream_topics_of(topics, name);
+    if (stream >= 0 && store_source(g->store, name, &state) &&
+        state.newest_ms > g->newest_ms[stream])
+        g->newest_ms[stream] = state.newest_ms;
+}
+
+static void read_positions(struct generations *g)
+{
+    struct source_list list = {0};
+    struct stream_topics *topics = stream_topics_new(g->config);
+    g->newest_ms = xcalloc(g->config->n_streams + 1, sizeof *g->newest_ms);
+    for (size_t s = 0; s < g->config->n_streams; s++)
+        g->newest_ms[s] = INT64_MIN;
+    arena_init(&list.arena, 0);
+    store_each_source(g->store, keep_name, &list);
+    for (size_t i = 0; i < list.n; i++)
+        note_source(g, topics, list.names[i]);
+    stream_topics_free(&topics);
+    free(list.names);
+    arena_fini(&list.arena);
+}
+
+/* Lives have ended by expiry up to here, which may be later than any event. */
+static int64_t expired_ms(struct store *store, struct slice lifecycle)
+{
+    char name[LIFECYCLE_NAME_MAX + 16];
+    struct source_state state;
+    int64_t ms;
+    snprintf(name, sizeof name, "lifecycle/%.*s", SLICE_FMT(lifecycle));
+    if (!store_source(store, slice_from(name), &state) || state.next == INT64_MIN)
+        return INT64_MIN;
+    return __builtin_mul_overflow(state.next + 1, MINUTE_MS, &ms) ? INT64_MIN : ms;
+}
+
+/* No cell of the rollup lies later than the window of this time; INT64_MIN: there is none. */
+static int64_t read_up_to(const struct generations *g, const struct rollup *rollup)
+{
+    if (rollup->stream >= 0)
+        return g->newest_ms[rollup->stream];
+    const struct lifecycle *l = &g->config->lifecycles[rollup->lifecycle];
+    int64_t newest = expired_ms(g->store, l->name);
+    for (size_t s = 0; s < l->rules.n_stages; s++) {
+        int64_t ms = g->newest_ms[l->stages[s].stream];
+        newest = ms > newest ? ms : newest;
+    }
+    return newest;
+}
+
+/* ---- histories ---- */
+
+static const struct rollup *former_rollup(
+    const struct generations *g, struct slice name, const struct generation *generation)
+{
+    const struct streams *c = g->config;
+    for (size_t i = c->n_rollups - c->n_former; i < c->n_rollups; i++) {
+        const struct rollup *r = &c->rollups[i];
+        if (r->former == generation->number && slice_eq(r->def.name, name) &&
+            hash128_eq(r->meaning, generation->meaning))
+            return r;
+    }
+    return NULL;
+}
+
+static void tell(const struct entry *e)
+{
+    const struct generation *last = &e->history.items[e->history.n - 1];
+    char at[RFC3339_MAX];
+    if (last->after_ms == INT64_MIN)
+        return;
+    rfc3339_format(last->after_ms, at);
+    if (last->none)
+        log_info("rollup %.*s: ends with the window of %s", SLICE_FMT(e->history.name), at);
+    else
+        log_info("rollup %.*s: generation %u, for windows after %s", SLICE_FMT(e->history.name),
+            last->number, at);
+}
+
+static void append(struct rollup_history *h, const struct generation *generation)
+{
+    if (h->n == GENERATIONS_MAX)
+        memmove(h->items, h->items + 1, --h->n * sizeof h->items[0]);
+    h->items[h->n++] = *generation;
+}
+
+/* What the config says is another definition than the last one, of which nothing was read yet, or
+ * windows up to *after_ms. */
+static void begin_generation(struct entry *e, int64_t after_ms)
+{
+    struct rollup_history *h = &e->history;
+    struct generation *last = h->n ? &h->items[h->n - 1] : NULL;
+    struct generation next = {.number = last ? last->number : 1, .none = !e->now};
+    bool unread = last && after_ms <= last->after_ms;
+    next.after_ms = unread ? last->after_ms : after_ms;
+    if (e->now) {
+        next.meaning = e->now->meaning;
+        next.text = e->now->text;
+    }
+    if (unread) {
+        *last = next;
+    } else {
+        next.number += last != NULL;
+        append(h, &next);
+    }
+    e->changed = true;
+    tell(e);
+}
+
+static void settle(struct generations *g, struct entry *e)
+{
+    struct rollup_history *h = &e->history;
+    struct generation *last = h->n ? &h->items[h->n - 1] : NULL;
+    const struct rollup *before = last && !last->none ? former_rollup(g, h->name, last) : NULL;
+    bool known = last && !last->none;
+    if (e->now && known && hash128_eq(last->meaning, e->now->meaning)) {
+        e->changed = !slice_eq(last->text, e->now->text); /* its help, say */
+        last->text = e->now->text;
+        return;
+    }
+    /* Its stream is not read any more: it goes on as it was when that comes back. */
+    if (!e->now && !before)
+        return;
+    int64_t a = e->now ? read_up_to(g, e->now) : INT64_MIN;
+    int64_t b = before ? read_up_to(g, before) : INT64_MIN;
+    int64_t newest = a > b ? a : b;
+    int64_t every = e->now ? e->now->def.every_ms : before->def.every_ms;
+    /* A folder that knows no generations has made its cells by what the config says. */
+    bool first = g->stored.n == 0 || newest == INT64_MIN;
+    begin_generation(e, first ? INT64_MIN : window_end(newest, every));
+}
+
+static void list_entries(struct generations *g)
+{
+    const struct streams *c = g->config;
+    g->n_now = c->n_rollups - c->n_former;
+    g->entries = xcalloc(g->n_now + g->stored.n + 1, sizeof *g->entries);
+    for (size_t i = 0; i < g->n_now; i++) {
+        struct entry *e = &g->entries[g->n_entries++];
+        e->now = &c->rollups[i];
+        e->history.name = c->rollups[i].def.name;
+    }
+    for (size_t i = 0; i < g->stored.n; i++) {
+        const struct rollup_history *h = &g->stored.items[i];
+        size_t k = 0;
+        while (k < g->n_now && !slice_eq(h->name, g->entries[k].history.name))
+            k++;
+        if (k == g->n_now)
+            k = g->n_entries++;
+        g->entries[k].history = *h;
+        if (g->entries[k].now) /* its name is told, for longer than the list is kept */
+            g->entries[k].history.name = g->entries[k].now->def.name;
+    }
+}
+
+/* ---- terms ---- */
+
+static struct rollup_term *term_of(struct generations *g, const struct rollup *rollup)
+{
+    size_t i = (size_t)(rollup - g->config->rollups);
+    g->rollups[i].term = &g->terms[i];
+    return &g->terms[i];
+}
+
+static void add_gap(struct rollup_term *term, int64_t after_ms, int64_t until_ms, enum gap reason)
+{
+    term->gaps[term->n_gaps++] = (struct rollup_gap){after_ms, until_ms, reason};
+}
+
+static void fill_terms(struct generations *g, const struct entry *e)
+{
+    const struct rollup_history *h = &e->history;
+    struct rollup_term none, *now = e->now ? term_of(g, e->now) : &none;
+    now->n_gaps = 0;
+    now->after_ms = h->items[h->n - 1].after_ms;
+    now->until_ms = INT64_MAX;
+    if (h->items[0].after_ms != INT64_MIN)
+        add_gap(now, INT64_MIN, h->items[0].after_ms,
+            h->items[0].number == 1 ? GAP_ABSENT : GAP_FORGOTTEN);
+    for (size_t i = 0; i + 1 < h->n; i++) {
+        const struct generation *x = &h->items[i];
+        const struct rollup *former = x->none ? NULL : former_rollup(g, h->name, x);
+        int64_t until = h->items[i + 1].after_ms;
+        if (!former) {
+            add_gap(now, x->after_ms, until, x->none ? GAP_ABSENT : GAP_FORGOTTEN);
+            continue;
+        }
+        struct rollup_term *term = term_of(g, former);
+        term->after_ms = x->after_ms;
+        term->until_ms = until;
+    }
+}
+
+/* A former rollup that no list has any more has no window. */
+static void make_terms(struct generations *g)
+{
+    const struct streams *c = g->config;
+    g->streams = *c;
+    g->rollups = xcalloc(c->n_rollups + 1, sizeof *g->rollups);
+    g->terms = xcalloc(c->n_rollups + 1, sizeof *g->terms);
+    if (c->n_rollups)
+        memcpy(g->rollups, c->rollups, c->n_rollups * sizeof *g->rollups);
+    g->streams.rollups = g->rollups;
+    for (size_t i = c->n_rollups - c->n_former; i < c->n_rollups; i++)
+        term_of(g, &c->rollups[i])->after_ms = INT64_MAX;
+    for (size_t i = 0; i < g->n_entries; i++)
+        fill_terms(g, &g->entries[i]);
+}
+
+void rollup_leave_out(const struct rollup *rollup, int64_t end_ms)
+{
+    struct rollup_term *term = rollup->term;
+    for (size_t i = 0; term && i < term->n_gaps; i++)
+        if (end_ms > term->gaps[i].after_ms && end_ms <= term->gaps[i].until_ms)
+            atomic_fetch_add(&term->left_out[term->gaps[i].reason], 1);
+}
+
+/* ---- what it is for ---- */
+
+bool generations_new(
+    struct store *store, const struct streams *config, struct generations **out, struct err *err)
+{
+    struct generations *g = xcalloc(1, sizeof *g);
+    *out = NULL;
+    g->store = store;
+    g->config = config;
+    if (!rollup_histories_read(store, &g->stored, err)) {
+        free(g);
+        return false;
+    }
+    read_positions(g);
+    list_entries(g);
+    for (size_t i = 0; i < g->n_entries; i++)
+        settle(g, &g->entries[i]);
+    make_terms(g);
+    *out = g;
+    return true;
+}
+
+void generations_free(struct generations **generations)
+{
+    struct generations *g = *generations;
+    *generations = NULL;
+    if (!g)
+        return;
+    rollup_histories_fini(&g->stored);
+    free(g->entries);
+    free(g->newest_ms);
+    free(g->rollups);
+    free(g->terms);
+    free(g);
+}
+
+const struct streams *generations_streams(const struct generations *generations)
+{
+    return &generations->streams;
+}
+
+bool generations_write(struct generations *generations, struct txn *txn)
+{
+    for (size_t i = 0; i < generations->n_entries; i++) {
+        struct entry *e = &generations->entries[i];
+        if (e->changed && !rollup_history_write(&e->history, txn))
+            return false;
+    }
+    return true;
+}
+
+void generations_written(struct generations *generations)
+{
+    for (size_t i = 0; i < generations->n_entries; i++)
+        generations->entries[i].changed = false;
+}
+
+size_t generations_stats(
+    const struct generations *generations, struct generation_stats *out, size_t n)
+{
+    for (size_t i = 0; i < generations->n_now && i < n; i++) {
+        const struct rollup_history *h = &generations->entries[i].history;
+        const struct generation *last = &h->items[h->n - 1];
+        out[i] = (struct generation_stats){.rollup = h->name,
+            .clock = generations->entries[i].now->def.clock,
+            .number = last->number,
+            .after_ms = last->after_ms};
+        for (int k = 0; k < GAPS; k++)
+            out[i].left_out[k] = atomic_load(&generations->terms[i].left_out[k]);
+    }
+    return generations->n_now;
+}

@@ -1,0 +1,117 @@
+#include "ingest/rollup_history.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/ensure.h"
+#include "base/mem.h"
+
+#define PREFIX  "rollup/"
+#define VERSION 1
+
+/* ---- reading ---- */
+
+static void read_generation(struct reader *r, struct arena *arena, struct generation *out)
+{
+    out->number = (uint32_t)read_varint(r);
+    out->after_ms = (int64_t)read_le64(r);
+    out->none = read_u8(r) != 0;
+    out->meaning.lo = read_le64(r);
+    out->meaning.hi = read_le64(r);
+    out->text = arena_slice(arena, read_lstr(r));
+}
+
+static bool read_history(
+    const struct source_state *state, struct arena *arena, struct rollup_history *out)
+{
+    struct reader r = reader_of(slice_of(state->state, state->state_len));
+    bool known = read_varint(&r) == VERSION;
+    uint64_t n = read_varint(&r);
+    if (!known || n == 0 || n > GENERATIONS_MAX)
+        return false;
+    for (out->n = 0; out->n < n; out->n++) {
+        read_generation(&r, arena, &out->items[out->n]);
+        if (out->n > 0 && out->items[out->n].after_ms <= out->items[out->n - 1].after_ms)
+            return false;
+    }
+    return !r.failed;
+}
+
+/* The store must not be asked while it tells names. */
+static void keep_name(void *ctx, struct slice name)
+{
+    struct rollup_histories *h = ctx;
+    if (!slice_starts(name, SLICE(PREFIX)))
+        return;
+    GROW(h->items, h->cap, h->n + 1);
+    h->items[h->n++] = (struct rollup_history){.name = arena_slice(&h->arena, name)};
+}
+
+bool rollup_histories_read(struct store *store, struct rollup_histories *out, struct err *err)
+{
+    struct source_state state;
+    *out = (struct rollup_histories){0};
+    arena_init(&out->arena, 0);
+    store_each_source(store, keep_name, out);
+    for (size_t i = 0; i < out->n; i++) {
+        struct rollup_history *h = &out->items[i];
+        ensure(store_source(store, h->name, &state));
+        h->name = slice_of(h->name.ptr + sizeof PREFIX - 1, h->name.len - (sizeof PREFIX - 1));
+        if (!read_history(&state, &out->arena, h)) {
+            err_set(err, ERR_CORRUPT, "rollup %.*s: the list of its generations does not read",
+                SLICE_FMT(h->name));
+            rollup_histories_fini(out);
+            return false;
+        }
+    }
+    return true;
+}
+
+void rollup_histories_fini(struct rollup_histories *histories)
+{
+    arena_fini(&histories->arena);
+    free(histories->items);
+    *histories = (struct rollup_histories){0};
+}
+
+/* ---- writing ---- */
+
+static void write_generation(const struct generation *g, struct buf *out)
+{
+    buf_varint(out, g->number);
+    buf_le64(out, (uint64_t)g->after_ms);
+    buf_u8(out, g->none);
+    buf_le64(out, g->meaning.lo);
+    buf_le64(out, g->meaning.hi);
+    buf_lstr(out, g->text);
+}
+
+static void encode(const struct rollup_history *h, struct buf *out)
+{
+    buf_clear(out);
+    buf_varint(out, VERSION);
+    buf_varint(out, h->n);
+    for (size_t i = 0; i < h->n; i++)
+        write_generation(&h->items[i], out);
+}
+
+bool rollup_history_write(struct rollup_history *history, struct txn *txn)
+{
+    struct buf name, state;
+    buf_init(&name, 0);
+    buf_init(&state, 0);
+    buf_str(&name, PREFIX);
+    buf_slice(&name, history->name);
+    for (encode(history, &state); state.len > SOURCE_STATE_MAX; encode(history, &state)) {
+        if (history->n > 1)
+            memmove(history->items, history->items + 1, --history->n * sizeof history->items[0]);
+        else
+            history->items[0].text = SLICE("");
+    }
+    bool ok = txn_source(
+        txn, buf_view(&name), history->items[history->n - 1].number, INT64_MIN, buf_view(&state));
+    buf_fini(&name);
+    buf_fini(&state);
+    return ok;
+}
