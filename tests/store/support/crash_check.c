@@ -101,12 +101,35 @@ uint32_t check_before_last(uint32_t done)
     return UINT32_MAX;
 }
 
+/* The content after `before` steps, of which retention has taken what it may take in step `done`:
+ * that one was in flight, and what was committed last is held back. */
+static bool same_but_retained(
+    struct store *store, const char *path, uint32_t before, uint32_t done, char *why, size_t size)
+{
+    struct script s, later;
+    if (!check.plan.retention)
+        return false;
+    script_at(&s, &check.plan, path, before);
+    script_at(&later, &check.plan, path, done + 1);
+    const struct naive *naive = later.load.naive;
+    for (size_t slot = 0; slot < naive->n_series; slot++)
+        for (enum naive_age age = NAIVE_RAW; age < NAIVE_AGES; age++)
+            naive_retain(s.load.naive, slot, age, naive->series[slot].gone[age]);
+    s.passed = later.passed;
+    bool same = same_content(&s, store, why, size);
+    script_fini(&later);
+    script_fini(&s);
+    return same;
+}
+
 bool check_same_but_held(
     struct store *store, const char *path, uint32_t done, char *why, size_t size)
 {
     uint32_t before = check_before_last(done);
     return check_same(store, path, done, why, size) ||
-           (store->tail_held && before != UINT32_MAX && check_same(store, path, before, why, size));
+           (store->tail_held && before != UINT32_MAX &&
+               (check_same(store, path, before, why, size) ||
+                   same_but_retained(store, path, before, done, why, size)));
 }
 
 uint32_t check_held(struct store *store, const char *path, uint32_t done, const char *when)
@@ -144,7 +167,7 @@ static void check_persons(const struct script *s, const char *path, const char *
 static void check_bound(const struct script *s, const struct store *store, const char *when)
 {
     uint64_t max = store->options.retention.max_bytes, bytes = naive_bytes(s->path);
-    if (max && bytes > max && naive_may_go(s->path, s->passed))
+    if (max && bytes > max && naive_may_go(store, s->path, s->passed))
         check_fails("%s: retention has ended, and leaves %llu bytes of %llu", when,
             (unsigned long long)bytes, (unsigned long long)max);
     if (taken(s->load.naive) < check.taken && max)
