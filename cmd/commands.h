@@ -12,6 +12,7 @@
 int cmd_serve(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_query(int argc, char **argv);
+int cmd_source(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_check_events(int argc, char **argv); /* larder check events */
 int cmd_replay(int argc, char **argv);

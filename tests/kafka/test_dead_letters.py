@@ -102,12 +102,12 @@ class Flow(threading.Thread):
             self.rows.append(("orders", i % 3, at, key, value))
 
     def run(self):
-        with Producer(self.kafka.bootstrap, binary=True, idempotent=True) as producer:
+        with Producer(self.kafka.bootstrap, binary=True, transactional="flow") as producer:
             producer.headers(("trace", b"\x00\x01"))
             step = max(1, self.count // 100)
             for i in range(0, self.count, step):
                 producer.send(self.rows[i:i + step])
-                producer.process.stdin.flush()
+                producer.commit()
                 time.sleep(self.seconds / 100)
 
 

@@ -39,12 +39,15 @@ static void run(struct crash_plan plan)
             assert_true(r.besides >= 3);
         printf("# %llu points, %llu of them tried; %llu kills, %llu power losses, %llu crashes of "
                "recoveries, %llu "
-               "faults tried; %llu failed\n",
+               "faults tried; %llu windows read early; %llu failed\n",
             (unsigned long long)r.points, (unsigned long long)r.tried, (unsigned long long)r.kills,
             (unsigned long long)r.power_losses, (unsigned long long)r.second_crashes,
-            (unsigned long long)r.faults, (unsigned long long)r.failed);
+            (unsigned long long)r.faults, (unsigned long long)r.early,
+            (unsigned long long)r.failed);
         if (r.failed)
             fail_msg("%s", r.first);
+        if (plan.power_losses && plan.script.retention != RETAIN_BY_BYTES)
+            assert_true(r.early >= r.power_losses / 10);
     }
 }
 

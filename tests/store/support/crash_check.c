@@ -15,14 +15,16 @@ static struct {
     struct script_plan plan;
     uint32_t steps;
     char *message;
+    uint64_t *early;
     int64_t taken; /* by retention by bytes, in windows times resolutions */
 } check;
 
-void check_begin(const struct script_plan *plan, uint32_t steps, char *message)
+void check_begin(const struct script_plan *plan, uint32_t steps, char *message, uint64_t *early)
 {
     check.plan = *plan;
     check.steps = steps;
     check.message = message;
+    check.early = early;
     check.taken = 0;
 }
 
@@ -238,13 +240,60 @@ static void check_backup(const char *path, uint32_t done, const char *when)
     store_close(&store);
 }
 
+/* ---- while the log is replayed ---- */
+
+/* Window by window, of which most wait for nothing; all are as after one of the two numbers of
+ * steps. */
+static void read_early(struct store *store, const char *path, uint32_t done, const char *when)
+{
+    const struct naive_selection all = {
+        .matchers = {{MATCH_NOT_EQUAL, SLICE("__name__"), SLICE(""), NULL}}, .n = 1};
+    char why[2][300] = {"", "the script is over"};
+    bool same[2] = {true, done < check.steps};
+    struct script at[2];
+    struct store_stats stats;
+    for (uint32_t i = 0; i < 2; i++)
+        script_at(&at[i], &check.plan, path, done + i);
+    int64_t end = workload_end(at[1].load.newest + 12);
+    for (int64_t t = WORKLOAD_T0 - WORKLOAD_BLOCK; t < end; t += WORKLOAD_BLOCK) {
+        store_stats(store, &stats);
+        *check.early += stats.replaying;
+        for (int i = 0; i < 2; i++) {
+            struct difference d = {why[i], sizeof why[i]};
+            same[i] = same[i] &&
+                      naive_compare_raw(at[i].load.naive, store, &all, t, t + WORKLOAD_BLOCK, &d);
+        }
+    }
+    if (!same[0] && !same[1])
+        check_fails("%s: while the log is replayed: after %u steps: %s; after one more: %s", when,
+            done, why[0], why[1]);
+    for (int i = 0; i < 2; i++)
+        script_fini(&at[i]);
+}
+
+static void check_early(const char *path, struct store **store, uint32_t done, const char *when)
+{
+    struct script_plan plan = check.plan;
+    struct err err;
+    plan.early = true;
+    if (!script_open(&plan, path, store, &err))
+        check_fails("%s: it does not open early: %s", when, err.text);
+    read_early(*store, path, done, when);
+    while (!store_await_replay(*store, 1000, &err))
+        if (err.code != ERR_TIMEOUT)
+            check_fails("%s: the replay: %s", when, err.text);
+}
+
 void check_folder(const char *folder, uint32_t done, uint32_t shown, const char *when)
 {
     char path[FOLDER_MAX];
     struct store *store;
     ensure(snprintf(path, sizeof path, "%s/store", folder) < (int)sizeof path);
     check_backup(path, done, when);
-    check_opens(path, &store, when);
+    if (done % 2 && check.plan.retention != RETAIN_BY_BYTES) /* what went is found out later */
+        check_early(path, &store, done, when);
+    else
+        check_opens(path, &store, when);
     uint32_t held = check_held(store, path, done, when);
     if (held < shown)
         check_fails("%s: %u steps are left of %u that were shown", when, held, shown);
