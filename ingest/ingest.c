@@ -151,6 +151,16 @@ static void sum_partitions(
     memcpy(out->refused, sum.refused, sizeof out->refused);
 }
 
+/* What was said once holds, when partitions say less, or nothing yet after a start. */
+static void keep_clocks(const struct ingest *in, struct stream_stats *out)
+{
+    int64_t frontier, watermark;
+    if (!store_clock(in->store, out->name, &frontier, &watermark))
+        return;
+    out->frontier_ms = frontier > out->frontier_ms ? frontier : out->frontier_ms;
+    out->watermark_ms = watermark > out->watermark_ms ? watermark : out->watermark_ms;
+}
+
 static void refresh_streams(struct ingest *in)
 {
     struct partition *const *all;
@@ -170,6 +180,7 @@ static void refresh_streams(struct ingest *in)
         if (kafka_source_knows(in->source, s))
             partitions_clocks(mine, n, stream->watermark_bound_ms, stream->idle_after_ms,
                 &out->frontier_ms, &out->watermark_ms);
+        keep_clocks(in, out);
         n = stream_partitions(in, s, true, mine);
         partitions_clocks(
             mine, n, stream->watermark_bound_ms, stream->idle_after_ms, &frontier, &passed);
