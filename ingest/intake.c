@@ -16,6 +16,9 @@
 #include "ingest/prepare.h"
 #include "ingest/rollup_run.h"
 
+/* What one transaction may hold, and a slice more: cells, and bytes of labels that are new. */
+#define BATCH_CELLS       500000
+#define BATCH_LABEL_BYTES (8u << 20)
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 
@@ -48,6 +51,20 @@ struct intake {
     struct life_entry *entries; /* by number and lifecycle */
     size_t n_counted, cap;
 };
+
+/* An event of a batch, when all are of entities of their own: their facts, as they are and as they
+ * are written, and the transaction with its frame. */
+#define EVENT_MEMORY     1024
+#define BATCH_EVENTS_MIN 1000
+#define BATCH_EVENTS_MAX 100000
+
+uint32_t intake_batch_events(uint64_t memory_bytes)
+{
+    uint64_t n = memory_bytes / EVENT_MEMORY;
+    if (n < BATCH_EVENTS_MIN)
+        return BATCH_EVENTS_MIN;
+    return n < BATCH_EVENTS_MAX ? (uint32_t)n : BATCH_EVENTS_MAX;
+}
 
 /* ---- life ---- */
 
@@ -333,7 +350,7 @@ static void ask_ahead(
         dedupe_prefetch_added(in->dedupes[r->partition->stream], x->id.hash);
     for (size_t l = 0; l < in->streams->n_lifecycles; l++)
         if (x->lives[l].stages)
-            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), x->lives[l].found.key);
+            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), &x->lives[l].found);
 }
 
 /* What a record waits for may have come meanwhile: then it is to be prepared again. */
@@ -538,6 +555,12 @@ bool intake_waits_for_room(const struct intake *intake, size_t stream)
 size_t intake_cells(const struct intake *intake)
 {
     return rollup_runner_cells(intake->runner);
+}
+
+bool intake_is_full(const struct intake *intake)
+{
+    return intake_cells(intake) >= BATCH_CELLS ||
+           rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
 }
 
 void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)

@@ -26,6 +26,9 @@
 struct intake;
 struct letters;
 
+/* Events of a batch that take about so much memory until it is committed: 1,000 to 100,000. */
+uint32_t intake_batch_events(uint64_t memory_bytes);
+
 /* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: half of
  * it for entities that were touched lately, half to know where ids may be. before: an intake that
  * is not used any more, whose registry, with all that it knows, goes on when it is the same one;
@@ -70,6 +73,8 @@ bool intake_waits_for_room(const struct intake *intake, size_t stream);
 
 /* Cells of the batch so far. */
 size_t intake_cells(const struct intake *intake);
+/* It is as much as a transaction of the store should hold: the batch is due. */
+bool intake_is_full(const struct intake *intake);
 
 struct intake_stats {
     uint64_t refused_cells; /* of batches that are done: a limit refused their label sets */

@@ -12,8 +12,9 @@
 #include "ingest/label_values.h"
 #include "store/bounds.h"
 
-#define NONE    UINT32_MAX
-#define KEY_MAX (ROLLUP_LABELS_MAX * (FIELD_STRING_MAX + 8))
+#define NONE        UINT32_MAX
+#define LABEL_BYTES ((size_t)256 << 20)
+#define KEY_MAX     (ROLLUP_LABELS_MAX * (FIELD_STRING_MAX + 8))
 
 /* A label set of a rollup. */
 struct slot {
@@ -62,9 +63,12 @@ struct rollup_runner {
     bool *has_gaps;                     /* by stream: some windows have no definition */
     struct rollup_hit *hits;            /* of the event that is looked at and counted at once */
     struct arena labels;
+    size_t n_slots, label_bytes; /* of all rollups; what they may take */
+    uint64_t forgotten;
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
     /* of the batch */
     uint64_t batch;
+    size_t new_label_bytes;
     struct arena buckets;
     struct accumulator *accumulators;
     size_t n_accumulators, accumulators_cap;
@@ -98,7 +102,8 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
     r->has_gaps = xcalloc(streams->n_streams + 1, sizeof *r->has_gaps);
     r->hits = xcalloc(streams->n_rollups, sizeof *r->hits);
     r->batch = 1;
-    arena_init(&r->labels, 0);
+    r->label_bytes = LABEL_BYTES;
+    arena_init(&r->labels, 0); /* bounded by label_bytes and a batch */
     arena_init(&r->buckets, 0);
     for (size_t s = 0; s < streams->n_streams; s++) {
         r->of_stream[s] = (uint32_t)n;
@@ -169,8 +174,10 @@ static struct labels keep_labels(
     struct label l[ROLLUP_LABELS_MAX + 1];
     size_t n = 0;
     l[n++] = (struct label){SLICE(LABEL_METRIC_NAME), def->def.name};
-    for (size_t i = 0; i < def->n_labels; i++)
+    for (size_t i = 0; i < def->n_labels; i++) {
         l[n++] = (struct label){def->labels[i].name, v->values[i]};
+        r->new_label_bytes += def->labels[i].name.len + v->values[i].len;
+    }
     ensure(labels_sort(l, &n)); /* the config has checked the names */
     return labels_copy(&r->labels, (struct labels){l, n});
 }
@@ -189,6 +196,7 @@ static uint32_t add_slot(struct rollup_runner *r, struct rollup_state *s, struct
     s->slots[s->n_slots++] =
         (struct slot){.hash = hash, .labels = keep_labels(r, s->def, v), .series = NONE};
     map_insert(&s->map, hash.lo, id);
+    r->n_slots++;
     return id;
 }
 
@@ -321,9 +329,11 @@ static enum expr_result look(const struct rollup_runner *r, uint32_t rollup,
     enum expr_result rc = value_of(s->def, event, &out->value);
     if (rc == EXPR_OK)
         rc = label_values_eval(s->def, event, &labels);
-    if (rc == EXPR_OK)
-        out->slot = find_slot(s, hash_labels(s->def, &labels));
-    return rc;
+    if (rc != EXPR_OK)
+        return rc;
+    out->labels = hash_labels(s->def, &labels);
+    map_prefetch(&s->map, out->labels.lo);
+    return EXPR_OK;
 }
 
 enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t stream,
@@ -345,6 +355,12 @@ enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t strea
         *n += rc == EXPR_OK;
     }
     return REFUSED_NOT;
+}
+
+void rollup_runner_find(const struct rollup_runner *runner, struct rollup_hit *hits, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        hits[i].slot = find_slot(&runner->rollups[hits[i].rollup], hits[i].labels);
 }
 
 void rollup_runner_prefetch(
@@ -395,9 +411,11 @@ enum refusal rollup_runner_event(
 {
     size_t n;
     enum refusal why = rollup_runner_look(runner, stream, event, runner->hits, &n);
-    if (!why)
-        rollup_runner_count(runner, stream, event, runner->hits, n);
-    return why;
+    if (why)
+        return why;
+    rollup_runner_find(runner, runner->hits, n);
+    rollup_runner_count(runner, stream, event, runner->hits, n);
+    return REFUSED_NOT;
 }
 
 struct rollup_series rollup_runner_series(
@@ -413,7 +431,7 @@ bool rollup_runner_put(struct rollup_runner *runner, struct rollup_series series
     int64_t every_ms = runner->rollups[series.rollup].def->def.every_ms;
     if (!time_fits(time_ms) || !time_fits(window_end(time_ms, every_ms)))
         return false;
-    struct rollup_hit hit = {series.rollup, series.slot, value, negative};
+    struct rollup_hit hit = {series.rollup, series.slot, value, negative, {0, 0}};
     accumulate(runner, &hit, time_ms);
     return true;
 }
@@ -555,11 +573,38 @@ void rollup_runner_unwrite(struct rollup_runner *runner)
     runner->left_out = 0;
 }
 
+/* Who has ever new label sets pays for asking the store again, not with memory. */
+static void forget_label_sets(struct rollup_runner *r)
+{
+    for (size_t i = 0; i < r->n_rollups; i++) {
+        r->rollups[i].n_slots = 0;
+        r->rollups[i].overflow = NONE;
+        map_clear(&r->rollups[i].map);
+    }
+    arena_fini(&r->labels);
+    arena_init(&r->labels, 0);
+    r->n_slots = 0;
+    r->forgotten++;
+}
+
+void rollup_runner_bound(struct rollup_runner *runner, size_t label_bytes)
+{
+    runner->label_bytes = label_bytes;
+}
+
+uint64_t rollup_runner_forgotten(const struct rollup_runner *runner)
+{
+    return runner->forgotten;
+}
+
 void rollup_runner_clear(struct rollup_runner *runner)
 {
+    if (runner->labels.used_bytes + runner->n_slots * sizeof(struct slot) > runner->label_bytes)
+        forget_label_sets(runner);
     runner->batch++;
     runner->refused += runner->left_out;
     runner->left_out = 0;
+    runner->new_label_bytes = 0;
     runner->n_accumulators = 0;
     arena_reset(&runner->buckets);
     map_clear(&runner->windows);
@@ -568,6 +613,11 @@ void rollup_runner_clear(struct rollup_runner *runner)
 size_t rollup_runner_cells(const struct rollup_runner *runner)
 {
     return runner->n_accumulators;
+}
+
+size_t rollup_runner_new_label_bytes(const struct rollup_runner *runner)
+{
+    return runner->new_label_bytes;
 }
 
 uint64_t rollup_runner_refused(const struct rollup_runner *runner)

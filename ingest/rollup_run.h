@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/checksum.h"
 #include "base/err.h"
 #include "ingest/label_values.h"
 #include "ingest/rollup.h"
@@ -27,20 +28,28 @@ struct rollup_runner;
 /* The streams outlive the runner. */
 struct rollup_runner *rollup_runner_new(const struct streams *streams);
 void rollup_runner_free(struct rollup_runner **runner);
+/* Label sets are kept from batch to batch until they take more than so many bytes (256 MiB): then
+ * all are forgotten, and found again as they come. How often that was. */
+void rollup_runner_bound(struct rollup_runner *runner, size_t label_bytes);
+uint64_t rollup_runner_forgotten(const struct rollup_runner *runner);
 
 /* What an event is in one rollup. */
 struct rollup_hit {
     uint32_t rollup, slot; /* of the runner; slot UINT32_MAX: a label set that is new to it */
     int64_t value;
     bool negative;
+    struct hash128 labels; /* until slot is known */
 };
 
 /* Rollups of the stream: hits that an event has at most. */
 size_t rollup_runner_hits(const struct rollup_runner *runner, size_t stream);
-/* Fills hits with what the event comes to, *n of them. REFUSED_RANGE: a value, or the end of its
- * window, does not fit. Any thread, while no other call is made. */
+/* Fills hits with what the event comes to, *n of them, whose slots are to be found. REFUSED_RANGE:
+ * a value, or the end of its window, does not fit. Any thread, while no other call is made; so too
+ * the next. */
 enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t stream,
     const struct event *event, struct rollup_hit *hits, size_t *n);
+/* Finds the slots; cheapest for many events one after the other, behind their looks. */
+void rollup_runner_find(const struct rollup_runner *runner, struct rollup_hit *hits, size_t n);
 /* Says that these hits are counted soon. */
 void rollup_runner_prefetch(
     const struct rollup_runner *runner, const struct rollup_hit *hits, size_t n);
@@ -53,7 +62,8 @@ enum refusal rollup_runner_event(
     struct rollup_runner *runner, size_t stream, const struct event *event);
 
 /* Names the series of rollup number i of the lifecycle (among those of it, in their order) that has
- * these label values, by its labels; "": the label is left out. It is named so for good. */
+ * these label values, by its labels; "": the label is left out. It is named so until label sets are
+ * forgotten, at the end of a batch. */
 struct rollup_series {
     uint32_t rollup, slot;
 };
@@ -86,6 +96,8 @@ void rollup_runner_unwrite(struct rollup_runner *runner);
 void rollup_runner_clear(struct rollup_runner *runner);
 /* Cells of the batch so far. */
 size_t rollup_runner_cells(const struct rollup_runner *runner);
+/* Bytes of the label sets that were seen for the first time in the batch so far. */
+size_t rollup_runner_new_label_bytes(const struct rollup_runner *runner);
 /* Cells that were left out since it was made, because the store refused their label sets; those of
  * batches that are done. */
 uint64_t rollup_runner_refused(const struct rollup_runner *runner);

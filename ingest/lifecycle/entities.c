@@ -13,6 +13,7 @@
 
 #define HOUR_MS INT64_C(3600000)
 /* Entities whose places are asked for ahead of the one that is put. */
+#define LINE  64
 #define AHEAD 8
 
 struct entities {
@@ -96,9 +97,12 @@ void entities_prefetch_stored(const struct entities *entities, struct hash128 ke
     state_reader_prefetch(entities->reader, key);
 }
 
-void entities_prefetch_entered(const struct entities *entities, struct hash128 key)
+/* Another thread may have found it: what lies in that one's cache is far from this one. */
+void entities_prefetch_entered(const struct entities *entities, const struct entity_found *found)
 {
-    map_prefetch(&entities->by_key, key.lo);
+    map_prefetch(&entities->by_key, found->key.lo);
+    for (size_t at = 0; at < found->n_records * entities->record_bytes; at += LINE)
+        __builtin_prefetch(found->records + at);
 }
 
 static bool entity_is(const void *ctx, const void *key, uint32_t id)
