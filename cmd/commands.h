@@ -13,6 +13,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_query(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_replay_rollup(int argc, char **argv); /* larder replay ROLLUP */
 int cmd_segment(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_test(int argc, char **argv);

@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"demo", cmd_demo, "the whole thing on made-up events: broker, server, live page"},
     {"query", cmd_query, "ask a server a PromQL query; table, JSON or CSV"},
     {"check", cmd_check, "check a config: every mistake with file, line and column"},
+    {"replay", cmd_replay_rollup, "make a rollup anew of what the topics still hold"},
     {"segment", cmd_segment, "look into a file of the store: sizes, cells, whether it is whole"},
     {"verify", cmd_verify, "check a whole data folder; repair what is damaged"},
     {"test", cmd_test, "run files of tests: promqltest scripts"},

@@ -348,9 +348,10 @@ void kafka_source_park(
     snprintf(source->parked_why, sizeof source->parked_why, "%s", why);
     partition->marks.print = print_before(source, partition, offset);
     partition->next = offset;
-    partition->parked = source->changed = true;
+    partition->passed = offset;
+    partition->parked = true;
     partition->caught_up = false;
-    partition_drop(source, partition);
+    partition_begin_anew(source, partition); /* also when it goes on before librdkafka was told */
 }
 
 void kafka_source_unpark(struct kafka_source *source, struct partition *partition)
