@@ -61,6 +61,7 @@ void framing_read(struct MHD_Connection *connection, struct framing *out)
     out->content_length = h.content_length;
     out->chunked = h.encoding > 0;
     out->form = is_form(connection);
+    out->from_page = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Origin") != NULL;
     out->fault = fault_of(&h);
 }
 

@@ -14,7 +14,7 @@
 struct framing {
     uint64_t content_length; /* 0: none, or chunked */
     bool chunked;
-    bool form; /* as in struct request */
+    bool form, from_page; /* as in struct request */
     const char
         *fault; /* what is wrong, or NULL: such a request is refused and its connection closed */
 };

@@ -200,6 +200,7 @@ static bool admit(struct exchange *x, const char *method)
     framing_read(x->connection, &framing);
     request->method = framing_method(method);
     request->form = framing.form;
+    request->from_page = framing.from_page;
     request->arena = &x->arena;
     request->cancel = &x->cancel;
     request->now_ms = clock_now_ms();

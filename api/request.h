@@ -28,6 +28,7 @@ struct request {
     struct slice path;  /* decoded; always starts with '/' */
     struct slice query; /* behind the '?', as sent */
     struct slice body;  /* empty until the request is complete */
+    bool from_page;     /* a browser sent it on behalf of a page: it has an Origin */
     bool form;          /* the body says that it is a form, or does not say what it is */
     struct arena *arena;
     const atomic_bool *cancel; /* becomes true when the client has gone away, or the server stops */

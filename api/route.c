@@ -4,6 +4,7 @@
 #include "api/metrics_api.h"
 #include "api/query_api.h"
 #include "api/replay_route.h"
+#include "api/source_api.h"
 #include "api/status_api.h"
 
 #define GET      (HTTP_GET | HTTP_HEAD)
@@ -20,6 +21,8 @@ static const struct route routes[] = {
     {"/api/v1/label/*/values",       HTTP_GET, false, true,  metadata_label_values},
     {"/api/v1/series",               GET_POST, false, true,  metadata_series},
     {"/api/v1/metadata",             HTTP_GET, false, true,  metadata_metrics},
+    {"/api/v1/source/list",          GET_POST, false, false, source_list},
+    {"/api/v1/source/*",             HTTP_POST,false, false, source_change},
     {"/api/v1/status/buildinfo",     HTTP_GET, true,  false, status_buildinfo},
     {"/api/v1/status/tsdb",          HTTP_GET, false, true,  status_tsdb},
     {"/api/v1/replay",               HTTP_POST, false, true, replay_handle_start},

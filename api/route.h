@@ -11,6 +11,7 @@
 
 #include "api/request.h"
 #include "api/response.h"
+#include "ingest/source/source_request.h"
 #include "query/engine.h"
 #include "store/store.h"
 
@@ -25,6 +26,10 @@ struct replay_request {
     int64_t from_ms;     /* likewise; INT64_MIN: not given */
 };
 
+/* Asks the ingestion that runs; ERR_UNAVAILABLE: none does. */
+typedef bool source_ask_f(void *ctx, const struct source_request *request, struct arena *arena,
+    struct source_answer *answer, struct err *err);
+
 /* What handlers share. */
 struct api {
     struct store *store; /* NULL while the store is being opened */
@@ -33,6 +38,8 @@ struct api {
     /* Adds to /metrics, or NULL. */
     void (*more_metrics)(void *ctx, struct buf *out);
     void *more_metrics_ctx;
+    source_ask_f *source; /* NULL: there is no ingestion */
+    void *source_ctx;
     /* Reads the config again, or NULL. */
     bool (*reload)(void *ctx, const atomic_bool *cancel, struct err *err);
     void *reload_ctx;

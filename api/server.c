@@ -27,6 +27,8 @@ static struct api api_of(struct server *server)
         .metrics = server->metrics,
         .more_metrics = server->options.metrics,
         .more_metrics_ctx = server->options.metrics_ctx,
+        .source = server->options.source,
+        .source_ctx = server->options.source_ctx,
         .reload = server->options.reload,
         .reload_ctx = server->options.reload_ctx,
         .replay = server->options.replay,

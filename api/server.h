@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/route.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "dashboards/assets.h"
@@ -34,6 +35,8 @@ struct server_options {
      * several workers at once. */
     void (*metrics)(void *ctx, struct buf *out);
     void *metrics_ctx;
+    source_ask_f *source; /* what operators ask; may be NULL. Called from several workers at once */
+    void *source_ctx;
     /* Reads the config again, for POST /-/reload; NULL: it is refused. A worker calls it. */
     bool (*reload)(void *ctx, const atomic_bool *cancel, struct err *err);
     void *reload_ctx;

@@ -6,6 +6,13 @@
 
 #include "base/ensure.h"
 
+/* What jemalloc reads at its start: memory in large pages. Most of it is tables that are looked
+ * into anywhere, and where a processor's cache of addresses reaches 4 KiB at a time, a fourth of
+ * the ingestion's time went into walks through page tables (docs/notes/032-ingest-speed.md). The
+ * variable MALLOC_CONF goes before. */
+extern const char *malloc_conf;
+const char *malloc_conf = "thp:always";
+
 void *xmalloc(size_t size)
 {
     void *p = malloc(size ? size : 1);

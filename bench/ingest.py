@@ -157,7 +157,7 @@ def drain(bootstrap, broker_pid, sets, want, folder):
         ready = time.monotonic()
         while server.events_taken() < want["events"]:
             assert time.monotonic() - begin < 600, "not done after 600 s: %s" % server.log()[-2000:]
-            time.sleep(0.02)
+            time.sleep(0.05)
         seen = count(server, end_s, span, "orders_total")
         end = time.monotonic()
         cpu = cpu_seconds(server.process.pid)

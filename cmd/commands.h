@@ -12,6 +12,7 @@
 int cmd_serve(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 int cmd_query(int argc, char **argv);
+int cmd_source(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_replay_rollup(int argc, char **argv); /* larder replay ROLLUP */
 int cmd_segment(int argc, char **argv);

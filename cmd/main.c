@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"serve", cmd_serve, "run the server: Kafka topics in, Prometheus' API out"},
     {"demo", cmd_demo, "the whole thing on made-up events: broker, server, live page"},
     {"query", cmd_query, "ask a server a PromQL query; table, JSON or CSV"},
+    {"source", cmd_source, "positions in Kafka: list, pause, resume, skip, seek"},
     {"check", cmd_check, "check a config: every mistake with file, line and column"},
     {"replay", cmd_replay_rollup, "make a rollup anew of what the topics still hold"},
     {"segment", cmd_segment, "look into a file of the store: sizes, cells, whether it is whole"},

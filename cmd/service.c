@@ -19,6 +19,8 @@
 
 #define MAINTAIN_MS 500
 #define AWAIT_MS    1000
+/* How long an operator's request waits for the ingestion to begin with it. */
+#define SOURCE_WAIT_MS 20000
 /* Parts of the ingestion's memory: for what is in no file yet, of which twice as much may be there
  * before it has to wait; and for what it has at hand of ids and entities. */
 #define STATE_PART   4
@@ -116,6 +118,24 @@ static bool reload_asked(void *ctx, const atomic_bool *cancel, struct err *err)
     return service_reload(ctx, cancel, err);
 }
 
+/* The ingestion may end meanwhile: the desk says so then. */
+static bool ask_source(void *ctx, const struct source_request *request, struct arena *arena,
+    struct source_answer *answer, struct err *err)
+{
+    struct service *service = ctx;
+    mutex_lock(&service->lock);
+    struct ingest *ingest = atomic_load(&service->ingest);
+    struct source_desk *desk = ingest ? ingest_desk_get(ingest) : NULL;
+    mutex_unlock(&service->lock);
+    if (!desk)
+        return err_set(err, ERR_UNAVAILABLE,
+            "the ingestion does not run: it starts behind the "
+            "replay of the log, when the config has streams");
+    bool ok = source_desk_ask(desk, request, SOURCE_WAIT_MS, arena, answer, err);
+    source_desk_put(&desk);
+    return ok;
+}
+
 static bool start_server(struct service *service, struct err *err)
 {
     const struct config *config = service->config;
@@ -133,6 +153,8 @@ static bool start_server(struct service *service, struct err *err)
         .n_pages = assets_n,
         .metrics = write_metrics,
         .metrics_ctx = service,
+        .source = ask_source,
+        .source_ctx = service,
         .reload = reload_asked,
         .reload_ctx = service,
         .replay = replay_asked,

@@ -23,9 +23,11 @@ static const char usage[] =
     "\n"
     "  --repair   puts what can be read of a damaged file in its place and says what is lost;\n"
     "             the damaged file is kept in FOLDER/damaged, until something of it is deleted\n"
-    "  --discard  keeps no damaged file, and removes those of earlier repairs\n"
+    "             a segment that is not there may lie elsewhere, and is left as it is\n"
+    "  --discard  keeps no damaged file, and removes those of earlier repairs; a segment that\n"
+    "             is not there is given up\n"
     "\n"
-    "Exit codes: 0 all is whole, 1 something was damaged, 2 usage or environment.\n";
+    "Exit codes: 0 all is whole, 1 something was damaged or not there, 2 usage or environment.\n";
 
 static void print_error(const struct err *err)
 {
@@ -38,6 +40,13 @@ static void print_damage(void *ctx, const struct err *why)
     char text[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
     (void)ctx;
     printf("damaged: %s\n", err_format(why, text, sizeof text));
+}
+
+static void print_absent(void *ctx, const struct err *why)
+{
+    char text[ERR_TEXT_MAX + ERR_FILE_MAX + 32];
+    (void)ctx;
+    printf("not here: %s\n", err_format(why, text, sizeof text));
 }
 
 static void print_lost_cells(
@@ -92,11 +101,15 @@ static int print_result(const char *folder, const struct verify_result *r)
             folder, r->put_away);
     if (r->damaged)
         printf("%" PRIu64 " damaged, %" PRIu64 " of them repaired\n", r->damaged, r->repaired);
+    if (r->absent)
+        printf("%" PRIu64
+               " segments are not in the folder; they may lie elsewhere, and stay named\n",
+            r->absent);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "larder verify: cannot write: %s\n", strerror(errno));
         return EXIT_USAGE;
     }
-    return r->damaged ? EXIT_FOUND : EXIT_FINE;
+    return r->damaged || r->absent ? EXIT_FOUND : EXIT_FINE;
 }
 
 static int misused(const char *what)
@@ -131,6 +144,7 @@ int cmd_verify(int argc, char **argv)
         return misused("--discard needs --repair");
     bool terminal = isatty(STDERR_FILENO) == 1;
     const struct verify_watch watch = {.damaged = print_damage,
+        .absent = print_absent,
         .lost_cells = print_lost_cells,
         .lost_keys = print_lost_keys,
         .repaired = print_repaired,

@@ -61,6 +61,11 @@ for purpose in "${@:-build}"; do
         tool python3 python3 "runs the suites"
         header cmocka.h libcmocka-dev "the unit tests"
         tool clang clang "the second compiler"
+        tool java default-jre-headless "runs Kafka and a schema registry"
+        tool mvn maven "fetches them"
+        tool kcat kcat "produces to Kafka, as others do"
+        tool openssl openssl "certificates of the tests"
+        python3 -c 'import venv, ensurepip' 2>/dev/null || lacks python3-venv "a Python with what tests need"
         ;;
     fuzz)
         tool clang clang "the compiler of the fuzz targets"

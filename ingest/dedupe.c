@@ -25,10 +25,12 @@ struct added {
 
 struct dedupe {
     struct store *store;
-    char table[STATE_TABLE_NAME_MAX + 1];
-    int64_t late_ms, span_ms; /* of a generation */
-    int64_t oldest;           /* the first generation that is held */
-    int64_t next_oldest;      /* once the batch is committed */
+    char table[STATE_TABLE_NAME_MAX + 1]; /* and the source's that says what is gone of it */
+    int64_t late_ms, span_ms;             /* of a generation that begins now */
+    int64_t longest_ms;                   /* no generation was ever longer */
+    int64_t oldest;                       /* the first generation that may be held */
+    int64_t next_oldest;                  /* once the batch is committed */
+    bool recorded;                        /* longest_ms is */
     struct held_filter *filter;
     struct state_reader *reader; /* NULL: between two batches */
     uint32_t *columns;           /* of the reader's generations; 0: it has none */
@@ -44,14 +46,22 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-/* A generation holds [n * span, (n + 1) * span). Gone: its end + late < watermark. */
-static int64_t oldest_of(int64_t late_ms, int64_t watermark_ms)
+/* A generation is numbered by the hour that it begins with, so that the numbers mean the same
+ * whatever `late` becomes. */
+static int64_t generation_at(int64_t time_ms, int64_t span_ms)
+{
+    return floor_div(time_ms, span_ms) * (span_ms / HOUR_MS);
+}
+
+/* The first one that is not gone: gone is what ends, if it is as long as can be, more than `late`
+ * before the watermark. */
+static int64_t oldest_of(int64_t late_ms, int64_t longest_ms, int64_t watermark_ms)
 {
     int64_t passed;
-    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, late_ms, &passed))
+    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, late_ms, &passed) ||
+        __builtin_sub_overflow(passed, longest_ms, &passed))
         return INT64_MIN;
-    /* The first n with (n + 1) * span >= passed. */
-    return -floor_div(-passed, dedupe_span_ms(late_ms)) - 1;
+    return -floor_div(-passed, HOUR_MS);
 }
 
 int64_t dedupe_span_ms(int64_t late_ms)
@@ -61,7 +71,25 @@ int64_t dedupe_span_ms(int64_t late_ms)
 
 bool dedupe_is_gone(int64_t late_ms, int64_t watermark_ms, int64_t time_ms)
 {
-    return floor_div(time_ms, dedupe_span_ms(late_ms)) < oldest_of(late_ms, watermark_ms);
+    int64_t span_ms = dedupe_span_ms(late_ms);
+    return generation_at(time_ms, span_ms) < oldest_of(late_ms, span_ms, watermark_ms);
+}
+
+/* What went stays gone when `late` becomes longer, and what is longer than it would be now is not
+ * dropped early when it becomes shorter. */
+static void recall(struct dedupe *d)
+{
+    struct source_state state;
+    if (!store_source(d->store, slice_from(d->table), &state))
+        return;
+    struct reader bytes = reader_of(slice_of(state.state, state.state_len));
+    int64_t longest_ms = (int64_t)read_le64(&bytes);
+    if (!bytes.failed && longest_ms >= d->longest_ms) {
+        d->longest_ms = longest_ms;
+        d->recorded = true;
+    }
+    if (state.next > d->oldest)
+        d->oldest = state.next;
 }
 
 struct dedupe *dedupe_new(
@@ -70,9 +98,12 @@ struct dedupe *dedupe_new(
     struct dedupe *d = xcalloc(1, sizeof *d);
     d->store = store;
     d->late_ms = late_ms;
-    d->span_ms = dedupe_span_ms(late_ms);
-    d->oldest = d->next_oldest = oldest_of(late_ms, watermark_ms);
+    d->span_ms = d->longest_ms = dedupe_span_ms(late_ms);
+    d->oldest = INT64_MIN;
     snprintf(d->table, sizeof d->table, "dedupe/%.*s", SLICE_FMT(stream));
+    recall(d);
+    int64_t oldest = oldest_of(late_ms, d->longest_ms, watermark_ms);
+    d->oldest = d->next_oldest = oldest > d->oldest ? oldest : d->oldest;
     map_init(&d->by_hash);
     d->filter = held_filter_new(left);
     return d;
@@ -169,7 +200,7 @@ enum dedupe_answer dedupe_judge(
         return known_as(id, d->added[at].crc);
     if (known->found)
         return known_as(id, known->crc);
-    return floor_div(id->time_ms, d->span_ms) < d->oldest ? DEDUPE_GONE : DEDUPE_NEW;
+    return generation_at(id->time_ms, d->span_ms) < d->oldest ? DEDUPE_GONE : DEDUPE_NEW;
 }
 
 bool dedupe_ask(
@@ -188,7 +219,8 @@ void dedupe_add(struct dedupe *dedupe, const struct dedupe_id *id)
     struct dedupe *d = dedupe;
     GROW(d->added, d->added_cap, d->n_added + 1);
     map_insert(&d->by_hash, id->hash.lo, (uint32_t)d->n_added);
-    d->added[d->n_added++] = (struct added){id->hash, floor_div(id->time_ms, d->span_ms), id->crc};
+    d->added[d->n_added++] =
+        (struct added){id->hash, generation_at(id->time_ms, d->span_ms), id->crc};
 }
 
 size_t dedupe_pending(const struct dedupe *dedupe)
@@ -209,12 +241,20 @@ static void drop_gone(struct dedupe *d, struct txn *txn, uint32_t table)
     free(all);
 }
 
+static void record_gone(const struct dedupe *d, struct txn *txn)
+{
+    uint8_t state[8];
+    le64_put(state, (uint64_t)d->longest_ms);
+    txn_source(txn, slice_from(d->table), d->next_oldest, INT64_MIN,
+        slice_of((const char *)state, sizeof state));
+}
+
 bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, struct err *err)
 {
     struct dedupe *d = dedupe;
     uint8_t record[RECORD_BYTES];
     uint32_t table;
-    int64_t oldest = oldest_of(d->late_ms, watermark_ms);
+    int64_t oldest = oldest_of(d->late_ms, d->longest_ms, watermark_ms);
     d->next_oldest = oldest > d->oldest ? oldest : d->oldest;
     if (d->n_added == 0 && d->next_oldest == d->oldest)
         return true;
@@ -222,6 +262,8 @@ bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, 
         return false;
     if (d->next_oldest != d->oldest)
         drop_gone(d, txn, table);
+    if (d->next_oldest != d->oldest || !d->recorded)
+        record_gone(d, txn);
     for (size_t i = 0; i < d->n_added; i++) {
         const struct added *a = &d->added[i];
         if (a->generation < d->next_oldest)
@@ -271,6 +313,7 @@ static void note_added(struct dedupe *d)
 
 void dedupe_clear(struct dedupe *dedupe)
 {
+    dedupe->recorded |= dedupe->n_added > 0 || dedupe->next_oldest != dedupe->oldest;
     dedupe->oldest = dedupe->next_oldest;
     held_filter_drop(dedupe->filter, dedupe->oldest);
     note_added(dedupe);

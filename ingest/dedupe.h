@@ -9,7 +9,8 @@
  * (held_filter.h). A generation goes when the watermark has
  * passed its end by more than `late`; an event that would lie in one that is gone is late, whatever
  * its record says, so that it is never counted a second time. Which generations are gone follows
- * from the committed watermark alone.
+ * from the committed watermark alone, and from the longest `late` that there ever was; it is the
+ * position of the source "dedupe/STREAM".
  *
  *     dedupe_open  the table as it is committed, for the batch
  *     dedupe_look  what is committed of some ids: from any thread

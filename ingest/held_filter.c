@@ -2,14 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/ensure.h"
 #include "base/mem.h"
+#include "base/pages.h"
 
 #define LINE_WORDS 16
 #define LINE_BYTES (LINE_WORDS * sizeof(uint32_t))
-#define HUGE_PAGE  ((size_t)2 << 20)
 #define PROBES     4
 
 /* At first, if they may be taken. */
@@ -20,23 +18,13 @@
 
 struct held_filter {
     size_t *left; /* bytes that may be taken */
+    size_t room;  /* bytes that words is for */
     size_t n;     /* lines */
     uint32_t *words;
     int64_t generations[HELD_COLUMNS];
     uint64_t ids[HELD_COLUMNS];
     uint32_t used; /* columns */
 };
-
-/* Large ones ask for large pages: fewer looks miss the cache of addresses. */
-static uint32_t *new_lines(size_t n)
-{
-    void *words = NULL;
-    bool large = n * LINE_BYTES >= HUGE_PAGE;
-    ensure(posix_memalign(&words, large ? HUGE_PAGE : LINE_BYTES, n * LINE_BYTES) == 0);
-    if (large)
-        (void)madvise(words, n * LINE_BYTES, MADV_HUGEPAGE);
-    return words;
-}
 
 static bool take(struct held_filter *f, size_t lines)
 {
@@ -50,9 +38,9 @@ struct held_filter *held_filter_new(size_t *left)
 {
     struct held_filter *f = xcalloc(1, sizeof *f);
     f->left = left;
+    f->room = *left + LINE_BYTES;
     f->n = take(f, LINES_FIRST) ? LINES_FIRST : 1;
-    f->words = new_lines(f->n);
-    memset(f->words, 0, f->n * LINE_BYTES);
+    f->words = pages_new(f->room);
     return f;
 }
 
@@ -62,7 +50,7 @@ void held_filter_free(struct held_filter **filter)
     *filter = NULL;
     if (!f)
         return;
-    free(f->words);
+    pages_free(f->words, f->room);
     free(f);
 }
 
@@ -131,19 +119,22 @@ static uint64_t most_ids(const struct held_filter *f)
     return most;
 }
 
+static void double_lines(struct held_filter *f)
+{
+    for (size_t i = f->n; i-- > 0;) {
+        uint32_t line[LINE_WORDS];
+        memcpy(line, f->words + i * LINE_WORDS, LINE_BYTES);
+        memcpy(f->words + 2 * i * LINE_WORDS, line, LINE_BYTES);
+        memcpy(f->words + (2 * i + 1) * LINE_WORDS, line, LINE_BYTES);
+    }
+    f->n *= 2;
+}
+
 /* An id's line is chosen by its first bits: it lies in one of the two behind each other. */
 void held_filter_grow(struct held_filter *filter)
 {
-    struct held_filter *f = filter;
-    while (most_ids(f) > f->n * IDS_PER_LINE && take(f, f->n)) {
-        uint32_t *words = new_lines(f->n * 2);
-        for (size_t i = 0; i < f->n; i++)
-            for (size_t half = 0; half < 2; half++)
-                memcpy(words + (2 * i + half) * LINE_WORDS, f->words + i * LINE_WORDS, LINE_BYTES);
-        free(f->words);
-        f->words = words;
-        f->n *= 2;
-    }
+    while (most_ids(filter) > filter->n * IDS_PER_LINE && take(filter, filter->n))
+        double_lines(filter);
 }
 
 void held_filter_prefetch(const struct held_filter *filter, struct hash128 id)

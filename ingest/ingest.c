@@ -20,6 +20,7 @@
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
+#include "ingest/source/source_orders.h"
 #include "ingest/stream_topics.h"
 
 #define COMMIT_MS       50
@@ -34,15 +35,16 @@
 #define METADATA_MS     1000
 #define CLOCKS_MS       500 /* clocks are committed at least so often while they move */
 #define HINT_MS         5000
+#define HINT_LAST_MS    1000 /* an end waits so long for the broker to hear of it */
 #define COMMIT_RETRY_MS 500
 #define SLOW_SLICE_MS   50
 #define RELOAD_LOOK_MS  100
 #define FOLLOW_MS       300 /* it is looked so often whether the other one has read on */
 
 /*
- * Threads: the ingest thread owns everything but `shared` and `reload`, which `lock` guards: a copy
- * of the statistics for whoever asks, renewed with every batch, and another config that is to be
- * taken over.
+ * Threads: the ingest thread owns everything but `desk`, at which any thread may ask, and `shared`
+ * and `reload`, which `lock` guards: a copy of the statistics for whoever asks, renewed with every
+ * batch, and another config that is to be taken over.
  */
 enum reload_state { RELOAD_NONE, RELOAD_ASKED, RELOAD_RUNS, RELOAD_DONE, RELOAD_REFUSED };
 
@@ -53,6 +55,7 @@ struct ingest {
     struct generations *generations; /* streams is theirs */
     struct kafka_source *source;
     struct intake *intake;
+    struct source_desk *desk;      /* what operators ask waits here */
     struct letter_sender *sender;  /* NULL: no stream sends dead letters */
     struct ingest_options options; /* that it runs by */
     struct kafka_record records[POLL_RECORDS];
@@ -384,6 +387,20 @@ static void stand_still(struct ingest *in, const struct err *err)
     share(in, false);
 }
 
+static bool do_errand(struct ingest *in, struct errand *errand)
+{
+    return source_orders_do(
+        in->source, errand->request, errand->arena, errand->answer, &errand->err);
+}
+
+/* While nothing can be committed, what is there can be told. */
+static void tell_operators(struct ingest *in)
+{
+    struct errand *errand;
+    while ((errand = source_desk_take(in->desk, true)))
+        source_desk_done(in->desk, errand, do_errand(in, errand));
+}
+
 /* When the store's maintenance cannot keep up, the next batch is a little later. */
 static void wait_for_store(struct ingest *in)
 {
@@ -422,6 +439,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
             return false;
         clock_sleep_ms(COMMIT_RETRY_MS);
         kafka_source_serve(in->source);
+        tell_operators(in);
     }
     if (in->trouble[0])
         log_info("ingestion goes on");
@@ -437,6 +455,32 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     share(in, true);
     wait_for_store(in);
     return true;
+}
+
+/* What an operator changes is no part of the open batch, which is committed before. False: nothing
+ * can be committed any more. */
+static bool serve_operator(struct ingest *in, struct errand *errand)
+{
+    bool changes = errand->request->action != SOURCE_LIST;
+    bool ok = !changes || in->batch == 0 || commit_batch(in, mono_now_ms());
+    bool done = ok && do_errand(in, errand);
+    if (done && changes) {
+        source_desk_commits(in->desk, errand);
+        ok = commit_batch(in, mono_now_ms());
+    }
+    if (!ok)
+        err_set(&errand->err, ERR_UNAVAILABLE, "it could not be committed: %s", in->trouble);
+    source_desk_done(in->desk, errand, ok && done);
+    return ok;
+}
+
+static bool serve_operators(struct ingest *in)
+{
+    struct errand *errand;
+    bool ok = true;
+    while (ok && (errand = source_desk_take(in->desk, false)))
+        ok = serve_operator(in, errand);
+    return ok;
 }
 
 /* ---- positions ---- */
@@ -601,6 +645,7 @@ static void take_records(struct ingest *in, const struct kafka_record *records, 
         }
         clock_sleep_ms(COMMIT_RETRY_MS);
         kafka_source_serve(in->source);
+        tell_operators(in);
     }
 }
 
@@ -631,10 +676,10 @@ static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
 }
 
 /* Lag tools look at the one that counts. */
-static void hint(struct ingest *in)
+static void hint(struct ingest *in, int wait_ms)
 {
     if (!in->follows)
-        kafka_source_hint(in->source);
+        kafka_source_hint(in->source, wait_ms);
 }
 
 static bool reload_begin(struct ingest *in)
@@ -669,7 +714,7 @@ static bool change_works(struct ingest *in, struct err *err)
     letter_sender_stop(&in->sender);
     bool made = works_make(in->store, in->reload.options, in->intake, works, err);
     if (made) {
-        hint(in);
+        hint(in, 0);
         split_steps(in);
         in->before = in->now;
         in->settled_ns = 0;
@@ -734,20 +779,23 @@ static void *run(void *arg)
         mono_ms = mono_now_ms();
         if (batch_is_due(in, mono_ms))
             ok = commit_batch(in, mono_ms);
+        ok = ok && serve_operators(in);
         if (ok && mono_ms - in->hint_ms >= HINT_MS) {
-            hint(in);
+            hint(in, 0);
             in->hint_ms = mono_ms;
         }
     }
     if (ok && in->batch)
         commit_batch(in, mono_now_ms());
-    hint(in);
+    hint(in, HINT_LAST_MS);
     /* Nothing can be committed any more; what librdkafka tells must not pile up all the same. */
     while (!atomic_load(&in->stop)) {
         refuse_reload(in);
         kafka_source_serve(in->source);
+        tell_operators(in);
         clock_sleep_ms(COMMIT_RETRY_MS);
     }
+    source_desk_close(in->desk);
     return NULL;
 }
 
@@ -757,6 +805,7 @@ static void free_all(struct ingest *in)
     struct works works = works_of(in);
     works_free(&works);
     stream_topics_free(&in->topics);
+    source_desk_put(&in->desk);
     free(in->shared.streams);
     free(in->shared.lifecycles);
     free(in->shared.partitions);
@@ -775,6 +824,7 @@ bool ingest_start(
     in->follows = options->follows;
     in->passed_ms = INT64_MIN;
     in->told_behind = INT64_MAX;
+    in->desk = source_desk_new();
     mutex_init(&in->lock);
     cond_init(&in->reload_ended);
     bool made = works_make(store, options, NULL, &works, err);
@@ -893,6 +943,11 @@ size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, si
     memcpy(out, ingest->shared.lifecycles, (n < have ? n : have) * sizeof *out);
     mutex_unlock(&ingest->lock);
     return have;
+}
+
+struct source_desk *ingest_desk_get(struct ingest *ingest)
+{
+    return source_desk_get(ingest->desk);
 }
 
 size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n)

@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "ingest/lateness.h"
 #include "ingest/rollup.h"
+#include "ingest/source/source_desk.h"
 #include "store/store.h"
 
 struct kafka_setting {
@@ -146,6 +147,9 @@ void ingest_each_partition(struct ingest *ingest, partition_f *each, void *ctx);
 
 /* The same for lifecycles. */
 size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, size_t n);
+
+/* Where operators ask (source/source_desk.h); the caller has a reference. */
+struct source_desk *ingest_desk_get(struct ingest *ingest);
 
 /* Of one rollup of the config: which generation of it is the newest (rollup_history.h). */
 struct generation_stats {

@@ -280,13 +280,20 @@ static void note_lateness(struct intake *in, const struct kafka_record *r, int64
         lateness_add(lateness, timestamp_ms - time_ms);
 }
 
+/* Of what came before too: else the order of partitions would say what is late in them. */
+static void note_newest(
+    const struct kafka_record *r, enum outcome outcome, const struct prepared *x)
+{
+    bool known = outcome == DUPLICATE || outcome == CONFLICT;
+    if ((outcome == TAKEN || known) && x->event->time_ms > r->partition->newest_ms)
+        r->partition->newest_ms = x->event->time_ms;
+}
+
 static void take(
     struct intake *in, size_t i, const struct kafka_record *r, const struct prepared *x)
 {
     if (x->may_repeat)
         dedupe_add(in->dedupes[r->partition->stream], &x->id);
-    if (x->event->time_ms > r->partition->newest_ms)
-        r->partition->newest_ms = x->event->time_ms;
     note_lateness(in, r, x->event->time_ms);
     in->counted[in->n_counted++] = (uint32_t)i;
 }
@@ -326,7 +333,7 @@ static void ask_ahead(
         dedupe_prefetch_added(in->dedupes[r->partition->stream], x->id.hash);
     for (size_t l = 0; l < in->streams->n_lifecycles; l++)
         if (x->lives[l].stages)
-            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), x->lives[l].found.key);
+            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), &x->lives[l].found);
 }
 
 /* What a record waits for may have come meanwhile: then it is to be prepared again. */
@@ -357,6 +364,7 @@ static bool judge_all(
             return false;
         if (outcome == TAKEN)
             take(in, *done, r, x);
+        note_newest(r, outcome, x);
         if (refused.reason == REFUSED_SCHEMA)
             preparer_ask(in->preparer, r, &(struct decoder_wait){0});
         if (outcome == REFUSED)

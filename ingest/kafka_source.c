@@ -8,13 +8,14 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "ingest/source/client_end.h"
 #include "ingest/source/kafka_settings.h"
 #include "ingest/source/kafka_source_priv.h"
 
 /* What a message takes besides its bytes: librdkafka's own structures around it. */
 #define MESSAGE_BYTES 400
-/* One that does not read again and again is broken where it lies, and not on the way. */
-#define BROKEN_MAX 5
+/* The end of a client takes a moment; not for ever. */
+#define END_MS 3000
 /* A partition that gave back what it had comes again when it is this much nearer to the others than
  * it must be. */
 #define RETURN_MS (LANES_AHEAD_MS / 2)
@@ -111,7 +112,9 @@ void kafka_source_free(struct kafka_source **source)
     lanes_free(&s->lanes);
     if (s->rk) {
         rd_kafka_queue_destroy(s->queue);
-        rd_kafka_destroy_flags(s->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        if (s->hints)
+            rd_kafka_queue_destroy(s->hints);
+        client_end(s->rk, END_MS);
     }
     topics_fini(s);
     free(s);
@@ -201,7 +204,7 @@ static void give_back(struct kafka_source *s)
         struct partition *p = lane_partition(lane);
         log_debug("kafka: partition %s: far ahead; %zu records are given back", p->name,
             lane_records(lane));
-        lane_drop(s->lanes, lane);
+        partition_drop(s, p);
         p->suspended = s->changed = true;
         p->caught_up = false;
     }
@@ -347,11 +350,10 @@ void kafka_source_park(
 {
     snprintf(source->parked_why, sizeof source->parked_why, "%s", why);
     partition->marks.print = print_before(source, partition, offset);
-    partition->next = offset;
-    partition->passed = offset;
-    partition->parked = true;
+    partition->next = partition->passed = offset;
+    partition->parked = source->changed = true;
     partition->caught_up = false;
-    partition_begin_anew(source, partition); /* also when it goes on before librdkafka was told */
+    partition_drop(source, partition);
 }
 
 void kafka_source_unpark(struct kafka_source *source, struct partition *partition)
@@ -374,26 +376,6 @@ size_t kafka_source_partitions(struct kafka_source *source, struct partition *co
 {
     *out = source->partitions;
     return source->n_partitions;
-}
-
-void kafka_source_hint(struct kafka_source *source)
-{
-    /* Without a broker it would wait for one, and so would the end of this client. */
-    if (!source->connected)
-        return;
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)source->n_partitions);
-    for (size_t i = 0; i < source->n_partitions; i++) {
-        const struct partition *p = source->partitions[i];
-        if (p->committed < 0)
-            continue;
-        rd_kafka_topic_partition_t *tp =
-            rd_kafka_topic_partition_list_add(list, source->topics[p->topic].name, p->id);
-        tp->offset = p->committed;
-    }
-    if (list->cnt)
-        rd_kafka_commit(source->rk, list, 1);
-    rd_kafka_topic_partition_list_destroy(list);
 }
 
 static const char *partition_trouble(struct kafka_source *s)

@@ -76,8 +76,9 @@ void kafka_source_unpark(struct kafka_source *source, struct partition *partitio
 /* All partitions, in order of discovery; stable addresses. */
 size_t kafka_source_partitions(struct kafka_source *source, struct partition *const **out);
 
-/* Tells the broker the committed positions, without waiting. */
-void kafka_source_hint(struct kafka_source *source);
+/* Tells the broker the committed positions. wait_ms: how long to wait for the last time's answer,
+ * and for this one's; 0: not at all, and while one is under way nothing is told. */
+void kafka_source_hint(struct kafka_source *source, int wait_ms);
 
 /* What holds it up now, for a person; "" when nothing does. */
 const char *kafka_source_trouble(struct kafka_source *source);

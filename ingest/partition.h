@@ -31,7 +31,8 @@ struct partition {
     int32_t id;
     char name[PARTITION_NAME_MAX]; /* "topic/id": the source's name in the store */
     int64_t next;                  /* offset to read next; -1: never read, from its beginning */
-    int64_t newest_ms;             /* greatest accepted event time; INT64_MIN: none */
+    int64_t newest_ms;             /* greatest time of an event, accepted here or seen before;
+                                      INT64_MIN: none */
     struct tally tally;
     struct partition_marks marks;
     bool dirty;      /* changed since the last commit */

@@ -209,18 +209,18 @@ static void find_hits(struct preparer *p, struct hand *hand, size_t from, size_t
     for (size_t i = from; i < to; i++) {
         struct prepared *x = &p->prepared[i];
         size_t stream = p->records[i].partition->stream;
+        x->n_hits = 0;
         if (x->kind != PREPARED_EVENT)
             continue;
-        struct rollup_hit *hits = arena_array(
-            &hand->arena, rollup_runner_hits(p->options.rollups, stream) + 1, sizeof *hits);
-        if (!hits) {
+        x->hits = arena_array(
+            &hand->arena, rollup_runner_hits(p->options.rollups, stream) + 1, sizeof *x->hits);
+        if (!x->hits)
             x->kind = PREPARED_NOT;
-            continue;
-        }
-        x->hits = hits;
-        if (rollup_runner_look(p->options.rollups, stream, x->event, hits, &x->n_hits))
+        else if (rollup_runner_look(p->options.rollups, stream, x->event, x->hits, &x->n_hits))
             x->why = REFUSED_RANGE;
     }
+    for (size_t i = from; i < to; i++)
+        rollup_runner_find(p->options.rollups, p->prepared[i].hits, p->prepared[i].n_hits);
 }
 
 static void prepare_part(struct preparer *p, struct hand *hand, size_t from, size_t to)

@@ -46,7 +46,7 @@ struct prepared {
     struct dedupe_id id;
     bool may_repeat;           /* its stream has ids, or it was sent anew: the id counts once */
     struct dedupe_known known; /* of an id that may repeat */
-    const struct rollup_hit *hits;
+    struct rollup_hit *hits;
     size_t n_hits;
     struct prepared_life *lives; /* by lifecycle */
 };

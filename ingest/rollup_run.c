@@ -321,9 +321,11 @@ static enum expr_result look(const struct rollup_runner *r, uint32_t rollup,
     enum expr_result rc = value_of(s->def, event, &out->value);
     if (rc == EXPR_OK)
         rc = label_values_eval(s->def, event, &labels);
-    if (rc == EXPR_OK)
-        out->slot = find_slot(s, hash_labels(s->def, &labels));
-    return rc;
+    if (rc != EXPR_OK)
+        return rc;
+    out->labels = hash_labels(s->def, &labels);
+    map_prefetch(&s->map, out->labels.lo);
+    return EXPR_OK;
 }
 
 enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t stream,
@@ -345,6 +347,12 @@ enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t strea
         *n += rc == EXPR_OK;
     }
     return REFUSED_NOT;
+}
+
+void rollup_runner_find(const struct rollup_runner *runner, struct rollup_hit *hits, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        hits[i].slot = find_slot(&runner->rollups[hits[i].rollup], hits[i].labels);
 }
 
 void rollup_runner_prefetch(
@@ -395,9 +403,11 @@ enum refusal rollup_runner_event(
 {
     size_t n;
     enum refusal why = rollup_runner_look(runner, stream, event, runner->hits, &n);
-    if (!why)
-        rollup_runner_count(runner, stream, event, runner->hits, n);
-    return why;
+    if (why)
+        return why;
+    rollup_runner_find(runner, runner->hits, n);
+    rollup_runner_count(runner, stream, event, runner->hits, n);
+    return REFUSED_NOT;
 }
 
 struct rollup_series rollup_runner_series(
@@ -413,7 +423,7 @@ bool rollup_runner_put(struct rollup_runner *runner, struct rollup_series series
     int64_t every_ms = runner->rollups[series.rollup].def->def.every_ms;
     if (!time_fits(time_ms) || !time_fits(window_end(time_ms, every_ms)))
         return false;
-    struct rollup_hit hit = {series.rollup, series.slot, value, negative};
+    struct rollup_hit hit = {series.rollup, series.slot, value, negative, {0, 0}};
     accumulate(runner, &hit, time_ms);
     return true;
 }

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/checksum.h"
 #include "base/err.h"
 #include "ingest/label_values.h"
 #include "ingest/rollup.h"
@@ -33,14 +34,18 @@ struct rollup_hit {
     uint32_t rollup, slot; /* of the runner; slot UINT32_MAX: a label set that is new to it */
     int64_t value;
     bool negative;
+    struct hash128 labels; /* until slot is known */
 };
 
 /* Rollups of the stream: hits that an event has at most. */
 size_t rollup_runner_hits(const struct rollup_runner *runner, size_t stream);
-/* Fills hits with what the event comes to, *n of them. REFUSED_RANGE: a value, or the end of its
- * window, does not fit. Any thread, while no other call is made. */
+/* Fills hits with what the event comes to, *n of them, whose slots are to be found. REFUSED_RANGE:
+ * a value, or the end of its window, does not fit. Any thread, while no other call is made; so too
+ * the next. */
 enum refusal rollup_runner_look(const struct rollup_runner *runner, size_t stream,
     const struct event *event, struct rollup_hit *hits, size_t *n);
+/* Finds the slots; cheapest for many events one after the other, behind their looks. */
+void rollup_runner_find(const struct rollup_runner *runner, struct rollup_hit *hits, size_t n);
 /* Says that these hits are counted soon. */
 void rollup_runner_prefetch(
     const struct rollup_runner *runner, const struct rollup_hit *hits, size_t n);

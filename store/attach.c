@@ -240,7 +240,7 @@ static void remove_file(struct store *store, const char *name)
     char dir[PATH_BYTES], path[PATH_BYTES];
     if (manifest_works(&store->manifest) && !manifest_names(&store->manifest, name) &&
         path_join(dir, store->path, "seg", NULL) && path_join(path, dir, name, NULL))
-        file_remove(path, NULL); /* what stays is swept away by the next open */
+        file_remove(path, NULL); /* what stays is swept away by the next open, or by retention */
 }
 
 /* A list of segments as it will be; who holds `seal` is the only one who changes it. */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "store/checkpoint.h"
+#include "store/folder_lock.h"
 #include "store/seal.h"
 #include "store/store_priv.h"
 
@@ -79,7 +80,7 @@ static bool take_entry(void *ctx, const char *name, struct err *err)
         return false;
     if (lstat(from, &st) != 0)
         return err_sys(err, "cannot look at %s", from);
-    if (!S_ISREG(st.st_mode) || (w->top && strcmp(name, "LOCK") == 0))
+    if (!S_ISREG(st.st_mode) || (w->top && strcmp(name, FOLDER_LOCK_NAME) == 0))
         return true;
     return w->link ? link_file(from, to, err) : copy_file(from, to, err);
 }

@@ -183,14 +183,20 @@ static bool write_file(struct store *store, struct out *out, struct err *err)
     return ok;
 }
 
+bool checkpoint_forget_log(struct store *store, struct err *err)
+{
+    struct txn *none = txn_begin_alone(store);
+    bool ok = wal_forget(store->wal, store->manifest.checkpoint_lsn, err);
+    txn_abort(&none);
+    return ok;
+}
+
 /* What the checkpoint has made superfluous. */
-static bool clean_up(struct store *store, uint64_t before, uint64_t lsn, struct err *err)
+static bool clean_up(struct store *store, uint64_t before, struct err *err)
 {
     char old[CHECKPOINT_NAME_MAX], path[PATH_BYTES];
-    struct txn *none = txn_begin_alone(store);
-    bool ok = wal_forget(store->wal, lsn, err);
-    txn_abort(&none);
-    if (before == 0 || before == lsn)
+    bool ok = checkpoint_forget_log(store, err);
+    if (before == 0 || before == store->manifest.checkpoint_lsn)
         return ok;
     checkpoint_name(before, old);
     return path_join(path, store->path, old, err) && file_remove(path, err) && ok;
@@ -217,7 +223,7 @@ static bool write_checkpoint(struct store *store, struct err *err)
             store->wal_at_checkpoint = written;
             store->tables_checkpointed = out.tables;
             mutex_unlock(&store->lock);
-            ok = clean_up(store, before, out.lsn, err);
+            ok = clean_up(store, before, err);
         }
     }
     transaction_fini(&out.carried);

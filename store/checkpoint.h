@@ -51,5 +51,8 @@ bool checkpoint_due(struct store *store);
 /* Writes one, names it in the manifest, and drops the WAL files and the older checkpoint that it
  * makes superfluous. The caller holds store.seal. */
 bool checkpoint_write(struct store *store, struct err *err);
+/* Removes files of the log that the checkpoint has made superfluous, which writing it does: for
+ * those that could not be removed then. The caller holds store.seal. */
+bool checkpoint_forget_log(struct store *store, struct err *err);
 
 #endif

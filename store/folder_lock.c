@@ -14,7 +14,7 @@ bool folder_lock(const char *folder, int *fd, struct err *err)
 {
     char path[PATH_BYTES], owner[32] = "";
     *fd = -1;
-    if (!path_join(path, folder, "LOCK", err))
+    if (!path_join(path, folder, FOLDER_LOCK_NAME, err))
         return false;
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (*fd < 0)

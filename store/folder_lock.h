@@ -8,6 +8,8 @@
 
 #include "base/err.h"
 
+#define FOLDER_LOCK_NAME "LOCK"
+
 /* Locks FOLDER/LOCK, which is made when it is absent. *fd is for the caller to close, also when the
  * call fails; -1: there is none. ERR_BUSY: another process has it; the text names it. */
 bool folder_lock(const char *folder, int *fd, struct err *err);

@@ -18,7 +18,7 @@
 #include "store/store_priv.h"
 #include "store/unread.h"
 
-/* Files that no manifest names: what a crash left behind. */
+/* Files that no manifest names: what a crash left behind, or could not be removed. */
 static bool sweep_segment(void *ctx, const char *name, struct err *err)
 {
     struct store *store = ctx;
@@ -50,7 +50,7 @@ static bool sweep_file(void *ctx, const char *name, struct err *err)
     return path_join(path, store->path, name, err) && file_remove(path, err);
 }
 
-static bool sweep(struct store *store, struct err *err)
+bool store_sweep(struct store *store, struct err *err)
 {
     char dir[PATH_BYTES];
     return path_join(dir, store->path, "seg", err) && dir_each(dir, sweep_segment, store, err) &&
@@ -358,7 +358,7 @@ static bool settle_files(struct store *store, struct err *err)
         return true;
     if (!manifest_works(&store->manifest) && !manifest_begin(&store->manifest, err))
         return false;
-    if (!sweep(store, err) || !state_sweep(&store->state, &store->manifest, err))
+    if (!store_sweep(store, err) || !state_sweep(&store->state, &store->manifest, err))
         return false;
     store->unsettled = false;
     return true;

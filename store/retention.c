@@ -7,7 +7,9 @@
 
 #include "base/log.h"
 #include "base/thread.h"
+#include "store/checkpoint.h"
 #include "store/compact.h"
+#include "store/folder_lock.h"
 #include "store/inherit.h"
 #include "store/keep.h"
 #include "store/seal.h"
@@ -310,6 +312,7 @@ static bool by_age(
 /* Where a walk through a folder is. */
 struct weighing {
     const char *dir;
+    const struct manifest_runs *runs; /* not NULL: only these of its files count */
     uint64_t bytes;
 };
 
@@ -318,6 +321,8 @@ static bool add_file(void *ctx, const char *name, struct err *err)
     struct weighing *w = ctx;
     char path[PATH_BYTES];
     struct stat st;
+    if ((w->runs && !manifest_runs_name(w->runs, name)) || strcmp(name, FOLDER_LOCK_NAME) == 0)
+        return true;
     if (!path_join(path, w->dir, name, err))
         return false;
     if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) /* the writer drops files of the log */
@@ -326,21 +331,34 @@ static bool add_file(void *ctx, const char *name, struct err *err)
 }
 
 /* Of all files that are the store's: its own folder's, and those of the log, of segments and of
- * state tables. */
+ * state tables. A run that is merged is there until nobody reads it, and counts no more; the lock
+ * says which process has the folder, and what goes may not depend on that. */
 static bool weigh(const struct store *store, uint64_t *bytes, struct err *err)
 {
     static const char *const folders[] = {"wal", "seg", "state"};
-    struct weighing w = {store->path, 0};
+    struct weighing w = {.dir = store->path};
     bool ok = dir_each(store->path, add_file, &w, err);
     for (size_t i = 0; ok && i < sizeof folders / sizeof *folders; i++) {
         char dir[PATH_BYTES];
         struct stat st;
         w.dir = dir;
+        w.runs = strcmp(folders[i], "state") == 0 ? &store->manifest.runs : NULL;
         ok = path_join(dir, store->path, folders[i], err) &&
              (stat(dir, &st) != 0 || dir_each(dir, add_file, &w, err));
     }
     *bytes = w.bytes;
     return ok;
+}
+
+/* Over the bound, files that nobody needs any more go before anything else does: one that could not
+ * be removed takes its room still, and taking cells instead would take all of them. */
+static bool weigh_swept(struct store *store, uint64_t *bytes, struct err *err)
+{
+    if (!weigh(store, bytes, err))
+        return false;
+    return *bytes <= store->options.retention.max_bytes ||
+           (store_sweep(store, err) && checkpoint_forget_log(store, err) &&
+               weigh(store, bytes, err));
 }
 
 /* Whether the folder takes more than the bound. Files come and go by edits of the manifest, and the
@@ -359,7 +377,7 @@ static bool is_over(struct store *store, bool *over, struct err *err)
         return true;
     }
     *w = (struct retention_weight){.number = m->number, .edits = m->edits, .log = log};
-    if (!weigh(store, &w->bytes, err))
+    if (!weigh_swept(store, &w->bytes, err))
         return false;
     w->rounds = WEIGHED_FOR;
     *over = w->bytes > max;

@@ -16,8 +16,10 @@
  *
  * Over max_bytes the oldest window goes, its raw cells first, then 1m, then 1h, then what was set
  * aside there as damaged; then the next. A window that is not passed stays: nothing is derived from
- * it yet. The bytes are those of all files in the folder that are the store's: the log, the
- * checkpoint, the catalogue and state tables count too, and take their part of the bound.
+ * it yet. The bytes are those of all files in the folder that are the store's but its lock: the
+ * log, the checkpoint, the catalogue and state tables count too, and take their part of the bound.
+ * A file that nobody needs any more and that cannot be removed ends the step, with the error: no
+ * cells go in its place.
  *
  * Damaged segments go by age when nothing else of their window is left to be kept, and so do those
  * that a repair has put away (put_away.h), which count for no bytes; a mark (mark.h) says from then

@@ -181,5 +181,8 @@ bool store_release(struct store *store, struct err *err);
 void store_settle_start(struct store *store);
 /* Ends what a start could not write or sweep away; the caller holds store.seal. */
 bool store_settle(struct store *store, struct err *err);
+/* Removes files of segments, and those beside the manifest, that it names no more; the caller holds
+ * store.seal. */
+bool store_sweep(struct store *store, struct err *err);
 
 #endif

@@ -47,6 +47,19 @@ static bool may_pass(const struct err *why)
     return why->code == ERR_IO && why->sys != ENOENT;
 }
 
+static bool is_absent(const struct err *why)
+{
+    return why->code == ERR_IO && why->sys == ENOENT;
+}
+
+/* It is left, wherever it is. */
+static void tell_absent(struct verification *v, const struct err *why)
+{
+    v->out->absent++;
+    if (v->watch->absent)
+        v->watch->absent(v->watch->ctx, why);
+}
+
 /* ---- what a start reads ---- */
 
 static bool try_start(struct verification *v, const char *folder, struct err *err)
@@ -287,6 +300,8 @@ static bool check_segment(
         v->out->segments++;
         v->out->series += segment_info(segment)->series;
         v->out->cells += segment_info(segment)->cells;
+    } else if (!whole && is_absent(&why) && v->mode != VERIFY_DISCARD) {
+        tell_absent(v, &why);
     } else if (!whole && !is_finding(&why)) {
         *err = why;
         ok = false;

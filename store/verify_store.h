@@ -13,11 +13,14 @@
  *   marks (mark.h)         of what is lost count as damage; a repair ends them.
  *   runs of state tables   each page. Repair: a run of the pages that can be read.
  *
- * A file that does not open for another reason than damage, or that is not there, may be whole: a
- * repair ends with that error. A damaged file is kept: it is in FOLDER/damaged, where nothing reads
- * it, before the manifest names it no more. It may hold
- * personal data, so the store sees to it that it goes when something of it may be deleted
- * (put_away.h); whoever needs no such files discards them, those of earlier repairs too.
+ * A segment that is not in the folder may lie elsewhere, whole (struct segment_remote), where
+ * nobody looks: it is told and left as it is, named in the manifest. Whoever knows that it is
+ * nowhere discards it: then it counts as damaged, and nothing of it can be read. A file that is
+ * there and does not open for another reason than damage may be whole, too: a repair ends with that
+ * error. A damaged file is kept: it is in FOLDER/damaged, where nothing reads it, before the
+ * manifest names it no more. It may hold personal data, so the store sees to it that it goes when
+ * something of it may be deleted (put_away.h); whoever needs no such files discards them, those of
+ * earlier repairs too.
  */
 #ifndef STORE_VERIFY_STORE_H
 #define STORE_VERIFY_STORE_H
@@ -32,6 +35,8 @@
 struct verify_watch {
     /* The file cannot be read as a whole; why names it and the place. */
     void (*damaged)(void *ctx, const struct err *why);
+    /* The segment is not in the folder, and is left to where it may be. */
+    void (*absent)(void *ctx, const struct err *why);
     /* What a repaired segment lacks. */
     void (*lost_cells)(void *ctx, const struct segment *segment, const struct segment_loss *loss);
     /* What a repaired run lacks. */
@@ -46,7 +51,7 @@ struct verify_watch {
 enum verify_mode {
     VERIFY_ONLY,
     VERIFY_REPAIR,
-    VERIFY_DISCARD /* repair, and keep nothing damaged */
+    VERIFY_DISCARD /* repair, and keep nothing damaged and no name of what is not there */
 };
 
 struct verify_result {
@@ -54,6 +59,7 @@ struct verify_result {
     uint64_t lsn;      /* of the last transaction; 0 when it does not start */
     uint64_t damaged;  /* files */
     uint64_t repaired; /* of them */
+    uint64_t absent;   /* segments that are not in the folder; none of them is among the damaged */
     uint64_t put_away; /* files in FOLDER/damaged, afterwards */
     bool starts;       /* manifest, catalogue, checkpoint and log are whole */
 };

@@ -23,6 +23,8 @@
  * Where a rule of the specification leaves something open:
  *   - names of records, enums and fixed match without their namespaces, or by an alias of the
  *     reader;
+ *   - of a reader's union the branch of the same type comes before one that it is promoted to, and
+ *     among those the first;
  *   - a field that was written serves one of the reader's: that of its name, else the first that
  *     has it as an alias;
  *   - decimals of different precision or scale, and instants of different units, do not resolve;

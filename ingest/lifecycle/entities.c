@@ -11,7 +11,9 @@
 #include "store/state/state.h"
 #include "store/state/state_reader.h"
 
+#define HOUR_MS INT64_C(3600000)
 /* Entities whose places are asked for ahead of the one that is put. */
+#define LINE  64
 #define AHEAD 8
 
 struct entities {
@@ -95,9 +97,12 @@ void entities_prefetch_stored(const struct entities *entities, struct hash128 ke
     state_reader_prefetch(entities->reader, key);
 }
 
-void entities_prefetch_entered(const struct entities *entities, struct hash128 key)
+/* Another thread may have found it: what lies in that one's cache is far from this one. */
+void entities_prefetch_entered(const struct entities *entities, const struct entity_found *found)
 {
-    map_prefetch(&entities->by_key, key.lo);
+    map_prefetch(&entities->by_key, found->key.lo);
+    for (size_t at = 0; at < found->n_records * entities->record_bytes; at += LINE)
+        __builtin_prefetch(found->records + at);
 }
 
 static bool entity_is(const void *ctx, const void *key, uint32_t id)
@@ -244,6 +249,11 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+int64_t entity_generation(int64_t newest_ms, int64_t span_ms)
+{
+    return floor_div(newest_ms, span_ms) * (span_ms / HOUR_MS);
+}
+
 static int64_t newest_of(const struct facts *facts)
 {
     int64_t newest = INT64_MIN;
@@ -259,7 +269,7 @@ static void encode(struct entities *e, struct entity *x)
     ensure(records != NULL);
     for (size_t i = 0; i < n; i++)
         facts_encode(&x->facts, e->layout, i, records + i * e->record_bytes);
-    x->next = floor_div(newest_of(&x->facts), e->span_ms);
+    x->next = entity_generation(newest_of(&x->facts), e->span_ms);
     x->written = records;
     x->n_written = n;
 }

@@ -49,6 +49,10 @@ struct entity_found {
 
 struct entities;
 
+/* The generation of an entity by its newest time. It is numbered by the hour that it begins with,
+ * so that the numbers mean the same whatever span_ms, whole hours, becomes. */
+int64_t entity_generation(int64_t newest_ms, int64_t span_ms);
+
 /* name: the table's, which outlives it; layout and rules too. span_ms: of a generation.
  * memory_bytes: for records that were written lately. */
 struct entities *entities_new(struct store *store, const char *name,
@@ -64,8 +68,8 @@ void entities_open(struct entities *entities);
  * entities_open to entities_write. */
 void entities_prefetch(const struct entities *entities, struct hash128 key);
 void entities_prefetch_stored(const struct entities *entities, struct hash128 key);
-/* Says that a key is entered soon. */
-void entities_prefetch_entered(const struct entities *entities, struct hash128 key);
+/* Says that what was found is entered soon. */
+void entities_prefetch_entered(const struct entities *entities, const struct entity_found *found);
 /* In memory, or part of the batch already. Any thread, likewise. */
 bool entities_at_hand(
     const struct entities *entities, struct hash128 key, struct entity_found *out);

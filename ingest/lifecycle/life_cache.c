@@ -2,14 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/ensure.h"
 #include "base/mem.h"
+#include "base/pages.h"
 
-#define WAYS      4
-#define LINE      64
-#define HUGE_PAGE ((size_t)2 << 20)
+#define WAYS 4
+#define LINE 64
 /* In a stamp: the entity has a life that goes on. Below it: the batch that has put it. */
 #define OPEN (UINT32_C(1) << 31)
 
@@ -27,28 +25,14 @@ struct life_cache {
     uint8_t *records;
 };
 
-/* A key may be anywhere: with large pages fewer looks miss the cache of addresses. Refused where
- * there are none. */
-static void *zeros(size_t n, size_t size)
-{
-    void *p = NULL;
-    size_t bytes = n * size;
-    if (bytes < HUGE_PAGE)
-        return xcalloc(n, size);
-    ensure(posix_memalign(&p, HUGE_PAGE, bytes) == 0);
-    (void)madvise(p, bytes, MADV_HUGEPAGE);
-    memset(p, 0, bytes);
-    return p;
-}
-
 struct life_cache *life_cache_new(size_t record_bytes, size_t bytes)
 {
     struct life_cache *c = xcalloc(1, sizeof *c);
     size_t n = bytes / (sizeof(struct set) + WAYS * record_bytes);
     c->record_bytes = record_bytes;
     c->n = n ? n : 1;
-    c->sets = zeros(c->n, sizeof *c->sets);
-    c->records = zeros(c->n * WAYS, record_bytes);
+    c->sets = pages_new(c->n * sizeof *c->sets);
+    c->records = pages_new(c->n * WAYS * record_bytes);
     return c;
 }
 
@@ -58,8 +42,8 @@ void life_cache_free(struct life_cache **cache)
     *cache = NULL;
     if (!c)
         return;
-    free(c->sets);
-    free(c->records);
+    pages_free(c->sets, c->n * sizeof *c->sets);
+    pages_free(c->records, c->n * WAYS * c->record_bytes);
     free(c);
 }
 

@@ -19,7 +19,7 @@
 
 struct life_cache;
 
-/* For records of this size, in at most `bytes`, a set at least. */
+/* For records of this size, in at most `bytes`, a set at least. Memory is taken as it is used. */
 struct life_cache *life_cache_new(size_t record_bytes, size_t bytes);
 void life_cache_free(struct life_cache **cache);
 

@@ -19,7 +19,7 @@
 #define HELD         4
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
-#define STATS_BYTES  (80 + LIFE_COUNTS_BYTES)
+#define STATS_BYTES  (100 + LIFE_COUNTS_BYTES)
 
 struct timer {
     int64_t minute;
@@ -44,8 +44,9 @@ struct lifecycle_runner {
     const struct rollup **list; /* its rollups */
     char name[STATE_TABLE_NAME_MAX + 1], timers_name[STATE_TABLE_NAME_MAX + 1];
     char source[STATE_TABLE_NAME_MAX + 1];
-    int64_t span_ms;   /* of a generation of entities */
-    size_t expire_max; /* entities, with one batch */
+    int64_t span_ms;               /* of a generation of entities that begins now */
+    int64_t longest_ms, behind_ms; /* none was ever longer; nor dedupe later with forgetting ids */
+    size_t expire_max;             /* entities, with one batch */
     struct life_labels *labels;
     struct folded *folded;
     struct entities *entities;
@@ -71,9 +72,10 @@ static int64_t floor_div(int64_t a, int64_t b)
 }
 
 /* No event that passes dedupe finds the state of its entity gone. */
-static int64_t held_ms(const struct lifecycle *l)
+static int64_t held_ms(const struct lifecycle_runner *r)
 {
-    return l->rules.expire_ms + l->late_ms + dedupe_span_ms(l->late_ms);
+    const struct lifecycle *l = r->lifecycle;
+    return l->rules.expire_ms + l->late_ms + r->behind_ms;
 }
 
 /* What is older is of no use to an event that comes; INT64_MIN: nothing is. */
@@ -81,8 +83,7 @@ static int64_t gone_ms(const struct lifecycle_runner *r)
 {
     int64_t gone;
     if (r->next_expiry.minute == INT64_MIN ||
-        __builtin_sub_overflow(
-            r->next_expiry.minute * EXPIRY_MINUTE_MS, held_ms(r->lifecycle), &gone))
+        __builtin_sub_overflow(r->next_expiry.minute * EXPIRY_MINUTE_MS, held_ms(r), &gone))
         return INT64_MIN;
     return gone;
 }
@@ -91,7 +92,7 @@ static int64_t gone_ms(const struct lifecycle_runner *r)
 static int64_t gone_below(const struct lifecycle_runner *r)
 {
     int64_t gone = gone_ms(r);
-    return gone == INT64_MIN ? INT64_MIN : floor_div(gone, r->span_ms);
+    return gone == INT64_MIN ? INT64_MIN : floor_div(gone - r->longest_ms, HOUR_MS) + 1;
 }
 
 static void let_go(struct lifecycle_runner *r)
@@ -103,18 +104,27 @@ static void let_go(struct lifecycle_runner *r)
 
 /* ---- life ---- */
 
-/* What stored facts and labels are read by. */
+static void put_captured(const struct field *field, struct buf *out)
+{
+    buf_lstr(out, field->name);
+    buf_u8(out, (uint8_t)field->type);
+    buf_u8(out, (uint8_t)field->digits);
+}
+
+/* What stored facts and labels are read by, and what lives are made of them by. */
 static uint64_t fingerprint_of(const struct streams *streams, const struct lifecycle *l)
 {
     struct buf text;
     buf_init(&text, 0);
     buf_u8(&text, l->layout.revisions);
+    buf_le64(&text, (uint64_t)l->rules.expire_ms);
+    buf_le32(&text, l->rules.ends);
     for (size_t s = 0; s < l->rules.n_stages; s++) {
         const struct lifecycle_stage *stage = &l->stages[s];
+        const struct contract *contract = &streams->streams[stage->stream].contract;
         buf_lstr(&text, stage->name);
         for (int i = 0; i < stage->n_captures; i++)
-            buf_lstr(
-                &text, streams->streams[stage->stream].contract.fields[stage->captures[i]].name);
+            put_captured(&contract->fields[stage->captures[i]], &text);
     }
     for (size_t i = 0; i < l->n_labels; i++)
         buf_lstr(&text, streams->streams[l->stages[0].stream].contract.fields[l->labels[i]].name);
@@ -135,9 +145,16 @@ bool lifecycle_fits(
     struct reader bytes = reader_of(slice_of(state.state, state.state_len));
     return read_le64(&bytes) == fingerprint_of(streams, l) ||
            err_set(err, ERR_INVALID,
-               "lifecycle %.*s: its stages, or the fields that its rollups need, are not those of "
-               "the lives in the data folder; give the changed one another name",
+               "lifecycle %.*s: its stages, ends, 'expire', or the fields that its rollups need, "
+               "are "
+               "not those of the lives in the data folder; give the changed one another name",
                SLICE_FMT(l->name));
+}
+
+static void longest(int64_t *ms, uint64_t hours)
+{
+    if (hours < INT64_MAX / HOUR_MS && (int64_t)hours * HOUR_MS > *ms)
+        *ms = (int64_t)hours * HOUR_MS;
 }
 
 static void recall(struct lifecycle_runner *r)
@@ -154,6 +171,8 @@ static void recall(struct lifecycle_runner *r)
         r->stats.expired = read_varint(&bytes);
         r->stats.corrections = read_varint(&bytes);
         life_counts_decode(&r->counts, &bytes);
+        longest(&r->longest_ms, read_varint(&bytes));
+        longest(&r->behind_ms, read_varint(&bytes));
     }
     r->next_counts = r->counts;
     r->next_expiry = r->expiry;
@@ -185,8 +204,9 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     snprintf(r->name, sizeof r->name, "lifecycle/%.*s", SLICE_FMT(l->name));
     snprintf(r->timers_name, sizeof r->timers_name, "lifecycle/%.*s/timers", SLICE_FMT(l->name));
     snprintf(r->source, sizeof r->source, "lifecycle/%.*s", SLICE_FMT(l->name));
-    int64_t held = held_ms(l);
-    r->span_ms = HOUR_MS * (1 + held / (HELD * HOUR_MS));
+    r->behind_ms = dedupe_span_ms(l->late_ms);
+    r->span_ms = HOUR_MS * (1 + held_ms(r) / (HELD * HOUR_MS));
+    r->longest_ms = r->span_ms;
     r->expire_max = EXPIRE_MAX;
     r->labels = life_labels_new(store, l);
     r->folded = folded_new(store, &r->outputs_of, number, rollups);
@@ -460,7 +480,7 @@ static int64_t generation_of(const struct lifecycle_runner *r, const struct enti
     int64_t newest = INT64_MIN;
     for (size_t i = 0; i < e->facts.n; i++)
         newest = e->facts.items[i].time_ms > newest ? e->facts.items[i].time_ms : newest;
-    return floor_div(newest, r->span_ms);
+    return entity_generation(newest, r->span_ms);
 }
 
 static void put_output(
@@ -625,6 +645,8 @@ static void write_source(struct lifecycle_runner *r, struct txn *txn)
     buf_varint(&state, r->next_stats.expired);
     buf_varint(&state, r->next_stats.corrections);
     life_counts_encode(&r->next_counts, &state);
+    buf_varint(&state, (uint64_t)(r->longest_ms / HOUR_MS));
+    buf_varint(&state, (uint64_t)(r->behind_ms / HOUR_MS));
     txn_source(txn, slice_from(r->source), r->next_expiry.minute, INT64_MIN, buf_view(&state));
     buf_fini(&state);
 }

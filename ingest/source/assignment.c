@@ -88,6 +88,9 @@ void assignment_sync(struct kafka_source *s)
 void partition_drop(struct kafka_source *s, struct partition *p)
 {
     lane_drop(s->lanes, p->lane);
+    /* librdkafka has passed on what was dropped, and goes on behind it, unless it is told. */
+    if (p->reading)
+        p->anew = s->changed = true;
 }
 
 void partition_rest(struct kafka_source *s, struct partition *p, const char *why)
@@ -102,7 +105,7 @@ void partition_rest(struct kafka_source *s, struct partition *p, const char *why
 void partition_begin_anew(struct kafka_source *s, struct partition *p)
 {
     partition_drop(s, p);
-    p->anew = s->changed = true;
+    s->changed = true;
 }
 
 void partition_halt(struct kafka_source *s, struct partition *p, const char *fmt, ...)

@@ -102,6 +102,15 @@ static void hear_partition(
     }
 }
 
+void broker_view_answered(struct kafka_source *s)
+{
+    if (s->connected)
+        return;
+    s->connected = true;
+    s->trouble[0] = 0;
+    log_info("kafka: connected");
+}
+
 static void hear_brokers(struct kafka_source *s, const json_t *brokers)
 {
     bool alive = false;
@@ -112,11 +121,8 @@ static void hear_brokers(struct kafka_source *s, const json_t *brokers)
         const char *state = json_string_value(json_object_get(broker, "state"));
         alive = alive || (state && strcmp(state, "UP") == 0);
     }
-    if (alive && !s->connected) {
-        s->connected = true;
-        s->trouble[0] = 0;
-        log_info("kafka: connected");
-    }
+    if (alive)
+        broker_view_answered(s);
 }
 
 void broker_view_hear(struct kafka_source *s, const char *text, size_t len)

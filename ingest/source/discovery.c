@@ -230,6 +230,8 @@ static bool ask(struct look *look, rd_kafka_topic_t *rkt, const struct rd_kafka_
 {
     *rc = rd_kafka_metadata(look->s->rk, !rkt, rkt, md, look->wait_ms);
     look->answered = *rc == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (look->answered)
+        broker_view_answered(look->s);
     return look->answered;
 }
 

@@ -1,9 +1,9 @@
 /*
  * The inside of a kafka_source, for the files that make it up: topics.c knows which topics and
  * partitions there are, discovery.c asks the broker for them and for where logs begin and end,
- * assignment.c tells librdkafka what to fetch, broker_view.c hears how far it is, and
- * kafka_source.c takes in records. All of it is used by one thread, callbacks of librdkafka
- * included, but the logger.
+ * assignment.c tells librdkafka what to fetch, broker_view.c hears how far it is, hints.c tells the
+ * broker how far we are, and kafka_source.c takes in records. All of it is used by one thread,
+ * callbacks of librdkafka included, but the logger.
  */
 #ifndef INGEST_KAFKA_SOURCE_PRIV_H
 #define INGEST_KAFKA_SOURCE_PRIV_H
@@ -15,6 +15,8 @@
 #include "ingest/source/lanes.h"
 
 #define POLL_MAX 2000
+/* One that does not read again and again is broken where it lies, and not on the way. */
+#define BROKEN_MAX 5
 /* Of all topics together; what is over is not read, and said. */
 #define PARTITIONS_MAX 4096
 /* Partition numbers above this come from a broken answer. */
@@ -42,6 +44,9 @@ struct pattern {
 struct kafka_source {
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
+    rd_kafka_queue_t *hints; /* what becomes of the positions that are told; NULL: none yet */
+    bool hinting;            /* they are under way */
+    char hint_trouble[256];
     const struct streams *streams;
     struct shard shard;
     struct topic *topics;
@@ -95,7 +100,7 @@ void partition_halt(struct kafka_source *s, struct partition *p, const char *fmt
     __attribute__((format(printf, 3, 4)));
 /* Where it was moved to by the broker's or the operator's word; nothing is to be compared. */
 void partition_move(struct kafka_source *s, struct partition *p, int64_t next);
-/* What has come of it and was not taken. */
+/* What has come of it and was not taken goes; when it is read on, it is fetched again. */
 void partition_drop(struct kafka_source *s, struct partition *p);
 
 /* ---- discovery.c ---- */
@@ -110,5 +115,7 @@ bool log_offset_at(struct kafka_source *s, const struct partition *p, int64_t ti
 /* ---- broker_view.c ---- */
 
 void broker_view_hear(struct kafka_source *s, const char *text, size_t len);
+/* A broker has answered. */
+void broker_view_answered(struct kafka_source *s);
 
 #endif

@@ -43,13 +43,22 @@ void marks_hole(struct partition_marks *marks, int64_t from, int64_t to)
     marks->lost += (uint64_t)(to - from);
 }
 
+/* Names come from elsewhere, and go to logs and terminals. */
+static void make_plain(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 void marks_change(struct partition_marks *marks, int64_t at_ms, struct slice who, const char *what)
 {
-    struct change *change = &marks->changes[0];
+    struct operator_change *change = &marks->changes[0];
     size_t n = who.len < CHANGE_WHO ? who.len : CHANGE_WHO - 1;
     memmove(marks->changes + 1, marks->changes, sizeof marks->changes - sizeof marks->changes[0]);
-    *change = (struct change){.at_ms = at_ms};
+    *change = (struct operator_change){.at_ms = at_ms};
     memcpy(change->who, who.ptr, n);
+    make_plain(change->who);
     snprintf(change->what, sizeof change->what, "%s", what);
     marks->n_changes++;
 }

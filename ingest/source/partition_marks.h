@@ -24,7 +24,7 @@ struct hole {
 };
 
 /* What an operator has done. */
-struct change {
+struct operator_change {
     int64_t at_ms;
     char who[CHANGE_WHO], what[CHANGE_WHAT];
 };
@@ -35,13 +35,13 @@ struct partition_marks {
     uint64_t n_holes, lost;        /* all of them, and their offsets together */
     struct hole holes[HOLES_KEPT]; /* the newest first */
     uint64_t n_changes;
-    struct change changes[CHANGES_KEPT]; /* the newest first */
+    struct operator_change changes[CHANGES_KEPT]; /* the newest first */
 };
 
 void marks_init(struct partition_marks *marks);
 /* An empty one is none. */
 void marks_hole(struct partition_marks *marks, int64_t from, int64_t to);
-/* who and what are cut to their room. */
+/* who and what are cut to their room; control characters of who become '?'. */
 void marks_change(struct partition_marks *marks, int64_t at_ms, struct slice who, const char *what);
 size_t marks_holes_kept(const struct partition_marks *marks);
 size_t marks_changes_kept(const struct partition_marks *marks);

@@ -161,6 +161,8 @@ void kafka_source_recall(struct kafka_source *source, struct slice name, int64_t
     if (!slash || sscanf(slash, "/%6" SCNu32 "%c", &id, &extra) != 1)
         return;
     *slash = 0;
+    if (slash == text || strchr(text, '/')) /* no topic's: "dead-letters/TOPIC/0" */
+        return;
     struct topic *topic = topic_matched(source, text);
     if (!topic)
         return;

@@ -82,15 +82,24 @@ struct range {
     unsigned estimate; /* of their width, 1/16 bits */
 };
 
-static void sort(int64_t *v, size_t n)
+/* Number k, from 1 to KEPT_MAX, in the order of v[i] ^ flip: with flip -1 the greatest come first.
+ */
+#define KEPT_MAX (SAMPLE / 8 + 1)
+
+static int64_t in_order(const int64_t *v, size_t n, size_t k, int64_t flip)
 {
-    for (size_t i = 1; i < n; i++) {
-        int64_t x = v[i];
-        size_t k = i;
-        for (; k > 0 && v[k - 1] > x; k--)
-            v[k] = v[k - 1];
-        v[k] = x;
+    int64_t kept[KEPT_MAX];
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        int64_t x = v[i] ^ flip;
+        if (m == k && x >= kept[m - 1])
+            continue;
+        size_t at = m < k ? m++ : m - 1;
+        for (; at > 0 && kept[at - 1] > x; at--)
+            kept[at] = kept[at - 1];
+        kept[at] = x;
     }
+    return kept[k - 1] ^ flip;
 }
 
 /* About 16 log2(v + 1). */
@@ -105,8 +114,7 @@ static struct range sample(const uint64_t *v, unsigned mode, size_t n)
     size_t m = n < SAMPLE ? n : SAMPLE;
     for (size_t i = 0; i < m; i++)
         x[i] = (int64_t)number_at(v, mode, m > 1 ? i * (n - 1) / (m - 1) : 0);
-    sort(x, m);
-    struct range r = {x[m / 8], x[m - 1 - m / 8], 0};
+    struct range r = {in_order(x, m, m / 8 + 1, 0), in_order(x, m, m / 8 + 1, -1), 0};
     r.estimate = log_of((uint64_t)r.high - (uint64_t)r.low);
     return r;
 }

@@ -8,7 +8,8 @@ import json
 
 BEGIN_S = 1700006400  # 2023-11-15T00:00:00Z
 HOUR = 3600
-SPAN = 12 * HOUR
+SPAN = 10 * HOUR  # in which things begin; all events lie in less than LATE
+END_S = BEGIN_S + 2 * SPAN  # nothing is later
 LATE = 24 * HOUR
 PARTITIONS = {"orders": 4, "fridges": 3, "reviews": 2, "couriers": 2, "payments": 3}
 MARKETS = ["zurich", "berlin", "wien", "são paulo"]
@@ -45,8 +46,9 @@ class Business:
         self.sent.append((int((at + delay) * 1000), topic, key, payload))
         if -300 <= delay <= LATE:
             self.good.append((topic, payload))
+        assert BEGIN_S - HOUR < at < END_S
 
-    def order(self, key, at):
+    def order(self, key, at, again=False):
         r = self.rng
         market, category = r.choice(MARKETS), r.choice(CATEGORIES)
 
@@ -70,8 +72,8 @@ class Business:
             step("prepared", at + 200 + r.random() * 900)
         if end < 0.15:
             step("cancelled", at + r.random() * 2 * HOUR)
-            if r.random() < 0.2:  # and the same order once more
-                self.order(key, at + r.random() * 9 * HOUR)
+            if r.random() < 0.2 and not again:  # and the same order once more
+                self.order(key, at + r.random() * 7 * HOUR, again=True)
         elif end < 0.9:
             done = at + 1200 + r.random() * 3000 if r.random() < 0.95 else at - r.random() * 20
             step("picked_up", done - r.random() * 900)
@@ -79,7 +81,7 @@ class Business:
             self.payment(key, done + 1, market, "captured", amount)
             if r.random() < 0.3:
                 self.review(key, done + r.random() * HOUR, market)
-        if r.random() < 0.02:  # when it was given up
+        if r.random() < 0.02 and not again:  # when it was given up
             step("delivered", at + 5 * HOUR + r.random() * 3 * HOUR)
 
     def payment(self, key, at, market, status, amount):

@@ -109,10 +109,12 @@ class Broker:
 
 class Producer:
     """Sends (topic, partition, timestamp_ms, key, payload); payload None is a tombstone. Payloads are
-    texts of one line, or all of them bytes (binary)."""
+    texts of one line, or all of them bytes (binary). With a transactional id, commit() or abort() ends
+    the transaction of what was sent."""
 
-    def __init__(self, bootstrap, codec="lz4", batch=10000, binary=False):
+    def __init__(self, bootstrap, codec="lz4", batch=10000, binary=False, transactional=None):
         argv = [helper("produce"), bootstrap, codec, str(batch)]
+        argv += [transactional] if transactional else []
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.binary = binary
         if binary:
@@ -142,6 +144,17 @@ class Producer:
         word, _, count = self.process.stdout.readline().partition(" ")
         assert word == "flushed", "the producer failed"
         return int(count)
+
+    def commit(self):
+        """Waits until the transaction is committed; returns how many messages are, of all so far."""
+        self.process.stdin.write("!commit\n")
+        self.process.stdin.flush()
+        word, _, count = self.process.stdout.readline().partition(" ")
+        assert word == "committed", "the producer failed"
+        return int(count)
+
+    def abort(self):
+        self.process.stdin.write("!abort\n")
 
     def close(self):
         self.process.stdin.close()
@@ -298,6 +311,21 @@ class Larder:
     def __exit__(self, *_):
         if self.process and self.process.poll() is None:
             self.kill()
+
+
+def data_of(body):
+    """The `data` of an answer, as the bytes that came."""
+    begin = body.index('"data":')
+    end = min((body.index(m) for m in (',"warnings":', ',"infos":') if m in body), default=len(body) - 1)
+    return body[begin:end].rstrip("}\n")
+
+
+def own_python():
+    """Begins the script again in the interpreter that has what tests/python/requirements.txt names."""
+    fetch = os.path.join(ROOT, "tests", "python", "fetch_python.sh")
+    python = subprocess.run([fetch], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, text=True)
+    shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+    os.execv(python.stdout.strip(), [python.stdout.strip(), *sys.argv])
 
 
 def larder(*argv, stdin="", timeout=60):

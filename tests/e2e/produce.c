@@ -9,7 +9,11 @@
  * in hexadecimal. "!header NAME HEX" gives a header to all messages from there on, "!header" takes
  * all of them away; "!nokey" means that they have no key when theirs is empty.
  *
- *     produce BROKERS [CODEC [MESSAGES_PER_BATCH]]
+ *     produce BROKERS [CODEC [MESSAGES_PER_BATCH [TRANSACTIONAL_ID]]]
+ *
+ * With a transactional id messages belong to a transaction, until "!commit" ends it (and says
+ * "committed N", of all so far) or "!abort". A transaction that the brokers could not keep is
+ * aborted and sent again as a whole.
  *
  * Exit status 1 when a message was not acknowledged.
  */
@@ -21,14 +25,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLUSH_MS 60000
+#define FLUSH_MS   60000
+#define TRIES      60 /* of a commit, of a message to a partition that is not known yet */
+#define BACKOFF_MS 200
 
 struct producer {
-    const char *brokers, *codec;
+    const char *brokers, *codec, *transactional_id;
     rd_kafka_t *rk;
-    uint64_t acknowledged, failed;
-    bool hex, no_key;
+    uint64_t acknowledged, failed, committed;
+    bool hex, no_key, in_transaction;
     rd_kafka_headers_t *headers; /* NULL: none */
+    char **lines;                /* of the open transaction */
+    size_t n_lines, cap_lines;
 };
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -39,8 +47,30 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
         p->acknowledged++;
         return;
     }
-    if (p->failed++ == 0)
+    if (!p->transactional_id && p->failed++ == 0)
         fprintf(stderr, "produce: %s\n", rd_kafka_err2str(message->err));
+}
+
+/* Takes the error over. */
+static bool failed(const char *what, rd_kafka_error_t *error)
+{
+    fprintf(stderr, "produce: %s: %s\n", what, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return false;
+}
+
+static bool transactions_open(struct producer *p)
+{
+    rd_kafka_error_t *error = NULL;
+    for (int i = 0; i < TRIES; i++) {
+        error = rd_kafka_init_transactions(p->rk, FLUSH_MS);
+        if (!error)
+            return true;
+        if (!rd_kafka_error_is_retriable(error) || i == TRIES - 1)
+            break;
+        rd_kafka_error_destroy(error);
+    }
+    return failed("init", error);
 }
 
 static bool producer_open(struct producer *p, const char *batch)
@@ -52,14 +82,18 @@ static bool producer_open(struct producer *p, const char *batch)
         {"batch.num.messages", batch},
         {"linger.ms", "5"},
         {"max.in.flight.requests.per.connection", "1"},
-        {"message.timeout.ms", "30000"},
+        {"message.timeout.ms", p->transactional_id ? "300000" : "30000"},
         {"queue.buffering.max.messages", "1000000"},
         {"message.max.bytes", "100000000"},
+        {"topic.metadata.refresh.interval.ms", "2000"},
+        {"reconnect.backoff.max.ms", "500"},
         {"log_level", "3"},
+        {"transaction.timeout.ms", "300000"},
+        {"transactional.id", p->transactional_id},
     };
     char text[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+    for (size_t i = 0; i < sizeof settings / sizeof *settings && settings[i][1]; i++) {
         if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], text, sizeof text)) {
             fprintf(stderr, "produce: %s\n", text);
             rd_kafka_conf_destroy(conf);
@@ -71,7 +105,7 @@ static bool producer_open(struct producer *p, const char *batch)
     p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     if (!p->rk)
         fprintf(stderr, "produce: %s\n", text);
-    return p->rk != NULL;
+    return p->rk && (!p->transactional_id || transactions_open(p));
 }
 
 static bool producer_flush(struct producer *p)
@@ -100,7 +134,7 @@ static size_t unhex(char *text)
 }
 
 /* Splits the line at its first four tabs. False: a field is missing or is no number. */
-static bool produce_line(struct producer *p, char *line)
+static bool send_line(struct producer *p, char *line)
 {
     char *field[5] = {line}, *end;
     int n = 1;
@@ -121,7 +155,7 @@ static bool produce_line(struct producer *p, char *line)
     if (len == SIZE_MAX)
         return false;
     const char *key = p->no_key && !*field[3] ? NULL : field[3];
-    for (;;) {
+    for (int i = 0; i < TRIES * 5;) {
         rd_kafka_headers_t *headers =
             p->headers ? rd_kafka_headers_copy(p->headers) : rd_kafka_headers_new(1);
         rd_kafka_resp_err_t error = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(field[0]),
@@ -132,12 +166,104 @@ static bool produce_line(struct producer *p, char *line)
             rd_kafka_headers_destroy(headers);
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
             return true;
-        if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        if (error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) { /* a partition that is new */
+            i++;
+        } else if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             fprintf(stderr, "produce: %s\n", rd_kafka_err2str(error));
             return false;
         }
-        rd_kafka_poll(p->rk, 100);
+        rd_kafka_poll(p->rk, BACKOFF_MS);
     }
+    return false;
+}
+
+/* ---- transactions ---- */
+
+static bool begin(struct producer *p)
+{
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(p->rk);
+    p->in_transaction = !error;
+    return error ? failed("begin", error) : true;
+}
+
+static void forget_lines(struct producer *p)
+{
+    for (size_t i = 0; i < p->n_lines; i++)
+        free(p->lines[i]);
+    p->n_lines = 0;
+}
+
+static bool abort_transaction(struct producer *p)
+{
+    for (int i = 0; p->in_transaction; i++) {
+        rd_kafka_error_t *error = rd_kafka_abort_transaction(p->rk, FLUSH_MS);
+        if (error && (!rd_kafka_error_is_retriable(error) || i == TRIES))
+            return failed("abort", error);
+        p->in_transaction = error != NULL;
+        if (error)
+            rd_kafka_error_destroy(error);
+    }
+    return true;
+}
+
+static bool send_again(struct producer *p)
+{
+    bool ok = begin(p);
+    for (size_t i = 0; ok && i < p->n_lines; i++) {
+        char *copy = strdup(p->lines[i]);
+        ok = copy && send_line(p, copy);
+        free(copy);
+    }
+    return ok;
+}
+
+static bool commit(struct producer *p)
+{
+    for (int i = 0; p->in_transaction; i++) {
+        rd_kafka_error_t *error = rd_kafka_commit_transaction(p->rk, FLUSH_MS);
+        bool again = error && rd_kafka_error_txn_requires_abort(error);
+        if (error && (i == TRIES || (!again && !rd_kafka_error_is_retriable(error))))
+            return failed("commit", error);
+        if (error)
+            rd_kafka_error_destroy(error);
+        else
+            p->in_transaction = false;
+        if (again && (!abort_transaction(p) || !send_again(p)))
+            return false;
+    }
+    p->committed += p->n_lines;
+    return true;
+}
+
+static bool keep_line(struct producer *p, const char *line)
+{
+    if (p->n_lines == p->cap_lines) {
+        p->cap_lines = p->cap_lines ? 2 * p->cap_lines : 1024;
+        p->lines = realloc(p->lines, p->cap_lines * sizeof *p->lines);
+        if (!p->lines)
+            return false;
+    }
+    return (p->lines[p->n_lines] = strdup(line)) != NULL && ++p->n_lines;
+}
+
+static bool produce_line(struct producer *p, char *line)
+{
+    if (p->transactional_id && !p->in_transaction && !begin(p))
+        return false;
+    return (!p->transactional_id || keep_line(p, line)) && send_line(p, line);
+}
+
+static bool end_transaction(struct producer *p, bool commits)
+{
+    /* What is aborted is in the log before. */
+    bool ok = p->transactional_id && (commits || rd_kafka_flush(p->rk, FLUSH_MS) == 0) &&
+              (commits ? commit(p) : abort_transaction(p));
+    forget_lines(p);
+    if (ok && commits) {
+        printf("committed %llu\n", (unsigned long long)p->committed);
+        fflush(stdout);
+    }
+    return ok;
 }
 
 static bool header(struct producer *p, char *name)
@@ -158,6 +284,8 @@ static bool header(struct producer *p, char *name)
 
 static bool command(struct producer *p, char *line)
 {
+    if (strcmp(line, "!commit") == 0 || strcmp(line, "!abort") == 0)
+        return end_transaction(p, line[1] == 'c');
     if (strcmp(line, "!nokey") == 0)
         return p->no_key = true;
     if (strncmp(line, "!header", 7) == 0)
@@ -177,12 +305,13 @@ static bool command(struct producer *p, char *line)
 
 int main(int argc, char **argv)
 {
-    struct producer p = {.codec = argc > 2 ? argv[2] : "lz4"};
+    struct producer p = {
+        .codec = argc > 2 ? argv[2] : "lz4", .transactional_id = argc > 4 ? argv[4] : NULL};
     char *line = NULL;
     size_t cap = 0;
     ssize_t len;
-    if (argc < 2 || argc > 4) {
-        fprintf(stderr, "usage: produce BROKERS [CODEC [MESSAGES_PER_BATCH]]\n");
+    if (argc < 2 || argc > 5) {
+        fprintf(stderr, "usage: see the top of tests/e2e/produce.c\n");
         return 2;
     }
     p.brokers = argv[1];
@@ -196,11 +325,13 @@ int main(int argc, char **argv)
         if (ok && number % 1000 == 0)
             rd_kafka_poll(p.rk, 0);
     }
-    ok = ok && producer_flush(&p);
+    ok = ok && producer_flush(&p) && !p.in_transaction;
     if (ok)
         printf("produced %llu\n", (unsigned long long)p.acknowledged);
     if (p.rk)
         rd_kafka_destroy(p.rk);
+    forget_lines(&p);
+    free(p.lines);
     if (p.headers)
         rd_kafka_headers_destroy(p.headers);
     free(line);

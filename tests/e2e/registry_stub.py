@@ -3,10 +3,13 @@ can be down, slow, or answer nonsense.
 
     with Registry() as registry:
         registry.schemas[7] = '{"type": ...}'
-        registry.mode = "ok" | "error" | "nonsense" | "slow" | "html"
+        registry.mode = "ok" | "error" | "nonsense" | "slow" | "html" | "raw": what registry.text is
+
+    registry_stub.py PORT FILE      by itself, to be killed: FILE is JSON, {"7": '{"type": ...}', ...}
 """
 import http.server
 import json
+import sys
 import threading
 import time
 
@@ -15,6 +18,7 @@ class Registry:
     def __init__(self, port=0):
         registry = self
         self.schemas, self.subjects, self.mode, self.requests = {}, {}, "ok", 0
+        self.text = ""
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def log_message(self, *_):
@@ -39,6 +43,8 @@ class Registry:
                     return self.answer(500, json.dumps({"error_code": 50001, "message": "store is away"}))
                 if registry.mode == "nonsense":
                     return self.answer(200, "{\"schema\": 5}")
+                if registry.mode == "raw":
+                    return self.answer(200, registry.text)
                 if registry.mode == "html":
                     return self.answer(404, "<html>not here</html>", "text/html")
                 if any(self.path.startswith("/schemas/ids/%d" % n) for n in registry.failing):
@@ -70,3 +76,14 @@ class Registry:
     def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
+
+
+def main():
+    registry = Registry(int(sys.argv[1]))
+    with open(sys.argv[2], encoding="utf-8") as f:
+        registry.schemas = {int(number): text for number, text in json.load(f).items()}
+    registry.server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ import random
 import tempfile
 import time
 
-from business_events import BEGIN_S, HOUR, PARTITIONS, SPAN, Business, last_events
+from business_events import BEGIN_S, END_S, HOUR, PARTITIONS, SPAN, Business, last_events
 from business_truth import Truth, check
 from lib import ROOT, Broker, Larder, Producer, Tap, wait_for
 
@@ -21,8 +21,7 @@ SEED = int(os.environ.get("LARDER_SEED", "1"))
 SEEDS = max(1, int(os.environ.get("LARDER_SEEDS", "1")) // 4)
 ORDERS = int(os.environ.get("LARDER_ORDERS", "600" if SEEDS == 1 else "2000"))
 CONFIG = os.path.join(ROOT, "larder.yml")
-END_S = BEGIN_S + SPAN + 10 * HOUR  # nothing that happens is later
-LAST_S = END_S + 8 * HOUR           # lives have expired by then, and cohorts are final
+LAST_S = END_S + 8 * HOUR  # lives have expired by then, and cohorts are final
 
 RATED = ["orders_total", "order_amount_total", "order_outcomes_total", "fridge_units_total", "ratings_total",
          "payments_total"]

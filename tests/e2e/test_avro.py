@@ -77,6 +77,23 @@ def refused(server, reason):
     return server.metric_sum('larder_events_refused_total{stream="orders",reason="%s"}' % reason)
 
 
+def check_short_waits(tap, registry):
+    """Schemas that nobody has asked for yet, in all partitions at once, and answers that come at once: before
+    a partition that waits has been given back to the client, or after."""
+    partitions, rows = 4, 12000
+    folder = os.path.join(tempfile.mkdtemp(prefix="avro-waits-"), "data")
+    with Broker(orders=partitions) as broker, Producer(broker.bootstrap, binary=True) as producer:
+        registry.schemas.update((1000 + i, V1) for i in range(rows))
+        producer.send(message(i % partitions, i // partitions, v1(1000 + i // 400, i, 1)) for i in range(rows))
+        producer.flush()
+        sets = ["kafka.brokers=" + broker.bootstrap, "registry.url=" + registry.url]
+        with Larder(CONFIG, folder, sets) as server, \
+                tap.case("partitions that wait a moment, again and again, lose nothing"):
+            server.start()
+            server.wait_events(rows, 60)
+            assert server.stop() == 0
+
+
 def main():
     tap = Tap()
     folder = os.path.join(tempfile.mkdtemp(prefix="avro-"), "data")
@@ -190,6 +207,8 @@ def main():
                 accepted = server.metric_sum("larder_events_accepted_total")
                 assert counted == accepted == 15 + 1 + 4 * 9 + 3 + 1 + 2, (counted, accepted)
             assert server.stop() == 0
+    with Registry() as registry:
+        check_short_waits(tap, registry)
     tap.end()
 
 

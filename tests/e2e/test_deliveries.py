@@ -18,7 +18,7 @@ import threading
 import time
 
 import deliveries_events
-from lib import DATA, ROOT, SHARED, Broker, Larder, Producer, Tap, wait_for
+from lib import DATA, ROOT, SHARED, Broker, Larder, Producer, Tap, data_of, wait_for
 
 DAY = 86400
 END = 1424304000  # 2015-02-19T00:00:00Z, after all events
@@ -168,9 +168,7 @@ def fixed_answers(server):
     answers = []
     for kind, expr, *when in FIXED:
         body = server.query_text(expr, *when) if kind == "query" else server.query_range_text(expr, *when)
-        begin = body.index('"data":')
-        end = min((body.index(m) for m in (',"warnings":', ',"infos":') if m in body), default=len(body) - 1)
-        answers.append(body[begin:end].rstrip("}\n"))
+        answers.append(data_of(body))
     return answers
 
 

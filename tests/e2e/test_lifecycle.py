@@ -143,6 +143,12 @@ def truth(facts_by_key):
     return +want + collections.Counter({k: v for k, v in want.items() if v < 0})
 
 
+def open_orders(server):
+    text = server.query_range_text("orders_open", OPEN_AT[0], OPEN_AT[-1], OPEN_AT.step)
+    return {("open", int(at), series["metric"].get("market", "")): int(value)
+            for series in json.loads(text)["data"]["result"] for at, value in series["values"] if value != "0"}
+
+
 def asked(server, expr, scale, *labels):
     found = {}
     for metric, value in server.query(expr, DAY_S + 86400).items():
@@ -166,12 +172,7 @@ def answers(server):
             ("step sum", "histogram_sum(increase(stage_seconds%s))", 1000, ("market", "from", "to"))):
         for labels_of, value in asked(server, expr % span, scale, *labels).items():
             found[(kind,) + labels_of] = value
-    open_text = server.query_range_text("orders_open", OPEN_AT[0], OPEN_AT[-1], OPEN_AT.step)
-    for series in json.loads(open_text)["data"]["result"]:
-        for at, value in series["values"]:
-            if value != "0":
-                found["open", int(at), series["metric"].get("market", "")] = int(value)
-    return found
+    return {**found, **open_orders(server)}
 
 
 def differences(want, found):

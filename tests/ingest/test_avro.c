@@ -569,6 +569,19 @@ static void test_times(void **state)
     assert_int_equal(f->event.time_ms, 500);
 }
 
+/* As schemas of decimals have it: a string of JSON with zeros in it. */
+static void test_default_of_zeros(void **state)
+{
+    struct fixture *f = *state;
+    put_id_at(f);
+    assert_int_equal(decode(f, RECORD(ID_AT),
+                         RECORD(ID_AT ", {\"name\": \"amount\", \"type\": {\"type\": \"bytes\", "
+                                      "\"logicalType\": \"decimal\", \"precision\": 9, "
+                                      "\"scale\": 2}, \"default\": \"\\u0001\\u0000\"}")),
+        REFUSED_NOT);
+    assert_int_equal(f->event.v[AMOUNT].num, 256);
+}
+
 static void test_decimals(void **state)
 {
     (void)state;
@@ -827,6 +840,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_enums, setup, teardown),
         cmocka_unit_test_setup_teardown(test_times, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_default_of_zeros, setup, teardown),
         cmocka_unit_test(test_decimals),
         cmocka_unit_test(test_doubles),
         cmocka_unit_test_setup_teardown(test_nested, setup, teardown),

@@ -202,6 +202,49 @@ static void test_long_late(void **state)
     assert_int_equal(ask(f, id(1999, 1999 * HOUR)), DEDUPE_SEEN);
 }
 
+static void reopen(struct fixture *f, int64_t late_ms, int64_t watermark_ms)
+{
+    close_store(f);
+    open_store(f, late_ms, watermark_ms);
+}
+
+/* Ids stay known when generations get shorter or longer. */
+static void test_late_changes(void **state)
+{
+    struct fixture *f = *state;
+    int64_t watermark = 1000 * HOUR;
+    reopen(f, 120 * HOUR, watermark);
+    for (int i = 0; i < 20; i++)
+        add(f, id(i, watermark - i * HOUR));
+    commit(f, watermark);
+    static const int64_t lates[] = {24 * HOUR, 48 * HOUR, 24 * HOUR, 2400 * HOUR, 24 * HOUR};
+    for (int k = 0; k < 5; k++) {
+        reopen(f, lates[k], watermark);
+        for (int i = 0; i < 20 + k; i++)
+            assert_int_equal(ask(f, id(i, watermark - i * HOUR)), DEDUPE_SEEN);
+        add(f, id(20 + k, watermark - (20 + k) * HOUR));
+        commit(f, watermark);
+    }
+}
+
+/* What went before `late` was longer stays gone, also after a restart, until it is late again. */
+static void test_gone_stays_gone(void **state)
+{
+    struct fixture *f = *state;
+    int64_t watermark = 1000 * HOUR;
+    add(f, id(1, watermark - 60 * HOUR));
+    commit(f, watermark - 50 * HOUR);
+    commit(f, watermark);
+    assert_int_equal(ask(f, id(1, watermark - 60 * HOUR)), DEDUPE_GONE);
+    for (int i = 0; i < 2; i++) {
+        reopen(f, 240 * HOUR, watermark);
+        assert_int_equal(ask(f, id(1, watermark - 60 * HOUR)), DEDUPE_GONE);
+        add(f, id(2 + i, watermark - 10 * HOUR));
+        commit(f, watermark);
+    }
+    assert_int_equal(ask(f, id(2, watermark - 10 * HOUR)), DEDUPE_SEEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +254,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_added_and_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_before_1970, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_late, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_late_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_gone_stays_gone, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1038,6 +1038,78 @@ static void test_many_lives(void **state)
     end(&r);
 }
 
+/* ---- another config ---- */
+
+static void load_with(struct run *r, const char *set)
+{
+    struct err_list errors;
+    config_free(&r->config);
+    if (!config_load(r->config_file, &set, 1, &r->config, &errors))
+        fail_msg("%s", errors.items[0].text);
+    err_list_fini(&errors);
+}
+
+/* How long generations are follows from it: entities are found all the same, and held. */
+static void test_late_changes(void **state)
+{
+    static const char *const lates[] = {"streams.orders.late=10d", "streams.orders.late=30m",
+        "streams.orders.late=3d", "streams.orders.late=30m"};
+    struct run r;
+    (void)state;
+    begin(&r, 1, 0);
+    int64_t watermark = BEGIN;
+    for (int i = 0; i < 12; i++) {
+        close_store(&r);
+        load_with(&r, lates[i % 4]);
+        open_store(&r);
+        watermark += 2 * MINUTE;
+        struct thing things[] = {event_of(i, PLACED, watermark + MINUTE, "a"),
+            event_of(i ? i - 1 : 21, DELIVERED, watermark + MINUTE, ""),
+            event_of(20, PAID, watermark, "")};
+        for (int k = 0; k < 3; k++)
+            enqueue(&r, &things[k]);
+        while (r.n_queue)
+            run_batch(&r, watermark, false);
+        check(&r);
+    }
+    while (watermark < BEGIN + 3 * HOUR) {
+        watermark += 7 * MINUTE;
+        run_batch(&r, watermark, false);
+        while (lifecycle_is_behind(r.runner))
+            run_batch(&r, watermark, false);
+        check(&r);
+    }
+    end(&r);
+}
+
+/* What lives were put out as must follow from them as they are read. */
+static void test_other_rules(void **state)
+{
+    static const struct {
+        const char *set;
+        bool fits;
+    } cases[] = {{"lifecycles.order.expire=1h", false},
+        {"lifecycles.order.ends=[delivered]", false}, {"streams.orders.late=2h", true},
+        {"streams.orders.fields.amount.digits=3", false}, {"lifecycles.order.expire=30m", true}};
+    struct run r;
+    struct err err;
+    (void)state;
+    begin(&r, 1, 0);
+    struct thing t = event_of(1, PLACED, BEGIN, "a");
+    batch_of(&r, &t, 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct config other;
+        struct err_list errors;
+        if (!config_load(r.config_file, &cases[i].set, 1, &other, &errors))
+            fail_msg("%s: %s", cases[i].set, errors.items[0].text);
+        if (lifecycle_fits(r.store, &other.streams, 0, &err) != cases[i].fits)
+            fail_msg("%s: it %s", cases[i].set, cases[i].fits ? "does not fit" : "fits");
+        err_list_fini(&errors);
+        config_free(&other);
+    }
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1048,6 +1120,8 @@ int main(void)
         cmocka_unit_test(test_corrections_of_what_was_refused),
         cmocka_unit_test(test_full_entity),
         cmocka_unit_test(test_many_lives),
+        cmocka_unit_test(test_late_changes),
+        cmocka_unit_test(test_other_rules),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,9 @@ static void test_marks_are_bounded(void **state)
     char long_name[200];
     memset(long_name, 'n', sizeof long_name);
     marks_init(&p.marks);
+    marks_change(&p.marks, 1, SLICE("a\nb\x1b[m"), "x");
+    assert_string_equal(p.marks.changes[0].who, "a?b?[m");
+    marks_init(&p.marks);
     marks_hole(&p.marks, 5, 5); /* none */
     for (int i = 0; i < 100; i++) {
         marks_hole(&p.marks, INT64_MAX - 1000 + i, INT64_MAX - 990 + i);

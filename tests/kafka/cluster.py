@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 from lib import free_port, helper, wait_for  # noqa: E402
 
-JAVA = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+JAVA = ["-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 CLUSTER_ID = "AAAAAAAAQACAAAAAAAAAAQ"
 LOGGING = """\
 log4j.rootLogger=WARN, stdout
@@ -45,8 +45,9 @@ def listens(port):
 
 
 class Cluster:
-    def __init__(self, folder, nodes=1, settings=None):
-        self.folder, self.settings = folder, settings or {}
+    def __init__(self, folder, nodes=1, settings=None, format_args=()):
+        """settings go over those below; format_args are of Kafka's tool that makes the folders."""
+        self.folder, self.settings, self.format_args = folder, settings or {}, list(format_args)
         self.ids = list(range(1, nodes + 1))
         self.ports = {i: (free_port(), free_port()) for i in self.ids}
         self.processes, self.jars = {}, jars()
@@ -100,7 +101,7 @@ class Cluster:
         with open(self.properties(i), "w") as f:
             f.writelines("%s=%s\n" % item for item in lines.items())
         subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c",
-                                 self.properties(i)),
+                                 self.properties(i), *self.format_args),
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
     def log(self, i):
@@ -157,6 +158,22 @@ class Cluster:
     def truncate(self, topic, partition, offset):
         """Deletes the records before the offset, as retention does."""
         self.admin("truncate", topic, partition, offset)
+
+    def lag(self, group, topic):
+        """By partition: the position that the group has committed, and how far the log's end is, as Kafka's
+        own tool says."""
+        done = subprocess.run(self.java("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+                                        "--bootstrap-server", self.bootstrap, "--describe", "--group", group),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        assert done.returncode == 0, done.stdout
+        found = {}
+        for line in done.stdout.splitlines():
+            words = line.split()
+            if len(words) > 5 and words[1] == topic:
+                found[int(words[2])] = (int(words[3]), int(words[5]))
+        assert found, done.stdout
+        return found
 
     def __enter__(self):
         for i in self.ids:

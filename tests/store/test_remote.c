@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "store/delete.h"
 #include "store/files.h"
+#include "store/verify_store.h"
 #include "tests/store/support/folder.h"
 
 #define HOUR   3600000ll
@@ -338,6 +339,25 @@ static void test_gone_when_it_is_back(void **state)
     assert_int_equal(err.code, ERR_CORRUPT);
 }
 
+/* A folder is verified and repaired without those who have its segments: it goes on naming them. */
+static void test_a_repair_leaves_them(void **state)
+{
+    struct fixture *f = *state;
+    struct verify_result result;
+    struct answer answer;
+    struct err err;
+    for (enum verify_mode mode = VERIFY_ONLY; mode <= VERIFY_REPAIR; mode++) {
+        if (!store_verify(f->dir, mode, NULL, &result, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(result.absent, 2);
+        assert_int_equal(result.damaged + result.repaired, 0);
+        assert_true(result.starts);
+    }
+    open_it(f);
+    assert_true(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
+    assert_int_equal(answer.cells, 2 * SERIES * CELLS);
+}
+
 /* Somebody gives up while a slow read is under way: no other one is begun. */
 static void test_canceled_between_reads(void **state)
 {
@@ -375,6 +395,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_away_at_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_forgotten_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone_when_it_is_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_repair_leaves_them, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canceled_between_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canceled_while_planning, setup, teardown),
     };

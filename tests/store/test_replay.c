@@ -178,7 +178,8 @@ struct question {
     bool opening; /* what the levels stand at by `to` */
     bool sources; /* asked for first */
     int64_t patience_ms;
-    atomic_bool cancel, done;
+    bool pauses; /* between the fetch and the columns: until `goes_on` */
+    atomic_bool cancel, fetched, goes_on, done;
     bool ok;
     struct err err;
     size_t n;
@@ -228,7 +229,11 @@ static void *ask(void *arg)
         else
             plan_range(plan, i, q->from, q->to);
     }
-    q->ok = q->ok && snapshot_fetch(s, NULL, NULL, &q->err) && sum_up(q, plan);
+    q->ok = q->ok && snapshot_fetch(s, NULL, NULL, &q->err);
+    atomic_store(&q->fetched, true);
+    while (q->pauses && !atomic_load(&q->goes_on))
+        usleep(500);
+    q->ok = q->ok && sum_up(q, plan);
     snapshot_put(&s);
     atomic_store(&q->done, true);
     return NULL;
@@ -646,6 +651,28 @@ static void test_who_waited_sees_one_moment(void **state)
     }
 }
 
+/* What was found in a block outlives it: it is sealed and given back before it is decoded. */
+static void test_what_was_found_outlives_its_block(void **state)
+{
+    struct fixture *f = *state;
+    struct question q = over(f, LOG, LOG);
+    struct err err = {0};
+    pthread_t thread;
+    q.pauses = true;
+    open_held(f);
+    thread_start(&thread, "asks", ask, &q);
+    await_waiting(f->store);
+    release(f);
+    while (!atomic_load(&q.fetched))
+        usleep(500);
+    assert_true(store_maintain(f->store, AT(NEVER), &err));
+    assert_int_equal(f->store->head.n_blocks, 0);
+    atomic_store(&q.goes_on, true);
+    thread_join(thread);
+    assert_true(q.ok);
+    assert_int_equal(q.sum, 14);
+}
+
 static void test_statistics_say_how_far_it_is(void **state)
 {
     struct fixture *f = *state;
@@ -990,6 +1017,7 @@ int main(void)
         TEST(test_a_backup_waits),
         TEST(test_a_deletion_waits),
         TEST(test_who_waited_sees_one_moment),
+        TEST(test_what_was_found_outlives_its_block),
         TEST(test_statistics_say_how_far_it_is),
         TEST(test_closing_stops_it),
         TEST(test_a_damaged_payload),

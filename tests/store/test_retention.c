@@ -6,6 +6,8 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,6 +50,19 @@ static struct metric_def defs[KINDS] = {
     {.name = {"e_gauge", 7}, .kind = KIND_GAUGE, .every_ms = EVERY},
 };
 
+/* Files whose path has this cannot be removed; NULL: none. It stands in front of the C library's.
+ */
+static const char *undeletable;
+
+int unlink(const char *path)
+{
+    if (undeletable && strstr(path, undeletable)) {
+        errno = EIO;
+        return -1;
+    }
+    return unlinkat(AT_FDCWD, path, 0);
+}
+
 struct fixture {
     char dir[FOLDER_MAX];
     struct store *store;
@@ -67,6 +82,7 @@ static void reopen(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
+    undeletable = NULL;
     folder_make("retention", f->dir);
     f->options.path = f->dir;
     f->cells = calloc(KINDS, sizeof *f->cells);
@@ -546,11 +562,13 @@ static void test_whole(void **state)
 
 /* ---- by bytes ---- */
 
+/* All but the lock, which says which process has the folder. */
 static void add_size(void *ctx, const char *path)
 {
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
-    *(uint64_t *)ctx += (uint64_t)st.st_size;
+    if (strcmp(strrchr(path, '/'), "/LOCK") != 0)
+        *(uint64_t *)ctx += (uint64_t)st.st_size;
 }
 
 static uint64_t weigh(const struct fixture *f)
@@ -612,6 +630,85 @@ static void test_by_bytes(void **state)
             assert_true(total(f, 0, d * DAY_MS, (d + 1) * DAY_MS, 0) != 0);
         compare(f, 0, d * DAY_MS, (d + 1) * DAY_MS, HOUR);
     }
+}
+
+static void expect_not_removed(struct fixture *f, int64_t passed, const char *what)
+{
+    struct err err = {0};
+    if (store_maintain(f->store, passed, &err))
+        fail_msg("what cannot be removed was not missed");
+    assert_non_null(strstr(err.text, what));
+    assert_true(weigh(f) > f->options.retention.max_bytes);
+}
+
+/* Which process has the folder, in however many digits, is no reason for anything to go. */
+static void test_the_lock_counts_for_nothing(void **state)
+{
+    struct fixture *f = *state;
+    const int64_t passed = 3 * DAY_MS + 4 * HOUR;
+    reopen(f);
+    fill(f);
+    reopen(f);
+    maintain(f, passed);
+    f->options.retention.max_bytes = weigh(f);
+    reopen(f);
+    maintain(f, passed);
+    assert_int_equal(weigh(f), f->options.retention.max_bytes);
+    assert_true(total(f, 0, 0, DAY_MS, 0) != 0);
+}
+
+/* A file that cannot be removed takes its room still, and nothing else goes in its place: the call
+ * fails, and the next one tries again. */
+static void test_a_file_that_cannot_be_removed(void **state)
+{
+    struct fixture *f = *state;
+    const int64_t passed = 3 * DAY_MS + 4 * HOUR;
+    reopen(f);
+    fill(f);
+    reopen(f);
+    maintain(f, passed);
+    f->options.retention.max_bytes = weigh(f) - 1;
+    reopen(f);
+    undeletable = ".seg";
+    for (int round = 0; round < 3; round++) {
+        expect_not_removed(f, passed, ".seg");
+        assert_int_equal(total(f, 0, 0, DAY_MS, 0), 0);
+        compare(f, 0, 0, 4 * DAY_MS, HOUR);
+        assert_true(total(f, 0, DAY_MS, 2 * DAY_MS, 0) != 0);
+    }
+    undeletable = NULL;
+    maintain(f, passed);
+    assert_true(weigh(f) <= f->options.retention.max_bytes);
+    compare(f, 0, 0, 4 * DAY_MS, HOUR);
+    assert_true(total(f, 0, DAY_MS, 2 * DAY_MS, 0) != 0);
+}
+
+/* Nor do they because of a log that is in the checkpoint. */
+static void test_a_log_that_cannot_be_removed(void **state)
+{
+    struct fixture *f = *state;
+    const int64_t passed = 3 * DAY_MS + 4 * HOUR;
+    reopen(f);
+    fill(f);
+    reopen(f);
+    maintain(f, passed);
+    f->options.retention.max_bytes = weigh(f) + 50000;
+    f->options.wal_file_bytes = 4096;
+    f->options.checkpoint_bytes = 4000;
+    reopen(f);
+    maintain(f, passed);
+    for (int i = 0; weigh(f) <= f->options.retention.max_bytes; i++)
+        for (int k = 0; k < 5; k++)
+            add(f, 0, 3 * DAY_MS + HOUR + (k + i * 5) % 500 * EVERY, 1 + below(1000000));
+    undeletable = ".wal";
+    for (int round = 0; round < 3; round++) {
+        expect_not_removed(f, passed, ".wal");
+        assert_true(total(f, 0, 0, DAY_MS, 0) != 0);
+    }
+    undeletable = NULL;
+    maintain(f, passed);
+    assert_true(weigh(f) <= f->options.retention.max_bytes);
+    assert_true(total(f, 0, 0, DAY_MS, 0) != 0);
 }
 
 /* How often a folder was walked through; it stands in front of the C library's. */
@@ -738,6 +835,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_cell_far_ahead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_lock_counts_for_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_that_cannot_be_removed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_log_that_cannot_be_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bytes_are_counted_cheaply, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_of_what_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_bytes_all, setup, teardown),

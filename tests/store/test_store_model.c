@@ -283,8 +283,8 @@ static void see_taken(struct model *m, uint64_t bytes, int64_t passed)
 static void see_bound(struct model *m, int64_t passed)
 {
     uint64_t max = m->retention.max_bytes;
-    must(m, max == 0 || naive_bytes(m->dir) <= max || !naive_may_go(m->dir, passed), "retention",
-        "too many bytes are left");
+    must(m, max == 0 || naive_bytes(m->dir) <= max || !naive_may_go(m->store, m->dir, passed),
+        "retention", "too many bytes are left");
 }
 
 /* A record that was forgotten before the purge is in no file after it, and others are. */

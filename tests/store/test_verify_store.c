@@ -252,7 +252,7 @@ static void hear_repair(void *ctx, const char *name, const char *by, bool anew)
     f->lost_all |= !by && !anew;
 }
 
-static void verify(struct fixture *f, bool repair)
+static void verify(struct fixture *f, enum verify_mode mode)
 {
     const struct verify_watch watch = {.damaged = hear_damage,
         .lost_cells = hear_loss,
@@ -264,7 +264,7 @@ static void verify(struct fixture *f, bool repair)
     f->lost_cells = f->lost_keys = 0;
     f->lost_amount = 0;
     f->lost_all = false;
-    if (!store_verify(f->path, repair, &watch, &f->result, &err))
+    if (!store_verify(f->path, mode, &watch, &f->result, &err))
         fail_msg("%s", err.text);
 }
 
@@ -275,8 +275,8 @@ static void a_whole_folder_stays_as_it_is(void **state)
     buf_init(&before, 0);
     buf_init(&after, 0);
     folder_each(f->path, add_content, &before);
-    for (int repair = 0; repair < 2; repair++) {
-        verify(f, repair);
+    for (enum verify_mode mode = VERIFY_ONLY; mode <= VERIFY_REPAIR; mode++) {
+        verify(f, mode);
         assert_int_equal(f->result.damaged, 0);
         assert_true(f->result.starts);
         assert_int_equal(f->result.lsn, 1);
@@ -307,12 +307,12 @@ static void a_damaged_page_is_dropped_and_the_rest_kept(void **state)
     segment_page(segment, 1, &page);
     segment_put(&segment);
     flip(path, page.offset + page.bytes / 2);
-    verify(f, false);
+    verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 1);
     assert_int_equal(f->result.repaired, 0);
     assert_non_null(strstr(buf_cstr(&f->told), strrchr(path, '/') + 1));
     assert_non_null(strstr(buf_cstr(&f->told), "at byte"));
-    verify(f, true);
+    verify(f, VERIFY_REPAIR);
     assert_int_equal(f->result.damaged, 1);
     assert_int_equal(f->result.repaired, 1);
     uint64_t lost = f->lost_cells;
@@ -320,7 +320,7 @@ static void a_damaged_page_is_dropped_and_the_rest_kept(void **state)
     snprintf(moved, sizeof moved, "%.300s/damaged%.150s", f->path, strrchr(path, '/'));
     assert_int_equal(access(moved, F_OK), 0);
     assert_int_not_equal(access(path, F_OK), 0);
-    verify(f, false);
+    verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 0);
     int64_t after = total(f, 0, false);
     assert_true(after > 0 && after < before);
@@ -335,11 +335,11 @@ static void coarser_cells_are_made_anew(void **state)
     int64_t before = total(f, RESOLUTION_1H, false);
     file_of(f, ".seg", RESOLUTION_1H, path);
     flip(path, 100);
-    verify(f, true);
+    verify(f, VERIFY_REPAIR);
     assert_int_equal(f->result.repaired, 1);
     assert_int_equal(f->lost_cells, 0);
     assert_int_equal(total(f, RESOLUTION_1H, true), before);
-    verify(f, false);
+    verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 0);
     assert_int_equal(f->result.segments, 2);
 }
@@ -350,12 +350,42 @@ static void a_segment_that_does_not_open_goes(void **state)
     char path[FOLDER_MAX];
     file_of(f, ".seg", 0, path);
     assert_int_equal(truncate(path, 100), 0);
-    verify(f, true);
+    verify(f, VERIFY_REPAIR);
     assert_true(f->result.damaged >= 1);
     assert_int_equal(f->result.repaired, f->result.damaged);
     assert_int_equal(total(f, 0, false), 0);
-    verify(f, false);
+    verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 0);
+}
+
+/* It may lie elsewhere: a repair leaves it to its name, and it is all there when it is back. */
+static void a_segment_that_is_not_there_is_left(void **state)
+{
+    struct fixture *f = *state;
+    char path[FOLDER_MAX], away[FOLDER_MAX];
+    int64_t all = total(f, 0, false);
+    snprintf(away, sizeof away, "%.400s/away", f->folder);
+    file_of(f, ".seg", 0, path);
+    assert_int_equal(rename(path, away), 0);
+    for (enum verify_mode mode = VERIFY_ONLY; mode <= VERIFY_REPAIR; mode++) {
+        verify(f, mode);
+        assert_int_equal(f->result.absent, 1);
+        assert_int_equal(f->result.damaged, 0);
+        assert_int_equal(f->result.repaired, 0);
+        assert_true(f->result.starts);
+    }
+    assert_int_equal(rename(away, path), 0);
+    verify(f, VERIFY_ONLY);
+    assert_int_equal(f->result.absent, 0);
+    assert_int_equal(total(f, 0, false), all);
+    assert_int_equal(unlink(path), 0);
+    verify(f, VERIFY_DISCARD);
+    assert_int_equal(f->result.absent, 0);
+    assert_int_equal(f->result.repaired, 1);
+    assert_int_equal(total(f, 0, false), 0);
+    assert_int_equal(total(f, RESOLUTION_1H, true), all);
+    verify(f, VERIFY_ONLY);
+    assert_int_equal(f->result.damaged + f->result.absent, 0);
 }
 
 /* Every part of the raw segment by its name: what is left and what is told to be lost are what
@@ -393,7 +423,7 @@ static void every_part_of_a_segment(void **state)
         folder_remove(f->path);
         folder_copy(kept, f->path);
         flip(path, (parts[i].from + parts[i].to) / 2);
-        verify(f, true);
+        verify(f, VERIFY_REPAIR);
         assert_int_equal(f->result.damaged, 1);
         assert_int_equal(f->result.repaired, 1);
         int64_t lost = f->lost_all ? all : f->lost_amount, left = total(f, 0, false);
@@ -402,7 +432,7 @@ static void every_part_of_a_segment(void **state)
         assert_int_equal(left + lost, all);
         assert_true(!parts[i].harmless || lost == 0);
         assert_int_equal(total(f, RESOLUTION_1H, true), all);
-        verify(f, false);
+        verify(f, VERIFY_ONLY);
         assert_int_equal(f->result.damaged, 0);
         assert_true(f->result.starts);
     }
@@ -415,14 +445,14 @@ static void pages_of_runs_are_dropped(void **state)
     char path[FOLDER_MAX];
     file_of(f, ".run", 0, path);
     flip(path, RUN_HEADER_BYTES + 4096 * 3 + 2000);
-    verify(f, false);
+    verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 1);
     assert_non_null(strstr(buf_cstr(&f->told), "page 3"));
-    verify(f, true);
+    verify(f, VERIFY_REPAIR);
     assert_int_equal(f->result.repaired, 1);
     assert_true(f->lost_keys > 0 && f->lost_keys < KEYS / 10);
     assert_int_equal(keys_found(f), KEYS - f->lost_keys);
-    verify(f, false);
+    verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 0);
     assert_true(f->result.starts);
 }
@@ -437,7 +467,7 @@ static void runs_that_are_put_away_are_purged(void **state)
     uint32_t table, bytes;
     file_of(f, ".run", 0, path);
     flip(path, RUN_HEADER_BYTES + 4096 * 3 + 2000);
-    verify(f, true);
+    verify(f, VERIFY_REPAIR);
     assert_int_equal(f->result.put_away, 1);
     struct store *store = open_store(f);
     store_stats(store, &stats);
@@ -449,7 +479,7 @@ static void runs_that_are_put_away_are_purged(void **state)
     store_stats(store, &stats);
     assert_int_equal(stats.put_away, 0);
     store_close(&store);
-    verify(f, false);
+    verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.put_away, 0);
     assert_int_equal(f->result.damaged, 0);
 }
@@ -463,16 +493,16 @@ static void fences_are_made_anew(void **state)
     file_of(f, ".run", 0, path);
     assert_int_equal(stat(path, &st), 0);
     flip(path, (uint64_t)st.st_size - 1);
-    verify(f, false);
+    verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 1);
     assert_false(f->result.starts);
-    verify(f, true);
+    verify(f, VERIFY_REPAIR);
     assert_int_equal(f->lost_keys, 0);
     assert_true(f->result.starts);
     assert_int_equal(keys_found(f), KEYS);
     file_of(f, ".run", 0, path);
     flip(path, 20);
-    verify(f, true);
+    verify(f, VERIFY_REPAIR);
     assert_int_equal(f->result.repaired, 1);
     assert_int_equal(keys_found(f), 0);
 }
@@ -483,7 +513,7 @@ static void what_stops_a_start_is_told(void **state)
     char path[FOLDER_MAX];
     file_of(f, "/catalog-", 0, path);
     flip(path, 60);
-    verify(f, true);
+    verify(f, VERIFY_REPAIR);
     assert_false(f->result.starts);
     assert_int_equal(f->result.damaged, 1);
     assert_int_equal(f->result.repaired, 0);
@@ -517,6 +547,7 @@ int main(void)
         TEST(a_damaged_page_is_dropped_and_the_rest_kept),
         TEST(coarser_cells_are_made_anew),
         TEST(a_segment_that_does_not_open_goes),
+        TEST(a_segment_that_is_not_there_is_left),
         TEST(every_part_of_a_segment),
         TEST(pages_of_runs_are_dropped),
         TEST(runs_that_are_put_away_are_purged),

@@ -16,6 +16,7 @@
 #include "tests/store/support/folder.h"
 
 #define CHILD_SECONDS 60
+#define SHARED_BYTES  4096
 #define FAULT_STEPS   12 /* that are made after a fault, before the power goes */
 #define BESIDE_POINTS 31 /* so many are waited for at most before a commit beside maintenance */
 #define FULL_DISK     7  /* calls for which a full disk stays full */
@@ -33,7 +34,7 @@ static struct {
     struct script script;
     struct store *store;
     char base[FOLDER_MAX], scratch[FOLDER_MAX];
-    char *message; /* shared with the children */
+    char *message; /* shared with the children, and a count behind it */
     uint64_t children;
     unsigned beside_wait;  /* points of maintenance before the commit beside it */
     bool beside_made;      /* in the step in flight */
@@ -457,9 +458,11 @@ void crash_run(const struct crash_plan *plan, struct crash_result *result)
     run.result = result;
     run.children = 0;
     run.fault = DISK_NONE;
-    run.message = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    run.message =
+        mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ensure(run.message != MAP_FAILED);
-    check_begin(&plan->script, plan->steps, run.message);
+    uint64_t *early = (uint64_t *)(void *)(run.message + SHARED_BYTES - sizeof *early);
+    check_begin(&plan->script, plan->steps, run.message, early);
     folder_make("crash", run.base);
     folder_make("crash-images", run.scratch);
     disk->begin(run.base);
@@ -469,13 +472,14 @@ void crash_run(const struct crash_plan *plan, struct crash_result *result)
     disk->hook(NULL, NULL);
     if (!disk->verify(why, sizeof why) && result->failed++ == 0)
         snprintf(result->first, sizeof result->first, "the model of the disk: %s", why);
+    result->early = *early;
     store_close(&run.store);
     disk->end();
     disk->ignore(0);
     script_fini(&run.script);
     folder_remove(run.base);
     folder_remove(run.scratch);
-    munmap(run.message, 4096);
+    munmap(run.message, SHARED_BYTES);
 }
 
 const struct disk_control *crash_disk(char **argv)

@@ -29,6 +29,7 @@ struct crash_plan {
 
 struct crash_result {
     uint64_t besides; /* commits in the middle of maintenance */
+    uint64_t early;   /* windows that were read while a log was replayed */
     uint64_t points, tried, kills, power_losses, second_crashes, faults, failed;
     char first[1200]; /* what failed first */
 };

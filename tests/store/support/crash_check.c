@@ -15,14 +15,16 @@ static struct {
     struct script_plan plan;
     uint32_t steps;
     char *message;
+    uint64_t *early;
     int64_t taken; /* by retention by bytes, in windows times resolutions */
 } check;
 
-void check_begin(const struct script_plan *plan, uint32_t steps, char *message)
+void check_begin(const struct script_plan *plan, uint32_t steps, char *message, uint64_t *early)
 {
     check.plan = *plan;
     check.steps = steps;
     check.message = message;
+    check.early = early;
     check.taken = 0;
 }
 
@@ -101,12 +103,35 @@ uint32_t check_before_last(uint32_t done)
     return UINT32_MAX;
 }
 
+/* The content after `before` steps, of which retention has taken what it may take in step `done`:
+ * that one was in flight, and what was committed last is held back. */
+static bool same_but_retained(
+    struct store *store, const char *path, uint32_t before, uint32_t done, char *why, size_t size)
+{
+    struct script s, later;
+    if (!check.plan.retention)
+        return false;
+    script_at(&s, &check.plan, path, before);
+    script_at(&later, &check.plan, path, done + 1);
+    const struct naive *naive = later.load.naive;
+    for (size_t slot = 0; slot < naive->n_series; slot++)
+        for (enum naive_age age = NAIVE_RAW; age < NAIVE_AGES; age++)
+            naive_retain(s.load.naive, slot, age, naive->series[slot].gone[age]);
+    s.passed = later.passed;
+    bool same = same_content(&s, store, why, size);
+    script_fini(&later);
+    script_fini(&s);
+    return same;
+}
+
 bool check_same_but_held(
     struct store *store, const char *path, uint32_t done, char *why, size_t size)
 {
     uint32_t before = check_before_last(done);
     return check_same(store, path, done, why, size) ||
-           (store->tail_held && before != UINT32_MAX && check_same(store, path, before, why, size));
+           (store->tail_held && before != UINT32_MAX &&
+               (check_same(store, path, before, why, size) ||
+                   same_but_retained(store, path, before, done, why, size)));
 }
 
 uint32_t check_held(struct store *store, const char *path, uint32_t done, const char *when)
@@ -144,7 +169,7 @@ static void check_persons(const struct script *s, const char *path, const char *
 static void check_bound(const struct script *s, const struct store *store, const char *when)
 {
     uint64_t max = store->options.retention.max_bytes, bytes = naive_bytes(s->path);
-    if (max && bytes > max && naive_may_go(s->path, s->passed))
+    if (max && bytes > max && naive_may_go(store, s->path, s->passed))
         check_fails("%s: retention has ended, and leaves %llu bytes of %llu", when,
             (unsigned long long)bytes, (unsigned long long)max);
     if (taken(s->load.naive) < check.taken && max)
@@ -215,13 +240,60 @@ static void check_backup(const char *path, uint32_t done, const char *when)
     store_close(&store);
 }
 
+/* ---- while the log is replayed ---- */
+
+/* Window by window, of which most wait for nothing; all are as after one of the two numbers of
+ * steps. */
+static void read_early(struct store *store, const char *path, uint32_t done, const char *when)
+{
+    const struct naive_selection all = {
+        .matchers = {{MATCH_NOT_EQUAL, SLICE("__name__"), SLICE(""), NULL}}, .n = 1};
+    char why[2][300] = {"", "the script is over"};
+    bool same[2] = {true, done < check.steps};
+    struct script at[2];
+    struct store_stats stats;
+    for (uint32_t i = 0; i < 2; i++)
+        script_at(&at[i], &check.plan, path, done + i);
+    int64_t end = workload_end(at[1].load.newest + 12);
+    for (int64_t t = WORKLOAD_T0 - WORKLOAD_BLOCK; t < end; t += WORKLOAD_BLOCK) {
+        store_stats(store, &stats);
+        *check.early += stats.replaying;
+        for (int i = 0; i < 2; i++) {
+            struct difference d = {why[i], sizeof why[i]};
+            same[i] = same[i] &&
+                      naive_compare_raw(at[i].load.naive, store, &all, t, t + WORKLOAD_BLOCK, &d);
+        }
+    }
+    if (!same[0] && !same[1])
+        check_fails("%s: while the log is replayed: after %u steps: %s; after one more: %s", when,
+            done, why[0], why[1]);
+    for (int i = 0; i < 2; i++)
+        script_fini(&at[i]);
+}
+
+static void check_early(const char *path, struct store **store, uint32_t done, const char *when)
+{
+    struct script_plan plan = check.plan;
+    struct err err;
+    plan.early = true;
+    if (!script_open(&plan, path, store, &err))
+        check_fails("%s: it does not open early: %s", when, err.text);
+    read_early(*store, path, done, when);
+    while (!store_await_replay(*store, 1000, &err))
+        if (err.code != ERR_TIMEOUT)
+            check_fails("%s: the replay: %s", when, err.text);
+}
+
 void check_folder(const char *folder, uint32_t done, uint32_t shown, const char *when)
 {
     char path[FOLDER_MAX];
     struct store *store;
     ensure(snprintf(path, sizeof path, "%s/store", folder) < (int)sizeof path);
     check_backup(path, done, when);
-    check_opens(path, &store, when);
+    if (done % 2 && check.plan.retention != RETAIN_BY_BYTES) /* what went is found out later */
+        check_early(path, &store, done, when);
+    else
+        check_opens(path, &store, when);
     uint32_t held = check_held(store, path, done, when);
     if (held < shown)
         check_fails("%s: %u steps are left of %u that were shown", when, held, shown);

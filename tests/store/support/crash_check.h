@@ -9,8 +9,9 @@
 
 #define CHECK_MESSAGE 1000
 
-/* For all that follows. message, of CHECK_MESSAGE bytes, is shared with the children. */
-void check_begin(const struct script_plan *plan, uint32_t steps, char *message);
+/* For all that follows. Shared with the children: message, of CHECK_MESSAGE bytes, and *early,
+ * which counts windows that were read while the log was replayed. */
+void check_begin(const struct script_plan *plan, uint32_t steps, char *message, uint64_t *early);
 /* After every step: what retention by bytes has taken by now may not be seen any more. False: the
  * store cannot be read, with a message. */
 bool check_taken(struct store *store, const struct script *script);
@@ -27,7 +28,8 @@ uint32_t check_before_last(uint32_t done);
 /* How many steps the store holds: `done`, or one more, which was in flight. */
 uint32_t check_held(struct store *store, const char *path, uint32_t done, const char *when);
 void check_opens(const char *path, struct store **store, const char *when);
-/* At least `shown` steps are there, and the store goes on from them; retention comes to its end. */
+/* Every other folder is opened early, and read while its log is replayed, window by window. At
+ * least `shown` steps are there, and the store goes on from them; retention comes to its end. */
 void check_folder(const char *folder, uint32_t done, uint32_t shown, const char *when);
 
 #endif

@@ -23,6 +23,7 @@ struct script_plan {
     uint64_t seed;
     enum script_retention retention;
     bool beside;
+    bool early; /* script_open returns before the log is replayed, which takes its time */
 };
 
 struct script {

@@ -181,10 +181,10 @@ bool naive_see_gone(struct naive *naive, struct store *store, const char *path, 
 bool naive_is_coarse(const struct naive_series *series, int64_t resolution_ms);
 bool naive_has_coarse(
     const struct naive_series *series, int64_t resolution_ms, int64_t from, int64_t to);
-/* The bytes that a bound counts: those of all files of the store's folder. */
+/* The bytes that a bound counts: those of all files of the store's folder, but for its lock. */
 uint64_t naive_bytes(const char *path);
 /* Whether there is a segment that a bound may take. */
-bool naive_may_go(const char *path, int64_t passed_ms);
+bool naive_may_go(const struct store *store, const char *path, int64_t passed_ms);
 /* The series that have a cell in (from, to]. */
 bool naive_compare_listing(const struct naive *naive, struct store *store,
     const struct naive_selection *selection, int64_t from, int64_t to, struct difference *d);

@@ -5,8 +5,9 @@
 #include <sys/stat.h>
 
 #include "base/ensure.h"
-#include "store/quarantine.h"
+#include "store/folder_lock.h"
 #include "store/resolution.h"
+#include "store/store_priv.h"
 #include "tests/store/support/folder.h"
 #include "tests/store/support/naive.h"
 
@@ -156,7 +157,8 @@ static void add_bytes(void *ctx, const char *path)
 {
     struct stat st;
     ensure(stat(path, &st) == 0);
-    *(uint64_t *)ctx += (uint64_t)st.st_size;
+    if (strcmp(strrchr(path, '/') + 1, FOLDER_LOCK_NAME) != 0)
+        *(uint64_t *)ctx += (uint64_t)st.st_size;
 }
 
 uint64_t naive_bytes(const char *path)
@@ -166,8 +168,10 @@ uint64_t naive_bytes(const char *path)
     return bytes;
 }
 
-/* Segments behind t0, of windows that end by t1. */
+/* Segments behind t0, of windows that end by t1. A file that nobody names is none: it could not be
+ * removed. */
 struct segments {
+    const struct manifest *manifest;
     int64_t t0, t1, finer_ms; /* of that resolution or a finer one */
     bool any;
 };
@@ -178,7 +182,8 @@ static void see_segment(void *ctx, const char *path)
     int64_t t0, t1;
     struct segment *segment;
     struct err err;
-    if (!segment_name_times(strrchr(path, '/') + 1, &t0, &t1) || t0 < s->t0 ||
+    const char *name = strrchr(path, '/') + 1;
+    if (!segment_name_times(name, &t0, &t1) || !manifest_names(s->manifest, name) || t0 < s->t0 ||
         (t1 + DAY - 1) / DAY * DAY > s->t1)
         return;
     ensure(segment_open(path, NULL, &segment, &err));
@@ -187,9 +192,10 @@ static void see_segment(void *ctx, const char *path)
     segment_put(&segment);
 }
 
-bool naive_may_go(const char *path, int64_t passed_ms)
+bool naive_may_go(const struct store *store, const char *path, int64_t passed_ms)
 {
-    struct segments s = {.t1 = passed_ms, .finer_ms = RESOLUTION_1H, .t0 = INT64_MIN};
+    struct segments s = {
+        .manifest = &store->manifest, .t1 = passed_ms, .finer_ms = RESOLUTION_1H, .t0 = INT64_MIN};
     folder_each(path, see_segment, &s);
     return s.any;
 }
@@ -200,7 +206,8 @@ static bool is_left(const struct naive *naive, struct store *store, const char *
     enum naive_age age, int64_t t0, bool *left, struct difference *d)
 {
     struct look l = {.age = NAIVE_RAW, .from = t0, .to = t0 + DAY};
-    struct segments s = {.t1 = t0 + DAY, .finer_ms = age_resolutions[age], .t0 = t0};
+    struct segments s = {
+        .manifest = &store->manifest, .t1 = t0 + DAY, .finer_ms = age_resolutions[age], .t0 = t0};
     if (age == NAIVE_RAW) {
         bool ok = look(naive, store, &l, d);
         *left = ok && l.found[0];
