@@ -12,8 +12,9 @@
 #include "ingest/label_values.h"
 #include "store/bounds.h"
 
-#define NONE    UINT32_MAX
-#define KEY_MAX (ROLLUP_LABELS_MAX * (FIELD_STRING_MAX + 8))
+#define NONE        UINT32_MAX
+#define LABEL_BYTES ((size_t)256 << 20)
+#define KEY_MAX     (ROLLUP_LABELS_MAX * (FIELD_STRING_MAX + 8))
 
 /* A label set of a rollup. */
 struct slot {
@@ -62,6 +63,8 @@ struct rollup_runner {
     bool *has_gaps;                     /* by stream: some windows have no definition */
     struct rollup_hit *hits;            /* of the event that is looked at and counted at once */
     struct arena labels;
+    size_t n_slots, label_bytes; /* of all rollups; what they may take */
+    uint64_t forgotten;
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
     /* of the batch */
     uint64_t batch;
@@ -98,7 +101,8 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
     r->has_gaps = xcalloc(streams->n_streams + 1, sizeof *r->has_gaps);
     r->hits = xcalloc(streams->n_rollups, sizeof *r->hits);
     r->batch = 1;
-    arena_init(&r->labels, 0);
+    r->label_bytes = LABEL_BYTES;
+    arena_init(&r->labels, 0); /* bounded by label_bytes and a batch */
     arena_init(&r->buckets, 0);
     for (size_t s = 0; s < streams->n_streams; s++) {
         r->of_stream[s] = (uint32_t)n;
@@ -189,6 +193,7 @@ static uint32_t add_slot(struct rollup_runner *r, struct rollup_state *s, struct
     s->slots[s->n_slots++] =
         (struct slot){.hash = hash, .labels = keep_labels(r, s->def, v), .series = NONE};
     map_insert(&s->map, hash.lo, id);
+    r->n_slots++;
     return id;
 }
 
@@ -565,8 +570,34 @@ void rollup_runner_unwrite(struct rollup_runner *runner)
     runner->left_out = 0;
 }
 
+/* Who has ever new label sets pays for asking the store again, not with memory. */
+static void forget_label_sets(struct rollup_runner *r)
+{
+    for (size_t i = 0; i < r->n_rollups; i++) {
+        r->rollups[i].n_slots = 0;
+        r->rollups[i].overflow = NONE;
+        map_clear(&r->rollups[i].map);
+    }
+    arena_fini(&r->labels);
+    arena_init(&r->labels, 0);
+    r->n_slots = 0;
+    r->forgotten++;
+}
+
+void rollup_runner_bound(struct rollup_runner *runner, size_t label_bytes)
+{
+    runner->label_bytes = label_bytes;
+}
+
+uint64_t rollup_runner_forgotten(const struct rollup_runner *runner)
+{
+    return runner->forgotten;
+}
+
 void rollup_runner_clear(struct rollup_runner *runner)
 {
+    if (runner->labels.used_bytes + runner->n_slots * sizeof(struct slot) > runner->label_bytes)
+        forget_label_sets(runner);
     runner->batch++;
     runner->refused += runner->left_out;
     runner->left_out = 0;

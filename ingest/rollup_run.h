@@ -28,6 +28,10 @@ struct rollup_runner;
 /* The streams outlive the runner. */
 struct rollup_runner *rollup_runner_new(const struct streams *streams);
 void rollup_runner_free(struct rollup_runner **runner);
+/* Label sets are kept from batch to batch until they take more than so many bytes (256 MiB): then
+ * all are forgotten, and found again as they come. How often that was. */
+void rollup_runner_bound(struct rollup_runner *runner, size_t label_bytes);
+uint64_t rollup_runner_forgotten(const struct rollup_runner *runner);
 
 /* What an event is in one rollup. */
 struct rollup_hit {
@@ -58,7 +62,8 @@ enum refusal rollup_runner_event(
     struct rollup_runner *runner, size_t stream, const struct event *event);
 
 /* Names the series of rollup number i of the lifecycle (among those of it, in their order) that has
- * these label values, by its labels; "": the label is left out. It is named so for good. */
+ * these label values, by its labels; "": the label is left out. It is named so until label sets are
+ * forgotten, at the end of a batch. */
 struct rollup_series {
     uint32_t rollup, slot;
 };

@@ -173,7 +173,7 @@ enum producer_answer letter_producer_add(struct letter_producer *producer, const
     rd_kafka_resp_err_t rc;
     for (;;) {
         rc = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(topic),
-            RD_KAFKA_V_KEY(letter->key.ptr, letter->key.len),
+            RD_KAFKA_V_KEY((void *)(uintptr_t)letter->key.ptr, letter->key.len),
             RD_KAFKA_V_VALUE((void *)(uintptr_t)letter->value.ptr, letter->value.len),
             RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
         if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL || clock_mono_ns() > end_ns || atomic_load(p->stop))

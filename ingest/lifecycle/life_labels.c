@@ -11,8 +11,9 @@
 #include "base/mem.h"
 #include "store/state/state.h"
 
-#define PIECE_BYTES 128
-#define BYTES_MAX   (4 + LIFECYCLE_LABELS_MAX * (2 + FIELD_STRING_MAX))
+#define PIECE_BYTES  128
+#define BYTES_MAX    (4 + LIFECYCLE_LABELS_MAX * (2 + FIELD_STRING_MAX))
+#define MEMORY_BYTES ((size_t)64 << 20)
 /* All in one generation, which is never dropped. */
 #define GENERATION 0
 
@@ -28,6 +29,7 @@ struct life_labels {
     const struct lifecycle *lifecycle;
     char name[STATE_TABLE_NAME_MAX + 1];
     struct arena arena;
+    size_t memory_bytes;
     struct entry *entries;
     size_t n, cap, n_stored; /* those behind n_stored are new in this batch */
     struct map by_hash;
@@ -40,11 +42,17 @@ struct life_labels *life_labels_new(struct store *store, const struct lifecycle 
     l->store = store;
     l->lifecycle = lifecycle;
     snprintf(l->name, sizeof l->name, "lifecycle/%.*s/labels", SLICE_FMT(lifecycle->name));
-    arena_init(&l->arena, 0); /* as many as there are series with them */
+    arena_init(&l->arena, 0); /* bounded by memory_bytes and a batch */
+    l->memory_bytes = MEMORY_BYTES;
     map_init(&l->by_hash);
     buf_init(&l->bytes, BYTES_MAX + PIECE_BYTES);
     buf_init(&l->wanted, BYTES_MAX);
     return l;
+}
+
+void life_labels_bound(struct life_labels *labels, size_t memory_bytes)
+{
+    labels->memory_bytes = memory_bytes;
 }
 
 void life_labels_free(struct life_labels **labels)
@@ -232,4 +240,10 @@ void life_labels_clear(struct life_labels *labels)
 {
     for (; labels->n_stored < labels->n; labels->n_stored++)
         labels->entries[labels->n_stored].stored = true;
+    if (labels->arena.used_bytes + labels->n * sizeof *labels->entries <= labels->memory_bytes)
+        return;
+    labels->n = labels->n_stored = 0;
+    map_clear(&labels->by_hash);
+    arena_fini(&labels->arena);
+    arena_init(&labels->arena, 0);
 }

@@ -24,6 +24,8 @@ struct life_labels;
 /* Both outlive it. */
 struct life_labels *life_labels_new(struct store *store, const struct lifecycle *lifecycle);
 void life_labels_free(struct life_labels **labels);
+/* They are in memory until they take more than so many bytes (64 MiB); then they are read anew. */
+void life_labels_bound(struct life_labels *labels, size_t memory_bytes);
 
 /* *hash: of the values that an event of the first stage has. False: the table cannot be read now.
  */
@@ -31,7 +33,8 @@ bool life_labels_keep(
     struct life_labels *labels, const struct event *event, uint64_t *hash, struct err *err);
 /* Makes sure that the texts are in memory. ERR_CORRUPT: the table has none. */
 bool life_labels_load(struct life_labels *labels, uint64_t hash, struct err *err);
-/* The label values of an output, whose hash was kept or loaded. Borrowed until life_labels_free. */
+/* The label values of an output, whose hash was kept or loaded. Borrowed until
+ * life_labels_clear. */
 void life_labels_values(const struct life_labels *labels, const struct rollup *rollup,
     const struct life_output *output, struct label_values *out);
 

@@ -19,6 +19,7 @@
 #define HELD         4
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
+#define KNOWN_MAX    1000000
 #define STATS_BYTES  (100 + LIFE_COUNTS_BYTES)
 
 struct timer {
@@ -52,6 +53,7 @@ struct lifecycle_runner {
     struct entities *entities;
     struct known_output *known; /* which series outputs of a kind go to */
     size_t n_known, known_cap;
+    uint64_t forgotten; /* by the rollups, as of `known` */
     struct map known_map;
     struct expiry expiry, next_expiry;
     int64_t watermark_ms; /* as settled last */
@@ -235,10 +237,11 @@ void lifecycle_runner_free(struct lifecycle_runner **runner)
     free(r);
 }
 
-void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max)
+void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max, size_t label_bytes)
 {
     ensure(expire_max >= 2);
     runner->expire_max = expire_max;
+    life_labels_bound(runner->labels, label_bytes);
 }
 
 /* ---- taking events in ---- */
@@ -458,6 +461,17 @@ static uint64_t hash_output(const struct life_output *o)
     return (o->labels ^ kind * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xc2b2ae3d27d4eb4f);
 }
 
+/* At the begin of a batch. */
+static void forget_outputs(struct lifecycle_runner *r)
+{
+    uint64_t forgotten = rollup_runner_forgotten(r->rollups);
+    if (r->forgotten == forgotten && r->n_known < KNOWN_MAX)
+        return;
+    r->forgotten = forgotten;
+    r->n_known = 0;
+    map_clear(&r->known_map);
+}
+
 static struct rollup_series series_of(struct lifecycle_runner *r, const struct life_output *o)
 {
     uint64_t hash = hash_output(o);
@@ -593,6 +607,7 @@ bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, str
     struct lifecycle_runner *r = runner;
     if (r->settled)
         return true;
+    forget_outputs(r);
     if (watermark_ms > r->watermark_ms)
         r->watermark_ms = watermark_ms;
     int64_t passed = r->watermark_ms == INT64_MIN ? INT64_MIN : expiry_minute(r->watermark_ms);

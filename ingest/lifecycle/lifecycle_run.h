@@ -43,8 +43,8 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     size_t number, struct rollup_runner *rollups, size_t memory_bytes);
 void lifecycle_runner_free(struct lifecycle_runner **runner);
 /* Entities that one batch looks at to expire them, 2 at least: the last one is looked at again. It
- * is 50,000 when nobody says otherwise. */
-void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max);
+ * is 50,000 when nobody says otherwise. label_bytes: of label values at hand, 64 MiB. */
+void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max, size_t label_bytes);
 
 /* Which stages the event reaches: a bit for each. False: a condition's value does not fit, and the
  * event is to be refused. */

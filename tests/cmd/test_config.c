@@ -219,6 +219,45 @@ static void test_settings_of_sources(void **state)
     config_free(&config);
 }
 
+/* Settings of security that do not go together are refused where they stand. */
+static void test_security(void **state)
+{
+    (void)state;
+#define SASL "kafka: {brokers: h, security.protocol: sasl_plaintext, sasl.mechanism: "
+#define REST "}\nstreams: {s: {topics: [t], event_time: at, fields: {at: time}}}\n"
+    static const char *const good[] = {
+        SASL "PLAIN, sasl.username: u, sasl.password: p" REST,
+        SASL "SCRAM-SHA-256, sasl.username: u, sasl.password: p" REST,
+        SASL "SCRAM-SHA-512, sasl.username: u, sasl.password: p" REST,
+        SASL "OAUTHBEARER, enable.sasl.oauthbearer.unsecure.jwt: true" REST,
+        "kafka: {brokers: h, security.protocol: ssl" REST,
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        check_text(good[i], NULL, 0, NULL, 0);
+    static const struct {
+        const char *text;
+        struct want want;
+    } bad[] = {
+        {SASL "PLAIN, sasl.username: u" REST,
+            {1, 79, "librdkafka: sasl.username and sasl.password must be set"}},
+        {SASL "SCRAM-SHA-256" REST,
+            {1, 56, "librdkafka: sasl.username and sasl.password must be set"}},
+        {SASL "NTLM" REST, {1, 56, "librdkafka: Unsupported SASL mechanism: NTLM"}},
+        {SASL "OAUTHBEARER" REST,
+            {1, 56,
+                "OAUTHBEARER needs 'sasl.oauthbearer.method: oidc', for which librdkafka has to "
+                "be built with libcurl, or 'enable.sasl.oauthbearer.unsecure.jwt'"}},
+        {"kafka: {brokers: h, security.protocol: tls" REST,
+            {1, 40,
+                "librdkafka: Invalid value \"tls\" for configuration property "
+                "\"security.protocol\""}},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        check_text(bad[i].text, NULL, 0, &bad[i].want, 1);
+#undef SASL
+#undef REST
+}
+
 /* Dead letters, their outbox, and where they come again. */
 static void test_letters(void **state)
 {
@@ -723,6 +762,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_mistake),
         cmocka_unit_test(test_broken_stage),
+        cmocka_unit_test(test_security),
         cmocka_unit_test(test_letters),
         cmocka_unit_test(test_letters_read),
         cmocka_unit_test(test_mistakes_of_sources),

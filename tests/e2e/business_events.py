@@ -3,6 +3,8 @@ on either partition, broken, or never. Everything follows from the seed.
 
     Business(random.Random(1), orders=1000).logs        {(topic, partition): [(timestamp_ms, key, payload), ...]}
     .good                                               (topic, payload) of those that count, each once
+
+punctual: clocks are right, nothing that counts comes more than 200 s late, and every order was placed.
 """
 import json
 
@@ -17,8 +19,8 @@ CATEGORIES = ["pizza", "sushi", "salad", None]
 
 
 class Business:
-    def __init__(self, rng, orders):
-        self.rng, self.n, self.good = rng, 0, []
+    def __init__(self, rng, orders, punctual=False):
+        self.rng, self.n, self.good, self.punctual = rng, 0, [], punctual
         self.sent = []  # (arrival in ms, topic, key, payload)
         for i in range(orders):
             self.order("o%d" % i, BEGIN_S + rng.random() * SPAN)
@@ -41,7 +43,7 @@ class Business:
         if delay is None:
             delay = r.choice([0, r.random(), r.random() * 10, r.random() * 10, r.random() * 10])
             if r.random() < 0.05:
-                delay = r.random() * 10 * HOUR
+                delay = r.random() * (200 if self.punctual else 10 * HOUR)
         payload = json.dumps(event, ensure_ascii=False)
         self.sent.append((int((at + delay) * 1000), topic, key, payload))
         if -300 <= delay <= LATE:
@@ -56,7 +58,7 @@ class Business:
             self.send("orders", key, when, dict({"type": kind, "order_id": key, "market": market,
                                                  "category": category}, **more))
         amount = r.randrange(500, 9000) / 100
-        if r.random() < 0.97:
+        if self.punctual or r.random() < 0.97:
             step("placed", at, amount=amount, promised_at=int((at + 1800) * 1000) if r.random() < 0.9 else None)
         if r.random() < 0.04:  # said again, somewhat later
             step("placed", at + r.random() * HOUR, amount=amount)
@@ -75,13 +77,14 @@ class Business:
             if r.random() < 0.2 and not again:  # and the same order once more
                 self.order(key, at + r.random() * 7 * HOUR, again=True)
         elif end < 0.9:
-            done = at + 1200 + r.random() * 3000 if r.random() < 0.95 else at - r.random() * 20
+            skewed = not self.punctual and r.random() < 0.05
+            done = at - r.random() * 20 if skewed else at + 1200 + r.random() * 3000
             step("picked_up", done - r.random() * 900)
             step("delivered", done)
             self.payment(key, done + 1, market, "captured", amount)
             if r.random() < 0.3:
                 self.review(key, done + r.random() * HOUR, market)
-        if r.random() < 0.02 and not again:  # when it was given up
+        if r.random() < 0.02 and not again and not self.punctual:  # when it was given up
             step("delivered", at + 5 * HOUR + r.random() * 3 * HOUR)
 
     def payment(self, key, at, market, status, amount):

@@ -353,7 +353,7 @@ struct run {
     struct store *store;
     struct rollup_runner *rollups;
     struct lifecycle_runner *runner;
-    size_t expire_max, memory_bytes;
+    size_t expire_max, memory_bytes, label_bytes;
     int64_t watermark;
     bool limited; /* how many series there may be changes with every opening */
     bool refuses; /* label sets too: with values that are too long */
@@ -399,7 +399,8 @@ static void open_store(struct run *r)
         fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
     r->rollups = rollup_runner_new(&r->config.streams);
     r->runner = lifecycle_runner_new(r->store, &r->config.streams, 0, r->rollups, r->memory_bytes);
-    lifecycle_runner_bound(r->runner, r->expire_max);
+    lifecycle_runner_bound(r->runner, r->expire_max, r->label_bytes);
+    rollup_runner_bound(r->rollups, r->label_bytes);
 }
 
 static void close_store(struct run *r)
@@ -428,6 +429,7 @@ static void begin(struct run *r, uint64_t seed, int more)
     r->options =
         (struct store_options){.path = r->folder, .state_bytes = chance(r, 50) ? 65536 : 0};
     r->memory_bytes = chance(r, 50) ? 4096 : 1 << 20; /* some entities are at hand, or all */
+    r->label_bytes = chance(r, 50) ? (size_t)(1 + below(r, 20000)) : 1 << 20; /* likewise */
     r->expire_max = chance(r, 50) ? (size_t)(2 + below(r, 5)) : 50000;
     r->watermark = INT64_MIN;
     for (int i = 0; i < 3; i++) {

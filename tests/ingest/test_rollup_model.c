@@ -67,9 +67,16 @@ struct run {
     struct thing things[EVENTS_MAX];
     size_t n;
     uint64_t seed, random;
+    bool forgets; /* label sets, now and then */
 };
 
 static struct err err;
+
+static void must(bool ok)
+{
+    if (!ok)
+        fail_msg("%s", err.text);
+}
 
 static int64_t below(struct run *r, int64_t n)
 {
@@ -205,6 +212,31 @@ static int label_in(struct labels labels, const char *name, const char *prefix)
     return value.len ? value.ptr[strlen(prefix)] - '0' : 0;
 }
 
+/* The cells of all series. */
+static int128 total_of(const struct run *r, int rollup)
+{
+    struct matcher m = {
+        MATCH_EQUAL, SLICE("__name__"), r->config.streams.rollups[rollup].def.name, NULL};
+    struct snapshot *s = snapshot_get(r->store);
+    struct plan *plan;
+    struct arena arena;
+    int128 total = 0;
+    arena_init(&arena, 0);
+    must(plan_new(s, NULL, &m, 1, NULL, &plan, &err));
+    for (size_t i = 0; i < plan_n(plan); i++)
+        plan_range(plan, i, INT64_MIN, INT64_MAX);
+    must(snapshot_fetch(s, NULL, NULL, &err));
+    for (size_t i = 0; i < plan_n(plan); i++) {
+        struct columns c;
+        must(plan_columns(plan, i, &arena, &c, &err));
+        for (size_t k = 0; k < c.n; k++)
+            total += c.amount[k];
+    }
+    snapshot_put(&s);
+    arena_fini(&arena);
+    return total;
+}
+
 static size_t check_rollup(const struct run *r, int rollup)
 {
     const struct metric_def *def = &r->config.streams.rollups[rollup].def;
@@ -243,6 +275,8 @@ static void open_store(struct run *r)
     if (!store_open(&options, &r->store, &err))
         fail_msg("%s", err.text);
     r->runner = rollup_runner_new(&r->config.streams);
+    if (r->forgets)
+        rollup_runner_bound(r->runner, 1 + (size_t)below(r, 5000));
 }
 
 static void close_store(struct run *r)
@@ -255,6 +289,7 @@ static void begin(struct run *r, uint64_t seed)
 {
     struct err_list errors;
     *r = (struct run){.seed = seed, .random = seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
+    r->forgets = below(r, 2);
     folder_make("rollups", r->folder);
     snprintf(r->file, sizeof r->file, "%s/larder.yml", r->folder);
     FILE *f = fopen(r->file, "w");
@@ -312,7 +347,7 @@ static void feed(struct run *r, const struct thing *t)
     assert_int_equal(rollup_runner_event(r->runner, 0, &e), REFUSED_NOT);
 }
 
-static void commit(struct run *r)
+static void commit(struct run *r, bool reopen)
 {
     struct txn *txn = txn_begin(r->store);
     assert_true(rollup_runner_write(r->runner, txn, &err));
@@ -324,7 +359,7 @@ static void commit(struct run *r)
     }
     assert_true(txn_commit(&txn, NULL, &err));
     rollup_runner_clear(r->runner);
-    if (below(r, 6) == 0) {
+    if (reopen) {
         close_store(r);
         open_store(r);
     }
@@ -339,9 +374,9 @@ static void random_run(uint64_t seed)
         r.things[r.n] = any_thing(&r);
         feed(&r, &r.things[r.n++]);
         if (below(&r, batch) == 0)
-            commit(&r);
+            commit(&r, below(&r, 6) == 0);
     }
-    commit(&r);
+    commit(&r, true);
     size_t cells = 0;
     for (int i = 0; i < (int)r.config.streams.n_rollups; i++)
         cells += check_rollup(&r, i);
@@ -384,11 +419,44 @@ static void test_reduce(void **state)
     folder_remove(r.folder);
 }
 
+/* Label sets that are ever new cost no memory: those at hand are forgotten, and a limit of the
+ * store folds them. Their totals stay exact. */
+static void test_ever_new_labels(void **state)
+{
+    enum { SETS = 40000, BATCH = 500 };
+    static struct run r;
+    (void)state;
+    begin(&r, 1);
+    close_store(&r);
+    struct store_options options = {.path = r.folder, .limits.series_per_metric = 5};
+    must(store_open(&options, &r.store, &err));
+    r.runner = rollup_runner_new(&r.config.streams);
+    rollup_runner_bound(r.runner, 1 << 20);
+    for (int i = 0; i < SETS; i++) {
+        struct event e = {.contract = &r.config.streams.streams[0].contract, .time_ms = 1000};
+        char market[16];
+        snprintf(market, sizeof market, "m%d", i % 7 ? i : 1);
+        set(&e, "at", true, 1000, "");
+        set(&e, "market", true, 0, market);
+        assert_int_equal(rollup_runner_event(r.runner, 0, &e), REFUSED_NOT);
+        if (i % BATCH == BATCH - 1)
+            commit(&r, false);
+    }
+    /* 34,000 sets of some 250 bytes. */
+    uint64_t forgotten = rollup_runner_forgotten(r.runner);
+    assert_true(forgotten >= 4 && forgotten < SETS / BATCH / 2);
+    assert_true(total_of(&r, EVENTS) == SETS);
+    close_store(&r);
+    config_free(&r.config);
+    folder_remove(r.folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_reduce),
+        cmocka_unit_test(test_ever_new_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -272,6 +272,16 @@ static void release(struct fixture *f)
     atomic_store(&f->go, true);
 }
 
+/* Until so many snapshots wait for the replay. */
+static void await_waiting(struct store *store, unsigned n)
+{
+    for (bool wait = false; !wait; usleep(500)) {
+        mutex_lock(&store->replay.mutex);
+        wait = store->replay.waiting >= n;
+        mutex_unlock(&store->replay.mutex);
+    }
+}
+
 /* Waits for the replay, and is answered then. */
 static void expect_later(struct fixture *f, struct question q, int64_t sum)
 {
@@ -390,16 +400,6 @@ static void test_who_waits_can_be_canceled(void **state)
     assert_false(atomic_load(&f->go));
 }
 
-/* Until a snapshot waits for the replay. */
-static void await_waiting(struct store *store)
-{
-    for (bool waits = false; !waits; usleep(500)) {
-        mutex_lock(&store->replay.mutex);
-        waits = store->replay.waiting > 0;
-        mutex_unlock(&store->replay.mutex);
-    }
-}
-
 static void test_only_so_many_wait(void **state)
 {
     struct fixture *f = *state;
@@ -408,7 +408,7 @@ static void test_only_so_many_wait(void **state)
     f->options.early_waiters = 1;
     open_held(f);
     thread_start(&thread, "asks", ask, &first);
-    await_waiting(f->store);
+    await_waiting(f->store, 1);
     ask(&second);
     assert_false(second.ok);
     assert_int_equal(second.err.code, ERR_UNAVAILABLE);
@@ -639,6 +639,7 @@ static void test_who_waited_sees_one_moment(void **state)
         q[i].sources = i % 2;
         thread_start(&threads[i], "asks", ask, &q[i]);
     }
+    await_waiting(f->store, 8);
     thread_start(&threads[8], "works", work, &job);
     expect_waits(&job.done);
     release(f);
@@ -661,7 +662,7 @@ static void test_what_was_found_outlives_its_block(void **state)
     q.pauses = true;
     open_held(f);
     thread_start(&thread, "asks", ask, &q);
-    await_waiting(f->store);
+    await_waiting(f->store, 1);
     release(f);
     while (!atomic_load(&q.fetched))
         usleep(500);

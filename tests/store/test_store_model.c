@@ -2,7 +2,8 @@
  * Random operations against a naive model: cells of every kind, late, twice, taken back; sealing,
  * late segments, checkpoints, compaction, coarser cells, deletion, retention by age and by bytes,
  * purges of state tables; opened anew, cleanly or as a crash leaves it (a copy of the folder taken
- * while it is open). What is read must be what the model says, of some series in some range all the
+ * while it is open); with a segment that is damaged and set aside meanwhile, until it is made whole
+ * and repaired. What is read must be what the model says, of some series in some range all the
  * time, and of all from time to time: cells as they were written, coarser ones, what levels stand
  * at, which series there are, positions, state.
  *
@@ -23,6 +24,8 @@
 #include "base/log.h"
 #include "store/resolution.h"
 #include "store/state/state.h"
+#include "store/verify_store.h"
+#include "tests/store/support/broken.h"
 #include "tests/store/support/folder.h"
 #include "tests/store/support/workload.h"
 
@@ -57,6 +60,7 @@ enum deed {
     DID_REOPEN,
     DID_PURGE,
     DID_CRASH,
+    DID_DAMAGE, /* a segment, which was set aside until it was repaired */
     DID_COMPARE,
     DID_COMPARE_ALL,
     CAME_EARLY, /* a comparison, while the log was replayed */
@@ -81,6 +85,7 @@ static const struct {
     {"reopened", 200},
     {"purges", 100},
     {"crashed", 150},
+    {"damaged", 40},
     {"compared in part", 4000},
     {"compared", 200},
     {"compared early", 50},
@@ -440,6 +445,51 @@ static void crash(struct model *m)
     m->did[DID_CRASH]++;
 }
 
+/* What is set aside has nothing to do with other time than its own. */
+static void compare_beside(struct model *m, const struct broken *broken)
+{
+    const struct naive_selection all = {
+        .matchers = {{MATCH_NOT_EQUAL, SLICE("__name__"), SLICE(""), NULL}}, .n = 1};
+    compare_part(m, PART_RAW, &all, INT64_MIN, broken->t0);
+    compare_part(m, PART_RAW, &all, broken->t1, INT64_MAX);
+    compare_part(m, PART_POSITIONS, &all, 0, 0);
+}
+
+/* It is set aside while cells are written, of its time too, and maintenance goes on; made whole and
+ * repaired, nothing is missing or counts twice. Nothing is deleted in it or gets its age, which
+ * would take what cannot be read. */
+static void damage(struct model *m)
+{
+    struct broken broken;
+    struct verify_result result;
+    struct store_stats stats;
+    struct retention retention = m->retention;
+    struct err err = {0};
+    maintain(m, UINT32_MAX);
+    store_close(&m->store);
+    m->retention = (struct retention){0};
+    broken_make(&broken, m->dir, workload_below(&m->w, UINT32_MAX));
+    m->store = open_small(m->dir, &m->retention, false);
+    m->purging = false;
+    store_stats(m->store, &stats);
+    must(m, stats.quarantined == (broken.path[0] != 0), "damage", "it is not set aside");
+    m->did[DID_DAMAGE] += stats.quarantined;
+    for (uint32_t i = workload_below(&m->w, 20); broken.path[0] && i > 0; i--) {
+        append(m);
+        m->w.newest += workload_below(&m->w, 20);
+        if (workload_below(&m->w, 3) == 0)
+            maintain(m, 1 + workload_below(&m->w, 8));
+    }
+    if (broken.path[0])
+        compare_beside(m, &broken);
+    store_close(&m->store);
+    broken_mend(&broken);
+    must(m, store_verify(m->dir, VERIFY_REPAIR, NULL, &result, &err), "repair", err.text);
+    m->retention = retention;
+    m->store = open_small(m->dir, &m->retention, false);
+    compare_all(m);
+}
+
 /* How often each is done, after every transaction: once in so many. */
 static void operate(struct model *m)
 {
@@ -464,6 +514,8 @@ static void operate(struct model *m)
         reopen(m);
     if (workload_below(w, 400) == 0)
         crash(m);
+    if (workload_below(w, 800) == 0)
+        damage(m);
 }
 
 static uint64_t operations(const struct model *m)

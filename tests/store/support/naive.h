@@ -181,7 +181,8 @@ bool naive_see_gone(struct naive *naive, struct store *store, const char *path, 
 bool naive_is_coarse(const struct naive_series *series, int64_t resolution_ms);
 bool naive_has_coarse(
     const struct naive_series *series, int64_t resolution_ms, int64_t from, int64_t to);
-/* The bytes that a bound counts: those of all files of the store's folder, but for its lock. */
+/* The bytes that a bound counts: those of all files of the store's folder, but for its lock
+ * and what a repair has put away. */
 uint64_t naive_bytes(const char *path);
 /* Whether there is a segment that a bound may take. */
 bool naive_may_go(const struct store *store, const char *path, int64_t passed_ms);

@@ -6,6 +6,7 @@
 
 #include "base/ensure.h"
 #include "store/folder_lock.h"
+#include "store/put_away.h"
 #include "store/resolution.h"
 #include "store/store_priv.h"
 #include "tests/store/support/folder.h"
@@ -157,7 +158,8 @@ static void add_bytes(void *ctx, const char *path)
 {
     struct stat st;
     ensure(stat(path, &st) == 0);
-    if (strcmp(strrchr(path, '/') + 1, FOLDER_LOCK_NAME) != 0)
+    if (strcmp(strrchr(path, '/') + 1, FOLDER_LOCK_NAME) != 0 &&
+        !strstr(path, "/" PUT_AWAY_FOLDER "/"))
         *(uint64_t *)ctx += (uint64_t)st.st_size;
 }
 
