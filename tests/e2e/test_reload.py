@@ -35,6 +35,7 @@ streams:
     event_time: at
     event_id: id
     late: 24h
+    idle_after: 1h
     fields:
       id: {type: string, required: true}
       order_id: {type: string, required: true, unbounded: true}
