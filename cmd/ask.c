@@ -62,7 +62,8 @@ static bool failure(
     }
 }
 
-bool ask_post(const char *server, const char *path, struct slice form, int64_t timeout_ms,
+/* form NULL: a GET. */
+static bool call(const char *server, const char *path, const struct slice *form, int64_t timeout_ms,
     struct buf *body, long *status, struct err *err)
 {
     char detail[CURL_ERROR_SIZE] = "";
@@ -78,8 +79,10 @@ bool ask_post(const char *server, const char *path, struct slice form, int64_t t
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)form.len);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, form.ptr);
+    if (form) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)form->len);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, form->ptr);
+    }
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
     CURLcode code = curl_easy_perform(curl);
@@ -90,4 +93,16 @@ bool ask_post(const char *server, const char *path, struct slice form, int64_t t
     curl_global_cleanup();
     buf_fini(&url);
     return ok;
+}
+
+bool ask_post(const char *server, const char *path, struct slice form, int64_t timeout_ms,
+    struct buf *body, long *status, struct err *err)
+{
+    return call(server, path, &form, timeout_ms, body, status, err);
+}
+
+bool ask_get(const char *server, const char *path, int64_t timeout_ms, struct buf *body,
+    long *status, struct err *err)
+{
+    return call(server, path, NULL, timeout_ms, body, status, err);
 }

@@ -22,4 +22,8 @@ void ask_field(struct buf *form, const char *name, struct slice value);
 bool ask_post(const char *server, const char *path, struct slice form, int64_t timeout_ms,
     struct buf *body, long *status, struct err *err);
 
+/* The same as a GET. */
+bool ask_get(const char *server, const char *path, int64_t timeout_ms, struct buf *body,
+    long *status, struct err *err);
+
 #endif

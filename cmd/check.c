@@ -17,8 +17,10 @@
 
 static const char usage[] =
     "usage: larder check config [--set KEY=VALUE]... FILE...\n"
+    "       larder check events [-c CONFIG] [--stream NAME] FILE...\n"
     "\n"
-    "Reads config files and lists every mistake with its file, line and column.\n"
+    "Reads config files and lists every mistake with its file, line and column; or tries the\n"
+    "contract of a stream on events: `larder check events --help`.\n"
     "\n"
     "  --set KEY=VALUE  check it with this value, such as kafka.brokers=HOST:PORT\n"
     "  -h, --help       this text\n"
@@ -90,6 +92,8 @@ static int check_configs(int argc, char **argv)
 
 int cmd_check(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "events") == 0)
+        return cmd_check_events(argc - 1, argv + 1);
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             fputs(usage, stdout);
@@ -99,7 +103,7 @@ int cmd_check(int argc, char **argv)
         return refuse("what is to be checked?", NULL);
     if (strcmp(argv[1], "config") == 0)
         return check_configs(argc - 2, argv + 2);
-    if (strcmp(argv[1], "rules") == 0 || strcmp(argv[1], "events") == 0) {
+    if (strcmp(argv[1], "rules") == 0) {
         fprintf(stderr, "larder check: not supported yet: check %s\n", argv[1]);
         return EXIT_USAGE;
     }

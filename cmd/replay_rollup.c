@@ -25,6 +25,8 @@ static const char help[] =
     "usage: larder replay [OPTIONS] ROLLUP\n"
     "       larder replay status [OPTIONS]\n"
     "       larder replay cancel [OPTIONS]\n"
+    "       larder replay dlq ...            sends dead letters once more: `larder replay dlq "
+    "--help`\n"
     "\n"
     "Has the server make the rollup anew, by its definition of now, of the events that the topics\n"
     "still hold. What was counted before is shown until then, and the ingestion goes on; then all\n"

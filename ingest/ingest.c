@@ -168,6 +168,16 @@ static void follow(
     in->behind = behind == INT64_MAX || in->behind == INT64_MAX ? INT64_MAX : in->behind + behind;
 }
 
+/* What was said once holds, when partitions say less, or nothing yet after a start. */
+static void keep_clocks(const struct ingest *in, struct stream_stats *out)
+{
+    int64_t frontier, watermark;
+    if (!store_clock(in->store, out->name, &frontier, &watermark))
+        return;
+    out->frontier_ms = frontier > out->frontier_ms ? frontier : out->frontier_ms;
+    out->watermark_ms = watermark > out->watermark_ms ? watermark : out->watermark_ms;
+}
+
 static void refresh_streams(struct ingest *in)
 {
     in->behind = 0;
@@ -188,6 +198,7 @@ static void refresh_streams(struct ingest *in)
         if (kafka_source_knows(in->source, s))
             partitions_clocks(mine, n, stream->watermark_bound_ms, stream->idle_after_ms,
                 &out->frontier_ms, &out->watermark_ms);
+        keep_clocks(in, out);
         if (in->follows)
             follow(in, stream, s, out);
         n = stream_partitions(in, s, true, mine);

@@ -19,7 +19,7 @@ static const char *malformed(const struct stream *stream, const struct refusal_c
 {
     if (r->value_bytes > EVENT_BYTES_MAX)
         return "the message is larger than 1 MiB";
-    return stream->format == FORMAT_JSON ? "the message is not one JSON object"
+    return stream->format == FORMAT_JSON ? "the message is not one JSON object of at most 32 levels"
                                          : "the message is none of its Avro schema";
 }
 

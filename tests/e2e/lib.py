@@ -158,7 +158,7 @@ class Producer:
 
     def close(self):
         self.process.stdin.close()
-        assert self.process.wait(60) == 0, "the producer failed"
+        assert self.process.wait(200) == 0, "the producer failed"
 
     def __enter__(self):
         return self

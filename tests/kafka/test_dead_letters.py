@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Dead letters on a real Kafka: each broken event is in the topic once, byte for byte, whatever is
+killed at whatever moment. LARDER_KILLS (12) kills of the server, LARDER_SEED decides when.
+"""
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from cluster import Cluster  # noqa: E402
+from lib import DATA, Larder, Producer, Tap, consume, wait_for  # noqa: E402
+
+CONFIG = os.path.join(DATA, "letters.yml")
+FIRST_MS = 1700000000000
+SEED = int(os.environ.get("LARDER_SEED", "1"))
+KILLS = int(os.environ.get("LARDER_KILLS", "12"))
+
+
+def topics(kafka, **letters):
+    kafka.create("orders", partitions=3, max_message_bytes=60000000)
+    kafka.create("letters", partitions=2, **letters)
+    kafka.create("clicks")
+    kafka.create("orders.retry")
+    kafka.create("clicks.retry")
+
+
+def remove(kafka):
+    for topic in ("orders", "letters", "clicks", "orders.retry", "clicks.retry"):
+        kafka.delete(topic)
+
+
+def good(i):
+    return json.dumps({"id": "e%d" % i, "order_id": "o%d" % i, "at": FIRST_MS + i, "market": "paris",
+                       "amount": 1}).encode()
+
+
+def bad(i, chance):
+    """Unlike all others, and of various kinds."""
+    kind = i % 5
+    if kind == 0:
+        return b"%d \x00\xff" % i + bytes(chance.randrange(256) for _ in range(chance.randrange(600)))
+    event = json.loads(good(i))
+    event.update([{"market": "rome"}, {"amount": -i}, {"at": "noon"}, {"order_id": None}][kind - 1])
+    return json.dumps(event).encode()
+
+
+def serving(kafka, folder=None, sets=()):
+    return Larder(CONFIG, folder or os.path.join(tempfile.mkdtemp(prefix="letters-"), "data"),
+                  sets=["kafka.brokers=" + kafka.bootstrap, *sets])
+
+
+def sent(server):
+    return server.metrics().get('larder_dead_letters_sent_total{stream="orders"}', 0)
+
+
+def trouble(server):
+    text = server.get("/metrics")[1]
+    return [line for line in text.splitlines() if line.startswith("larder_ingest_trouble")]
+
+
+def wait_sent(server, n, seconds=120):
+    wait_for("%d letters sent, not %d; %s" % (n, sent(server), trouble(server)),
+             lambda: sent(server) >= n, seconds)
+    assert sent(server) == n, "%d letters are said to be sent, not %d" % (sent(server), n)
+
+
+def compare(kafka, broken):
+    """The topic's letters are the broken events, each once. broken: value -> (key, timestamp)"""
+    letters = consume(kafka.bootstrap, "letters")
+    seen = {}
+    for m in letters:
+        seen.setdefault(m.header("larder-origin"), []).append(m)
+    twice = {k: len(v) for k, v in seen.items() if len(v) > 1}
+    assert not twice, "%d origins have several letters: %s" % (len(twice), list(twice.items())[:5])
+    values = {m.value: m for m in letters}
+    lost = [v for v in broken if v not in values]
+    assert not lost, "%d of %d broken events have no letter: %r" % (len(lost), len(broken), lost[:3])
+    assert len(letters) == len(broken), "%d letters, %d broken events" % (len(letters), len(broken))
+    for value, (key, timestamp) in broken.items():
+        m = values[value]
+        assert (m.key, m.header("larder-timestamp")) == (key, str(timestamp)), m.headers
+        assert m.headers[0] == ("trace", b"\x00\x01"), m.headers
+
+
+class Flow(threading.Thread):
+    """Produces events at a rate; every sixth is broken."""
+
+    def __init__(self, kafka, count, seconds, chance):
+        super().__init__()
+        self.kafka, self.count, self.seconds, self.broken = kafka, count, seconds, {}
+        self.rows = []
+        for i in range(count):
+            at, key = FIRST_MS + i, "k%d" % i
+            value = bad(i, chance) if i % 6 == 0 else good(i)
+            if i % 6 == 0:
+                self.broken[value] = (key.encode(), at)
+            self.rows.append(("orders", i % 3, at, key, value))
+
+    def run(self):
+        with Producer(self.kafka.bootstrap, binary=True, transactional="flow") as producer:
+            producer.headers(("trace", b"\x00\x01"))
+            step = max(1, self.count // 100)
+            for i in range(0, self.count, step):
+                producer.send(self.rows[i:i + step])
+                producer.commit()
+                time.sleep(self.seconds / 100)
+
+
+def kills(kafka):
+    print("# seed %d, %d kills" % (SEED, KILLS), flush=True)
+    chance = random.Random(SEED)
+    topics(kafka)
+    flow = Flow(kafka, 18000, KILLS * 1.6, chance)
+    with serving(kafka).start() as server:
+        flow.start()
+        for n in range(KILLS):
+            time.sleep(chance.random() * 2)
+            server.kill()
+            if n % 5 == 3:
+                kafka.kill(1)
+                if n % 2:
+                    time.sleep(chance.random())
+                kafka.start(1)
+            server.start()
+        flow.join()
+        server.wait_events(18000, 180)
+        wait_sent(server, len(flow.broken))
+        compare(kafka, flow.broken)
+        values = server.metrics()
+        assert values['larder_dead_letters_queued{stream="orders"}'] == 0
+        assert values['larder_events_accepted_total{stream="orders"}'] == 15000
+
+
+def broker_restarts(kafka):
+    """While the server runs on: what was doubtful is looked up, and nothing is sent twice."""
+    chance = random.Random(SEED + 1)
+    topics(kafka)
+    flow = Flow(kafka, 9000, 12, chance)
+    with serving(kafka).start() as server:
+        flow.start()
+        for _ in range(3):
+            time.sleep(1 + 2 * chance.random())
+            kafka.kill(1)
+            time.sleep(chance.random())
+            kafka.start(1)
+        flow.join()
+        there = [m.value for m in consume(kafka.bootstrap, "orders")]
+        assert len(there) == len(set(there)) == 9000, "the producer's fault: %d" % len(there)
+        server.wait_events(9000, 180)
+        wait_sent(server, len(flow.broken))
+        compare(kafka, flow.broken)
+
+
+def produce_broken(kafka, first, n):
+    broken = {b"broken %d" % i: (b"k", FIRST_MS) for i in range(first, first + n)}
+    with Producer(kafka.bootstrap, binary=True) as producer:
+        producer.headers(("trace", b"\x00\x01"))
+        producer.send([("orders", i % 3, FIRST_MS, "k", v) for i, v in enumerate(broken)])
+    return broken
+
+
+def put_back(kafka):
+    """A data folder that is put back as it was refuses again what it had refused, and sends none of it."""
+    topics(kafka)
+    with serving(kafka).start() as server:
+        broken = produce_broken(kafka, 0, 500)
+        wait_sent(server, 500)
+        server.kill()
+        shutil.copytree(server.folder, server.folder + ".copy")
+        server.start()
+        broken.update(produce_broken(kafka, 500, 500))
+        wait_sent(server, 1000)
+        server.kill()
+    with serving(kafka, server.folder + ".copy").start() as server:
+        broken.update(produce_broken(kafka, 1000, 10))
+        wait_sent(server, 1010)
+        compare(kafka, broken)
+
+
+def fenced(kafka):
+    """Whoever comes last under a name goes on alone; the other one says why, and keeps its letters."""
+    topics(kafka)
+    with serving(kafka).start() as old:
+        produce_broken(kafka, 0, 1)
+        wait_sent(old, 1)
+        with serving(kafka).start() as new:
+            wait_sent(new, 1)
+            produce_broken(kafka, 1, 50)
+            wait_for("the old one shut out", lambda: any("taken over" in t for t in trouble(old)), 60)
+            assert "another instance of 'larder-letters' has taken over" in old.log()
+            wait_sent(new, 51)
+            assert trouble(new) == ["larder_ingest_trouble 0"], trouble(new)
+            wait_for("what it keeps", lambda: old.metrics()[
+                'larder_dead_letters_queued{stream="orders"}'] == 50)
+            assert sent(old) == 1, "it sends no more"
+            places = [m.header("larder-origin") for m in consume(kafka.bootstrap, "letters")]
+            assert len(places) == 52 and len(set(places)) == 51, places
+
+
+def large(kafka):
+    """What the outbox or the topic does not take is cut, and says so; those around it are whole."""
+    topics(kafka, max_message_bytes=1000000)
+    sizes = [10, 990000, 999990, 3000000, 9000000, 50000000, 100]
+    with serving(kafka).start() as server:
+        with Producer(kafka.bootstrap, binary=True, codec="none") as producer:
+            producer.headers(("trace", b"\x00\x01"))
+            for i, size in enumerate(sizes):
+                producer.send([("orders", 0, FIRST_MS, "k", bytes([97 + i]) * size)])
+        wait_sent(server, len(sizes))
+        letters = {m.header("larder-origin"): m for m in consume(kafka.bootstrap, "letters")}
+        assert len(letters) == len(sizes)
+        for i, size in enumerate(sizes):
+            m = letters["orders/0/%d" % i]
+            assert m.key == b"k" and m.headers[0] == ("trace", b"\x00\x01")
+            if m.header("larder-cut") is None:
+                assert m.value == bytes([97 + i]) * size, size
+                continue
+            assert m.header("larder-cut") == "value", m.headers
+            assert m.header("larder-value-bytes") == str(size)
+            assert len(m.header("larder-value-crc32c")) == 8
+            assert m.value == bytes([97 + i]) * 65536
+        cut = [i for i in range(len(sizes)) if letters["orders/0/%d" % i].header("larder-cut")]
+        print("# of %s bytes these are cut: %s" % (sizes, [sizes[i] for i in cut]))
+        assert 4 in cut and 5 in cut and not {0, 1, 6} & set(cut), cut
+
+
+def tiny_topic(kafka):
+    """A topic that takes next to nothing gets letters without their events."""
+    topics(kafka, max_message_bytes=2000)
+    with serving(kafka).start() as server:
+        with Producer(kafka.bootstrap, binary=True) as producer:
+            producer.headers(("trace", b"\x00\x01"))
+            producer.send([("orders", 0, FIRST_MS, "k", os.urandom(n)) for n in (50, 5000, 60)])
+        wait_sent(server, 3)
+        letters = consume(kafka.bootstrap, "letters")
+        found = {m.header("larder-origin"): (len(m.value), m.header("larder-cut")) for m in letters}
+        assert found == {"orders/0/0": (50, None), "orders/0/1": (0, "key,headers,value"),
+                         "orders/0/2": (60, None)}, found
+
+
+CASES = [
+    ("kills of the server and the broker: each broken event once, byte for byte", kills),
+    ("restarts of the broker while the server runs", broker_restarts),
+    ("a data folder that is put back sends nothing again", put_back),
+    ("an instance that has a successor is shut out", fenced),
+    ("a letter that is too large is cut", large),
+    ("a topic that takes next to nothing", tiny_topic),
+]
+
+
+def main():
+    tap = Tap()
+    wanted = sys.argv[1:]
+    folder, settings = os.path.join(tempfile.mkdtemp(), "kafka"), {"log.segment.bytes": 128 << 20}
+    with Cluster(folder, settings=settings) as kafka:
+        for name, case in CASES:
+            if not wanted or case.__name__ in wanted:
+                with tap.case(name):
+                    try:
+                        case(kafka)
+                    finally:
+                        remove(kafka)
+    tap.end()
+
+
+if __name__ == "__main__":
+    main()
