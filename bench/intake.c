@@ -1,14 +1,17 @@
 /*
  * What an event costs from its bytes to its commit, without a broker: the events of
  * bench/support/business.h go in slices into an intake over a store in a folder, as the ingest
- * thread does it, in batches of 100,000, and maintenance runs beside it. Prints one JSON object.
+ * thread does it, in its batches, and maintenance runs beside it. Prints one JSON object.
  *
  *     build/bench/intake FOLDER [EVENTS [RATE [WORKERS]]] [SETTING...]
  *
  * RATE: events per second of event time (1200). SETTING: "avro=URL": the events are Avro, and a
  * registry at URL knows their schemas; "orders": nothing but orders, five events each;
- * "warm=EVENTS": so many come first and are not measured; "batch=EVENTS" (100,000); else a key of
- * larder.yml ("--set"). CPU time is what the threads say, the making of the events apart.
+ * "warm=EVENTS": so many come first and are not measured; "batch=EVENTS" (as the server does); else
+ * a key of larder.yml ("--set"). CPU time is what the threads say, the making of the events apart.
+ *
+ * Memory is looked at with every commit: what the process holds beside the head's open time blocks,
+ * which have a bound of their own, against `ingest.memory`; and after each tenth of the events.
  */
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -27,6 +30,7 @@
 #include "ingest/intake.h"
 
 #define RECORDS    2000
+#define TENTHS     10
 #define PARTITIONS 8 /* of a topic */
 #define FIRST_MS   INT64_C(1700000000000)
 
@@ -48,6 +52,8 @@ struct bench {
     size_t stream_of[TOPICS];
     int64_t *watermarks;
     size_t batch, batch_max;
+    uint64_t peak_kb; /* beside the head */
+    uint64_t tenths_kb[TENTHS];
     struct figures now;
     struct intake_stats before;
     int64_t made_ns; /* CPU of making events */
@@ -110,7 +116,7 @@ static void begin(
     check(store_open(&store, &b->store, &err), &err);
     check(kafka_source_new(&options, &b->source, &err), &err);
     b->intake = intake_new(
-        b->store, &b->config.streams, b->source, workers, b->config.ingest.memory_bytes / 2, NULL);
+        b->store, &b->config.streams, b->source, workers, b->config.ingest.memory_bytes / 4, NULL);
     b->business = business_new(business);
     b->events = xcalloc(RECORDS, sizeof *b->events);
     b->watermarks = xcalloc(b->config.streams.n_streams, sizeof *b->watermarks);
@@ -206,6 +212,31 @@ static void commit(struct bench *b)
     clock_sleep_ms(store_throttle_ms(b->store));
 }
 
+/* "VmRSS" or "VmHWM" of /proc. */
+static uint64_t memory_kb(const char *what)
+{
+    char line[256];
+    unsigned long long kb = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    size_t n = strlen(what);
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, what, n) == 0 && sscanf(line + n, ": %llu", &kb) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kb;
+}
+
+static void look_at_memory(struct bench *b, uint64_t at, uint64_t events)
+{
+    struct store_stats stats;
+    store_stats(b->store, &stats);
+    uint64_t all = memory_kb("VmRSS"), head = stats.head_bytes / 1024;
+    uint64_t kb = all > head ? all - head : 0;
+    b->peak_kb = kb > b->peak_kb ? kb : b->peak_kb;
+    b->tenths_kb[at * TENTHS / (events + 1)] = kb;
+}
+
 /* Avro: some events of others, until the schemas of all topics are there. */
 static void learn_schemas(struct bench *b, const struct business_options *options)
 {
@@ -239,28 +270,18 @@ static void run(struct bench *b, uint64_t events)
     for (uint64_t at = 0; at < events; at += RECORDS) {
         make_slice(b);
         take_slice(b);
-        if (b->batch >= b->batch_max)
+        if (b->batch >= b->batch_max) {
             commit(b);
+            look_at_memory(b, at, events);
+        }
     }
     commit(b);
+    look_at_memory(b, events, events);
     b->now.all_ns = clock_cpu_ns() - all - (b->made_ns - made);
     b->now.maintenance_ns = atomic_load(&b->maintenance_ns) - maintenance;
 }
 
 /* ---- */
-
-static uint64_t peak_rss_kb(void)
-{
-    char line[256];
-    unsigned long long kb = 0;
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "VmHWM: %llu", &kb) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return kb;
-}
 
 static void count_tallies(const struct bench *b, struct tally *out)
 {
@@ -272,6 +293,16 @@ static void count_tallies(const struct bench *b, struct tally *out)
 static double per(const struct figures *f, int64_t ns)
 {
     return (double)ns / 1e3 / (double)f->events;
+}
+
+static void print_memory(const struct bench *b)
+{
+    printf(" \"ingest_memory_mib\": %" PRIu64 ", \"peak_beside_head_mib\": %" PRIu64
+           ", \"by_tenth_mib\": [",
+        b->config.ingest.memory_bytes >> 20, b->peak_kb / 1024);
+    for (size_t i = 0; i < TENTHS; i++)
+        printf("%s%" PRIu64, i ? ", " : "", b->tenths_kb[i] / 1024);
+    printf("]}\n");
 }
 
 static void print(const struct bench *b, double wall)
@@ -297,10 +328,11 @@ static void print(const struct bench *b, double wall)
         per(f, now.dedupe_ns - was->dedupe_ns), per(f, now.lifecycle_ns - was->lifecycle_ns),
         per(f, f->settle_ns), per(f, now.rollup_ns - was->rollup_ns), per(f, f->write_ns),
         per(f, f->commit_ns), per(f, f->maintenance_ns));
-    printf(" \"cells_per_event\": %.3f, \"peak_rss_mib\": %" PRIu64 ", \"state_memory_mib\": %llu, "
-           "\"state_runs\": %llu}\n",
-        (double)f->cells / (double)f->events, peak_rss_kb() / 1024,
-        (unsigned long long)stats.state_memory_bytes >> 20, (unsigned long long)stats.state_runs);
+    printf(" \"cells_per_event\": %.3f, \"peak_rss_mib\": %" PRIu64
+           ", \"state_memory_mib\": %" PRIu64 ", \"state_runs\": %" PRIu64 ",\n",
+        (double)f->cells / (double)f->events, memory_kb("VmHWM") / 1024,
+        stats.state_memory_bytes >> 20, stats.state_runs);
+    print_memory(b);
 }
 
 int main(int argc, char **argv)
@@ -310,7 +342,6 @@ int main(int argc, char **argv)
     const char *sets[64];
     char avro[TOPICS][64], registry[256];
     size_t n_sets = 0;
-    b->batch_max = 100000;
     uint64_t numbers[] = {2000000, 1200, 1}, warm = 0;
     int n = 0;
     if (argc < 2) {
@@ -343,6 +374,8 @@ int main(int argc, char **argv)
     business.per_second = numbers[1];
     log_set_level(LOG_WARN);
     load_config(b, sets, n_sets);
+    if (!b->batch_max)
+        b->batch_max = intake_batch_events(b->config.ingest.memory_bytes / 4);
     begin(b, argv[1], &business, numbers[2]);
     if (business.avro)
         learn_schemas(b, &business);

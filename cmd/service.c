@@ -22,9 +22,10 @@
 /* How long an operator's request waits for the ingestion to begin with it. */
 #define SOURCE_WAIT_MS 20000
 /* Parts of the ingestion's memory: for what is in no file yet, of which twice as much may be there
- * before it has to wait; and for what it has at hand of ids and entities. */
+ * before it has to wait; for what it has at hand of ids and entities; and the rest is the batch's.
+ */
 #define STATE_PART   4
-#define AT_HAND_PART 2
+#define AT_HAND_PART 4
 /* Between two lines of the log that say how far the replay has come. */
 #define TELL_NS INT64_C(5000000000)
 

@@ -24,11 +24,10 @@
 #include "ingest/stream_topics.h"
 
 #define COMMIT_MS       50
-#define BATCH_EVENTS    100000
 #define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
 #define WORKERS         2
-#define MEMORY_BYTES    (UINT64_C(256) << 20)
+#define MEMORY_BYTES    (UINT64_C(128) << 20)
 #define POLL_MS         5
 #define DISCOVER_MS     10000 /* new partitions are looked for */
 #define RETRY_MS        2000  /* while a topic or broker is missing */
@@ -566,6 +565,11 @@ static bool lifecycles_fit(struct store *store, const struct streams *streams, s
     return true;
 }
 
+static uint64_t memory_of(const struct ingest_options *options)
+{
+    return options->memory_bytes ? options->memory_bytes : MEMORY_BYTES;
+}
+
 /* before: the intake that this one comes after, or NULL. */
 static bool works_make(struct store *store, const struct ingest_options *options,
     struct intake *before, struct works *out, struct err *err)
@@ -577,9 +581,8 @@ static bool works_make(struct store *store, const struct ingest_options *options
         !kafka_source_new(options, &out->source, err))
         return false;
     const struct streams *streams = out->streams = generations_streams(out->generations);
-    out->intake =
-        intake_new(store, streams, out->source, options->workers ? options->workers : WORKERS,
-            options->memory_bytes ? options->memory_bytes : MEMORY_BYTES, before);
+    out->intake = intake_new(store, streams, out->source,
+        options->workers ? options->workers : WORKERS, memory_of(options), before);
     out->watermarks = xcalloc(streams->n_streams, sizeof *out->watermarks);
     out->streams_now = xcalloc(streams->n_streams, sizeof *out->streams_now);
     return true;
@@ -613,7 +616,8 @@ static void works_swap(struct ingest *in, struct works *works, const struct inge
     in->streams_now = works->streams_now;
     in->options = *options;
     in->commit_ms = options->commit_ms ? options->commit_ms : COMMIT_MS;
-    in->batch_events = options->batch_events ? options->batch_events : BATCH_EVENTS;
+    in->batch_events =
+        options->batch_events ? options->batch_events : intake_batch_events(memory_of(options));
     *works = old;
 }
 

@@ -45,9 +45,11 @@ struct ingest_options {
     struct store *follows; /* reads no further than the ingestion of this store, which outlives it:
                               follow.h; NULL: as far as there is */
     uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
-    uint32_t batch_events; /* or when it has this many events; 0: 100,000 */
-    uint32_t workers;      /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
-    uint64_t memory_bytes; /* for what is at hand of ids and entities; 0: 256 MiB */
+    uint32_t
+        batch_events; /* or when it has this many events; 0: 100,000, fewer with little memory */
+    uint32_t workers; /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
+    uint64_t memory_bytes; /* for what is at hand of ids and entities, and as much for a batch; 0:
+                              128 MiB */
 };
 
 struct ingest;

@@ -49,6 +49,20 @@ struct intake {
     size_t n_counted, cap;
 };
 
+/* An event of a batch, when all are of entities of their own: their facts, as they are and as they
+ * are written, and the transaction with its frame. */
+#define EVENT_MEMORY     1024
+#define BATCH_EVENTS_MIN 1000
+#define BATCH_EVENTS_MAX 100000
+
+uint32_t intake_batch_events(uint64_t memory_bytes)
+{
+    uint64_t n = memory_bytes / EVENT_MEMORY;
+    if (n < BATCH_EVENTS_MIN)
+        return BATCH_EVENTS_MIN;
+    return n < BATCH_EVENTS_MAX ? (uint32_t)n : BATCH_EVENTS_MAX;
+}
+
 /* ---- life ---- */
 
 static void begin_stream(struct intake *in, struct store *store, size_t i)

@@ -26,6 +26,9 @@
 struct intake;
 struct letters;
 
+/* Events of a batch that take about so much memory until it is committed: 1,000 to 100,000. */
+uint32_t intake_batch_events(uint64_t memory_bytes);
+
 /* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: half of
  * it for entities that were touched lately, half to know where ids may be. before: an intake that
  * is not used any more, whose registry, with all that it knows, goes on when it is the same one;

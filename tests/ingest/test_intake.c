@@ -339,6 +339,15 @@ static void test_beside_maintenance(void **state)
     assert_memory_equal(&tallies[0], &tallies[1], sizeof tallies[0]);
 }
 
+static void test_batch_events(void **state)
+{
+    (void)state;
+    assert_int_equal(intake_batch_events(0), 1000);
+    assert_int_equal(intake_batch_events(UINT64_C(4) << 20), 4096);
+    assert_int_equal(intake_batch_events(UINT64_C(128) << 20), 100000);
+    assert_int_equal(intake_batch_events(UINT64_MAX), 100000);
+}
+
 /* ---- the crew itself ---- */
 
 struct sums {
@@ -377,6 +386,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crew),
+        cmocka_unit_test(test_batch_events),
         cmocka_unit_test(test_workers),
         cmocka_unit_test(test_beside_maintenance),
     };
