@@ -181,7 +181,7 @@ bench: deps ## the store's figures; events/s from a real Kafka to a query: BENCH
 
 bench-memory: all tests ## memory of the ingestion while five times as many events as orders pass: EVENTS=50000000
 	@rm -rf $(BUILD)/bench-memory
-	@$(BUILD)/bench/intake $(BUILD)/bench-memory $(or $(EVENTS),50000000) 1200 2 orders 2>/dev/null
+	@$(BUILD)/bench/intake_speed $(BUILD)/bench-memory $(or $(EVENTS),50000000) 1200 2 orders 2>/dev/null
 	@rm -rf $(BUILD)/bench-memory
 
 clean-room: ## make demo and make check in a fresh Debian folder, with their times (needs root)
