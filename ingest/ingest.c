@@ -22,7 +22,6 @@
 #include "ingest/source/source_orders.h"
 
 #define COMMIT_MS       50
-#define BATCH_CELLS     500000 /* what one transaction may hold of them */
 #define POLL_RECORDS    2000
 #define WORKERS         2
 #define MEMORY_BYTES    (UINT64_C(128) << 20)
@@ -650,7 +649,7 @@ static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
     if (in->batch == 0)
         return mono_ms - in->clocks_ms >= CLOCKS_MS;
     return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||
-           intake_cells(in->intake) >= BATCH_CELLS || letters_due(intake_letters(in->intake));
+           intake_is_full(in->intake) || letters_due(intake_letters(in->intake));
 }
 
 static bool reload_begin(struct ingest *in)

@@ -16,6 +16,9 @@
 #include "ingest/prepare.h"
 #include "ingest/rollup_run.h"
 
+/* What one transaction may hold, and a slice more: cells, and bytes of labels that are new. */
+#define BATCH_CELLS       500000
+#define BATCH_LABEL_BYTES (8u << 20)
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 
@@ -552,6 +555,12 @@ bool intake_waits_for_room(const struct intake *intake, size_t stream)
 size_t intake_cells(const struct intake *intake)
 {
     return rollup_runner_cells(intake->runner);
+}
+
+bool intake_is_full(const struct intake *intake)
+{
+    return intake_cells(intake) >= BATCH_CELLS ||
+           rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
 }
 
 void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)

@@ -73,6 +73,8 @@ bool intake_waits_for_room(const struct intake *intake, size_t stream);
 
 /* Cells of the batch so far. */
 size_t intake_cells(const struct intake *intake);
+/* It is as much as a transaction of the store should hold: the batch is due. */
+bool intake_is_full(const struct intake *intake);
 
 struct intake_stats {
     uint64_t refused_cells; /* of batches that are done: a limit refused their label sets */

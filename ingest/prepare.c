@@ -268,7 +268,21 @@ static const struct err *why_not(const struct preparer *p, size_t i)
     for (size_t m = 0; m < crew_members(p->options.crew); m++)
         if (p->hands[m].failed == i)
             return &p->hands[m].err;
-    unreachable("the first record of a slice always finds room");
+    unreachable("a record alone always finds room");
+}
+
+/* Returns how many are prepared, from the first on. */
+static size_t prepare(struct preparer *p, size_t n)
+{
+    size_t ready = 0;
+    for (size_t m = 0; m < crew_members(p->options.crew); m++) {
+        arena_reset(&p->hands[m].arena);
+        p->hands[m].failed = SIZE_MAX;
+    }
+    crew_run(p->options.crew, n, PART, work, p);
+    while (ready < n && p->prepared[ready].kind != PREPARED_NOT)
+        ready++;
+    return ready;
 }
 
 bool preparer_run(struct preparer *preparer, const struct kafka_record *records, size_t n,
@@ -277,14 +291,9 @@ bool preparer_run(struct preparer *preparer, const struct kafka_record *records,
     struct preparer *p = preparer;
     make_room(p, n);
     p->records = records;
-    for (size_t m = 0; m < crew_members(p->options.crew); m++) {
-        arena_reset(&p->hands[m].arena);
-        p->hands[m].failed = SIZE_MAX;
-    }
-    crew_run(p->options.crew, n, PART, work, p);
-    *ready = 0;
-    while (*ready < n && p->prepared[*ready].kind != PREPARED_NOT)
-        ++*ready;
+    *ready = prepare(p, n);
+    if (n > 1 && *ready == 0) /* what the others of its part took left no room, perhaps */
+        *ready = prepare(p, 1);
     if (n > 0 && *ready == 0)
         *err = *why_not(p, 0);
     return n == 0 || *ready > 0;

@@ -68,6 +68,7 @@ struct rollup_runner {
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
     /* of the batch */
     uint64_t batch;
+    size_t new_label_bytes;
     struct arena buckets;
     struct accumulator *accumulators;
     size_t n_accumulators, accumulators_cap;
@@ -173,8 +174,10 @@ static struct labels keep_labels(
     struct label l[ROLLUP_LABELS_MAX + 1];
     size_t n = 0;
     l[n++] = (struct label){SLICE(LABEL_METRIC_NAME), def->def.name};
-    for (size_t i = 0; i < def->n_labels; i++)
+    for (size_t i = 0; i < def->n_labels; i++) {
         l[n++] = (struct label){def->labels[i].name, v->values[i]};
+        r->new_label_bytes += def->labels[i].name.len + v->values[i].len;
+    }
     ensure(labels_sort(l, &n)); /* the config has checked the names */
     return labels_copy(&r->labels, (struct labels){l, n});
 }
@@ -601,6 +604,7 @@ void rollup_runner_clear(struct rollup_runner *runner)
     runner->batch++;
     runner->refused += runner->left_out;
     runner->left_out = 0;
+    runner->new_label_bytes = 0;
     runner->n_accumulators = 0;
     arena_reset(&runner->buckets);
     map_clear(&runner->windows);
@@ -609,6 +613,11 @@ void rollup_runner_clear(struct rollup_runner *runner)
 size_t rollup_runner_cells(const struct rollup_runner *runner)
 {
     return runner->n_accumulators;
+}
+
+size_t rollup_runner_new_label_bytes(const struct rollup_runner *runner)
+{
+    return runner->new_label_bytes;
 }
 
 uint64_t rollup_runner_refused(const struct rollup_runner *runner)

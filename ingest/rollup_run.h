@@ -96,6 +96,8 @@ void rollup_runner_unwrite(struct rollup_runner *runner);
 void rollup_runner_clear(struct rollup_runner *runner);
 /* Cells of the batch so far. */
 size_t rollup_runner_cells(const struct rollup_runner *runner);
+/* Bytes of the label sets that were seen for the first time in the batch so far. */
+size_t rollup_runner_new_label_bytes(const struct rollup_runner *runner);
 /* Cells that were left out since it was made, because the store refused their label sets; those of
  * batches that are done. */
 uint64_t rollup_runner_refused(const struct rollup_runner *runner);

@@ -391,5 +391,9 @@ void catalog_add_dead(struct catalog *catalog)
     note_metric(catalog, (uint32_t)id, CATALOG_MIXED);
     catalog->n_series++;
     catalog->n_dead++;
+    if (catalog->n_series % CATALOG_CHUNK == 0 && catalog->chunk_live[id / CATALOG_CHUNK] == 0) {
+        free(catalog->series[id / CATALOG_CHUNK]);
+        catalog->series[id / CATALOG_CHUNK] = NULL;
+    }
     catalog_unlock(catalog);
 }

@@ -336,6 +336,31 @@ static void test_memory_is_used_again(void **state)
     catalog_fini(&c);
 }
 
+/* A start adds the ids of all series that ever were: those that come after one another take no
+ * memory. */
+static void test_dead_ids_take_no_memory(void **state)
+{
+    enum { CHUNKS = 100 };
+    struct catalog c;
+    struct metric_def def = {.name = SLICE("m"), .kind = KIND_SAMPLE};
+    uint32_t *ids = xcalloc(CATALOG_CHUNK, sizeof *ids);
+    (void)state;
+    catalog_init(&c);
+    catalog_add_metric(&c, &def);
+    add_values(&c, 0, 10, ids);
+    size_t before = catalog_bytes(&c);
+    for (int i = 0; i < CHUNKS * CATALOG_CHUNK; i++)
+        catalog_add_dead(&c);
+    assert_true(catalog_bytes(&c) - before < CHUNKS * CATALOG_CHUNK / 2);
+    assert_int_equal(c.n_series, CHUNKS * CATALOG_CHUNK + 10);
+    assert_true(catalog_has(&c, 9));
+    assert_false(catalog_has(&c, 10));
+    add_values(&c, CATALOG_CHUNK, 10, ids); /* beside dead ones of the same chunk */
+    assert_true(catalog_has(&c, ids[0]) && ids[0] == CHUNKS * CATALOG_CHUNK + 10);
+    catalog_fini(&c);
+    free(ids);
+}
+
 static void test_pinned_strings_stay(void **state)
 {
     struct catalog c;
@@ -373,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_like_a_list),
         cmocka_unit_test(test_removing_is_as_quick_as_adding),
         cmocka_unit_test(test_memory_is_used_again),
+        cmocka_unit_test(test_dead_ids_take_no_memory),
         cmocka_unit_test(test_pinned_strings_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
