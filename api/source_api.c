@@ -52,6 +52,7 @@ static void write_row(struct buf *out, const struct source_row *row)
     write_text(out, "stream", row->stream);
     write_text(out, "state", slice_from(row->state));
     write_text(out, "cause", row->cause);
+    write_text(out, "advice", slice_from(row->advice ? row->advice : ""));
     write_number(out, "position", row->next, row->next >= 0);
     write_number(out, "end", row->end, row->end >= 0);
     write_number(out, "lag", row->lag, row->lag >= 0);

@@ -77,13 +77,13 @@ static void write_line(const struct row *row, const int *widths, struct buf *out
     buf_char(out, '\n');
 }
 
-static void write_cause(const json_t *partition, int indent, struct buf *out)
+static void write_below(const json_t *partition, const char *key, int indent, struct buf *out)
 {
-    const char *cause = json_string_value(json_object_get(partition, "cause"));
-    if (!cause || !*cause)
+    const char *text = json_string_value(json_object_get(partition, key));
+    if (!text || !*text)
         return;
     buf_printf(out, "%*s  ", indent, "");
-    terminal_text(out, cause);
+    terminal_text(out, text);
     buf_char(out, '\n');
 }
 
@@ -107,7 +107,8 @@ bool source_table(const json_t *data, struct buf *out, size_t *halted)
         set_row(json_array_get(partitions, i), &row);
         *halted += strcmp(row.cells[2], "halted") == 0;
         write_line(&row, widths, out);
-        write_cause(json_array_get(partitions, i), widths[0], out);
+        write_below(json_array_get(partitions, i), "cause", widths[0], out);
+        write_below(json_array_get(partitions, i), "advice", widths[0], out);
     }
     return true;
 }

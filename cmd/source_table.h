@@ -5,6 +5,7 @@
  *     orders/0   orders  caught_up      1200  1200    0     0  2026-11-20T18:00:00Z
  *     orders/1   orders  halted          800    40    -     0  2026-11-20T17:10:04Z
  *                its log ends at 40, before its position: ...
+ *                seek --to earliest reads ...
  */
 #ifndef CMD_SOURCE_TABLE_H
 #define CMD_SOURCE_TABLE_H

@@ -156,7 +156,7 @@ static void consumer_error(struct kafka_source *s, struct partition *p, const rd
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
     case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
         if (p && ++p->broken >= BROKEN_MAX)
-            partition_halt(s, p, "what is stored there does not read: %s", text);
+            partition_halt(s, p, ADVICE_BROKEN, "what is stored there does not read: %s", text);
         else if (p)
             partition_rest(s, p, text);
         return;
@@ -257,7 +257,7 @@ static bool verify(struct kafka_source *s, struct partition *p, const rd_kafka_m
     p->verifying = false;
     if (m->offset != p->marks.print.offset || print_of(m).hash == p->marks.print.hash)
         return true;
-    partition_halt(s, p,
+    partition_halt(s, p, ADVICE_ANEW,
         "the record at offset %" PRId64
         " is not the one that was read: the topic was made anew, or "
         "its end was lost and written again",

@@ -49,6 +49,7 @@ struct partition {
     bool vain;       /* verifying, and nothing seems to come */
     uint32_t broken; /* batches that did not read, one after the other */
     char cause[PARTITION_CAUSE_MAX]; /* why it is halted, for a person */
+    const char *advice;              /* and what may be done about it; NULL: it never was */
     int64_t committed;               /* next, as of the last commit; -1: none */
     int64_t passed; /* offsets below hold nothing more for us: next, or behind it when only markers
                        follow */

@@ -108,7 +108,8 @@ void partition_begin_anew(struct kafka_source *s, struct partition *p)
     s->changed = true;
 }
 
-void partition_halt(struct kafka_source *s, struct partition *p, const char *fmt, ...)
+void partition_halt(
+    struct kafka_source *s, struct partition *p, const char *advice, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -116,9 +117,11 @@ void partition_halt(struct kafka_source *s, struct partition *p, const char *fmt
     va_end(args);
     partition_drop(s, p);
     p->halted = true;
+    p->advice = advice;
     p->verifying = p->caught_up = p->resting = p->examined = false;
     s->changed = true;
-    log_error("kafka: partition %s is halted at %" PRId64 ": %s", p->name, p->next, p->cause);
+    log_error("kafka: partition %s is halted at %" PRId64 ": %s; %s", p->name, p->next, p->cause,
+        p->advice);
 }
 
 void partition_move(struct kafka_source *s, struct partition *p, int64_t next)

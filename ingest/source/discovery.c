@@ -75,13 +75,13 @@ static void judge_range(struct kafka_source *s, struct partition *p, int64_t low
     p->examined = false;
     s->changed = true;
     if (p->next > high)
-        partition_halt(s, p,
+        partition_halt(s, p, ADVICE_ANEW,
             "its log ends at %" PRId64 ", before its position: the topic was made anew or cut off",
             high);
     else if (p->next < low && stream->skip_out_of_range)
         skip_hole(s, p, low);
     else if (p->next < low)
-        partition_halt(s, p,
+        partition_halt(s, p, ADVICE_LOST,
             "offsets %" PRId64 " to %" PRId64 " are gone before they were read (retention)",
             p->next, low - 1);
     else
@@ -167,7 +167,7 @@ static void lose(struct kafka_source *s, struct partition *p)
     if (p->gone || p->halted)
         return;
     p->gone = true;
-    partition_halt(s, p, "the broker does not have it any more: it was deleted");
+    partition_halt(s, p, ADVICE_GONE, "the broker does not have it any more: it was deleted");
 }
 
 static void find_again(struct kafka_source *s, struct partition *p)

@@ -116,6 +116,7 @@ static void fill_row(const struct kafka_source *s, const struct partition *p, st
     *row = (struct source_row){.name = arena_slice(arena, slice_from(p->name)),
         .stream = arena_slice(arena, s->streams->streams[p->stream].name),
         .state = state_of(s, p, &cause),
+        .advice = p->halted && !p->marks.paused ? p->advice : NULL,
         .next = p->next,
         .end = p->end,
         .lag = p->end < 0      ? -1

@@ -41,6 +41,7 @@ struct source_row {
     struct slice name, stream;
     const char *state;  /* caught_up, reading, waiting, paused, halted */
     struct slice cause; /* of waiting and halted; "": there is nothing to say */
+    const char *advice; /* what may be done, when it is halted; else NULL */
     int64_t next;       /* -1: never read */
     int64_t end;        /* of the log; -1: not known */
     int64_t lag;        /* -1: not known */

@@ -41,6 +41,7 @@ static bool source(void *ctx, const struct source_request *request, struct arena
         .stream = SLICE("orders"),
         .state = "halted",
         .cause = SLICE("a \"cause\""),
+        .advice = "do it",
         .next = 7,
         .end = -1,
         .lag = -1,
@@ -93,7 +94,8 @@ static void test_list(void **state)
     assert_int_equal(client_get(f->port, "/api/v1/source/list?target=orders%2F0", &f->answer), 200);
     assert_string_equal(client_body(&f->answer),
         "{\"status\":\"success\",\"data\":{\"partitions\":[{\"partition\":\"orders/0\",\"stream\":"
-        "\"orders\",\"state\":\"halted\",\"cause\":\"a \\\"cause\\\"\",\"position\":7,\"end\":null,"
+        "\"orders\",\"state\":\"halted\",\"cause\":\"a \\\"cause\\\"\",\"advice\":\"do "
+        "it\",\"position\":7,\"end\":null,"
         "\"lag\":null,\"newest\":null,\"lost\":2,\"holes\":[{\"from\":3,\"to\":5}],\"changes\":["
         "{\"at\":1.500,\"by\":\"ann\",\"what\":\"skip from 3 to 5\"}]}],\"notes\":[\"a note\"]}}");
     assert_int_equal(f->last.action, SOURCE_LIST);

@@ -119,6 +119,9 @@ def made_anew_with_more(kafka):
         server.start()
         row = wait_state(server, "anew/0", "halted", "29", "not the one that was read")
         assert row["position"] == 30 and total(server) == 30, row
+        assert "seek --to earliest" in row["advice"], row
+        shown = larder("source", "list", "--server", "http://127.0.0.1:%d" % server.port)
+        assert shown[0] == 1 and row["cause"] in shown[1] and row["advice"] in shown[1], shown
         assert "halted" in server.log() and server.metric_sum("larder_ingest_partitions_halted") == 1
         trouble = [k for k in server.metrics() if k.startswith("larder_ingest_trouble")]
         assert "anew/0" in trouble[0] and "not the one" in trouble[0], trouble
