@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Dead letters against the mock broker: every reason, byte for byte; a topic that is away; an outbox
 that is full; a broken event that is sent anew after a fix. What transactions promise under kills is
-proven on a real Kafka (tests/kafka/test_dead_letters.py): the mock has no aborts.
+proven on a real Kafka (test_dead_letters.py): the mock has no aborts.
 """
 import json
 import os
@@ -9,7 +9,8 @@ import random
 import re
 import tempfile
 
-from lib import DATA, Broker, Larder, Producer, Tap, consume, larder, wait_for
+from lib import DATA, Broker, Larder, Producer, Tap, consume, wait_for
+from registry_stub import Registry
 
 CONFIG = os.path.join(DATA, "letters.yml")
 FIRST_MS = 1700000000000  # 2023-11-14T22:13:20Z
@@ -32,6 +33,7 @@ def broken():
         ("malformed", "not one JSON object", b"\x00\xff\xfe{", at),
         ("malformed", "'market' is there twice", b'{"market":"berlin","market":"paris"}', at),
         ("malformed", "larger than 1 MiB", b"x" * ((1 << 20) + 1), at),
+        ("malformed", "at most 32 levels", b'{"a":' + b"[" * 100000 + b"]" * 100000 + b"}", at),
         ("missing", "'market' is required", order(1, market=None), at),
         ("type", "'amount' is not a decimal", order(2, amount="12"), at),
         ("range", "'amount' lies outside", order(3, amount=-1), at),
@@ -96,6 +98,35 @@ def every_reason():
         assert values['larder_dead_letters_queued_bytes{stream="orders"}'] == 0
         assert values['larder_dead_letters_full{stream="orders"}'] == 0
         assert values['larder_events_accepted_total{stream="orders"}'] == 1
+        for reason in {r for r, _, _, _ in events}:
+            counted = values['larder_events_refused_total{stream="orders",reason="%s"}' % reason]
+            assert counted == sum(r == reason for r, _, _, _ in events), (reason, counted)
+
+
+def of_avro():
+    """Reasons that JSON does not have: a schema that is not there, bytes that are none of it."""
+    at = {"name": "at", "type": "long"}
+    schemas = {7: [at, {"name": "page", "type": "string"}], 8: [at]}
+    events = [("schema", b"\x00\x00\x00\x00\x05abc"), ("missing", b"\x00\x00\x00\x00\x08\x02"),
+              ("malformed", b"\x00\x00\x00\x00\x07\x02\x7fhome"), ("malformed", b"home"),
+              ("not_allowed", b"\x00\x00\x00\x00\x07\x02\x04me")]
+    with cluster() as broker, Registry() as registry:
+        for number, fields in schemas.items():
+            registry.schemas[number] = json.dumps({"type": "record", "name": "E", "fields": fields})
+        sets = ["streams.clicks.format=avro", "registry={url: '%s'}" % registry.url]
+        with serving(broker, sets=sets).start() as server:
+            with Producer(broker.bootstrap, binary=True) as producer:
+                producer.send([("clicks", 0, FIRST_MS, "k", value) for _, value in events])
+            server.wait_events(len(events))
+            wait_sent(server, len(events), "clicks")
+            letters = {m.header("larder-origin"): m for m in consume(broker.bootstrap, "letters")}
+            values = server.metrics()
+            for i, (reason, value) in enumerate(events):
+                m = letters["clicks/0/%d" % i]
+                assert (m.header("larder-reason"), m.value) == (reason, value), (i, m.headers)
+            for reason in ("schema", "missing", "malformed", "not_allowed"):
+                count = values['larder_events_refused_total{stream="clicks",reason="%s"}' % reason]
+                assert count == sum(r == reason for r, _ in events), (reason, count)
 
 
 def over_restarts():
@@ -161,6 +192,7 @@ def full_outbox():
 
 CASES = [
     ("every reason of refusal: a letter with the event byte for byte", every_reason),
+    ("every reason of Avro's", of_avro),
     ("restarts: each letter once", over_restarts),
     ("a topic that is away: letters wait; an outbox that is full stops its stream alone", full_outbox),
 ]

@@ -93,6 +93,7 @@ class Cluster:
             "num.network.threads": 2,
             "num.io.threads": 2,
             "log.segment.bytes": 16 << 20,
+            "log.retention.ms": -1,  # events of years ago are no old ones
             "log.cleaner.dedupe.buffer.size": 2 << 20,
             "auto.create.topics.enable": "false",
             "controlled.shutdown.enable": "false",
