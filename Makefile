@@ -173,11 +173,16 @@ fuzz-run: $(FUZZERS)
 fuzz-seeds: $(SEEDS) ## write the seeds that come out of stores into tests/fuzz/corpus
 	@$(SEEDS) tests/fuzz/corpus
 
-bench: deps ## the store's figures; events/s from a broker to a query: BENCH="--events 2000000"
+bench: deps ## the store's figures; events/s from a real Kafka to a query: BENCH="--events 2000000"
 	@deploy/install-deps.sh bench
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
 	@python3 bench/store.py || echo "the store misses a target: bench/results/store.json"
 	@python3 bench/ingest.py $(BENCH)
+
+bench-memory: all tests ## memory of the ingestion while five times as many events as orders pass: EVENTS=50000000
+	@rm -rf $(BUILD)/bench-memory
+	@$(BUILD)/bench/intake_speed $(BUILD)/bench-memory $(or $(EVENTS),50000000) 1200 2 orders 2>/dev/null
+	@rm -rf $(BUILD)/bench-memory
 
 clean-room: ## make demo and make check in a fresh Debian folder, with their times (needs root)
 	@deploy/install-deps.sh clean-room
@@ -190,5 +195,5 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 -include $(OBJ:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(FUZZERS:=.d) $(SEEDS:=.d) $(HELPERS:=.d)
-.PHONY: all tests deps demo check campaign lint fuzz fuzz-run fuzz-seeds bench clean-room clean help
+.PHONY: all tests deps demo check campaign lint fuzz fuzz-run fuzz-seeds bench bench-memory clean-room clean help
 .SECONDARY:

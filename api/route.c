@@ -3,6 +3,7 @@
 #include "api/metadata_api.h"
 #include "api/metrics_api.h"
 #include "api/query_api.h"
+#include "api/replay_route.h"
 #include "api/source_api.h"
 #include "api/status_api.h"
 
@@ -24,6 +25,9 @@ static const struct route routes[] = {
     {"/api/v1/source/*",             HTTP_POST,false, false, source_change},
     {"/api/v1/status/buildinfo",     HTTP_GET, true,  false, status_buildinfo},
     {"/api/v1/status/tsdb",          HTTP_GET, false, true,  status_tsdb},
+    {"/api/v1/replay",               HTTP_POST, false, true, replay_handle_start},
+    {"/api/v1/replay/status",        GET_POST, false, true,  replay_handle_status},
+    {"/api/v1/replay/cancel",         HTTP_POST, false, true, replay_handle_cancel},
     {"/-/healthy",                   GET,      true,  false, status_healthy},
     {"/-/ready",                     GET,      true,  false, status_ready},
     {"/-/reload",                    HTTP_POST, false, false, status_reload},

@@ -18,6 +18,14 @@
 struct http;
 struct metrics;
 
+enum replay_action { REPLAY_STATUS, REPLAY_START, REPLAY_CANCEL };
+
+struct replay_request {
+    enum replay_action action;
+    struct slice rollup; /* to start */
+    int64_t from_ms;     /* likewise; INT64_MIN: not given */
+};
+
 /* Asks the ingestion that runs; ERR_UNAVAILABLE: none does. */
 typedef bool source_ask_f(void *ctx, const struct source_request *request, struct arena *arena,
     struct source_answer *answer, struct err *err);
@@ -35,6 +43,10 @@ struct api {
     /* Reads the config again, or NULL. */
     bool (*reload)(void *ctx, const atomic_bool *cancel, struct err *err);
     void *reload_ctx;
+    /* Replays of rollups, or NULL. */
+    bool (*replay)(
+        void *ctx, const struct replay_request *request, struct buf *out, struct err *err);
+    void *replay_ctx;
     const struct engine_options *engine;
     int64_t timeout_ms; /* of a query */
 };

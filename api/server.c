@@ -31,6 +31,8 @@ static struct api api_of(struct server *server)
         .source_ctx = server->options.source_ctx,
         .reload = server->options.reload,
         .reload_ctx = server->options.reload_ctx,
+        .replay = server->options.replay,
+        .replay_ctx = server->options.replay_ctx,
         .engine = &server->options.engine,
         .timeout_ms = server->options.timeout_ms,
     };

@@ -18,6 +18,7 @@
 #include "store/store.h"
 
 struct server;
+struct replay_request;
 
 struct server_options {
     const char *address; /* "127.0.0.1" */
@@ -39,6 +40,10 @@ struct server_options {
     /* Reads the config again, for POST /-/reload; NULL: it is refused. A worker calls it. */
     bool (*reload)(void *ctx, const atomic_bool *cancel, struct err *err);
     void *reload_ctx;
+    /* Answers /api/v1/replay, with JSON; NULL: nobody does. A worker calls it. */
+    bool (*replay)(
+        void *ctx, const struct replay_request *request, struct buf *out, struct err *err);
+    void *replay_ctx;
 };
 
 /* Listens at once; until server_set_store, queries and /-/ready answer 503 "starting". ERR_BUSY:

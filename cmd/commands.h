@@ -16,7 +16,8 @@ int cmd_source(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_check_events(int argc, char **argv); /* larder check events */
 int cmd_replay(int argc, char **argv);
-int cmd_replay_dlq(int argc, char **argv); /* larder replay dlq */
+int cmd_replay_dlq(int argc, char **argv);    /* larder replay dlq */
+int cmd_replay_rollup(int argc, char **argv); /* larder replay ROLLUP */
 int cmd_segment(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_test(int argc, char **argv);

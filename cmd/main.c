@@ -19,7 +19,7 @@ static const struct command commands[] = {
     {"query", cmd_query, "ask a server a PromQL query; table, JSON or CSV"},
     {"source", cmd_source, "positions in Kafka: list, pause, resume, skip, seek"},
     {"check", cmd_check, "check a config, or a file of events: every mistake with its place"},
-    {"replay", cmd_replay, "send dead letters once more, after a fix"},
+    {"replay", cmd_replay, "make a rollup anew of what the topics hold, or send dead letters once more"},
     {"segment", cmd_segment, "look into a file of the store: sizes, cells, whether it is whole"},
     {"verify", cmd_verify, "check a whole data folder; repair what is damaged"},
     {"test", cmd_test, "run files of tests: promqltest scripts"},

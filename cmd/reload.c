@@ -172,6 +172,15 @@ bool reload_now(
     return ok;
 }
 
+bool reload_hold(
+    struct reload *reload, bool (*f)(void *ctx, struct err *err), void *ctx, struct err *err)
+{
+    mutex_lock(&reload->lock);
+    bool ok = f(ctx, err);
+    mutex_unlock(&reload->lock);
+    return ok;
+}
+
 void reload_metrics(struct reload *reload, struct buf *out)
 {
     exposition_one(out, "larder_config_last_reload_successful", "gauge",

@@ -37,6 +37,10 @@ bool reload_first(struct reload *reload, struct store *store, struct err *err);
 bool reload_now(
     struct reload *reload, struct store *store, const atomic_bool *cancel, struct err *err);
 
+/* Calls f when no config is being taken over, and none is until it has returned. */
+bool reload_hold(
+    struct reload *reload, bool (*f)(void *ctx, struct err *err), void *ctx, struct err *err);
+
 /* The two metrics that Prometheus has of it. */
 void reload_metrics(struct reload *reload, struct buf *out);
 

@@ -12,6 +12,8 @@
 #include "cmd/clock_metrics.h"
 #include "cmd/ingest_metrics.h"
 #include "cmd/reload.h"
+#include "cmd/replay_api.h"
+#include "cmd/replays.h"
 #include "dashboards/assets.h"
 #include "ingest/ingest.h"
 
@@ -32,9 +34,10 @@ struct service {
     struct server *server;
     struct store *store;
     struct reload *reload;
-    _Atomic(struct ingest *) ingest; /* set while it runs */
-    atomic_bool running;             /* service_run has ended */
-    bool stays;                      /* with its config; set before it runs */
+    _Atomic(struct replays *) replays; /* set while service_run has been */
+    _Atomic(struct ingest *) ingest;   /* set while it runs */
+    atomic_bool running;               /* service_run has ended */
+    bool stays;                        /* with its config; set before it runs */
     pthread_t maintenance;
     bool maintained;
     pthread_mutex_t lock; /* guards ending; ingest, and names of its config, are used under it by
@@ -108,6 +111,9 @@ static void write_metrics(void *ctx, struct buf *out)
     reload_metrics(service->reload, out);
 }
 
+static bool replay_asked(
+    void *ctx, const struct replay_request *request, struct buf *out, struct err *err);
+
 static bool reload_asked(void *ctx, const atomic_bool *cancel, struct err *err)
 {
     return service_reload(ctx, cancel, err);
@@ -152,6 +158,8 @@ static bool start_server(struct service *service, struct err *err)
         .source_ctx = service,
         .reload = reload_asked,
         .reload_ctx = service,
+        .replay = replay_asked,
+        .replay_ctx = service,
     };
     return server_start(&server, &service->server, err);
 }
@@ -236,6 +244,8 @@ static bool apply(
         stop_ingest(service);
     else if (!ingest_reload(ingest, &options, cancel, err))
         return false;
+    if (atomic_load(&service->replays))
+        replays_outdate(atomic_load(&service->replays));
     /* Whoever has names of the config before holds the lock. */
     mutex_lock(&service->lock);
     mutex_unlock(&service->lock);
@@ -249,6 +259,40 @@ bool service_reload(struct service *service, const atomic_bool *cancel, struct e
     if (service->stays)
         return err_set(err, ERR_UNSUPPORTED, "this server stays with the config of its start");
     return reload_now(service->reload, service->store, cancel, err);
+}
+
+/* ---- replay ---- */
+
+struct pause {
+    struct service *service;
+    ingest_pause_f *f;
+    void *ctx;
+    const atomic_bool *cancel;
+};
+
+static bool pause_held(void *ctx, struct err *err)
+{
+    struct pause *p = ctx;
+    struct ingest *ingest = atomic_load(&p->service->ingest);
+    return ingest ? ingest_pause(ingest, p->f, p->ctx, p->cancel, err)
+                  : err_set(err, ERR_UNAVAILABLE, "nothing is ingested");
+}
+
+static bool pause_ingest(
+    void *ctx, ingest_pause_f *f, void *f_ctx, const atomic_bool *cancel, struct err *err)
+{
+    struct service *service = ctx;
+    struct pause pause = {service, f, f_ctx, cancel};
+    return reload_hold(service->reload, pause_held, &pause, err);
+}
+
+static bool replay_asked(
+    void *ctx, const struct replay_request *request, struct buf *out, struct err *err)
+{
+    struct service *service = ctx;
+    struct replays *replays = atomic_load(&service->replays);
+    return replays ? replay_api(replays, request, out, err)
+                   : err_set(err, ERR_UNAVAILABLE, "the server is starting");
 }
 
 /* ---- life ---- */
@@ -280,6 +324,9 @@ bool service_run(struct service *service, struct err *err)
         return false;
     thread_start(&service->maintenance, "maintenance", maintain, service);
     service->maintained = true;
+    struct replays *replays = replays_new(service->config, service->store, pause_ingest, service);
+    atomic_store(&service->replays, replays);
+    replays_resume(replays);
     atomic_store(&service->running, true);
     return true;
 }
@@ -315,6 +362,8 @@ void service_stop(struct service **slot)
     if (!service)
         return;
     server_stop(&service->server);
+    struct replays *replays = atomic_load(&service->replays);
+    replays_free(&replays);
     stop_ingest(service);
     stop_maintenance(service);
     if (service->store)

@@ -78,6 +78,8 @@ for purpose in "${@:-build}"; do
         ;;
     bench)
         tool python3 python3 "runs the benchmark"
+        tool java default-jre-headless "runs the broker"
+        tool mvn maven "fetches it"
         ;;
     clean-room)
         tool python3 python3 "runs the commands and compares"

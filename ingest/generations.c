@@ -303,6 +303,28 @@ void generations_free(struct generations **generations)
     free(g);
 }
 
+bool generations_again(struct generations *generations, struct err *err)
+{
+    struct generations *g = generations, *next;
+    if (!generations_new(g->store, g->config, &next, err))
+        return false;
+    for (size_t i = 0; i < g->config->n_rollups; i++) {
+        g->terms[i].after_ms = next->terms[i].after_ms;
+        g->terms[i].until_ms = next->terms[i].until_ms;
+        g->terms[i].n_gaps = next->terms[i].n_gaps;
+        memcpy(g->terms[i].gaps, next->terms[i].gaps, sizeof g->terms[i].gaps);
+    }
+    struct rollup_histories stored = g->stored;
+    struct entry *entries = g->entries;
+    g->stored = next->stored;
+    g->entries = next->entries;
+    g->n_entries = next->n_entries;
+    next->stored = stored;
+    next->entries = entries;
+    generations_free(&next);
+    return true;
+}
+
 const struct streams *generations_streams(const struct generations *generations)
 {
     return &generations->streams;
@@ -333,7 +355,7 @@ size_t generations_stats(
         out[i] = (struct generation_stats){.rollup = h->name,
             .clock = generations->entries[i].now->def.clock,
             .number = last->number,
-            .after_ms = last->after_ms};
+            .after_ms = rollup_history_begin(h, generations->entries[i].now->def.every_ms)};
         for (int k = 0; k < GAPS; k++)
             out[i].left_out[k] = atomic_load(&generations->terms[i].left_out[k]);
     }

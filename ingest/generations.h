@@ -24,6 +24,10 @@ void generations_free(struct generations **generations);
 /* To run on, instead of the config's. */
 const struct streams *generations_streams(const struct generations *generations);
 
+/* Takes over what the store says now of the rollups' past, in which the config's definitions are
+ * still the newest: each rollup that runs knows its windows anew. False: it stays as it was. */
+bool generations_again(struct generations *generations, struct err *err);
+
 bool generations_write(struct generations *generations, struct txn *txn);
 void generations_written(struct generations *generations);
 

@@ -7,10 +7,10 @@
  *     line := word u32 * 16            mask of the generations = word a & word b & word c & word d
  *
  * It is only in memory, and grows with the largest generation, twofold each time, where it lies: a
- * line is copied to the two that take its place. Several filters share what they may take; when nothing is left,
- * more generations are taken for possible, never one too few. A generation gets a column when it
- * is still empty; one that had ids before this run began, or for which no column is left, is always
- * possible.
+ * line is copied to the two that take its place. Several filters share what they may take; when
+ * nothing is left, more generations are taken for possible, never one too few. A generation gets a
+ * column when it is still empty; one that had ids before this run began, or for which no column is
+ * left, is always possible.
  *
  * Any number of threads look while nobody adds.
  */

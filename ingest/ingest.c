@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "ingest/follow.h"
 #include "ingest/generations.h"
 #include "ingest/intake.h"
 #include "ingest/kafka_source.h"
@@ -20,6 +21,7 @@
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
 #include "ingest/source/source_orders.h"
+#include "ingest/stream_topics.h"
 
 #define COMMIT_MS       50
 #define POLL_RECORDS    2000
@@ -35,6 +37,7 @@
 #define COMMIT_RETRY_MS 500
 #define SLOW_SLICE_MS   50
 #define RELOAD_LOOK_MS  100
+#define FOLLOW_MS       300 /* it is looked so often whether the other one has read on */
 
 /*
  * Threads: the ingest thread owns everything but `desk`, at which any thread may ask, and `shared`
@@ -44,7 +47,7 @@
 enum reload_state { RELOAD_NONE, RELOAD_ASKED, RELOAD_RUNS, RELOAD_DONE, RELOAD_REFUSED };
 
 struct ingest {
-    struct store *store;
+    struct store *store, *follows;
     const struct streams *streams;
     uint32_t commit_ms, batch_events;
     struct generations *generations; /* streams is theirs */
@@ -64,7 +67,10 @@ struct ingest {
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
     pthread_t thread;
     atomic_bool stop;
-    _Atomic int64_t passed_ms;
+    _Atomic int64_t passed_ms, level_ms, told_behind;
+    int64_t follow_ms; /* monotonic */
+    int64_t behind;    /* records, as of the last look at the clocks; INT64_MAX: not known */
+    struct stream_topics *topics; /* of one that follows */
     pthread_mutex_t lock;
     struct {
         struct ingest_stats stats;
@@ -78,7 +84,9 @@ struct ingest {
     atomic_bool reload_asked; /* the state is RELOAD_ASKED */
     struct {
         enum reload_state state;
-        const struct ingest_options *options;
+        const struct ingest_options *options; /* NULL: it is a pause, for f */
+        ingest_pause_f *f;
+        void *ctx;
         struct works *made; /* of the thread that asks, which frees what the old config's was */
         struct err err;
     } reload;
@@ -150,6 +158,14 @@ static void sum_partitions(
     memcpy(out->refused, sum.refused, sizeof out->refused);
 }
 
+static void follow(
+    struct ingest *in, const struct stream *stream, size_t s, struct stream_stats *out)
+{
+    int64_t behind = follow_behind(in->follows, in->source, in->topics, s, clock_now_ms());
+    follow_clocks(in->follows, stream, behind == 0, &out->frontier_ms, &out->watermark_ms);
+    in->behind = behind == INT64_MAX || in->behind == INT64_MAX ? INT64_MAX : in->behind + behind;
+}
+
 /* What was said once holds, when partitions say less, or nothing yet after a start. */
 static void keep_clocks(const struct ingest *in, struct stream_stats *out)
 {
@@ -162,6 +178,7 @@ static void keep_clocks(const struct ingest *in, struct stream_stats *out)
 
 static void refresh_streams(struct ingest *in)
 {
+    in->behind = 0;
     struct partition *const *all;
     const struct partition **mine =
         xcalloc(kafka_source_partitions(in->source, &all), sizeof(void *));
@@ -180,6 +197,8 @@ static void refresh_streams(struct ingest *in)
             partitions_clocks(mine, n, stream->watermark_bound_ms, stream->idle_after_ms,
                 &out->frontier_ms, &out->watermark_ms);
         keep_clocks(in, out);
+        if (in->follows)
+            follow(in, stream, s, out);
         n = stream_partitions(in, s, true, mine);
         partitions_clocks(
             mine, n, stream->watermark_bound_ms, stream->idle_after_ms, &frontier, &passed);
@@ -296,6 +315,8 @@ static void write_sources(struct ingest *in, struct txn *txn)
         partition_encode(all[i], &state);
         txn_source(
             txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
+        if (in->follows)
+            follow_write(all[i], txn);
     }
     buf_fini(&state);
 }
@@ -400,6 +421,14 @@ static void wait_for_store(struct ingest *in)
     }
 }
 
+/* What was committed is as far as the other one was at that time. */
+static void note_level(struct ingest *in, int64_t looked_ms)
+{
+    bool level = in->behind == 0 && !intake_is_behind(in->intake);
+    atomic_store(&in->level_ms, level ? looked_ms : 0);
+    atomic_store(&in->told_behind, in->behind);
+}
+
 /* Tries until it works. False: it never will in this run, or the ingestion is to stop. Between two
  * tries the store is free for others: a checkpoint may make the room that is missing. */
 static bool commit_batch(struct ingest *in, int64_t mono_ms)
@@ -407,6 +436,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     struct err err;
     struct store_stats stats;
     int64_t t0 = clock_thread_cpu_ns(), settled = in->settled_ns;
+    int64_t looked_ms = mono_now_ms();
     refresh_streams(in);
     for (size_t s = 0; s < in->streams->n_streams; s++)
         in->watermarks[s] = in->streams_now[s].watermark_ms;
@@ -429,6 +459,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->now.batches += in->batch > 0;
     in->batch = 0;
     in->clocks_ms = mono_ms;
+    note_level(in, looked_ms);
     in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0 - (in->settled_ns - settled));
     share(in, true);
     wait_for_store(in);
@@ -467,6 +498,8 @@ static void partition_found(void *ctx, struct partition *p)
 {
     struct ingest *in = ctx;
     struct source_state state;
+    if (in->follows)
+        follow_recall(in->store, p);
     if (!store_source(in->store, slice_from(p->name), &state))
         return;
     p->next = state.next;
@@ -635,10 +668,14 @@ static void read_some(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     intake_resume(in->intake);
     int64_t t0 = clock_thread_cpu_ns();
     size_t n = kafka_source_poll(in->source, POLL_MS, now_ms, in->records, POLL_RECORDS);
+    if (in->follows)
+        n = follow_takes(in->follows, in->records, n);
     in->now.ns_poll += (uint64_t)(clock_thread_cpu_ns() - t0);
     if (n && in->batch == 0)
         in->batch_ms = mono_ms;
     take_records(in, in->records, n);
+    if (in->follows)
+        follow_stop(in->source);
     in->batch += n;
 }
 
@@ -650,6 +687,13 @@ static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
         return mono_ms - in->clocks_ms >= CLOCKS_MS;
     return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||
            intake_is_full(in->intake) || letters_due(intake_letters(in->intake));
+}
+
+/* Lag tools look at the one that counts. */
+static void hint(struct ingest *in, int wait_ms)
+{
+    if (!in->follows)
+        kafka_source_hint(in->source, wait_ms);
 }
 
 static bool reload_begin(struct ingest *in)
@@ -678,12 +722,13 @@ static void start_sender(struct ingest *in)
 }
 
 /* Letters that are being sent leave the outboxes before others are made of the same tables. */
-static bool change_works(struct ingest *in, struct works *works, struct err *err)
+static bool change_works(struct ingest *in, struct err *err)
 {
+    struct works *works = in->reload.made;
     letter_sender_stop(&in->sender);
     bool made = works_make(in->store, in->reload.options, in->intake, works, err);
     if (made) {
-        kafka_source_hint(in->source, 0);
+        hint(in, 0);
         split_steps(in);
         in->before = in->now;
         in->settled_ns = 0;
@@ -694,14 +739,29 @@ static bool change_works(struct ingest *in, struct works *works, struct err *err
     return made;
 }
 
-/* The batch is committed. */
-static void take_over(struct ingest *in)
+static bool pause_for(struct ingest *in, struct err *err)
+{
+    bool ok = in->reload.f(in->reload.ctx, err);
+    struct err ignored;
+    mutex_lock(&in->lock);
+    if (!generations_again(in->generations, ok ? err : &ignored))
+        ok = false;
+    mutex_unlock(&in->lock);
+    return ok;
+}
+
+/* The batch is committed. Generations that begin are in the store before anybody hears of them.
+ * False as commit_batch. */
+static bool take_over(struct ingest *in)
 {
     struct err err = {0};
     if (!reload_begin(in))
-        return;
-    bool made = change_works(in, in->reload.made, &err);
-    reload_end(in, made, &err);
+        return true;
+    bool changes = in->reload.options != NULL;
+    bool done = changes ? change_works(in, &err) : pause_for(in, &err);
+    bool ok = !(changes && done) || commit_batch(in, mono_now_ms());
+    reload_end(in, done, &err);
+    return ok;
 }
 
 static void refuse_reload(struct ingest *in)
@@ -720,24 +780,28 @@ static void *run(void *arg)
         int64_t now_ms = clock_now_ms(), mono_ms = mono_now_ms();
         if (atomic_load(&in->reload_asked)) {
             ok = commit_batch(in, mono_ms);
-            if (ok)
-                take_over(in);
+            if (ok && !intake_is_behind(in->intake))
+                ok = take_over(in);
             continue;
         }
         discover(in, now_ms, mono_ms);
+        if (in->follows && mono_ms - in->follow_ms >= FOLLOW_MS) {
+            follow_resume(in->follows, in->source, now_ms);
+            in->follow_ms = mono_ms;
+        }
         read_some(in, now_ms, mono_ms);
         mono_ms = mono_now_ms();
         if (batch_is_due(in, mono_ms))
             ok = commit_batch(in, mono_ms);
         ok = ok && serve_operators(in);
         if (ok && mono_ms - in->hint_ms >= HINT_MS) {
-            kafka_source_hint(in->source, 0);
+            hint(in, 0);
             in->hint_ms = mono_ms;
         }
     }
     if (ok && in->batch)
         commit_batch(in, mono_now_ms());
-    kafka_source_hint(in->source, HINT_LAST_MS);
+    hint(in, HINT_LAST_MS);
     /* Nothing can be committed any more; what librdkafka tells must not pile up all the same. */
     while (!atomic_load(&in->stop)) {
         refuse_reload(in);
@@ -754,6 +818,7 @@ static void free_all(struct ingest *in)
     letter_sender_stop(&in->sender);
     struct works works = works_of(in);
     works_free(&works);
+    stream_topics_free(&in->topics);
     source_desk_put(&in->desk);
     free(in->shared.streams);
     free(in->shared.lifecycles);
@@ -770,7 +835,9 @@ bool ingest_start(
     struct works works;
     *out = NULL;
     in->store = store;
+    in->follows = options->follows;
     in->passed_ms = INT64_MIN;
+    in->told_behind = INT64_MAX;
     in->desk = source_desk_new();
     mutex_init(&in->lock);
     cond_init(&in->reload_ended);
@@ -780,6 +847,8 @@ bool ingest_start(
         free_all(in);
         return false;
     }
+    if (in->follows)
+        in->topics = stream_topics_new(in->streams);
     begin(in);
     start_sender(in);
     thread_start(&in->thread, "ingest", run, in);
@@ -803,18 +872,21 @@ static enum reload_state await_reload(
     return state;
 }
 
-bool ingest_reload(struct ingest *ingest, const struct ingest_options *options,
-    const atomic_bool *cancel, struct err *err)
+/* options: to go on with them; NULL: f is called. */
+static bool ask(struct ingest *in, const struct ingest_options *options, ingest_pause_f *f,
+    void *ctx, const atomic_bool *cancel, struct err *err)
 {
     struct works works = {0}; /* the new ones, then the old ones */
-    mutex_lock(&ingest->lock);
-    ingest->reload.options = options;
-    ingest->reload.made = &works;
-    ingest->reload.state = RELOAD_ASKED;
-    atomic_store(&ingest->reload_asked, true);
-    enum reload_state state = await_reload(ingest, cancel, mono_now_ms() + RELOAD_WAIT_MS);
-    struct err why = ingest->reload.err;
-    mutex_unlock(&ingest->lock);
+    mutex_lock(&in->lock);
+    in->reload.options = options;
+    in->reload.f = f;
+    in->reload.ctx = ctx;
+    in->reload.made = &works;
+    in->reload.state = RELOAD_ASKED;
+    atomic_store(&in->reload_asked, true);
+    enum reload_state state = await_reload(in, cancel, mono_now_ms() + RELOAD_WAIT_MS);
+    struct err why = in->reload.err;
+    mutex_unlock(&in->lock);
     works_free(&works);
     if (state == RELOAD_REFUSED)
         *err = why;
@@ -824,6 +896,28 @@ bool ingest_reload(struct ingest *ingest, const struct ingest_options *options,
         err_set(err, ERR_TIMEOUT, "the ingestion could not commit its batch for %d s",
             RELOAD_WAIT_MS / 1000);
     return state == RELOAD_DONE;
+}
+
+bool ingest_reload(struct ingest *ingest, const struct ingest_options *options,
+    const atomic_bool *cancel, struct err *err)
+{
+    return ask(ingest, options, NULL, NULL, cancel, err);
+}
+
+bool ingest_pause(
+    struct ingest *ingest, ingest_pause_f *f, void *ctx, const atomic_bool *cancel, struct err *err)
+{
+    return ask(ingest, NULL, f, ctx, cancel, err);
+}
+
+int64_t ingest_level_ms(struct ingest *ingest)
+{
+    return atomic_load(&ingest->level_ms);
+}
+
+int64_t ingest_behind(struct ingest *ingest)
+{
+    return atomic_load(&ingest->told_behind);
 }
 
 void ingest_stop(struct ingest **ingest)

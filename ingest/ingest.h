@@ -42,7 +42,9 @@ struct ingest_options {
     size_t n_kafka;
     const struct streams *streams;
     struct shard shard;
-    uint32_t commit_ms; /* a batch is committed at the latest after this time; 0: 50 */
+    struct store *follows; /* reads no further than the ingestion of this store, which outlives it:
+                              follow.h; NULL: as far as there is */
+    uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
     uint32_t
         batch_events; /* or when it has this many events; 0: 100,000, fewer with little memory */
     uint32_t workers; /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
@@ -70,6 +72,20 @@ void ingest_stop(struct ingest **ingest);
 #define RELOAD_WAIT_MS 30000
 bool ingest_reload(struct ingest *ingest, const struct ingest_options *options,
     const atomic_bool *cancel, struct err *err);
+
+/* Calls f in the ingestion's thread when all that was taken in is committed, lives that expire
+ * among it, and nothing else is taken in until it has returned; then reads anew what the store says
+ * of generations. As ingest_reload; what f says is returned. */
+typedef bool ingest_pause_f(void *ctx, struct err *err);
+bool ingest_pause(struct ingest *ingest, ingest_pause_f *f, void *ctx, const atomic_bool *cancel,
+    struct err *err);
+
+/* Of one that follows: when it last committed all that the other had read by then, on the monotonic
+ * clock; 0: it has not, with its last commit. */
+int64_t ingest_level_ms(struct ingest *ingest);
+/* How many records it was behind the other with its last commit; INT64_MAX: not known. It does not
+ * reload. */
+int64_t ingest_behind(struct ingest *ingest);
 
 /* Of one stream, for /metrics, /-/ready and logs. */
 struct stream_stats {

@@ -350,7 +350,7 @@ void kafka_source_park(
 {
     snprintf(source->parked_why, sizeof source->parked_why, "%s", why);
     partition->marks.print = print_before(source, partition, offset);
-    partition->next = offset;
+    partition->next = partition->passed = offset;
     partition->parked = source->changed = true;
     partition->caught_up = false;
     partition_drop(source, partition);

@@ -61,6 +61,11 @@ struct partition {
     int64_t quiet_ms;                /* when its last record came, or this run began */
     struct fingerprint print_before; /* marks.print as of the last poll */
     struct lane *lane;               /* what has come and was not taken yet */
+    /* Of one that follows another ingestion (follow.h). */
+    int64_t until;   /* the other's position, as last heard */
+    bool ahead;      /* parked, for the other has not read what comes next; or it is to be, */
+    int64_t stop_at; /* at this offset; else -1 */
+    int64_t first, first_ms; /* the first record that was ever read, its timestamp; -1: none was */
 };
 
 /* The stored form of a partition: its tally, its marks. False: it does not read. The text of an

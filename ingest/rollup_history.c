@@ -75,7 +75,45 @@ void rollup_histories_fini(struct rollup_histories *histories)
     *histories = (struct rollup_histories){0};
 }
 
+struct rollup_history *rollup_history_find(struct rollup_histories *histories, struct slice name)
+{
+    for (size_t i = 0; i < histories->n; i++)
+        if (slice_eq(histories->items[i].name, name))
+            return &histories->items[i];
+    return NULL;
+}
+
 /* ---- writing ---- */
+
+void rollup_history_extend(struct rollup_history *history, int64_t after_ms, bool keep)
+{
+    struct rollup_history *h = history;
+    struct generation last = h->items[h->n - 1];
+    size_t n = 0;
+    if (after_ms >= last.after_ms)
+        return;
+    for (size_t i = 0; i + 1 < h->n; i++) {
+        struct generation g = h->items[i];
+        bool over = g.after_ms >= after_ms;
+        if (over && (!keep || g.none))
+            continue;
+        if (over)
+            g.after_ms = after_ms++;
+        h->items[n++] = g;
+    }
+    last.after_ms = after_ms;
+    h->items[n++] = last;
+    h->n = n;
+}
+
+int64_t rollup_history_begin(const struct rollup_history *history, int64_t every_ms)
+{
+    int64_t after = history->items[history->n - 1].after_ms;
+    if (after < INT64_MIN + GENERATIONS_MAX)
+        return INT64_MIN;
+    int64_t rest = (after % every_ms + every_ms) % every_ms;
+    return rest < GENERATIONS_MAX ? after - rest : after;
+}
 
 static void write_generation(const struct generation *g, struct buf *out)
 {

@@ -86,8 +86,8 @@ static void hear_partition(
     int64_t next = p->next >= 0 ? p->next : end == 0 ? 0 : int_of(stats, "lo_offset", -1);
     /* Transactions end in markers that are never delivered; librdkafka counts them as passed on, as
      * it counts what waits in the lane. */
-    bool empty = lane_records(p->lane) == 0;
-    int64_t passed = p->next >= 0 && p->reading && empty ? int_of(stats, "app_offset", -1) : -1;
+    bool fetched = p->reading && !p->parked && !p->anew && lane_records(p->lane) == 0;
+    int64_t passed = p->next >= 0 && fetched ? int_of(stats, "app_offset", -1) : -1;
     p->passed = passed > next ? passed : next;
     int64_t silent_ms = broker_silent_ms(brokers, int_of(stats, "broker", -1));
     p->caught_up = is_at_end(p, stats, silent_ms) && !still_verifying(p, stats);

@@ -35,6 +35,7 @@ streams:
     event_time: at
     event_id: id
     late: 24h
+    idle_after: 1h
     fields:
       id: {type: string, required: true}
       order_id: {type: string, required: true, unbounded: true}
@@ -139,11 +140,11 @@ def truth(name, spans, orders, events):
     return +want
 
 
-def found(server, name, scale):
+def found(server, name, scale, hours=14):
     """The same as the server tells it, window by window."""
     have = {}
     start = DAY_S - 3600
-    for _ in range(14):
+    for _ in range(hours):
         text = server.query_range_text("increase(%s[1m])" % name, start, start + 3540, 60)
         for series in json.loads(text)["data"]["result"]:
             labels = tuple(sorted(series["metric"].items()))

@@ -345,6 +345,80 @@ static void test_bounds(void **state)
     leave(&t);
 }
 
+static struct rollup_history history_of(const int64_t *after, size_t n)
+{
+    struct rollup_history h = {.name = SLICE("x"), .n = n};
+    for (size_t i = 0; i < n; i++)
+        h.items[i] = (struct generation){.number = (uint32_t)i + 1, .after_ms = after[i]};
+    return h;
+}
+
+/* The newest takes windows over; of those before none is left but what a lifecycle's layout needs,
+ * without a window. */
+static void test_extends(void **state)
+{
+    (void)state;
+    static const int64_t after[] = {INT64_MIN, 5 * MINUTE, 7 * MINUTE, 9 * MINUTE};
+    struct rollup_history h = history_of(after, 4);
+    rollup_history_extend(&h, 10 * MINUTE, false);
+    assert_int_equal(h.n, 4);
+    assert_int_equal(rollup_history_begin(&h, MINUTE), 9 * MINUTE);
+    rollup_history_extend(&h, 6 * MINUTE, false);
+    assert_int_equal(h.n, 3);
+    assert_int_equal(h.items[1].number, 2);
+    assert_int_equal(h.items[2].number, 4);
+    assert_int_equal(h.items[2].after_ms, 6 * MINUTE);
+    rollup_history_extend(&h, INT64_MIN, false);
+    assert_int_equal(h.n, 1);
+    assert_int_equal(h.items[0].number, 4);
+    assert_true(rollup_history_begin(&h, MINUTE) == INT64_MIN);
+    h = history_of(after, 4);
+    h.items[1].none = true;
+    rollup_history_extend(&h, 5 * MINUTE, true);
+    assert_int_equal(h.n, 3);
+    assert_int_equal(h.items[1].number, 3);
+    assert_int_equal(h.items[1].after_ms, 5 * MINUTE);
+    assert_int_equal(rollup_history_begin(&h, MINUTE), 5 * MINUTE);
+    rollup_history_extend(&h, INT64_MIN, true);
+    assert_int_equal(h.n, 3);
+    for (size_t i = 1; i < h.n; i++)
+        assert_true(h.items[i].after_ms > h.items[i - 1].after_ms);
+    assert_int_equal(h.items[2].number, 4);
+    assert_true(rollup_history_begin(&h, MINUTE) == INT64_MIN);
+}
+
+/* What is told of the store while a config runs: the newest has all windows now. */
+static void test_again(void **state)
+{
+    struct fixture *f = *state;
+    struct taken t;
+    struct rollup_histories all;
+    struct err err = {0};
+    int64_t end = T0 - T0 % MINUTE + MINUTE;
+    take(f, "", A, &t);
+    leave(&t);
+    read_to(f, "orders/0", T0);
+    take(f, "", B, &t);
+    assert_int_equal(owner(&t, end), 1);
+    assert_true(rollup_histories_read(f->store, &all, &err));
+    struct rollup_history *h = rollup_history_find(&all, SLICE("x"));
+    assert_non_null(h);
+    assert_null(rollup_history_find(&all, SLICE("y")));
+    rollup_history_extend(h, INT64_MIN, false);
+    struct txn *txn = txn_begin(f->store);
+    assert_true(rollup_history_write(h, txn));
+    assert_true(txn_commit(&txn, NULL, &err));
+    rollup_histories_fini(&all);
+    assert_int_equal(owner(&t, end), 1);
+    assert_true(generations_again(t.generations, &err));
+    assert_int_equal(owner(&t, end), 2);
+    assert_int_equal(owner(&t, 0), 2);
+    leave(&t);
+    take(f, "", B, &t); /* as a restart says */
+    assert_int_equal(owner(&t, end), 2);
+    leave(&t);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -356,6 +430,8 @@ int main(void)
         TEST(test_comes_and_goes),
         TEST(test_makes_no_sense_any_more),
         TEST(test_bounds),
+        cmocka_unit_test(test_extends),
+        TEST(test_again),
     };
     log_set_level(LOG_WARN);
     return cmocka_run_group_tests(tests, NULL, NULL);

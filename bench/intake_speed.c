@@ -3,7 +3,7 @@
  * bench/support/business.h go in slices into an intake over a store in a folder, as the ingest
  * thread does it, in its batches, and maintenance runs beside it. Prints one JSON object.
  *
- *     build/bench/intake FOLDER [EVENTS [RATE [WORKERS]]] [SETTING...]
+ *     build/bench/intake_speed FOLDER [EVENTS [RATE [WORKERS]]] [SETTING...]
  *
  * RATE: events per second of event time (1200). SETTING: "avro=URL": the events are Avro, and a
  * registry at URL knows their schemas; "orders": nothing but orders, five events each;
@@ -345,7 +345,7 @@ int main(int argc, char **argv)
     uint64_t numbers[] = {2000000, 1200, 1}, warm = 0;
     int n = 0;
     if (argc < 2) {
-        fprintf(stderr, "usage: intake FOLDER [EVENTS [RATE [WORKERS]]] [SETTING...]\n");
+        fprintf(stderr, "usage: intake_speed FOLDER [EVENTS [RATE [WORKERS]]] [SETTING...]\n");
         return 2;
     }
     struct business_options business = {.seed = 1, .first_ms = FIRST_MS};
