@@ -17,6 +17,7 @@
 
 #include "base/checksum.h"
 #include "base/clock.h"
+#include "base/ensure.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -328,6 +329,7 @@ static int check(struct checking *c)
     if (!config_arguments_load(&c->config_arguments, &c->config) ||
         !config_arguments_stream(&c->config_arguments, &c->config, &number))
         return EXIT_USAGE;
+    ensure(number < c->config.streams.n_streams && c->config.streams.streams);
     c->stream = &c->config.streams.streams[number];
     if (c->stream->format == FORMAT_AVRO && !c->hex) {
         wrong_usage("messages of an Avro stream are bytes: give them with --hex", NULL);

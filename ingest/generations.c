@@ -162,21 +162,22 @@ static void begin_generation(struct entry *e, int64_t after_ms)
 static void settle(struct generations *g, struct entry *e)
 {
     struct rollup_history *h = &e->history;
+    const struct rollup *now = e->now;
     struct generation *last = h->n ? &h->items[h->n - 1] : NULL;
     const struct rollup *before = last && !last->none ? former_rollup(g, h->name, last) : NULL;
     bool known = last && !last->none;
-    if (e->now && known && hash128_eq(last->meaning, e->now->meaning)) {
-        e->changed = !slice_eq(last->text, e->now->text); /* its help, say */
-        last->text = e->now->text;
+    if (now && known && hash128_eq(last->meaning, now->meaning)) {
+        e->changed = !slice_eq(last->text, now->text); /* its help, say */
+        last->text = now->text;
         return;
     }
     /* Its stream is not read any more: it goes on as it was when that comes back. */
-    if (!e->now && !before)
+    if (!now && !before)
         return;
-    int64_t a = e->now ? read_up_to(g, e->now) : INT64_MIN;
+    int64_t a = now ? read_up_to(g, now) : INT64_MIN;
     int64_t b = before ? read_up_to(g, before) : INT64_MIN;
     int64_t newest = a > b ? a : b;
-    int64_t every = e->now ? e->now->def.every_ms : before->def.every_ms;
+    int64_t every = now ? now->def.every_ms : before->def.every_ms;
     /* A folder that knows no generations has made its cells by what the config says. */
     bool first = g->stored.n == 0 || newest == INT64_MIN;
     begin_generation(e, first ? INT64_MIN : window_end(newest, every));

@@ -54,7 +54,10 @@ static bool read_sides(struct store *store, const struct metric_def *def, int64_
         plan_range(plan, i, after_ms, until_ms);
     ok = ok && snapshot_fetch(snapshot, NULL, NULL, err);
     out->items = arena_array(arena, n + 1, sizeof *out->items);
-    ok = ok && (out->items || full(err));
+    if (ok && !out->items) {
+        full(err);
+        ok = false;
+    }
     for (out->n = 0; ok && out->n < n; out->n += ok) {
         struct side *side = &out->items[out->n];
         side->labels = labels_copy(arena, plan_labels(plan, out->n));
@@ -80,12 +83,14 @@ static void invert(struct columns *c)
         c->bucket[i].count = -c->bucket[i].count;
 }
 
-/* have, want: NULL when the store has no such series. Merged they are what is missing. */
+/* have, want: one of them may be NULL, when the store has no such series. Merged they are what is
+ * missing. */
 static bool add_difference(struct replay_net *net, struct side *have, struct side *want,
     int64_t after_ms, int64_t until_ms, struct err *err)
 {
     struct columns both[2], merged;
     size_t k = 0;
+    ensure(have || want);
     if (have) {
         invert(&have->columns);
         both[k++] = have->columns;

@@ -16,6 +16,7 @@ bool fact_is_better(const struct fact *a, const struct fact *b)
 int64_t life_until(const struct life_rules *rules, const struct life *life)
 {
     int64_t until;
+    ensure(life->stages[0] != NULL); /* a life has a beginning */
     return __builtin_add_overflow(life->stages[0]->time_ms, rules->expire_ms, &until) ? INT64_MAX
                                                                                       : until;
 }

@@ -32,8 +32,8 @@ void metric_table_put(struct section_buf *section, const struct metric_def *defs
 struct metric_table {
     struct metric_def *defs; /* names are filled in by the caller */
     uint32_t *end;           /* of each metric, the ordinal behind its last series */
-    uint32_t n, total; /* read so far, in all */
-    uint32_t cap;      /* room */
+    uint32_t n, total;       /* read so far, in all */
+    uint32_t cap;            /* room */
 };
 
 /* Adds a page's metrics, which must follow those that are there. Everything lives in the arena;
