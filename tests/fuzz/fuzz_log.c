@@ -168,8 +168,9 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
     if (n == 0 || seed % 16 == 0)
         return LLVMFuzzerMutate(data, size, max);
     struct frames_part *file = &files[seed / 16 % n];
-    ensure(size <= max);
     size_t room = max - size + file->len, end = file->at + file->len;
+    if (room == 0) /* of nothing libFuzzer makes a byte all the same */
+        return LLVMFuzzerMutate(data, size, max);
     uint8_t *copy = xmalloc(room + 1);
     memcpy(copy, data + file->at, file->len);
     size_t len = frames_mutate(copy, file->len, room < UINT16_MAX ? room : UINT16_MAX, seed / 16);
