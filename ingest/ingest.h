@@ -100,8 +100,8 @@ struct stream_stats {
     uint64_t letters_bytes, letters_bytes_max; /* of those that are not sent yet */
     int64_t frontier_ms, watermark_ms;         /* INT64_MIN: not known yet */
     int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
-    uint32_t partitions, halted, paused;
     uint64_t lost; /* offsets that were gone, or left out by an operator, before they were read */
+    uint32_t partitions, halted, paused;
     bool caught_up;
     bool letters_full;        /* it stands still until some are sent */
     struct lateness lateness; /* of accepted events, since the start */
