@@ -152,7 +152,7 @@ check: deps ## build and run all tests: SUITES="unit e2e" for some
 campaign: deps ## the real-input test on 20 seeds; the store's proofs five times as long; exactly once in full
 	@deploy/install-deps.sh check
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
-	@for t in store_model store_threads corruption repair crash crash_meta; do \
+	@for t in store_model store_threads corruption repair crash crash_beside crash_meta; do \
 	  LARDER_STEPS=5000000 $(BUILD)/tests/store/test_$$t || exit 1; done
 	@LARDER_SITES=1 $(BUILD)/tests/store/test_crash_meta
 	@LARDER_SEEDS=20 LARDER_PAIRS=200000 LARDER_CAMPAIGN=1 \

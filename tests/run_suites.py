@@ -172,7 +172,7 @@ def unit_jobs(folder, keep=lambda source: True, seconds=120):
         if keep(source):
             name = os.path.relpath(source, os.path.join(ROOT, "tests"))[:-2]
             jobs.append(Job(name, [program(folder, source)], seconds, env))
-    return jobs
+    return sorted(jobs, key=lambda job: not job.name.startswith("store/test_crash"))  # the longest
 
 
 def fuzz_jobs(folder):

@@ -356,7 +356,7 @@ def text_meaning(value, word, schemas):
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        raise Why("malformed") from None
+        raise Why("type") from None
     if len(raw) > 1024:
         raise Why("range")
     return text

@@ -122,7 +122,9 @@ def made_anew_with_more(kafka):
         assert "seek --to earliest" in row["advice"], row
         shown = larder("source", "list", "--server", "http://127.0.0.1:%d" % server.port)
         assert shown[0] == 1 and row["cause"] in shown[1] and row["advice"] in shown[1], shown
-        assert "halted" in server.log() and server.metric_sum("larder_ingest_partitions_halted") == 1
+        wait_for("one halted partition in /metrics",
+                 lambda: server.metric_sum("larder_ingest_partitions_halted") == 1, 10)
+        assert "halted" in server.log()
         trouble = [k for k in server.metrics() if k.startswith("larder_ingest_trouble")]
         assert "anew/0" in trouble[0] and "not the one" in trouble[0], trouble
         # A restart does not talk it round, nor does resume.

@@ -7,6 +7,11 @@ cd "$(dirname "$0")/../.."
 jars=build/kafka/jars
 stamp=$jars/.complete
 
+# Of several tests that begin at once, one copies.
+mkdir -p build/kafka
+exec 9>build/kafka/.lock
+flock 9
+
 if ! cmp -s tests/kafka/pom.xml "$stamp"; then
     rm -rf "$jars"
     mkdir -p "$jars"
