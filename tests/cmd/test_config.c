@@ -230,7 +230,7 @@ static void test_security(void **state)
         SASL "SCRAM-SHA-256, sasl.username: u, sasl.password: p" REST,
         SASL "SCRAM-SHA-512, sasl.username: u, sasl.password: p" REST,
         SASL "OAUTHBEARER, enable.sasl.oauthbearer.unsecure.jwt: true" REST,
-        "kafka: {brokers: h, security.protocol: ssl" REST,
+        ("kafka: {brokers: h, security.protocol: ssl" REST),
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         check_text(good[i], NULL, 0, NULL, 0);

@@ -154,7 +154,7 @@ static bool send_line(struct producer *p, char *line)
     size_t len = !payload ? 0 : p->hex ? unhex(payload) : strlen(payload);
     if (len == SIZE_MAX)
         return false;
-    const char *key = p->no_key && !*field[3] ? NULL : field[3];
+    char *key = p->no_key && !*field[3] ? NULL : field[3];
     for (int i = 0; i < TRIES * 5;) {
         rd_kafka_headers_t *headers =
             p->headers ? rd_kafka_headers_copy(p->headers) : rd_kafka_headers_new(1);
