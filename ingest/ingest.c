@@ -937,7 +937,8 @@ size_t ingest_stats(
     mutex_lock(&ingest->lock);
     size_t have = ingest->shared.n_streams;
     *out = ingest->shared.stats;
-    memcpy(streams, ingest->shared.streams, (n < have ? n : have) * sizeof *streams);
+    if (n > 0 && have > 0)
+        memcpy(streams, ingest->shared.streams, (n < have ? n : have) * sizeof *streams);
     mutex_unlock(&ingest->lock);
     return have;
 }
@@ -954,7 +955,8 @@ size_t ingest_lifecycles(struct ingest *ingest, struct lifecycle_counts *out, si
 {
     mutex_lock(&ingest->lock);
     size_t have = ingest->shared.n_lifecycles;
-    memcpy(out, ingest->shared.lifecycles, (n < have ? n : have) * sizeof *out);
+    if (n > 0 && have > 0)
+        memcpy(out, ingest->shared.lifecycles, (n < have ? n : have) * sizeof *out);
     mutex_unlock(&ingest->lock);
     return have;
 }

@@ -299,6 +299,9 @@ def run_suite(name, about, builds, tests, built, skipped_before):
     print("%-8s %5d passed, %d failed, %d skipped  %6.1f s  %s%s" %
           (name, passed, len(failed), len(skipped), time.monotonic() - begin, about,
            " (%s)" % "; ".join(notes) if notes else ""))
+    longest = sorted(results, key=lambda r: -r.seconds)[:4]
+    if longest[0].seconds > 20:
+        print("         longest: " + ", ".join("%s %.0f s" % (r.name, r.seconds) for r in longest))
     for case in failed:
         print("         failed:  %s" % case)
     for case in skipped:

@@ -137,8 +137,9 @@ def avro():
 
 
 def huge():
-    """A line of 60 MB is refused in little memory."""
-    argv = ["bash", "-c", 'ulimit -v 400000; exec "$0" "$@"', LARDER, "check", "events", "-c", CONFIG,
+    """A line of 60 MB is refused in little memory (a sanitizer takes more than any limit)."""
+    limit = "ulimit -v 400000; " if os.environ.get("LARDER_BUILD", "build") == "build" else ""
+    argv = ["bash", "-c", limit + 'exec "$0" "$@"', LARDER, "check", "events", "-c", CONFIG,
             "--stream", "orders", "-"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         for _ in range(60):

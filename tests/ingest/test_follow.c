@@ -100,7 +100,8 @@ static void broker_start(struct broker *b)
     for (int i = 0; i < RECORDS * PARTITIONS; i++)
         while (rd_kafka_producev(b->producer, RD_KAFKA_V_TOPIC("orders"),
                    RD_KAFKA_V_PARTITION(i % PARTITIONS), RD_KAFKA_V_VALUE((char[]){"x"}, 1),
-                   RD_KAFKA_V_TIMESTAMP(T0 + i), RD_KAFKA_V_END) != 0)
+                   RD_KAFKA_V_TIMESTAMP(T0 + i), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                   RD_KAFKA_V_END) != 0)
             rd_kafka_poll(b->producer, 10);
     assert_int_equal(rd_kafka_flush(b->producer, 20000), 0);
 }
