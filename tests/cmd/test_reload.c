@@ -27,7 +27,7 @@
 
 struct fixture {
     char folder[64], file[96], url[64];
-    rd_kafka_t *producer;
+    rd_kafka_t *host, *producer;
     rd_kafka_mock_cluster_t *cluster;
     struct config config;
     struct service *service;
@@ -89,8 +89,8 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->folder));
     snprintf(f->file, sizeof f->file, "%s/larder.yml", f->folder);
     snprintf(path, sizeof path, "store.path=%s/data", f->folder);
-    rd_kafka_t *host = producer_new(NULL);
-    f->cluster = rd_kafka_mock_cluster_new(host, 1);
+    f->host = producer_new(NULL);
+    f->cluster = rd_kafka_mock_cluster_new(f->host, 1);
     assert_non_null(f->cluster);
     f->producer = producer_new(rd_kafka_mock_cluster_bootstraps(f->cluster));
     assert_int_equal(rd_kafka_mock_topic_create(f->cluster, "orders", 3, 1), 0);
@@ -116,6 +116,7 @@ static int teardown(void **state)
     config_free(&f->config);
     rd_kafka_destroy(f->producer);
     rd_kafka_mock_cluster_destroy(f->cluster);
+    rd_kafka_destroy(f->host);
     snprintf(command, sizeof command, "rm -r %s", f->folder);
     assert_int_equal(system(command), 0);
     free(f);
