@@ -220,7 +220,7 @@ def promql_jobs():
 
 
 # They wait for servers of others more than they compute, or take long: once, plain.
-PLAIN_ONLY = ("exactly_once", "dead_letters", "real_kafka", "registries")
+PLAIN_ONLY = ("exactly_once", "dead_letters", "real_kafka", "registries", "alike", "catch_up", "final")
 
 
 def e2e_jobs(folder="build", names=("*",)):
