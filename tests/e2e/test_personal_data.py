@@ -52,11 +52,16 @@ def events(made, orders):
 
 
 def files(folder):
+    """Those of a running server come and go: what went is not there."""
     for base, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(base, name)
-            with open(path, "rb") as f:
-                yield os.path.relpath(path, folder), f.read()
+            try:
+                with open(path, "rb") as f:
+                    data = f.read()
+            except FileNotFoundError:
+                continue
+            yield os.path.relpath(path, folder), data
 
 
 def found(folder, words):
