@@ -19,6 +19,8 @@
 /* What one transaction may hold, and a slice more: cells, and bytes of labels that are new. */
 #define BATCH_CELLS       500000
 #define BATCH_LABEL_BYTES (8u << 20)
+/* What entities with ever so many facts may take, with a slice more. */
+#define BATCH_FACT_BYTES (256u << 20)
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 
@@ -266,8 +268,7 @@ static enum outcome judge_age(
     const struct intake *in, size_t stream, int64_t time_ms, struct refusal_case *out)
 {
     int64_t late_ms = in->streams->streams[stream].contract.late_ms;
-    bool gone =
-        in->has_lives[stream] && dedupe_is_gone(late_ms, in->watermarks[stream], time_ms);
+    bool gone = in->has_lives[stream] && dedupe_is_gone(late_ms, in->watermarks[stream], time_ms);
     return gone ? refuse_gone(out) : TAKEN;
 }
 
@@ -587,9 +588,17 @@ size_t intake_cells(const struct intake *intake)
     return rollup_runner_cells(intake->runner);
 }
 
+static size_t fact_bytes(const struct intake *in)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
+        bytes += lifecycle_bytes(in->lifecycles[i]);
+    return bytes;
+}
+
 bool intake_is_full(const struct intake *intake)
 {
-    return intake_cells(intake) >= BATCH_CELLS ||
+    return intake_cells(intake) >= BATCH_CELLS || fact_bytes(intake) >= BATCH_FACT_BYTES ||
            rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
 }
 

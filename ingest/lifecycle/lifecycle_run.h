@@ -79,6 +79,8 @@ bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, str
 /* Puts the batch's facts into the transaction. */
 bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct err *err);
 void lifecycle_clear(struct lifecycle_runner *runner);
+/* Memory that the batch has taken for facts. */
+size_t lifecycle_bytes(const struct lifecycle_runner *runner);
 /* Something is to expire that the last batch has left. */
 bool lifecycle_is_behind(const struct lifecycle_runner *runner);
 
@@ -88,9 +90,9 @@ int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner);
 
 /* Since the data folder began, but for what is now. */
 struct lifecycle_stats {
-    uint64_t facts;       /* taken in */
-    uint64_t outside;     /* of them, of no life when they came: too late, or without a first */
-    uint64_t dropped;     /* an entity has too many */
+    uint64_t facts;       /* that came */
+    uint64_t outside;     /* of them, of no life with their batch: too late, or without a first */
+    uint64_t dropped;     /* of them, left out then or later: an entity has too many (facts.h) */
     uint64_t expired;     /* lives */
     uint64_t corrections; /* cells that were taken back */
     uint64_t open;        /* now: lives that have not ended */
