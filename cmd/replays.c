@@ -10,12 +10,14 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rfc3339.h"
 #include "base/thread.h"
 #include "ingest/follow.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/replay_net.h"
 #include "ingest/rollup_history.h"
 #include "ingest/rollup_run.h"
+#include "store/metadata.h"
 #include "store/transaction.h"
 
 #define PREFIX      "replay/" /* of the source that says that one runs */
@@ -318,6 +320,34 @@ static int64_t whole_after(const struct replays *r, const struct follow_span *sp
     return later(after, retention_after(r));
 }
 
+static bool note_one(void *ctx, struct labels labels, const struct metric_def *def)
+{
+    (void)labels, (void)def;
+    *(bool *)ctx = true;
+    return false;
+}
+
+/* A life of before the boundary is counted up there and down behind it: by two definitions, in
+ * series that would never come to zero again. */
+static bool fits_open(
+    const struct replays *r, struct store *store, int64_t after_ms, struct err *err)
+{
+    bool has = false;
+    struct matcher matcher = {MATCH_EQUAL, SLICE(LABEL_METRIC_NAME), r->rollup.def.name, NULL};
+    struct listing listing = {
+        .matchers = &matcher, .n_matchers = 1, .from_ms = INT64_MIN, .to_ms = after_ms};
+    if (r->rollup.at != ROLLUP_AT_OPEN || after_ms == INT64_MIN)
+        return true;
+    if (!store_list_series(store, &listing, note_one, &has, err))
+        return false;
+    char at[RFC3339_MAX];
+    rfc3339_format(after_ms, at);
+    return !has || err_set(err, ERR_UNSUPPORTED,
+                       "%s counts lives from their beginning to their end (at: open): it is made "
+                       "anew only as a whole, and windows up to %s would stay as they are",
+                       r->order.rollup, at);
+}
+
 static bool too_many(struct err *err)
 {
     return err_set(err, ERR_LIMIT,
@@ -356,7 +386,8 @@ static bool exchange(struct replays *r, struct err *err)
     if (span.newest_ms == INT64_MIN || after >= span.newest_ms)
         return err_set(err, ERR_NOT_FOUND,
             "nothing to replay: of no window do the topics still hold all that was read");
-    if (!rollup_histories_read(r->first, &all, err))
+    if (!fits_open(r, r->first, after, err) || !fits_open(r, r->second, after, err) ||
+        !rollup_histories_read(r->first, &all, err))
         return false;
     struct rollup_history *h = rollup_history_find(&all, slice_from(r->order.rollup));
     bool ok = h &&
@@ -610,7 +641,7 @@ static bool begin(struct replays *r, struct slice rollup, int64_t from_ms, struc
         return false;
     r->order = order;
     /* The thread reads the file as well; what is wrong with it is better told at once. */
-    bool fits = load(r, err);
+    bool fits = load(r, err) && fits_open(r, r->first, later(from_ms, retention_after(r)), err);
     unload(r);
     if (!fits)
         return false;
