@@ -111,10 +111,51 @@ static void test_open_lives_have_no_boundary(void **state)
     assert_int_equal(running_total(r, "lives_open"), 20);
 }
 
+/* Not its own definition has changed, but what its events are. */
+static void test_another_contract_is_taken_over_first(void **state)
+{
+    struct running *r = *state;
+    char other[sizeof plain];
+    running_produce(r, "orders", 100);
+    running_await(r, "sum(increase(orders_total[2h]))", 100);
+    snprintf(other, sizeof other, "%s", plain);
+    memcpy(strstr(other, "late: 24h"), "late: 20h", 9);
+    running_write(r, other);
+    assert_says(ask(r, "/api/v1/replay", "rollup=orders_total", 400), "SIGHUP takes it over");
+    reload(r, other);
+    assert_says(ask(r, "/api/v1/replay/status", "", 200), "\"state\":\"none\"");
+    ask(r, "/api/v1/replay", "rollup=orders_total", 200);
+    reload(r, other); /* the same: nothing is in its way */
+    assert_says(await_end(r), "\"state\":\"done\"");
+    assert_int_equal(running_total(r, "sum(increase(orders_total[2h]))"), 100);
+}
+
+static void test_the_end_is_told_after_a_restart(void **state)
+{
+    struct running *r = *state;
+    running_produce(r, "orders", 100);
+    running_await(r, "sum(increase(orders_total[2h]))", 100);
+    ask(r, "/api/v1/replay", "rollup=orders_total", 200);
+    assert_says(await_end(r), "\"state\":\"done\"");
+    running_restart(r);
+    const char *text = ask(r, "/api/v1/replay/status", "", 200);
+    assert_says(text, "\"rollup\":\"orders_total\",\"state\":\"done\"");
+    ask(r, "/api/v1/replay", "rollup=orders_total&from=1900000000", 200);
+    assert_says(await_end(r), "nothing to replay");
+    running_restart(r);
+    text = ask(r, "/api/v1/replay/status", "", 200);
+    assert_says(text, "\"state\":\"failed\"");
+    assert_says(text, "nothing to replay");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_open_lives_have_no_boundary)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_open_lives_have_no_boundary),
+        TEST(test_another_contract_is_taken_over_first),
+        TEST(test_the_end_is_told_after_a_restart),
+    };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests_name("replays", tests, NULL, NULL);
 }
