@@ -69,6 +69,13 @@ static void print_lost_keys(void *ctx, const char *name, uint64_t lost, uint64_t
         printf("lost: all keys of a state table that were in %s\n", name);
 }
 
+static void print_left(void *ctx, const char *name, const char *absent)
+{
+    (void)ctx;
+    printf("left: %s, since %s is not in the folder, from which it would be made again\n", name,
+        absent);
+}
+
 static void print_repaired(void *ctx, const char *name, const char *by, bool anew)
 {
     (void)ctx;
@@ -147,6 +154,7 @@ int cmd_verify(int argc, char **argv)
         .absent = print_absent,
         .lost_cells = print_lost_cells,
         .lost_keys = print_lost_keys,
+        .left = print_left,
         .repaired = print_repaired,
         .progress = terminal ? print_progress : NULL};
     struct verify_result result;

@@ -123,6 +123,12 @@ static bool put_away(struct verification *v, const char *dir, const char *name, 
     return file_remove(from, err) && dir_sync(v->damaged, err) && dir_sync(dir, err);
 }
 
+static void tell_left(struct verification *v, const char *name, const char *absent)
+{
+    if (v->watch->left)
+        v->watch->left(v->watch->ctx, name, absent);
+}
+
 static void tell_repaired(struct verification *v, const char *name, const char *by, bool anew)
 {
     v->out->repaired++;
@@ -222,12 +228,39 @@ static bool replace_segment(struct verification *v, const struct manifest_segmen
     return done || replace_with(v, old, add, false, &done, err);
 }
 
+/* The first of the raw segments of a derived one that is not in the folder, NULL when all are:
+ * without it nobody makes the same cells again. */
+static bool find_absent_input(struct verification *v, const struct manifest_segment *derived,
+    const char **absent, struct err *err)
+{
+    const struct manifest *m = &v->manifest;
+    char path[PATH_BYTES];
+    *absent = NULL;
+    for (size_t i = 0; i < m->n_segments && !*absent; i++) {
+        const char *name = m->segments[i].name;
+        if (!heirs_is_input(&m->segments[i], derived))
+            continue;
+        if (!path_join(path, v->segments, name, err))
+            return false;
+        if (access(path, F_OK) != 0)
+            *absent = name;
+    }
+    return true;
+}
+
 static bool repair_segment(struct verification *v, const struct segment *segment,
     const struct manifest_segment *old, bool set_aside, struct err *err)
 {
     struct manifest_segment add = *old;
     struct segment_repaired made = {0};
+    const char *absent = NULL;
     bool anew = heirs_can_be_made(&v->manifest, old);
+    if (anew && !find_absent_input(v, old, &absent, err))
+        return false;
+    if (absent) {
+        tell_left(v, old->name, absent);
+        return true;
+    }
     if (!anew && !write_rest(v, segment, set_aside, &made, err))
         return false;
     bool kept = made.info.series > 0;

@@ -6,7 +6,8 @@
  *   checkpoint, log        repaired: a backup, or the sources read anew, are the way back.
  *   segments               each page, chunk, aggregate and list. Repair: a segment of what can be
  *                          read takes the place of the damaged one, in one edit of the manifest; a
- *                          derived one that can be made anew is dropped. What was set aside
+ *                          derived one that can be made anew is dropped, and left as it is
+ *                          while a raw segment that it is made from is absent. What was set aside
  *                          (quarantine.h) is repaired too. What was derived of a raw segment that
  *                          has lost cells stays, with all of them (heirs.h): kept, or beside a mark
  *                          that readers are not told of.
@@ -41,6 +42,8 @@ struct verify_watch {
     void (*lost_cells)(void *ctx, const struct segment *segment, const struct segment_loss *loss);
     /* What a repaired run lacks. */
     void (*lost_keys)(void *ctx, const char *name, uint64_t lost, uint64_t of);
+    /* The damaged derived segment stays: `absent`, which it was made from, is not in the folder. */
+    void (*left)(void *ctx, const char *name, const char *absent);
     /* name was replaced by `by`; NULL: by nothing. `anew`: maintenance makes it again. */
     void (*repaired)(void *ctx, const char *name, const char *by, bool anew);
     /* One of `of` files is done. */
