@@ -95,7 +95,7 @@ static bool discard(const char *dir, const char *name, struct err *err)
 static bool hold(struct verification *v, const char *dir, const char *name, struct err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
-    if (v->mode == VERIFY_DISCARD)
+    if (v->mode & VERIFY_DISCARD)
         return true;
     if (!dir_make(v->damaged, err) || !path_join(from, dir, name, err) ||
         !path_join(to, v->damaged, name, err))
@@ -113,7 +113,7 @@ static bool hold(struct verification *v, const char *dir, const char *name, stru
 static bool put_away(struct verification *v, const char *dir, const char *name, struct err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
-    if (v->mode == VERIFY_DISCARD)
+    if (v->mode & VERIFY_DISCARD)
         return discard(dir, name, err);
     if (!path_join(from, dir, name, err) || !path_join(to, v->damaged, name, err))
         return false;
@@ -333,7 +333,7 @@ static bool check_segment(
         v->out->segments++;
         v->out->series += segment_info(segment)->series;
         v->out->cells += segment_info(segment)->cells;
-    } else if (!whole && is_absent(&why) && v->mode != VERIFY_DISCARD) {
+    } else if (!whole && is_absent(&why) && !(v->mode & VERIFY_GIVE_UP)) {
         tell_absent(v, &why);
     } else if (!whole && !is_finding(&why)) {
         *err = why;
@@ -429,7 +429,7 @@ bool store_verify(const char *folder, enum verify_mode mode, const struct verify
     if (access(current, R_OK) != 0)
         return err_set(err, ERR_NOT_FOUND, "%s holds no store: there is no %s", folder, current);
     bool ok = folder_lock(folder, &v.lock_fd, err) && manifest_open(folder, 0, &v.manifest, err) &&
-              check_files(&v, err) && (mode != VERIFY_DISCARD || put_away_discard(folder, err)) &&
+              check_files(&v, err) && (!(mode & VERIFY_DISCARD) || put_away_discard(folder, err)) &&
               put_away_count(folder, &out->put_away, err);
     manifest_close(&v.manifest);
     if (v.lock_fd >= 0)

@@ -16,11 +16,11 @@
  *
  * A segment that is not in the folder may lie elsewhere, whole (struct segment_remote), where
  * nobody looks: it is told and left as it is, named in the manifest. Whoever knows that it is
- * nowhere discards it: then it counts as damaged, and nothing of it can be read. A file that is
+ * nowhere gives it up: then it counts as damaged, and nothing of it can be read. A file that is
  * there and does not open for another reason than damage may be whole, too: a repair ends with that
  * error. A damaged file is kept: it is in FOLDER/damaged, where nothing reads it, before the
  * manifest names it no more. It may hold personal data, so the store sees to it that it goes when
- * something of it may be deleted (put_away.h); whoever needs no such files discards them, those of
+ * something of it may be deleted (put_away.h); whoever needs none discards them, those of
  * earlier repairs too.
  */
 #ifndef STORE_VERIFY_STORE_H
@@ -51,10 +51,12 @@ struct verify_watch {
     void *ctx;
 };
 
+/* What is done about what is found. The last two come with VERIFY_REPAIR alone. */
 enum verify_mode {
-    VERIFY_ONLY,
-    VERIFY_REPAIR,
-    VERIFY_DISCARD /* repair, and keep nothing damaged and no name of what is not there */
+    VERIFY_ONLY = 0,
+    VERIFY_REPAIR = 1,
+    VERIFY_DISCARD = 2, /* nothing damaged is kept, nor what earlier repairs have kept */
+    VERIFY_GIVE_UP = 4  /* what is not in the folder is nowhere: it is lost */
 };
 
 struct verify_result {

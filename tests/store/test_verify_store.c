@@ -394,7 +394,8 @@ static void a_segment_that_does_not_open_goes(void **state)
     assert_int_equal(f->result.damaged, 0);
 }
 
-/* It may lie elsewhere: a repair leaves it to its name, and it is all there when it is back. */
+/* It may lie elsewhere: a repair leaves it to its name, and it is all there when it is back.
+ * Whoever knows that it is nowhere gives it up. */
 static void a_segment_that_is_not_there_is_left(void **state)
 {
     struct fixture *f = *state;
@@ -415,7 +416,10 @@ static void a_segment_that_is_not_there_is_left(void **state)
     assert_int_equal(f->result.absent, 0);
     assert_int_equal(total(f, 0, false), all);
     assert_int_equal(unlink(path), 0);
-    verify(f, VERIFY_DISCARD);
+    verify(f, VERIFY_REPAIR | VERIFY_DISCARD);
+    assert_int_equal(f->result.absent, 1);
+    assert_int_equal(f->result.repaired, 0);
+    verify(f, VERIFY_REPAIR | VERIFY_GIVE_UP);
     assert_int_equal(f->result.absent, 0);
     assert_int_equal(f->result.repaired, 1);
     assert_int_equal(total(f, 0, false), 0);
