@@ -177,8 +177,29 @@ static bool first_leaves(struct store *store, struct attached *a, int64_t end_ms
     return ok;
 }
 
-/* The next to go by age (newest_ms) or, when `any`, whatever its age. *bad: after ERR_CORRUPT, the
- * segment that is damaged. */
+static bool has_raw_elsewhere(const struct store *store, const struct leaving *window)
+{
+    for (size_t i = 0; i < store->n_segments; i++) {
+        const struct segment_info *info = segment_info(store->segments[i].segment);
+        struct leaving raw = {0};
+        if (info->resolution_ms == 0 && window_of(store, info->t1, &raw) && raw.t0 == window->t0 &&
+            !attach_is_here(store, info->name))
+            return true;
+    }
+    return false;
+}
+
+/* What lies elsewhere takes no room here. Raw cells of a window go together, and what was derived
+ * of them would be made again, so neither does when some of them lie there. */
+static bool makes_room(
+    const struct store *store, const struct attached *a, const struct leaving *window)
+{
+    return attach_is_here(store, segment_info(a->segment)->name) &&
+           (a->kept || !has_raw_elsewhere(store, window));
+}
+
+/* The next to go by age (newest_ms) or, when `any`, whatever its age, if that makes room. *bad:
+ * after ERR_CORRUPT, the segment that is damaged. */
 static bool find_next(struct store *store, int64_t newest_ms, bool any, struct leaving *out,
     const char **bad, struct err *err)
 {
@@ -195,7 +216,8 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
             return false;
         }
         if ((any || (a->leaves_ms != INT64_MAX && a->leaves_ms <= newest_ms)) && is_next(out, &x) &&
-            !(info->resolution_ms == 0 && raw_waits(store, &x, newest_ms, any)))
+            !(info->resolution_ms == 0 && raw_waits(store, &x, newest_ms, any)) &&
+            (!any || makes_room(store, a, &x)))
             *out = x;
     }
     return true;

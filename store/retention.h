@@ -18,6 +18,8 @@
  * aside there as damaged; then the next. A window that is not passed stays: nothing is derived from
  * it yet. The bytes are those of all files in the folder that are the store's but its lock: the
  * log, the checkpoint, the catalogue and state tables count too, and take their part of the bound.
+ * What lies elsewhere (struct segment_remote) takes none, and stays: of a window that has raw cells
+ * there, nothing goes by bytes but what was kept earlier.
  * A file that nobody needs any more and that cannot be removed ends the step, with the error: no
  * cells go in its place.
  *
