@@ -16,9 +16,12 @@
 #include "ingest/prepare.h"
 #include "ingest/rollup_run.h"
 
-/* What one transaction may hold, and a slice more: cells, and bytes of labels that are new. */
+/* What one transaction may hold, and a slice more: cells, bytes of labels that are new, and bytes
+ * of entities. With what lives that expire add (lifecycle_run.c) and with letters (letters.h) it
+ * stays below TRANSACTION_BYTES_MAX. */
 #define BATCH_CELLS       500000
 #define BATCH_LABEL_BYTES (8u << 20)
+#define BATCH_LIFE_BYTES  (24u << 20)
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 
@@ -559,7 +562,10 @@ size_t intake_cells(const struct intake *intake)
 
 bool intake_is_full(const struct intake *intake)
 {
-    return intake_cells(intake) >= BATCH_CELLS ||
+    size_t life_bytes = 0;
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        life_bytes += lifecycle_batch_bytes(intake->lifecycles[i]);
+    return intake_cells(intake) >= BATCH_CELLS || life_bytes >= BATCH_LIFE_BYTES ||
            rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
 }
 

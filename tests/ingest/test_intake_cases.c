@@ -136,14 +136,18 @@ static void test_order_of_partitions(void **state)
 
 /* ---- a batch ---- */
 
-static void commit(struct run *r)
+static void commit_at(struct run *r, int64_t watermark)
 {
-    int64_t watermark = INT64_MIN;
     must(intake_settle(r->intake, &watermark, &err));
     struct txn *txn = txn_begin(r->store);
     must(intake_write(r->intake, txn, &watermark, &err));
     must(txn_commit(&txn, NULL, &err));
     intake_clear(r->intake);
+}
+
+static void commit(struct run *r)
+{
+    commit_at(r, INT64_MIN);
 }
 
 /* A text that is new in every event, and a label by mistake: a batch ends before it is more than a
@@ -167,6 +171,48 @@ static void test_large_labels(void **state)
     }
     commit(&r);
     assert_true(commits >= 6 && commits <= 9);
+    end(&r);
+}
+
+static const char lives_text[] =
+    "kafka: {brokers: \"localhost:9092\"}\n"
+    "streams:\n"
+    "  a:\n"
+    "    topics: [a]\n"
+    "    event_time: at\n"
+    "    event_id: id\n"
+    "    fields: {id: string, at: time, k: string, t: string, note: string}\n"
+    "lifecycles:\n"
+    "  l: {key: k, ends: [done], expire: 1h, stages: {begun: a.t == \"b\", done: a.t == \"d\"}}\n"
+    "rollups:\n"
+    "  a_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n"
+    "  b_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n"
+    "  c_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n";
+
+/* Lives that expire together have label sets that no event had before. */
+static void test_large_labels_of_expired_lives(void **state)
+{
+    static struct run r;
+    static char text[2048];
+    int commits = 0;
+    (void)state;
+    begin(&r, lives_text);
+    for (int i = 0; i < 25000; i++) {
+        int n = snprintf(text, sizeof text,
+            "{\"id\":\"%d\",\"at\":%lld,\"k\":\"%d\",\"t\":\"b\",\"note\":\"%01000d\"}", i,
+            (long long)NOON_MS, i, i);
+        take_text(&r, 0, text, n);
+        if (i % 1000 == 999)
+            commit_at(&r, NOON_MS);
+    }
+    do {
+        commit_at(&r, NOON_MS + 2 * HOUR_MS);
+        commits++;
+    } while (intake_is_behind(r.intake));
+    struct lifecycle_counts counts;
+    intake_lifecycle(r.intake, 0, &counts);
+    assert_int_equal(counts.expired, 25000);
+    assert_true(commits >= 3 && commits <= 20);
     end(&r);
 }
 
@@ -233,12 +279,37 @@ static void test_wide_entities(void **state)
     free(config);
 }
 
+/* What is written of entities counts too. */
+static void test_many_wide_entities(void **state)
+{
+    static struct run r;
+    char text[128];
+    int i = 0;
+    (void)state;
+    char *config = wide_config();
+    begin(&r, config);
+    while (!intake_is_full(r.intake)) {
+        int n = snprintf(text, sizeof text, "{\"id\":\"%d\",\"at\":%lld,\"k\":\"%d\",\"t\":\"s1\"}",
+            i, (long long)NOON_MS, i);
+        take_text(&r, 0, text, n);
+        if (++i == 20000)
+            break;
+    }
+    commit(&r);
+    assert_true(i > 1000 && i < 10000);
+    assert_false(intake_is_full(r.intake));
+    end(&r);
+    free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_of_partitions),
         cmocka_unit_test(test_large_labels),
+        cmocka_unit_test(test_large_labels_of_expired_lives),
         cmocka_unit_test(test_wide_entities),
+        cmocka_unit_test(test_many_wide_entities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
