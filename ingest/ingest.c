@@ -967,12 +967,14 @@ struct source_desk *ingest_desk_get(struct ingest *ingest)
     return source_desk_get(ingest->desk);
 }
 
-size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n)
+struct generation_stats *ingest_generations(struct ingest *ingest, size_t *n)
 {
     mutex_lock(&ingest->lock);
-    size_t have = generations_stats(ingest->shared.generations, out, n);
+    *n = generations_stats(ingest->shared.generations, NULL, 0);
+    struct generation_stats *all = xcalloc(*n + 1, sizeof *all);
+    generations_stats(ingest->shared.generations, all, *n);
     mutex_unlock(&ingest->lock);
-    return have;
+    return all;
 }
 
 int64_t ingest_passed_ms(struct ingest *ingest)

@@ -302,6 +302,64 @@ static void test_many_wide_entities(void **state)
     free(config);
 }
 
+/* ---- without ids ---- */
+
+static const char no_ids[] = "kafka: {brokers: \"localhost:9092\"}\n"
+                             "streams:\n"
+                             "  a:\n"
+                             "    topics: [a]\n"
+                             "    event_time: at\n"
+                             "    late: 1h\n"
+                             "    fields: {at: time, k: string, t: string}\n";
+
+static const char lives[] = "lifecycles:\n"
+                            "  l:\n"
+                            "    key: k\n"
+                            "    stages: {p: a.t == \"p\", d: a.t == \"d\"}\n"
+                            "    ends: [d]\n"
+                            "    expire: 1h\n";
+
+static uint64_t refused_late(struct run *r, int64_t time_ms)
+{
+    size_t taken;
+    char text[128];
+    struct partition *p = &r->partitions[0];
+    int n = snprintf(
+        text, sizeof text, "{\"at\":%lld,\"k\":\"one\",\"t\":\"p\"}", (long long)time_ms);
+    struct kafka_record record = {.partition = p,
+        .offset = p->next++,
+        .timestamp_ms = time_ms,
+        .value = slice_of(text, (size_t)n)};
+    must(intake_records(r->intake, &record, 1, &taken, &err));
+    assert_int_equal(taken, 1);
+    return p->tally.refused[REFUSED_LATE];
+}
+
+/* What an event's life was may be forgotten: it would begin anew, and count twice. */
+static void test_older_than_lives(void **state)
+{
+    (void)state;
+    for (int with_lives = 0; with_lives < 2; with_lives++) {
+        struct lifecycle_counts counts;
+        struct run r;
+        char text[1024];
+        snprintf(text, sizeof text, "%s%s", no_ids, with_lives ? lives : "");
+        begin(&r, text);
+        assert_int_equal(refused_late(&r, NOON_MS), 0);
+        commit_at(&r, NOON_MS + 10 * HOUR_MS);
+        assert_int_equal(refused_late(&r, NOON_MS + 1000), with_lives);
+        assert_int_equal(refused_late(&r, NOON_MS + 9 * HOUR_MS + 1000), with_lives);
+        commit_at(&r, NOON_MS + 10 * HOUR_MS);
+        assert_int_equal(r.partitions[0].tally.accepted, 3 - with_lives);
+        if (with_lives) {
+            intake_lifecycle(r.intake, 0, &counts);
+            assert_int_equal(counts.facts, 2);
+            assert_int_equal(counts.expired, 1);
+        }
+        end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_large_labels_of_expired_lives),
         cmocka_unit_test(test_wide_entities),
         cmocka_unit_test(test_many_wide_entities),
+        cmocka_unit_test(test_older_than_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
