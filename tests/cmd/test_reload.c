@@ -39,7 +39,7 @@ struct fixture {
 static const char first[] = HEAD "rollups:\n"
                                  "  orders_total: {kind: counter, from: orders, by: [market]}\n";
 
-/* One more stream, whose name sorts elsewhere, and one more rollup. */
+/* One more stream, whose name sorts elsewhere, and some more rollups. */
 static const char more[] = HEAD "  audits:\n"
                                 "    topics: [audits]\n"
                                 "    event_time: at\n"
@@ -47,7 +47,11 @@ static const char more[] = HEAD "  audits:\n"
                                 "      at: {type: time, required: true}\n"
                                 "rollups:\n"
                                 "  orders_total: {kind: counter, from: orders, by: [market]}\n"
-                                "  audits_total: {kind: counter, from: audits}\n";
+                                "  audits_total: {kind: counter, from: audits}\n"
+                                "  more_1_total: {kind: counter, from: orders}\n"
+                                "  more_2_total: {kind: counter, from: orders}\n"
+                                "  more_3_total: {kind: counter, from: orders}\n"
+                                "  more_4_total: {kind: counter, from: orders}\n";
 
 static int setup(void **state)
 {
