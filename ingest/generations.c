@@ -10,6 +10,7 @@
 #include "base/rfc3339.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/rollup_run.h"
+#include "ingest/source_names.h"
 #include "ingest/stream_topics.h"
 
 #define MINUTE_MS INT64_C(60000)
@@ -35,19 +36,6 @@ struct generations {
 
 /* ---- how far was read ---- */
 
-struct source_list {
-    struct arena arena;
-    struct slice *names;
-    size_t n, cap;
-};
-
-static void keep_name(void *ctx, struct slice name)
-{
-    struct source_list *list = ctx;
-    GROW(list->names, list->cap, list->n + 1);
-    list->names[list->n++] = arena_slice(&list->arena, name);
-}
-
 static void note_source(
     struct generations *g, const struct stream_topics *topics, struct slice name)
 {
@@ -60,18 +48,16 @@ static void note_source(
 
 static void read_positions(struct generations *g)
 {
-    struct source_list list = {0};
+    struct source_names names;
     struct stream_topics *topics = stream_topics_new(g->config);
     g->newest_ms = xcalloc(g->config->n_streams + 1, sizeof *g->newest_ms);
     for (size_t s = 0; s < g->config->n_streams; s++)
         g->newest_ms[s] = INT64_MIN;
-    arena_init(&list.arena, 0);
-    store_each_source(g->store, keep_name, &list);
-    for (size_t i = 0; i < list.n; i++)
-        note_source(g, topics, list.names[i]);
+    source_names_read(g->store, SLICE(""), &names);
+    for (size_t i = 0; i < names.n; i++)
+        note_source(g, topics, names.items[i]);
+    source_names_free(&names);
     stream_topics_free(&topics);
-    free(list.names);
-    arena_fini(&list.arena);
 }
 
 /* Lives have ended by expiry up to here, which may be later than any event. */

@@ -498,6 +498,22 @@ static void test_again(void **state)
     leave(&t);
 }
 
+/* Topics may have names with which ours begin. */
+static void test_topics_named_as_ours(void **state)
+{
+    struct taken t;
+    read_to(*state, "rollup/0", T0);
+    read_to(*state, "rollup/12", T0);
+    read_to(*state, "shop.berlin/letters/0", T0 + 3600000); /* nor is this of a pattern */
+    take(*state, "", A, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0);
+    take(*state, "", B, &t);
+    assert_int_equal(owner(&t, T0 - T0 % MINUTE + MINUTE), 1);
+    assert_int_equal(owner(&t, T0 - T0 % MINUTE + 2 * MINUTE), 2);
+    leave(&t);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -512,6 +528,7 @@ int main(void)
         TEST(test_the_newest_describes),
         cmocka_unit_test(test_extends),
         TEST(test_again),
+        TEST(test_topics_named_as_ours),
     };
     log_set_level(LOG_WARN);
     return cmocka_run_group_tests(tests, NULL, NULL);
