@@ -169,9 +169,7 @@ void source_change(const struct api *api, struct request *request, struct respon
 {
     struct source_request wanted = {0};
     struct err err = {0};
-    if (request->from_page)
-        response_error(response, 403, "forbidden", "a page in a browser may not change sources");
-    else if (read_change(request, &wanted, &err))
+    if (read_change(request, &wanted, &err))
         ask(api, request, &wanted, response);
     else
         response_err(response, &err);
