@@ -573,15 +573,16 @@ static uint64_t memory_of(const struct ingest_options *options)
     return options->memory_bytes ? options->memory_bytes : MEMORY_BYTES;
 }
 
-/* before: the intake that this one comes after, or NULL. */
+/* before: the intake that this one comes after, or NULL. What the store tells of metrics changes
+ * last: a config that is refused leaves it alone. */
 static bool works_make(struct store *store, const struct ingest_options *options,
     struct intake *before, struct works *out, struct err *err)
 {
     *out = (struct works){0};
     if (!lifecycles_fit(store, options->streams, err) ||
-        !define_metrics(store, options->streams, err) ||
         !generations_new(store, options->streams, &out->generations, err) ||
-        !kafka_source_new(options, &out->source, err))
+        !kafka_source_new(options, &out->source, err) ||
+        !define_metrics(store, options->streams, err))
         return false;
     const struct streams *streams = out->streams = generations_streams(out->generations);
     out->intake = intake_new(store, streams, out->source,
@@ -970,12 +971,14 @@ struct source_desk *ingest_desk_get(struct ingest *ingest)
     return source_desk_get(ingest->desk);
 }
 
-size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n)
+struct generation_stats *ingest_generations(struct ingest *ingest, size_t *n)
 {
     mutex_lock(&ingest->lock);
-    size_t have = generations_stats(ingest->shared.generations, out, n);
+    *n = generations_stats(ingest->shared.generations, NULL, 0);
+    struct generation_stats *all = xcalloc(*n + 1, sizeof *all);
+    generations_stats(ingest->shared.generations, all, *n);
     mutex_unlock(&ingest->lock);
-    return have;
+    return all;
 }
 
 int64_t ingest_passed_ms(struct ingest *ingest)
