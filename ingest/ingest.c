@@ -467,13 +467,11 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     return true;
 }
 
-/* What an operator changes is no part of the open batch, which is committed before. False: nothing
- * can be committed any more. */
+/* False: nothing can be committed any more. */
 static bool serve_operator(struct ingest *in, struct errand *errand)
 {
-    bool changes = errand->request->action != SOURCE_LIST;
-    bool ok = !changes || in->batch == 0 || commit_batch(in, mono_now_ms());
-    bool done = ok && do_errand(in, errand);
+    bool changes = errand->request->action != SOURCE_LIST, ok = true;
+    bool done = do_errand(in, errand);
     if (done && changes) {
         source_desk_commits(in->desk, errand);
         ok = commit_batch(in, mono_now_ms());
@@ -484,12 +482,18 @@ static bool serve_operator(struct ingest *in, struct errand *errand)
     return ok;
 }
 
+/* What an operator changes is no part of the open batch, which is committed before: until it is,
+ * whoever asks may give up. False: nothing can be committed any more. */
 static bool serve_operators(struct ingest *in)
 {
     struct errand *errand;
     bool ok = true;
-    while (ok && (errand = source_desk_take(in->desk, false)))
-        ok = serve_operator(in, errand);
+    tell_operators(in);
+    while (ok && source_desk_waits(in->desk)) {
+        ok = in->batch == 0 || commit_batch(in, mono_now_ms());
+        if (ok && (errand = source_desk_take(in->desk, false)))
+            ok = serve_operator(in, errand);
+    }
     return ok;
 }
 
