@@ -313,7 +313,7 @@ static void write_sources(struct ingest *in, struct txn *txn)
         if (!all[i]->dirty)
             continue;
         buf_clear(&state);
-        partition_encode(all[i], &state);
+        partition_encode(all[i], in->streams->streams[all[i]->stream].name, &state);
         txn_source(
             txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
         if (in->follows)
