@@ -103,10 +103,8 @@ static void write_metrics(void *ctx, struct buf *out)
     struct service *service = ctx;
     mutex_lock(&service->lock);
     struct ingest *ingest = atomic_load(&service->ingest);
-    if (ingest) {
-        ingest_metrics_write(ingest, out);
-        clock_metrics_write(ingest, service->store, clock_now_ms(), out);
-    }
+    if (ingest)
+        ingest_metrics_write(ingest, service->store, clock_now_ms(), out);
     mutex_unlock(&service->lock);
     reload_metrics(service->reload, out);
 }

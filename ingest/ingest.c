@@ -466,13 +466,11 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     return true;
 }
 
-/* What an operator changes is no part of the open batch, which is committed before. False: nothing
- * can be committed any more. */
+/* False: nothing can be committed any more. */
 static bool serve_operator(struct ingest *in, struct errand *errand)
 {
-    bool changes = errand->request->action != SOURCE_LIST;
-    bool ok = !changes || in->batch == 0 || commit_batch(in, mono_now_ms());
-    bool done = ok && do_errand(in, errand);
+    bool changes = errand->request->action != SOURCE_LIST, ok = true;
+    bool done = do_errand(in, errand);
     if (done && changes) {
         source_desk_commits(in->desk, errand);
         ok = commit_batch(in, mono_now_ms());
@@ -483,12 +481,18 @@ static bool serve_operator(struct ingest *in, struct errand *errand)
     return ok;
 }
 
+/* What an operator changes is no part of the open batch, which is committed before: until it is,
+ * whoever asks may give up. False: nothing can be committed any more. */
 static bool serve_operators(struct ingest *in)
 {
     struct errand *errand;
     bool ok = true;
-    while (ok && (errand = source_desk_take(in->desk, false)))
-        ok = serve_operator(in, errand);
+    tell_operators(in);
+    while (ok && source_desk_waits(in->desk)) {
+        ok = in->batch == 0 || commit_batch(in, mono_now_ms());
+        if (ok && (errand = source_desk_take(in->desk, false)))
+            ok = serve_operator(in, errand);
+    }
     return ok;
 }
 
@@ -569,15 +573,16 @@ static uint64_t memory_of(const struct ingest_options *options)
     return options->memory_bytes ? options->memory_bytes : MEMORY_BYTES;
 }
 
-/* before: the intake that this one comes after, or NULL. */
+/* before: the intake that this one comes after, or NULL. What the store tells of metrics changes
+ * last: a config that is refused leaves it alone. */
 static bool works_make(struct store *store, const struct ingest_options *options,
     struct intake *before, struct works *out, struct err *err)
 {
     *out = (struct works){0};
     if (!lifecycles_fit(store, options->streams, err) ||
-        !define_metrics(store, options->streams, err) ||
         !generations_new(store, options->streams, &out->generations, err) ||
-        !kafka_source_new(options, &out->source, err))
+        !kafka_source_new(options, &out->source, err) ||
+        !define_metrics(store, options->streams, err))
         return false;
     const struct streams *streams = out->streams = generations_streams(out->generations);
     out->intake = intake_new(store, streams, out->source,
@@ -966,12 +971,14 @@ struct source_desk *ingest_desk_get(struct ingest *ingest)
     return source_desk_get(ingest->desk);
 }
 
-size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n)
+struct generation_stats *ingest_generations(struct ingest *ingest, size_t *n)
 {
     mutex_lock(&ingest->lock);
-    size_t have = generations_stats(ingest->shared.generations, out, n);
+    *n = generations_stats(ingest->shared.generations, NULL, 0);
+    struct generation_stats *all = xcalloc(*n + 1, sizeof *all);
+    generations_stats(ingest->shared.generations, all, *n);
     mutex_unlock(&ingest->lock);
-    return have;
+    return all;
 }
 
 int64_t ingest_passed_ms(struct ingest *ingest)

@@ -43,7 +43,7 @@ struct partition {
     bool examined;   /* its position is out of range: the log's ends are asked for */
     bool unstarted;  /* where it begins is asked for */
     bool suspended;  /* it gave back what was fetched, being far ahead of others */
-    bool anew;       /* it is to be fetched from its position once more */
+    bool anew;       /* it is to be fetched from its position once more; what comes is dropped */
     bool reading;    /* librdkafka fetches it; else what comes is dropped */
     bool verifying;  /* its last record is read again and compared */
     bool vain;       /* verifying, and nothing seems to come */

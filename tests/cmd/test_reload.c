@@ -49,7 +49,7 @@ static const char head[] = "streams:\n"
 static const char first_rollups[] = "rollups:\n"
                                     "  orders_total: {kind: counter, from: orders, by: [market]}\n";
 
-/* One more stream, whose name sorts elsewhere, and one more rollup. */
+/* One more stream, whose name sorts elsewhere, and some more rollups. */
 static const char more[] = "  audits:\n"
                            "    topics: [audits]\n"
                            "    event_time: at\n"
@@ -57,7 +57,11 @@ static const char more[] = "  audits:\n"
                            "      at: {type: time, required: true}\n"
                            "rollups:\n"
                            "  orders_total: {kind: counter, from: orders, by: [market]}\n"
-                           "  audits_total: {kind: counter, from: audits}\n";
+                           "  audits_total: {kind: counter, from: audits}\n"
+                           "  more_1_total: {kind: counter, from: orders}\n"
+                           "  more_2_total: {kind: counter, from: orders}\n"
+                           "  more_3_total: {kind: counter, from: orders}\n"
+                           "  more_4_total: {kind: counter, from: orders}\n";
 
 static void write_config(struct fixture *f, const char *rollups)
 {

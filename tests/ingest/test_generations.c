@@ -17,6 +17,7 @@
 #include "ingest/generations.h"
 #include "ingest/rollup_text.h"
 #include "ingest/streams_config.h"
+#include "store/read.h"
 
 #define T0     INT64_C(1700000000000) /* a multiple of 5 s, no whole minute */
 #define MINUTE INT64_C(60000)
@@ -26,6 +27,10 @@ static const char head[] = "streams:\n"
                            "    topics: [orders, more-orders, '^shop[.].*']\n"
                            "    event_time: at\n"
                            "    fields: {at: time, market: string, type: string, n: int%s}\n"
+                           "  visits:\n"
+                           "    topics: [visits]\n"
+                           "    event_time: at\n"
+                           "    fields: {at: time, n: int}\n"
                            "rollups:\n";
 
 struct config {
@@ -345,6 +350,80 @@ static void test_bounds(void **state)
     leave(&t);
 }
 
+/* ---- what is said of a metric ---- */
+
+struct told {
+    int schema;
+    char clock[32];
+};
+
+static bool note_metric(void *ctx, const struct metric_def *def)
+{
+    struct told *out = ctx;
+    if (slice_is(def->name, "x")) {
+        out->schema = def->schema;
+        snprintf(out->clock, sizeof out->clock, "%.*s", SLICE_FMT(def->clock));
+    }
+    return true;
+}
+
+/* Tells the store of all metrics, as a start does, and asks what it knows of x. */
+static struct told define(struct fixture *f, const struct taken *t)
+{
+    struct label name = {SLICE("__name__"), SLICE("x")};
+    struct gauge_cell cell = {1, T0, 1, 1, 1, 1};
+    struct told told = {.schema = -1};
+    struct err err = {0};
+    uint32_t metric, series;
+    struct txn *txn = txn_begin(f->store);
+    for (size_t i = 0; i < t->streams->n_rollups; i++) {
+        const struct metric_def *def = &t->streams->rollups[i].def;
+        assert_true(txn_metric(txn, def, &metric, &err));
+        if (slice_is(def->name, "x")) {
+            assert_true(txn_series(txn, metric, (struct labels){&name, 1}, &series, &err));
+            txn_gauge(txn, series, T0, &cell);
+        }
+    }
+    assert_true(txn_commit(&txn, NULL, &err));
+    assert_true(store_each_metric(f->store, NULL, note_metric, &told, &err));
+    return told;
+}
+
+static void assert_told(
+    struct fixture *f, const char *rollups, size_t formers, int schema, const char *clock)
+{
+    struct taken t;
+    take(f, "", rollups, &t);
+    assert_int_equal(t.streams->n_former, formers);
+    struct told told = define(f, &t);
+    assert_int_equal(told.schema, schema);
+    assert_string_equal(told.clock, clock);
+    leave(&t);
+}
+
+/* A former generation has its windows, and the metric what the newest says of it. */
+static void test_the_newest_describes(void **state)
+{
+    static const char avg[] =
+        "  x: {kind: gauge, from: orders, value: n, by: [market], reduce: avg}\n";
+    static const char max[] =
+        "  x: {kind: gauge, from: orders, value: n, by: [market, type], reduce: max}\n";
+    static const char visits[] = "  x: {kind: gauge, from: visits, value: n, reduce: min}\n";
+    static const char other[] = "  y: {kind: counter, from: orders}\n";
+    struct fixture *f = *state;
+    assert_told(f, avg, 0, REDUCE_AVG, "orders");
+    read_to(f, "orders/0", T0);
+    assert_told(f, max, 1, REDUCE_MAX, "orders");
+    assert_told(f, max, 1, REDUCE_MAX, "orders");
+    assert_told(f, max, 1, REDUCE_MAX, "orders");
+    read_to(f, "orders/0", T0 + MINUTE);
+    assert_told(f, visits, 2, REDUCE_MIN, "visits");
+    assert_told(f, visits, 2, REDUCE_MIN, "visits");
+    read_to(f, "visits/0", T0 + 2 * MINUTE);
+    assert_told(f, other, 3, REDUCE_MIN, "visits");
+    assert_told(f, other, 3, REDUCE_MIN, "visits");
+}
+
 static struct rollup_history history_of(const int64_t *after, size_t n)
 {
     struct rollup_history h = {.name = SLICE("x"), .n = n};
@@ -430,6 +509,7 @@ int main(void)
         TEST(test_comes_and_goes),
         TEST(test_makes_no_sense_any_more),
         TEST(test_bounds),
+        TEST(test_the_newest_describes),
         cmocka_unit_test(test_extends),
         TEST(test_again),
     };
