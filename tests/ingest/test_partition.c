@@ -29,8 +29,11 @@ static void test_stored_form_survives(void **state)
     assert_memory_equal(&in.tally, &out.tally, sizeof in.tally);
     assert_memory_equal(&in.marks, &out.marks, sizeof in.marks);
     assert_false(partition_decode(slice_of(buf.ptr, 2), &out));
+    assert_true(slice_is(partition_stream(buf_view(&buf)), "orders"));
+    size_t before = buf.len - 8; /* as it was when the stream was not told */
     for (size_t n = buf.len - 1; n > buf.len - 30; n--)
-        assert_false(partition_decode(slice_of(buf.ptr, n), &out));
+        assert_int_equal(partition_decode(slice_of(buf.ptr, n), &out), n == before);
+    assert_int_equal(partition_stream(slice_of(buf.ptr, before)).len, 0);
     buf_fini(&buf);
 }
 
