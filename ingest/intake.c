@@ -16,11 +16,12 @@
 #include "ingest/prepare.h"
 #include "ingest/rollup_run.h"
 
-/* What one transaction may hold, and a slice more: cells, and bytes of labels that are new. */
+/* What one transaction may hold, and a slice more: cells, bytes of labels that are new, and bytes
+ * of entities. With what lives that expire add (lifecycle_run.c) and with letters (letters.h) it
+ * stays below TRANSACTION_BYTES_MAX. */
 #define BATCH_CELLS       500000
 #define BATCH_LABEL_BYTES (8u << 20)
-/* What entities with ever so many facts may take, with a slice more. */
-#define BATCH_FACT_BYTES (256u << 20)
+#define BATCH_LIFE_BYTES  (24u << 20)
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 
@@ -588,17 +589,12 @@ size_t intake_cells(const struct intake *intake)
     return rollup_runner_cells(intake->runner);
 }
 
-static size_t fact_bytes(const struct intake *in)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
-        bytes += lifecycle_bytes(in->lifecycles[i]);
-    return bytes;
-}
-
 bool intake_is_full(const struct intake *intake)
 {
-    return intake_cells(intake) >= BATCH_CELLS || fact_bytes(intake) >= BATCH_FACT_BYTES ||
+    size_t life_bytes = 0;
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        life_bytes += lifecycle_batch_bytes(intake->lifecycles[i]);
+    return intake_cells(intake) >= BATCH_CELLS || life_bytes >= BATCH_LIFE_BYTES ||
            rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
 }
 

@@ -16,6 +16,8 @@
 /* Entities whose places are asked for ahead of the one that is put. */
 #define LINE  64
 #define AHEAD 8
+/* Of a record in a transaction: its key, and that of the one that it takes the place of. */
+#define KEYS_BYTES 40
 
 struct entities {
     struct store *store;
@@ -33,6 +35,7 @@ struct entities {
     struct arena arena;
     struct entity *items;
     size_t n, cap;
+    size_t bytes; /* that are written of them */
     struct map by_key;
     struct lives lives; /* of the entity that forgets */
 };
@@ -204,6 +207,13 @@ static const uint8_t *keep(struct entities *e, const uint8_t *records, size_t n)
     return kept;
 }
 
+/* The entity is written as so many records. */
+static void expect_records(struct entities *e, struct entity *x, size_t n)
+{
+    e->bytes += (n - x->n_expected) * (e->record_bytes + KEYS_BYTES);
+    x->n_expected = n;
+}
+
 bool entities_enter(
     struct entities *entities, const struct entity_found *found, size_t *number, struct err *err)
 {
@@ -224,6 +234,7 @@ bool entities_enter(
     fresh.before = fresh.facts.items;
     fresh.n_before = fresh.facts.n;
     fresh.facts.shared = true;
+    expect_records(e, &fresh, found->n_records ? found->n_records : 1);
     *number = e->n;
     GROW(e->items, e->cap, e->n + 1);
     map_insert(&e->by_key, found->key.lo, (uint32_t)e->n);
@@ -231,13 +242,12 @@ bool entities_enter(
     return true;
 }
 
-bool entities_get(struct entities *entities, struct hash128 key, struct err *err)
+bool entities_get(struct entities *entities, struct hash128 key, size_t *number, struct err *err)
 {
     struct entity_found found;
-    size_t number;
     entities_open(entities);
     return entities_find(entities, key, &entities->arena, &found, err) &&
-           entities_enter(entities, &found, &number, err);
+           entities_enter(entities, &found, number, err);
 }
 
 enum fact_fate entities_add(
@@ -246,12 +256,17 @@ enum fact_fate entities_add(
     enum fact_fate fate = facts_add(
         &entity->facts, entities->layout, entities->spans.facts_ms, fact, &entities->arena);
     entity->changed |= fate == FACT_ADDED || fate == FACT_REPLACED;
+    if (fate != FACT_ADDED)
+        return fate;
+    size_t records = entity->facts.items[entity->facts.n - 1].record + (size_t)1;
+    if (records > entity->n_expected)
+        expect_records(entities, entity, records);
     return fate;
 }
 
-size_t entities_bytes(const struct entities *entities)
+size_t entities_batch_bytes(const struct entities *entities)
 {
-    return entities->arena.used_bytes;
+    return entities->bytes;
 }
 
 size_t entities_count(const struct entities *entities)
@@ -340,7 +355,7 @@ void entities_clear(struct entities *entities)
 {
     remember(entities);
     entities->batch++;
-    entities->n = 0;
+    entities->n = entities->bytes = 0;
     map_clear(&entities->by_key);
     arena_reset(&entities->arena);
     state_reader_free(&entities->reader);

@@ -26,9 +26,9 @@
 #include "base/checksum.h"
 #include "ingest/lifecycle/lives.h"
 
-#define FACTS_BEST       16            /* of one stage and span */
-#define FACT_RECORDS_MAX FIRSTS_MAX    /* of one key; also no more than */
-#define FACT_KEY_BYTES   (128u * 1024) /* of records */
+#define FACTS_BEST       16           /* of one stage and span */
+#define FACT_RECORDS_MAX FIRSTS_MAX   /* of one key; also no more than */
+#define FACT_KEY_BYTES   (64u * 1024) /* of records */
 
 struct fact_layout {
     uint8_t n_stages;

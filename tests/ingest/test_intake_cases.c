@@ -174,6 +174,48 @@ static void test_large_labels(void **state)
     end(&r);
 }
 
+static const char lives_text[] =
+    "kafka: {brokers: \"localhost:9092\"}\n"
+    "streams:\n"
+    "  a:\n"
+    "    topics: [a]\n"
+    "    event_time: at\n"
+    "    event_id: id\n"
+    "    fields: {id: string, at: time, k: string, t: string, note: string}\n"
+    "lifecycles:\n"
+    "  l: {key: k, ends: [done], expire: 1h, stages: {begun: a.t == \"b\", done: a.t == \"d\"}}\n"
+    "rollups:\n"
+    "  a_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n"
+    "  b_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n"
+    "  c_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n";
+
+/* Lives that expire together have label sets that no event had before. */
+static void test_large_labels_of_expired_lives(void **state)
+{
+    static struct run r;
+    static char text[2048];
+    int commits = 0;
+    (void)state;
+    begin(&r, lives_text);
+    for (int i = 0; i < 25000; i++) {
+        int n = snprintf(text, sizeof text,
+            "{\"id\":\"%d\",\"at\":%lld,\"k\":\"%d\",\"t\":\"b\",\"note\":\"%01000d\"}", i,
+            (long long)NOON_MS, i, i);
+        take_text(&r, 0, text, n);
+        if (i % 1000 == 999)
+            commit_at(&r, NOON_MS);
+    }
+    do {
+        commit_at(&r, NOON_MS + 2 * HOUR_MS);
+        commits++;
+    } while (intake_is_behind(r.intake));
+    struct lifecycle_counts counts;
+    intake_lifecycle(r.intake, 0, &counts);
+    assert_int_equal(counts.expired, 25000);
+    assert_true(commits >= 3 && commits <= 20);
+    end(&r);
+}
+
 /* ---- room ---- */
 
 #define ENTITIES 130
@@ -233,6 +275,29 @@ static void test_wide_entities(void **state)
         intake_lifecycle(r.intake, l, &counts);
         assert_int_equal(counts.facts, ENTITIES * (ROUNDS + 1));
     }
+    end(&r);
+    free(config);
+}
+
+/* What is written of entities counts too. */
+static void test_many_wide_entities(void **state)
+{
+    static struct run r;
+    char text[128];
+    int i = 0;
+    (void)state;
+    char *config = wide_config();
+    begin(&r, config);
+    while (!intake_is_full(r.intake)) {
+        int n = snprintf(text, sizeof text, "{\"id\":\"%d\",\"at\":%lld,\"k\":\"%d\",\"t\":\"s1\"}",
+            i, (long long)NOON_MS, i);
+        take_text(&r, 0, text, n);
+        if (++i == 20000)
+            break;
+    }
+    commit(&r);
+    assert_true(i > 1000 && i < 10000);
+    assert_false(intake_is_full(r.intake));
     end(&r);
     free(config);
 }
@@ -300,7 +365,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_of_partitions),
         cmocka_unit_test(test_large_labels),
+        cmocka_unit_test(test_large_labels_of_expired_lives),
         cmocka_unit_test(test_wide_entities),
+        cmocka_unit_test(test_many_wide_entities),
         cmocka_unit_test(test_older_than_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
