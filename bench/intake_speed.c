@@ -112,11 +112,11 @@ static void begin(
         .kafka = &nowhere, .n_kafka = 1, .streams = &b->config.streams};
     struct store_options store = {.path = folder,
         .head_bytes = b->config.store_head_bytes,
-        .state_bytes = b->config.ingest.memory_bytes / 4};
+        .state_bytes = ingest_part_bytes(&b->config.ingest)};
     check(store_open(&store, &b->store, &err), &err);
     check(kafka_source_new(&options, &b->source, &err), &err);
-    b->intake = intake_new(
-        b->store, &b->config.streams, b->source, workers, b->config.ingest.memory_bytes / 4, NULL);
+    b->intake = intake_new(b->store, &b->config.streams, b->source, workers,
+        ingest_part_bytes(&b->config.ingest), NULL);
     b->business = business_new(business);
     b->events = xcalloc(RECORDS, sizeof *b->events);
     b->watermarks = xcalloc(b->config.streams.n_streams, sizeof *b->watermarks);
@@ -375,7 +375,7 @@ int main(int argc, char **argv)
     log_set_level(LOG_WARN);
     load_config(b, sets, n_sets);
     if (!b->batch_max)
-        b->batch_max = intake_batch_events(b->config.ingest.memory_bytes / 4);
+        b->batch_max = intake_batch_events(ingest_part_bytes(&b->config.ingest));
     begin(b, argv[1], &business, numbers[2]);
     if (business.avro)
         learn_schemas(b, &business);

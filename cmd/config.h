@@ -28,6 +28,14 @@ struct ingest_limits {
     uint64_t memory_bytes; /* for what it remembers */
 };
 
+/* What three have of it: what is in no file yet with all that is at hand of files, which may become
+ * twice as much before a batch has to wait (store_options.state_bytes); what is at hand of ids,
+ * entities and label sets; the batch. An eighth is for what the allocator keeps. */
+static inline uint64_t ingest_part_bytes(const struct ingest_limits *limits)
+{
+    return limits->memory_bytes / 32 * 7;
+}
+
 struct config {
     struct arena arena; /* holds all of it */
     const char *file;
