@@ -97,6 +97,15 @@ static void begin_stream(struct intake *in, struct store *store, size_t i)
         dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
+/* Of streams that keep their names. */
+static void keep_lateness(struct intake *in, const struct intake *before)
+{
+    for (size_t i = 0; i < in->streams->n_streams; i++)
+        for (size_t k = 0; k < before->streams->n_streams; k++)
+            if (slice_eq(in->streams->streams[i].name, before->streams->streams[k].name))
+                in->lateness[i] = before->lateness[k];
+}
+
 /* Schemas that are known need no registry that answers. */
 static struct registry *registry_of(const struct streams *streams, struct intake *before)
 {
@@ -138,6 +147,8 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->has_lives = xcalloc(streams->n_streams, sizeof *in->has_lives);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
+    if (before)
+        keep_lateness(in, before);
     in->letters = letters_new(store, streams);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
