@@ -81,7 +81,7 @@ void tally_add(struct tally *to, const struct tally *in);
  * shown nothing yet. watermark  everything up to here has come, for all that is known: the slowest
  * partition's newest event less bound_ms; partitions at their end and quiet for idle_ms do not
  * count, and when none counts it is now less bound_ms. INT64_MIN: not known. partitions: those of
- * the stream; NULL entries are skipped.
+ * the stream; those that are given up do not count.
  */
 void partitions_clocks(const struct partition *const *partitions, size_t n, int64_t bound_ms,
     int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms);

@@ -13,8 +13,8 @@
 
 static bool is_wanted(const struct kafka_source *s, const struct partition *p)
 {
-    return !p->halted && !p->marks.paused && !p->parked && !p->resting && !p->examined &&
-           !p->unstarted && !p->suspended && !s->topics[p->topic].barred;
+    return !p->halted && !p->marks.paused && !p->marks.given_up && !p->parked && !p->resting &&
+           !p->examined && !p->unstarted && !p->suspended && !s->topics[p->topic].barred;
 }
 
 /* From the last record on, to compare it; without one from the position. */

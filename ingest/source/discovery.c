@@ -164,18 +164,20 @@ static bool begins_by_config(const struct kafka_source *s, const struct topic *t
 
 static void lose(struct kafka_source *s, struct partition *p)
 {
-    if (p->gone || p->halted)
+    const char *advice = s->topics[p->topic].by_pattern ? ADVICE_GIVE_UP : ADVICE_GONE;
+    if (p->gone || p->halted || p->marks.given_up)
         return;
     p->gone = true;
-    partition_halt(s, p, ADVICE_GONE, "the broker does not have it any more: it was deleted");
+    partition_halt(s, p, advice, "the broker does not have it any more: it was deleted");
 }
 
 static void find_again(struct kafka_source *s, struct partition *p)
 {
-    if (!p->gone)
+    if (!p->gone && !p->marks.given_up)
         return;
     log_info("kafka: partition %s: it is there again", p->name);
-    p->gone = p->halted = false;
+    p->dirty |= p->marks.given_up;
+    p->gone = p->halted = p->marks.given_up = false;
     p->cause[0] = 0;
     partition_begin_anew(s, p);
 }

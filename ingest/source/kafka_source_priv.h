@@ -17,7 +17,7 @@
 #define POLL_MAX 2000
 /* One that does not read again and again is broken where it lies, and not on the way. */
 #define BROKEN_MAX 5
-/* Of all topics together; what is over is not read, and said. */
+/* Of all topics together, without those that are given up; what is over is not read, and said. */
 #define PARTITIONS_MAX 4096
 /* Partition numbers above this come from a broken answer. */
 #define PARTITION_NUMBER_MAX 100000
@@ -94,6 +94,7 @@ void topic_trouble(struct topic *topic, const char *text);
 #define ADVICE_BROKEN "resume tries it again; skip goes behind it"
 #define ADVICE_GONE                                                                                \
     "it goes on when the topic is there again; one that is gone for good leaves the config"
+#define ADVICE_GIVE_UP "it goes on when the topic is there again; skip gives it up for good"
 
 /* Makes librdkafka fetch what is to be fetched, and nothing else. */
 void assignment_sync(struct kafka_source *s);

@@ -89,6 +89,8 @@ static const char *state_of(
     *cause = "";
     if (p->marks.paused)
         return "paused";
+    if (p->marks.given_up)
+        return "given_up";
     if (p->halted) {
         *cause = p->cause;
         return "halted";
@@ -183,7 +185,7 @@ static void resume_it(
     struct kafka_source *s, const struct source_request *request, struct partition *p)
 {
     bool halted = p->halted;
-    p->marks.paused = p->halted = p->gone = false;
+    p->marks.paused = p->marks.given_up = p->halted = p->gone = false;
     p->cause[0] = 0;
     p->broken = 0;
     partition_begin_anew(s, p);
@@ -196,6 +198,7 @@ static void resume_it(
 struct move {
     struct partition *p;
     int64_t low, high, to;
+    bool gives_up; /* it goes nowhere: its topic is gone */
 };
 
 static int64_t position(const struct partition *p)
@@ -250,10 +253,22 @@ static bool may_go_back(struct kafka_source *s, const struct source_request *req
         m->p->name, SLICE_FMT(stream->name));
 }
 
+/* A topic that the config names is looked for as long as it does. */
+static bool may_give_up(const struct kafka_source *s, struct move *m, struct err *err)
+{
+    m->gives_up = true;
+    return s->topics[m->p->topic].by_pattern ||
+           err_set(err, ERR_INVALID,
+               "partition %s: its topic is gone; one that is gone for good leaves the config",
+               m->p->name);
+}
+
 static bool plan_move(
     struct kafka_source *s, const struct source_request *request, struct move *m, struct err *err)
 {
     bool skips = request->action == SOURCE_SKIP;
+    if (skips && request->place == PLACE_NONE && m->p->gone)
+        return may_give_up(s, m, err);
     if (!log_range(s, m->p, RANGE_MS, &m->low, &m->high, err))
         return false;
     if (request->place == PLACE_NONE)
@@ -267,6 +282,16 @@ static bool plan_move(
             " on; larder source seek goes back",
             m->p->name, m->to, m->p->next);
     return !back || may_go_back(s, request, m, err);
+}
+
+static void give_up(
+    struct kafka_source *s, const struct source_request *request, struct partition *p)
+{
+    p->halted = p->gone = false;
+    p->cause[0] = 0;
+    p->end = -1;
+    p->marks.given_up = s->changed = true;
+    record(request, p, "given up at %" PRId64, p->next);
 }
 
 static void move_it(struct kafka_source *s, const struct source_request *request,
@@ -304,8 +329,12 @@ static bool move_all(struct kafka_source *s, const struct source_request *reques
         if (!plan_move(s, request, &moves[i], err))
             return false;
     }
-    for (size_t i = 0; i < chosen->n; i++)
-        move_it(s, request, &moves[i], arena, answer);
+    for (size_t i = 0; i < chosen->n; i++) {
+        if (moves[i].gives_up)
+            give_up(s, request, moves[i].p);
+        else
+            move_it(s, request, &moves[i], arena, answer);
+    }
     return true;
 }
 
