@@ -57,7 +57,7 @@ struct partition {
     int32_t leader; /* the broker that leads it, as last heard; -1: none */
     bool caught_up;
     int64_t caught_up_ms;            /* when it was last known to be read to its end */
-    int64_t at_end_ms;               /* when that was heard */
+    int64_t at_end_ms;               /* when that was heard, by lanes_now_ms */
     int64_t quiet_ms;                /* when its last record came, or this run began */
     struct fingerprint print_before; /* marks.print as of the last poll */
     struct lane *lane;               /* what has come and was not taken yet */
