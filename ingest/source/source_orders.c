@@ -118,7 +118,7 @@ static void fill_row(const struct kafka_source *s, const struct partition *p, st
     *row = (struct source_row){.name = arena_slice(arena, slice_from(p->name)),
         .stream = arena_slice(arena, s->streams->streams[p->stream].name),
         .state = state_of(s, p, &cause),
-        .advice = p->halted && !p->marks.paused ? p->advice : NULL,
+        .advice = p->halted && !p->marks.paused ? partition_advice(s, p) : NULL,
         .next = p->next,
         .end = p->end,
         .lag = p->end < 0      ? -1
@@ -185,7 +185,7 @@ static void resume_it(
     struct kafka_source *s, const struct source_request *request, struct partition *p)
 {
     bool halted = p->halted;
-    p->marks.paused = p->marks.given_up = p->halted = p->gone = false;
+    p->marks.paused = p->marks.given_up = p->halted = false;
     p->cause[0] = 0;
     p->broken = 0;
     partition_begin_anew(s, p);
@@ -197,14 +197,11 @@ static void resume_it(
 /* One that is to be moved. */
 struct move {
     struct partition *p;
-    int64_t low, high, to;
-    bool gives_up; /* it goes nowhere: its topic is gone */
+    int64_t low, high; /* its log holds these offsets, high not among them */
+    int64_t from;      /* its position; of one that was never read, where its log begins */
+    int64_t lost, to;  /* what is not read then, when it goes forwards */
+    bool gives_up;     /* it goes nowhere: its topic is gone */
 };
-
-static int64_t position(const struct partition *p)
-{
-    return p->next > 0 ? p->next : 0;
-}
 
 static bool find_place(
     struct kafka_source *s, const struct source_request *request, struct move *m, struct err *err)
@@ -231,12 +228,19 @@ static bool pass_trouble(struct move *m, struct err *err)
         return err_set(err, ERR_INVALID,
             "partition %s is not halted; --to says up to where its records are to be left out",
             p->name);
-    if (p->next < m->low)
+    m->to = m->from;
+    switch (p->halt) {
+    case HALT_ANEW: m->to = m->high; break;
+    case HALT_LOST:
+    case HALT_GONE: break;
+    case HALT_BROKEN:
+        m->lost = p->broken_at > m->from ? p->broken_at : m->from;
+        m->to = p->broken_at >= m->from ? p->broken_at + 1 : m->from;
+    }
+    if (m->to < m->low)
         m->to = m->low;
-    else if (p->next > m->high)
+    if (m->to > m->high)
         m->to = m->high;
-    else
-        m->to = p->next + (p->broken >= BROKEN_MAX && p->next < m->high);
     return true;
 }
 
@@ -267,27 +271,28 @@ static bool plan_move(
     struct kafka_source *s, const struct source_request *request, struct move *m, struct err *err)
 {
     bool skips = request->action == SOURCE_SKIP;
-    if (skips && request->place == PLACE_NONE && m->p->gone)
+    if (skips && request->place == PLACE_NONE && partition_is_gone(m->p))
         return may_give_up(s, m, err);
     if (!log_range(s, m->p, RANGE_MS, &m->low, &m->high, err))
         return false;
+    m->from = m->lost = m->p->next >= 0 ? m->p->next : m->low;
     if (request->place == PLACE_NONE)
         return pass_trouble(m, err);
     if (!find_place(s, request, m, err))
         return false;
-    bool back = m->to < position(m->p) && position(m->p) <= m->high;
+    bool back = m->to < m->from && m->from <= m->high;
     if (back && skips)
         return err_set(err, ERR_INVALID,
             "partition %s: offset %" PRId64 " was passed, it is read from %" PRId64
             " on; larder source seek goes back",
-            m->p->name, m->to, m->p->next);
+            m->p->name, m->to, m->from);
     return !back || may_go_back(s, request, m, err);
 }
 
 static void give_up(
     struct kafka_source *s, const struct source_request *request, struct partition *p)
 {
-    p->halted = p->gone = false;
+    p->halted = false;
     p->cause[0] = 0;
     p->end = -1;
     p->marks.given_up = s->changed = true;
@@ -299,17 +304,17 @@ static void move_it(struct kafka_source *s, const struct source_request *request
 {
     struct partition *p = m->p;
     int64_t from = p->next;
-    if (position(p) > m->high)
+    if (m->from > m->high)
         note(answer, arena,
             "the log ended before the position: if the topic was made anew, seek --to earliest "
             "reads "
             "all of it");
-    else if (m->to < position(p))
+    else if (m->to < m->from)
         note(answer, arena,
             s->streams->streams[p->stream].contract.event_id >= 0
                 ? "events whose ids are still held count once; older ones are refused: late"
                 : "what is read again counts again: the stream has no event_id");
-    marks_hole(&p->marks, position(p), m->to);
+    marks_hole(&p->marks, m->lost, m->to);
     partition_move(s, p, m->to);
     record(request, p, "%s from %" PRId64 " to %" PRId64,
         request->action == SOURCE_SKIP ? "skip" : "seek", from, m->to);
