@@ -21,11 +21,6 @@
 #define AWAIT_MS    1000
 /* How long an operator's request waits for the ingestion to begin with it. */
 #define SOURCE_WAIT_MS 20000
-/* Parts of the ingestion's memory: for what is in no file yet, of which twice as much may be there
- * before it has to wait; for what it has at hand of ids and entities; and the rest is the batch's.
- */
-#define STATE_PART   4
-#define AT_HAND_PART 4
 /* Between two lines of the log that say how far the replay has come. */
 #define TELL_NS INT64_C(5000000000)
 
@@ -37,6 +32,7 @@ struct service {
     _Atomic(struct replays *) replays; /* set while service_run has been */
     _Atomic(struct ingest *) ingest;   /* set while it runs */
     atomic_bool running;               /* service_run has ended */
+    struct hash128 ingested;           /* what is in force; of who starts and reloads */
     bool stays;                        /* with its config; set before it runs */
     pthread_t maintenance;
     bool maintained;
@@ -179,7 +175,7 @@ static bool start_store(struct service *service, struct err *err)
     struct store_options store = {
         .path = config->store_path,
         .head_bytes = config->store_head_bytes,
-        .state_bytes = config->ingest.memory_bytes / STATE_PART,
+        .state_bytes = ingest_part_bytes(&config->ingest),
         .limits = config->limits,
         .retention = config->retention,
         .answer_early = true,
@@ -202,7 +198,7 @@ static struct ingest_options ingest_options_of(const struct config *config)
         .n_kafka = config->n_kafka,
         .streams = &config->streams,
         .workers = (uint32_t)config->ingest.workers,
-        .memory_bytes = config->ingest.memory_bytes / AT_HAND_PART,
+        .memory_bytes = ingest_part_bytes(&config->ingest),
         .shard = config->shard,
     };
 }
@@ -236,14 +232,14 @@ static bool apply(
     struct service *service = ctx;
     struct ingest *ingest = atomic_load(&service->ingest);
     struct ingest_options options = ingest_options_of(config);
-    if (!ingest)
-        return start_ingest(service, config, err); /* the first one, too */
-    if (config->streams.n_streams == 0)
+    if (ingest && config->streams.n_streams == 0)
         stop_ingest(service);
-    else if (!ingest_reload(ingest, &options, cancel, err))
+    else if (!(ingest ? ingest_reload(ingest, &options, cancel, err)
+                      : start_ingest(service, config, err))) /* the first one, too */
         return false;
+    service->ingested = config->ingested;
     if (atomic_load(&service->replays))
-        replays_outdate(atomic_load(&service->replays));
+        replays_in_force(atomic_load(&service->replays), config->ingested);
     /* Whoever has names of the config before holds the lock. */
     mutex_lock(&service->lock);
     mutex_unlock(&service->lock);
@@ -322,9 +318,10 @@ bool service_run(struct service *service, struct err *err)
         return false;
     thread_start(&service->maintenance, "maintenance", maintain, service);
     service->maintained = true;
-    struct replays *replays = replays_new(service->config, service->store, pause_ingest, service);
+    struct replays *replays =
+        replays_new(service->config, service->ingested, service->store, pause_ingest, service);
+    replays_resume(replays); /* before another one can begin */
     atomic_store(&service->replays, replays);
-    replays_resume(replays);
     atomic_store(&service->running, true);
     return true;
 }
