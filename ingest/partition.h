@@ -35,6 +35,7 @@ struct partition {
                                       INT64_MIN: none */
     struct tally tally;
     struct partition_marks marks;
+    bool retried;    /* of the stream's retry topic */
     bool dirty;      /* changed since the last commit */
     bool halted;     /* it cannot be read any more as it was: the operator decides, by cause */
     bool gone;       /* halted because the broker does not have it; lifted when it is there again */
