@@ -107,6 +107,14 @@ static struct registry *registry_of(const struct streams *streams, struct intake
     return registry;
 }
 
+void intake_give_back(struct intake *intake, struct intake *before)
+{
+    if (before->registry || !before->streams->registry)
+        return;
+    before->registry = intake->registry;
+    intake->registry = NULL;
+}
+
 struct intake *intake_new(struct store *store, const struct streams *streams,
     struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before)
 {
