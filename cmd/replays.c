@@ -13,6 +13,7 @@
 #include "base/thread.h"
 #include "ingest/follow.h"
 #include "ingest/lifecycle/lifecycle.h"
+#include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/replay_net.h"
 #include "ingest/rollup_history.h"
 #include "ingest/rollup_run.h"
@@ -196,27 +197,13 @@ static bool start_second(struct replays *r, struct err *err)
 
 /* ---- the exchange, in the first ingestion's thread ---- */
 
-static bool same_source(const struct replays *r, const char *name)
-{
-    struct source_state a, b;
-    bool has_a = store_source(r->first, slice_from(name), &a);
-    bool has_b = store_source(r->second, slice_from(name), &b);
-    if (!has_a || !has_b)
-        return has_a == has_b;
-    /* Expiry's key stands behind the layout's fingerprint, which is another one where former
-     * generations need fields. */
-    return a.next == b.next && a.state_len >= 16 && b.state_len >= 16 &&
-           memcmp(a.state + 8, b.state + 8, 8) == 0;
-}
-
 static bool lives_have_expired_alike(const struct replays *r)
 {
-    char name[LIFECYCLE_NAME_MAX + 16];
     if (r->rollup.stream >= 0)
         return true;
-    const struct lifecycle *l = &r->streams.lifecycles[r->rollup.lifecycle];
-    snprintf(name, sizeof name, "lifecycle/%.*s", SLICE_FMT(l->name));
-    return same_source(r, name);
+    struct slice name = r->streams.lifecycles[r->rollup.lifecycle].name;
+    struct expiry a = lifecycle_expiry(r->first, name), b = lifecycle_expiry(r->second, name);
+    return a.minute == b.minute && a.key == b.key;
 }
 
 static bool await_level(struct replays *r, struct err *err)

@@ -10,6 +10,7 @@
 #include "base/rfc3339.h"
 #include "base/settings.h"
 #include "ingest/lifecycle/lifecycle.h"
+#include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
 #include "ingest/rollup_run.h"
 #include "ingest/rollups_config.h"
@@ -83,13 +84,10 @@ static void read_positions(struct generations *g)
 /* Lives have ended by expiry up to here, which may be later than any event. */
 static int64_t expired_ms(struct store *store, struct slice lifecycle)
 {
-    char name[LIFECYCLE_NAME_MAX + 16];
-    struct source_state state;
-    int64_t ms;
-    snprintf(name, sizeof name, "lifecycle/%.*s", SLICE_FMT(lifecycle));
-    if (!store_source(store, slice_from(name), &state) || state.next == INT64_MIN)
+    int64_t minute = lifecycle_expiry(store, lifecycle).minute, ms;
+    if (minute == INT64_MIN)
         return INT64_MIN;
-    return __builtin_mul_overflow(state.next + 1, MINUTE_MS, &ms) ? INT64_MIN : ms;
+    return __builtin_mul_overflow(minute + 1, MINUTE_MS, &ms) ? INT64_MIN : ms;
 }
 
 /* No cell of the rollup lies later than the window of this time; INT64_MIN: there is none. */

@@ -22,7 +22,6 @@
 #include "ingest/partition.h"
 #include "ingest/source/source_orders.h"
 #include "ingest/source_names.h"
-#include "ingest/stream_topics.h"
 
 #define COMMIT_MS       50
 #define POLL_RECORDS    2000
@@ -71,7 +70,7 @@ struct ingest {
     _Atomic int64_t passed_ms, level_ms, told_behind;
     int64_t follow_ms; /* monotonic */
     int64_t behind;    /* records, as of the last look at the clocks; INT64_MAX: not known */
-    struct stream_topics *topics; /* of one that follows */
+    struct follower *follower; /* NULL: it follows nobody */
     pthread_mutex_t lock;
     struct {
         struct ingest_stats stats;
@@ -162,7 +161,7 @@ static void sum_partitions(
 static void follow(
     struct ingest *in, const struct stream *stream, size_t s, struct stream_stats *out)
 {
-    int64_t behind = follow_behind(in->follows, in->source, in->topics, s, clock_now_ms());
+    int64_t behind = follower_behind(in->follower, s);
     follow_clocks(in->follows, stream, behind == 0, &out->frontier_ms, &out->watermark_ms);
     in->behind = behind == INT64_MAX || in->behind == INT64_MAX ? INT64_MAX : in->behind + behind;
 }
@@ -180,6 +179,8 @@ static void keep_clocks(const struct ingest *in, struct stream_stats *out)
 static void refresh_streams(struct ingest *in)
 {
     in->behind = 0;
+    if (in->follower)
+        follower_look(in->follower, in->source, clock_now_ms());
     struct partition *const *all;
     const struct partition **mine =
         xcalloc(kafka_source_partitions(in->source, &all), sizeof(void *));
@@ -630,7 +631,11 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     bool restless = kafka_source_restless(in->source) && mono_ms >= in->asked_ms + RETRY_MS;
     if (mono_ms < in->discover_ms && !restless)
         return;
+    if (in->follower)
+        follower_asks(in->follower);
     bool all = kafka_source_discover(in->source, METADATA_MS, now_ms, partition_found, in);
+    if (in->follower)
+        follower_listed(in->follower, in->source, all);
     in->asked_ms = mono_ms;
     in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
@@ -828,7 +833,7 @@ static void free_all(struct ingest *in)
     letter_sender_stop(&in->sender);
     struct works works = works_of(in);
     works_free(&works);
-    stream_topics_free(&in->topics);
+    follower_free(&in->follower);
     source_desk_put(&in->desk);
     free(in->shared.streams);
     free(in->shared.lifecycles);
@@ -858,7 +863,7 @@ bool ingest_start(
         return false;
     }
     if (in->follows)
-        in->topics = stream_topics_new(in->streams);
+        in->follower = follower_new(in->follows, in->streams);
     begin(in);
     share(in, true);
     start_sender(in);
