@@ -27,6 +27,7 @@
 
 #include "base/err.h"
 #include "ingest/lifecycle/entities.h"
+#include "ingest/lifecycle/life_outputs.h"
 #include "ingest/rollup_run.h"
 #include "store/store.h"
 
