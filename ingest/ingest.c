@@ -53,9 +53,10 @@ struct ingest {
     struct generations *generations; /* streams is theirs */
     struct kafka_source *source;
     struct intake *intake;
-    struct source_desk *desk;      /* what operators ask waits here */
-    struct letter_sender *sender;  /* NULL: no stream sends dead letters */
-    struct ingest_options options; /* that it runs by */
+    struct source_desk *desk;         /* what operators ask waits here */
+    struct letter_sender *sender;     /* NULL: no stream sends dead letters */
+    char fenced[LETTER_INSTANCE_MAX]; /* who must not send any more; "": nobody */
+    struct ingest_options options;    /* that it runs by */
     struct kafka_record records[POLL_RECORDS];
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
@@ -717,7 +718,8 @@ static void reload_end(struct ingest *in, bool done, const struct err *err)
 
 static void start_sender(struct ingest *in)
 {
-    in->sender = letter_sender_start(in->store, &in->options, intake_letters(in->intake));
+    in->sender =
+        letter_sender_start(in->store, &in->options, intake_letters(in->intake), in->fenced);
 }
 
 /* Generations that begin are in the store before anybody hears of them. One try: whoever asks waits
@@ -750,7 +752,7 @@ static bool run_on(struct ingest *in, struct works *works, struct err *err)
 /* Letters that are being sent leave the outboxes before others are made of the same tables. */
 static bool change_works(struct ingest *in, struct err *err)
 {
-    letter_sender_stop(&in->sender);
+    letter_sender_stop(&in->sender, in->fenced);
     hint(in, 0);
     bool done = works_make(in->store, in->reload.options, in->intake, in->reload.made, err) &&
                 run_on(in, in->reload.made, err);
@@ -830,7 +832,7 @@ static void *run(void *arg)
 
 static void free_all(struct ingest *in)
 {
-    letter_sender_stop(&in->sender);
+    letter_sender_stop(&in->sender, in->fenced);
     struct works works = works_of(in);
     works_free(&works);
     follower_free(&in->follower);
