@@ -48,8 +48,8 @@ struct ingest_options {
     uint32_t
         batch_events; /* or when it has this many events; 0: 100,000, fewer with little memory */
     uint32_t workers; /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
-    uint64_t memory_bytes; /* for what is at hand of ids and entities, and as much for a batch; 0:
-                              128 MiB */
+    uint64_t memory_bytes; /* for what is at hand of ids, entities and label sets, and as much for a
+                              batch; 0: 128 MiB */
 };
 
 struct ingest;

@@ -23,8 +23,9 @@
  * until it has so many bytes of them. */
 #define EXPIRE_CELLS       400000
 #define EXPIRE_LABEL_BYTES (16u << 20)
-#define KNOWN_MAX          1000000
-#define STATS_BYTES        (100 + LIFE_COUNTS_BYTES)
+/* Of the texts of label values, and of which series they are. */
+#define LABEL_BYTES ((size_t)8 << 20)
+#define STATS_BYTES (100 + LIFE_COUNTS_BYTES)
 
 struct timer {
     int64_t minute;
@@ -52,6 +53,7 @@ struct lifecycle_runner {
     int64_t span_ms;               /* of a generation of entities that begins now */
     int64_t longest_ms, behind_ms; /* none was ever longer; nor dedupe later with forgetting ids */
     size_t expire_max;             /* entities, with one batch */
+    size_t label_bytes;            /* half of it for texts, half for `known` */
     struct life_labels *labels;
     struct folded *folded;
     struct entities *entities;
@@ -227,7 +229,8 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     r->span_ms = HOUR_MS * (1 + held_ms(r) / (HELD * HOUR_MS));
     r->longest_ms = r->span_ms;
     r->expire_max = EXPIRE_MAX;
-    r->labels = life_labels_new(store, l);
+    r->label_bytes = LABEL_BYTES;
+    r->labels = life_labels_new(store, l, r->label_bytes / 2);
     r->folded = folded_new(store, &r->outputs_of, number, rollups);
     r->entities = entities_new(store, r->name, &l->layout, &l->rules, r->span_ms, memory_bytes);
     r->watermark_ms = INT64_MIN;
@@ -258,7 +261,8 @@ void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max, 
 {
     ensure(expire_max >= 2);
     runner->expire_max = expire_max;
-    life_labels_bound(runner->labels, label_bytes);
+    runner->label_bytes = label_bytes;
+    life_labels_bound(runner->labels, label_bytes / 2);
 }
 
 /* ---- taking events in ---- */
@@ -420,15 +424,22 @@ static uint64_t hash_output(const struct life_output *o)
     return (o->labels ^ kind * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xc2b2ae3d27d4eb4f);
 }
 
+static size_t known_bytes(const struct lifecycle_runner *r)
+{
+    return r->known_cap * sizeof *r->known + map_bytes(&r->known_map);
+}
+
 /* At the begin of a batch. */
 static void forget_outputs(struct lifecycle_runner *r)
 {
     uint64_t forgotten = rollup_runner_forgotten(r->rollups);
-    if (r->forgotten == forgotten && r->n_known < KNOWN_MAX)
+    if (r->forgotten == forgotten && known_bytes(r) <= r->label_bytes / 2)
         return;
     r->forgotten = forgotten;
-    r->n_known = 0;
-    map_clear(&r->known_map);
+    free(r->known);
+    r->known = NULL;
+    r->n_known = r->known_cap = 0;
+    map_fini(&r->known_map);
 }
 
 static struct rollup_series series_of(struct lifecycle_runner *r, const struct life_output *o)
@@ -792,6 +803,11 @@ int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner)
 {
     return runner->next_expiry.minute == INT64_MIN ? INT64_MIN
                                                    : runner->next_expiry.minute * EXPIRY_MINUTE_MS;
+}
+
+size_t lifecycle_label_bytes(const struct lifecycle_runner *runner)
+{
+    return life_labels_bytes(runner->labels) + known_bytes(runner);
 }
 
 void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out)
