@@ -43,6 +43,7 @@ struct partition {
                                       INT64_MIN: none */
     struct tally tally;
     struct partition_marks marks;
+    bool retried;      /* of the stream's retry topic */
     bool dirty;        /* changed since the last commit */
     bool halted;       /* it cannot be read any more as it was: the operator decides, by cause */
     enum halt halt;    /* why, when it is */

@@ -139,6 +139,7 @@ bool topic_add_partition(struct kafka_source *s, struct topic *topic, int32_t id
     p->stream = topic->stream;
     p->topic = (size_t)(topic - s->topics);
     p->id = id;
+    p->retried = slice_is(s->streams->streams[topic->stream].retry, topic->name);
     p->next = p->end = p->committed = p->passed = p->first = p->stop_at = -1;
     p->leader = -1;
     p->newest_ms = INT64_MIN;
