@@ -121,6 +121,14 @@ static struct registry *registry_of(const struct streams *streams, struct intake
     return registry;
 }
 
+void intake_give_back(struct intake *intake, struct intake *before)
+{
+    if (before->registry || !before->streams->registry)
+        return;
+    before->registry = intake->registry;
+    intake->registry = NULL;
+}
+
 /* Of its part of the memory. */
 static void begin_lifecycle(struct intake *in, struct store *store, size_t i, size_t memory_bytes)
 {
