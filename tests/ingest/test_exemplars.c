@@ -5,12 +5,14 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "ingest/exemplars/exemplar_reader.h"
 #include "store/state/state.h"
 #include "tests/ingest/orders_stream.h"
@@ -333,6 +335,56 @@ static void test_old_ones_go(void **state)
     assert_int_equal(generations(f), 0);
 }
 
+/* ---- beside the writer ---- */
+
+struct beside {
+    struct fixture *f;
+    atomic_bool stop;
+    _Atomic int64_t greatest;
+};
+
+/* The value of one minute only grows, and no exemplar is half of one and half of another. */
+static void *read_on(void *arg)
+{
+    struct beside *b = arg;
+    int64_t before = 0;
+    while (!atomic_load(&b->stop)) {
+        struct exemplar e;
+        if (!find(b->f, ORDERS_TOTAL, "zrh", 5 * HOUR, 6 * HOUR - 1, &e))
+            continue;
+        if (e.value < before || e.trace_id[15] != e.value % 200 || e.span_id[7] != e.value % 200)
+            atomic_store(&b->greatest, INT64_MIN);
+        before = e.value;
+        if (atomic_load(&b->greatest) >= 0)
+            atomic_store(&b->greatest, e.value);
+    }
+    return NULL;
+}
+
+static void test_read_beside_the_writer(void **state)
+{
+    struct fixture *f = *state;
+    struct beside b = {.f = f};
+    pthread_t thread;
+    thread_start(&thread, "reader", read_on, &b);
+    for (int64_t i = 1; i <= 1500 || atomic_load(&b.greatest) == 0; i++) {
+        struct case_event c = {ORDERS_TOTAL, 5 * HOUR, i, "zrh", 0, 0};
+        c.trace = c.span = (uint8_t)(i % 200);
+        add(f, &c);
+        for (int k = 0; k < 10; k++) {
+            struct case_event other;
+            make_event(f, &other);
+            other.time_ms += 2 * HOUR;
+            add(f, &other);
+        }
+        commit(f);
+        must(i % 50 || store_maintain(f->store, NONE, &err));
+    }
+    atomic_store(&b.stop, true);
+    thread_join(thread);
+    assert_true(atomic_load(&b.greatest) > 0);
+}
+
 /* ---- how many there may be ---- */
 
 static size_t keep_many(int first, int step, char **found)
@@ -383,6 +435,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lives_and_dies_with_its_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order_does_not_matter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_old_ones_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read_beside_the_writer, setup, teardown),
         cmocka_unit_test(test_places_of_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
