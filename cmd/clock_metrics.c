@@ -93,17 +93,6 @@ static void write_metric_clocks(struct store *store, const struct generation_sta
     }
 }
 
-static void write_metrics(struct ingest *ingest, struct store *store, struct buf *out)
-{
-    size_t n = ingest_generations(ingest, NULL, 0);
-    struct generation_stats *all = xcalloc(n + 1, sizeof *all);
-    size_t have = ingest_generations(ingest, all, n);
-    n = have < n ? have : n;
-    write_metric_clocks(store, all, n, false, out);
-    write_metric_clocks(store, all, n, true, out);
-    free(all);
-}
-
 /* ---- streams ---- */
 
 static void write_lag(const struct stream_stats *streams, size_t n, int64_t now_ms, struct buf *out)
@@ -147,27 +136,23 @@ static void write_corrections(const struct stream_stats *streams, size_t n, stru
     }
 }
 
-static void write_streams(struct ingest *ingest, int64_t now_ms, struct buf *out)
+static void write_streams(
+    const struct stream_stats *streams, size_t n, int64_t now_ms, struct buf *out)
 {
     static const char name[] = "larder_events_lateness_seconds";
-    struct ingest_stats stats;
-    size_t n = ingest_stats(ingest, &stats, NULL, 0);
-    struct stream_stats *streams = xcalloc(n + 1, sizeof *streams);
-    size_t have = ingest_stats(ingest, &stats, streams, n);
-    n = have < n ? have : n;
     write_lag(streams, n, now_ms, out);
     exposition_family(out, name, "histogram",
         "Record timestamp minus event time of accepted events, since the start.");
     for (size_t i = 0; i < n; i++)
         write_lateness_of(&streams[i], name, out);
     write_corrections(streams, n, out);
-    free(streams);
 }
 
-void clock_metrics_write(
-    struct ingest *ingest, struct store *store, int64_t now_ms, struct buf *out)
+void clock_metrics_write(const struct ingest_moment *moment, struct ingest *ingest,
+    struct store *store, int64_t now_ms, struct buf *out)
 {
-    write_streams(ingest, now_ms, out);
+    write_streams(moment->streams, moment->n_streams, now_ms, out);
     write_partitions(ingest, out);
-    write_metrics(ingest, store, out);
+    write_metric_clocks(store, moment->rollups, moment->n_rollups, false, out);
+    write_metric_clocks(store, moment->rollups, moment->n_rollups, true, out);
 }

@@ -7,9 +7,19 @@
 
 #include "base/buf.h"
 #include "ingest/ingest.h"
+#include "ingest/streams_config.h"
+
+/* What is told of streams and rollups, of one moment. */
+struct ingest_moment {
+    struct ingest_stats stats;
+    struct stream_stats streams[STREAMS_MAX];
+    size_t n_streams;
+    struct generation_stats *rollups;
+    size_t n_rollups;
+};
 
 /* now_ms: lags in seconds are counted to it. The config that the ingestion runs on stays there. */
-void clock_metrics_write(
-    struct ingest *ingest, struct store *store, int64_t now_ms, struct buf *out);
+void clock_metrics_write(const struct ingest_moment *moment, struct ingest *ingest,
+    struct store *store, int64_t now_ms, struct buf *out);
 
 #endif

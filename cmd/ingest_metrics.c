@@ -4,10 +4,8 @@
 #include <stdlib.h>
 
 #include "api/exposition.h"
-#include "base/mem.h"
+#include "cmd/clock_metrics.h"
 #include "ingest/lifecycle/lifecycle.h"
-
-#define STREAMS_SHOWN 256
 
 struct table {
     struct buf *out;
@@ -250,13 +248,10 @@ static void write_left_out(const struct generation_stats *all, size_t n, struct 
         }
 }
 
-static void write_generations(struct ingest *ingest, struct buf *out)
+static void write_generations(const struct generation_stats *all, size_t n, struct buf *out)
 {
     static const char number[] = "larder_rollup_generation";
     static const char start[] = "larder_rollup_generation_start_timestamp_seconds";
-    size_t n = ingest_generations(ingest, NULL, 0);
-    struct generation_stats *all = xcalloc(n + 1, sizeof *all);
-    n = ingest_generations(ingest, all, n);
     exposition_family(out, number, "gauge", "Which definition of the rollup the config has.");
     for (size_t i = 0; i < n; i++) {
         struct exposition_label name = {"rollup", all[i].rollup};
@@ -270,7 +265,6 @@ static void write_generations(struct ingest *ingest, struct buf *out)
             exposition_sample(out, start, "", &name, 1, (double)all[i].after_ms / 1e3);
     }
     write_left_out(all, n, out);
-    free(all);
 }
 
 static void write_steps(const struct ingest_stats *stats, struct buf *out)
@@ -289,32 +283,40 @@ static void write_steps(const struct ingest_stats *stats, struct buf *out)
     }
 }
 
-void ingest_metrics_write(struct ingest *ingest, struct buf *out)
+static void write_whole(const struct ingest_stats *stats, struct buf *out)
 {
-    struct stream_stats streams[STREAMS_SHOWN];
-    struct ingest_stats stats;
-    size_t n = ingest_stats(ingest, &stats, streams, STREAMS_SHOWN);
-    struct table t = {out, streams, n < STREAMS_SHOWN ? n : STREAMS_SHOWN};
+    exposition_one(out, "larder_ingest_commits_total", "counter", "Batches committed.",
+        (double)stats->batches);
+    exposition_one(out, "larder_ingest_throttled_seconds_total", "counter",
+        "Time waited because the store's maintenance lagged behind.",
+        (double)stats->throttled_ms / 1e3);
+    exposition_one(out, "larder_ingest_commit_failures_total", "counter",
+        "Commits that failed and were, or will be, tried again.", (double)stats->commit_failures);
+    exposition_one(out, "larder_ingest_cells_refused_total", "counter",
+        "Cells left out because a limit of the store refused their label sets.",
+        (double)stats->refused_cells);
+    exposition_one(out, "larder_kafka_connected", "gauge",
+        "1 when a broker has answered since the last failure.", stats->connected);
+    write_steps(stats, out);
+    static const char trouble[] = "larder_ingest_trouble";
+    struct exposition_label why = {"trouble", slice_from(stats->trouble)};
+    exposition_family(
+        out, trouble, "gauge", "1 while something holds the ingestion up; which is in the label.");
+    exposition_sample(out, trouble, "", &why, stats->trouble[0] ? 1 : 0, stats->trouble[0] != 0);
+}
+
+void ingest_metrics_write(
+    struct ingest *ingest, struct store *store, int64_t now_ms, struct buf *out)
+{
+    struct ingest_moment moment;
+    moment.n_streams = ingest_stats(ingest, &moment.stats, moment.streams, STREAMS_MAX);
+    moment.rollups = ingest_generations(ingest, &moment.n_rollups);
+    struct table t = {out, moment.streams, moment.n_streams};
     write_streams(&t);
     write_letters(&t);
     write_lifecycles(ingest, out);
-    write_generations(ingest, out);
-    exposition_one(
-        out, "larder_ingest_commits_total", "counter", "Batches committed.", (double)stats.batches);
-    exposition_one(out, "larder_ingest_throttled_seconds_total", "counter",
-        "Time waited because the store's maintenance lagged behind.",
-        (double)stats.throttled_ms / 1e3);
-    exposition_one(out, "larder_ingest_commit_failures_total", "counter",
-        "Commits that failed and were, or will be, tried again.", (double)stats.commit_failures);
-    exposition_one(out, "larder_ingest_cells_refused_total", "counter",
-        "Cells left out because a limit of the store refused their label sets.",
-        (double)stats.refused_cells);
-    exposition_one(out, "larder_kafka_connected", "gauge",
-        "1 when a broker has answered since the last failure.", stats.connected);
-    write_steps(&stats, out);
-    static const char trouble[] = "larder_ingest_trouble";
-    struct exposition_label why = {"trouble", slice_from(stats.trouble)};
-    exposition_family(
-        out, trouble, "gauge", "1 while something holds the ingestion up; which is in the label.");
-    exposition_sample(out, trouble, "", &why, stats.trouble[0] ? 1 : 0, stats.trouble[0] != 0);
+    write_generations(moment.rollups, moment.n_rollups, out);
+    write_whole(&moment.stats, out);
+    clock_metrics_write(&moment, ingest, store, now_ms, out);
+    free(moment.rollups);
 }

@@ -16,16 +16,17 @@
 #include "store/verify_store.h"
 
 static const char usage[] =
-    "usage: larder verify FOLDER [--repair [--discard]]\n"
+    "usage: larder verify FOLDER [--repair [--discard] [--give-up-absent]]\n"
     "\n"
     "Reads every file of a data folder and checks it: checksums, order, indexes, sums. The\n"
     "server must not be running on the folder.\n"
     "\n"
-    "  --repair   puts what can be read of a damaged file in its place and says what is lost;\n"
-    "             the damaged file is kept in FOLDER/damaged, until something of it is deleted\n"
-    "             a segment that is not there may lie elsewhere, and is left as it is\n"
-    "  --discard  keeps no damaged file, and removes those of earlier repairs; a segment that\n"
-    "             is not there is given up\n"
+    "  --repair          puts what can be read of a damaged file in its place and says what is\n"
+    "                    lost; the damaged file is kept in FOLDER/damaged, until something of it\n"
+    "                    is deleted or has its age; a segment that is not there may lie\n"
+    "                    elsewhere, and is left as it is\n"
+    "  --discard         keeps no damaged file, and removes those of earlier repairs\n"
+    "  --give-up-absent  takes segments that are not there for lost: nothing asks for them again\n"
     "\n"
     "Exit codes: 0 all is whole, 1 something was damaged or not there, 2 usage or environment.\n";
 
@@ -67,6 +68,13 @@ static void print_lost_keys(void *ctx, const char *name, uint64_t lost, uint64_t
         printf("lost: %" PRIu64 " of %" PRIu64 " keys of a state table, in %s\n", lost, of, name);
     else
         printf("lost: all keys of a state table that were in %s\n", name);
+}
+
+static void print_left(void *ctx, const char *name, const char *absent)
+{
+    (void)ctx;
+    printf("left: %s, since %s is not in the folder, from which it would be made again\n", name,
+        absent);
 }
 
 static void print_repaired(void *ctx, const char *name, const char *by, bool anew)
@@ -121,18 +129,20 @@ static int misused(const char *what)
 int cmd_verify(int argc, char **argv)
 {
     const char *folder = NULL;
-    bool repair = false, discard = false;
+    enum verify_mode mode = VERIFY_ONLY;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             fputs(usage, stdout);
             return fflush(stdout) == 0 ? EXIT_FINE : EXIT_USAGE;
         }
         if (strcmp(argv[i], "--repair") == 0)
-            repair = true;
+            mode |= VERIFY_REPAIR;
         else if (strcmp(argv[i], "--discard") == 0)
-            discard = true;
+            mode |= VERIFY_DISCARD;
+        else if (strcmp(argv[i], "--give-up-absent") == 0)
+            mode |= VERIFY_GIVE_UP;
         else if (argv[i][0] == '-')
-            return misused("it knows --repair, --discard and --help");
+            return misused("it knows --repair, --discard, --give-up-absent and --help");
         else if (folder)
             return misused("one folder at a time");
         else
@@ -140,19 +150,19 @@ int cmd_verify(int argc, char **argv)
     }
     if (!folder)
         return misused("it needs the data folder");
-    if (discard && !repair)
-        return misused("--discard needs --repair");
+    if (mode != VERIFY_ONLY && !(mode & VERIFY_REPAIR))
+        return misused("--discard and --give-up-absent need --repair");
     bool terminal = isatty(STDERR_FILENO) == 1;
     const struct verify_watch watch = {.damaged = print_damage,
         .absent = print_absent,
         .lost_cells = print_lost_cells,
         .lost_keys = print_lost_keys,
+        .left = print_left,
         .repaired = print_repaired,
         .progress = terminal ? print_progress : NULL};
     struct verify_result result;
     struct err err = {0};
     log_set_level(LOG_ERROR);
-    enum verify_mode mode = discard ? VERIFY_DISCARD : repair ? VERIFY_REPAIR : VERIFY_ONLY;
     bool ok = store_verify(folder, mode, &watch, &result, &err);
     if (terminal)
         fputs("\r\033[K", stderr);

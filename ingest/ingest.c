@@ -21,6 +21,7 @@
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
 #include "ingest/source/source_orders.h"
+#include "ingest/source_names.h"
 #include "ingest/stream_topics.h"
 
 #define COMMIT_MS       50
@@ -312,7 +313,7 @@ static void write_sources(struct ingest *in, struct txn *txn)
         if (!all[i]->dirty)
             continue;
         buf_clear(&state);
-        partition_encode(all[i], &state);
+        partition_encode(all[i], in->streams->streams[all[i]->stream].name, &state);
         txn_source(
             txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
         if (in->follows)
@@ -466,13 +467,11 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     return true;
 }
 
-/* What an operator changes is no part of the open batch, which is committed before. False: nothing
- * can be committed any more. */
+/* False: nothing can be committed any more. */
 static bool serve_operator(struct ingest *in, struct errand *errand)
 {
-    bool changes = errand->request->action != SOURCE_LIST;
-    bool ok = !changes || in->batch == 0 || commit_batch(in, mono_now_ms());
-    bool done = ok && do_errand(in, errand);
+    bool changes = errand->request->action != SOURCE_LIST, ok = true;
+    bool done = do_errand(in, errand);
     if (done && changes) {
         source_desk_commits(in->desk, errand);
         ok = commit_batch(in, mono_now_ms());
@@ -483,12 +482,18 @@ static bool serve_operator(struct ingest *in, struct errand *errand)
     return ok;
 }
 
+/* What an operator changes is no part of the open batch, which is committed before: until it is,
+ * whoever asks may give up. False: nothing can be committed any more. */
 static bool serve_operators(struct ingest *in)
 {
     struct errand *errand;
     bool ok = true;
-    while (ok && (errand = source_desk_take(in->desk, false)))
-        ok = serve_operator(in, errand);
+    tell_operators(in);
+    while (ok && source_desk_waits(in->desk)) {
+        ok = in->batch == 0 || commit_batch(in, mono_now_ms());
+        if (ok && (errand = source_desk_take(in->desk, false)))
+            ok = serve_operator(in, errand);
+    }
     return ok;
 }
 
@@ -509,31 +514,15 @@ static void partition_found(void *ctx, struct partition *p)
     log_info("source %s: from offset %" PRId64, p->name, p->next);
 }
 
-/* Names are copied first: the store must not be asked while it tells them. */
-struct source_names {
-    struct slice *items;
-    size_t n, cap;
-    struct arena arena;
-};
-
-static void keep_name(void *ctx, struct slice name)
-{
-    struct source_names *names = ctx;
-    GROW(names->items, names->cap, names->n + 1);
-    names->items[names->n++] = arena_slice(&names->arena, name);
-}
-
 /* What earlier runs have read is known, counted and read on without waiting for the broker's list.
  */
 static void recall_partitions(struct ingest *in, int64_t now_ms)
 {
-    struct source_names names = {0};
-    arena_init(&names.arena, 0);
-    store_each_source(in->store, keep_name, &names);
+    struct source_names names;
+    source_names_read(in->store, SLICE(""), &names);
     for (size_t i = 0; i < names.n; i++)
         kafka_source_recall(in->source, names.items[i], now_ms, partition_found, in);
-    free(names.items);
-    arena_fini(&names.arena);
+    source_names_free(&names);
 }
 
 /* ---- configs ---- */
@@ -569,15 +558,16 @@ static uint64_t memory_of(const struct ingest_options *options)
     return options->memory_bytes ? options->memory_bytes : MEMORY_BYTES;
 }
 
-/* before: the intake that this one comes after, or NULL. */
+/* before: the intake that this one comes after, or NULL. What the store tells of metrics changes
+ * last: a config that is refused leaves it alone. */
 static bool works_make(struct store *store, const struct ingest_options *options,
     struct intake *before, struct works *out, struct err *err)
 {
     *out = (struct works){0};
     if (!lifecycles_fit(store, options->streams, err) ||
-        !define_metrics(store, options->streams, err) ||
         !generations_new(store, options->streams, &out->generations, err) ||
-        !kafka_source_new(options, &out->source, err))
+        !kafka_source_new(options, &out->source, err) ||
+        !define_metrics(store, options->streams, err))
         return false;
     const struct streams *streams = out->streams = generations_streams(out->generations);
     out->intake = intake_new(store, streams, out->source,
@@ -966,12 +956,14 @@ struct source_desk *ingest_desk_get(struct ingest *ingest)
     return source_desk_get(ingest->desk);
 }
 
-size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n)
+struct generation_stats *ingest_generations(struct ingest *ingest, size_t *n)
 {
     mutex_lock(&ingest->lock);
-    size_t have = generations_stats(ingest->shared.generations, out, n);
+    *n = generations_stats(ingest->shared.generations, NULL, 0);
+    struct generation_stats *all = xcalloc(*n + 1, sizeof *all);
+    generations_stats(ingest->shared.generations, all, *n);
     mutex_unlock(&ingest->lock);
-    return have;
+    return all;
 }
 
 int64_t ingest_passed_ms(struct ingest *ingest)

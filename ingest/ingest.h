@@ -161,8 +161,8 @@ struct generation_stats {
     uint64_t left_out[GAPS]; /* events of windows without a definition, since the config came */
 };
 
-/* The same for rollups. */
-size_t ingest_generations(struct ingest *ingest, struct generation_stats *out, size_t n);
+/* Of all rollups, as they are in one moment; the caller frees the list. */
+struct generation_stats *ingest_generations(struct ingest *ingest, size_t *n);
 
 /* Event time that every stream has passed (its watermark): blocks that end before may be sealed.
  * INT64_MIN: not known yet. */

@@ -16,9 +16,12 @@
 #include "ingest/prepare.h"
 #include "ingest/rollup_run.h"
 
-/* What one transaction may hold, and a slice more: cells, and bytes of labels that are new. */
+/* What one transaction may hold, and a slice more: cells, bytes of labels that are new, and bytes
+ * of entities. With what lives that expire add (lifecycle_run.c) and with letters (letters.h) it
+ * stays below TRANSACTION_BYTES_MAX. */
 #define BATCH_CELLS       500000
 #define BATCH_LABEL_BYTES (8u << 20)
+#define BATCH_LIFE_BYTES  (24u << 20)
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 
@@ -40,6 +43,7 @@ struct intake {
     struct letters *letters;   /* NULL: no stream sends any */
     struct lateness *lateness; /* by stream */
     int64_t *watermarks;       /* likewise, as settled last */
+    bool *has_lives;           /* likewise: some stage of a lifecycle is of its events */
     struct crew *crew;
     struct preparer *preparer;
     struct parked *parked;
@@ -68,6 +72,15 @@ uint32_t intake_batch_events(uint64_t memory_bytes)
 
 /* ---- life ---- */
 
+static bool has_stage(const struct streams *streams, size_t stream)
+{
+    for (size_t l = 0; l < streams->n_lifecycles; l++)
+        for (size_t s = 0; s < streams->lifecycles[l].rules.n_stages; s++)
+            if (streams->lifecycles[l].stages[s].stream == (int)stream)
+                return true;
+    return false;
+}
+
 static void begin_stream(struct intake *in, struct store *store, size_t i)
 {
     const struct stream *stream = &in->streams->streams[i];
@@ -75,6 +88,7 @@ static void begin_stream(struct intake *in, struct store *store, size_t i)
     if (!store_clock(store, stream->name, &frontier, &watermark))
         watermark = INT64_MIN;
     in->watermarks[i] = watermark;
+    in->has_lives[i] = has_stage(in->streams, i);
     if (stream->contract.event_id < 0 && !stream->retry.len)
         return;
     in->dedupes[i] =
@@ -105,6 +119,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->registry = registry_of(streams, before);
     in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
     in->watermarks = xcalloc(streams->n_streams, sizeof *in->watermarks);
+    in->has_lives = xcalloc(streams->n_streams, sizeof *in->has_lives);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
     in->letters = letters_new(store, streams);
@@ -141,6 +156,7 @@ void intake_free(struct intake **intake)
     free(in->lifecycles);
     free(in->lateness);
     free(in->watermarks);
+    free(in->has_lives);
     free(in->parked);
     free(in->counted);
     free(in->entries);
@@ -228,6 +244,14 @@ static enum refusal judge_time(const struct stream *stream, const struct kafka_r
 /* What becomes of a record. */
 enum outcome { TAKEN, REFUSED, DUPLICATE, CONFLICT, WAITS, NOTHING };
 
+/* Its hour is over. */
+static enum outcome refuse_gone(struct refusal_case *out)
+{
+    out->reason = REFUSED_LATE;
+    out->arrival_ms = INT64_MIN;
+    return REFUSED;
+}
+
 static enum outcome judge_id(
     const struct dedupe *dedupe, const struct prepared *x, struct refusal_case *out)
 {
@@ -235,23 +259,32 @@ static enum outcome judge_id(
     case DEDUPE_NEW: return TAKEN;
     case DEDUPE_SEEN: return DUPLICATE;
     case DEDUPE_CONFLICT: return CONFLICT;
-    case DEDUPE_GONE:
-        out->reason = REFUSED_LATE;
-        out->arrival_ms = INT64_MIN; /* its hour is over */
-        return REFUSED;
+    case DEDUPE_GONE: return refuse_gone(out);
     }
     unreachable("there are no other answers");
+}
+
+/* Without an id it comes once. But what a lifecycle knew of its entity may be gone, as ids are. */
+static enum outcome judge_age(
+    const struct intake *in, size_t stream, int64_t time_ms, struct refusal_case *out)
+{
+    int64_t late_ms = in->streams->streams[stream].contract.late_ms;
+    bool gone =
+        in->has_lives[stream] && dedupe_is_gone(late_ms, in->watermarks[stream], time_ms);
+    return gone ? refuse_gone(out) : TAKEN;
 }
 
 static enum outcome judge_event(const struct intake *in, const struct kafka_record *r,
     const struct prepared *x, struct refusal_case *out)
 {
-    const struct dedupe *dedupe = x->may_repeat ? in->dedupes[r->partition->stream] : NULL;
+    size_t stream = r->partition->stream;
+    const struct dedupe *dedupe = x->may_repeat ? in->dedupes[stream] : NULL;
     out->time_ms = x->event->time_ms;
     out->reason = judge_time(stream_of(in, r), r, x->event, out);
     if (out->reason)
         return REFUSED;
-    enum outcome outcome = dedupe ? judge_id(dedupe, x, out) : TAKEN;
+    enum outcome outcome =
+        dedupe ? judge_id(dedupe, x, out) : judge_age(in, stream, x->event->time_ms, out);
     if (outcome != TAKEN)
         return outcome;
     out->reason = x->why;
@@ -559,7 +592,10 @@ size_t intake_cells(const struct intake *intake)
 
 bool intake_is_full(const struct intake *intake)
 {
-    return intake_cells(intake) >= BATCH_CELLS ||
+    size_t life_bytes = 0;
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        life_bytes += lifecycle_batch_bytes(intake->lifecycles[i]);
+    return intake_cells(intake) >= BATCH_CELLS || life_bytes >= BATCH_LIFE_BYTES ||
            rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
 }
 

@@ -600,13 +600,15 @@ bool lifecycle_rollup_waits(const struct lifecycle *lifecycle, const struct roll
 {
     const struct lifecycle *l = lifecycle;
     uint32_t first = 1, sees = stages_of(l, rollup->when) | stages_of(l, rollup->value);
+    if (l->layout.revisions) /* a later event may say any stage again */
+        return true;
     switch (rollup->at) {
     case ROLLUP_AT_STAGE:
         /* Behind an end comes nothing that counts, but for clocks that are off. */
         return !(l->rules.ends >> rollup->stage & 1) &&
                (rollup->needs_outcome || (sees & ~(first | UINT32_C(1) << rollup->stage)));
-    case ROLLUP_AT_STEP: return rollup->needs_outcome || (sees & ~first);
-    case ROLLUP_AT_OPEN: return (sees & ~first) != 0;
+    case ROLLUP_AT_STEP:
+    case ROLLUP_AT_OPEN: return rollup->needs_outcome || (sees & ~first);
     default: return false;
     }
 }

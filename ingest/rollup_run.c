@@ -174,10 +174,10 @@ static struct labels keep_labels(
     struct label l[ROLLUP_LABELS_MAX + 1];
     size_t n = 0;
     l[n++] = (struct label){SLICE(LABEL_METRIC_NAME), def->def.name};
-    for (size_t i = 0; i < def->n_labels; i++) {
+    for (size_t i = 0; i < def->n_labels; i++)
         l[n++] = (struct label){def->labels[i].name, v->values[i]};
-        r->new_label_bytes += def->labels[i].name.len + v->values[i].len;
-    }
+    for (size_t i = 0; i < n; i++)
+        r->new_label_bytes += l[i].name.len + l[i].value.len;
     ensure(labels_sort(l, &n)); /* the config has checked the names */
     return labels_copy(&r->labels, (struct labels){l, n});
 }

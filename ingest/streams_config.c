@@ -421,6 +421,18 @@ static const struct rollup *rollup_named(const struct rollup *rollups, size_t n,
     return NULL;
 }
 
+/* What says nothing of which cells there are is the newest definition's: a metric has one of it. */
+static void describe_as(struct rollup *former, const struct rollup *newest)
+{
+    struct metric_def *def = &former->def;
+    def->help = newest->def.help;
+    def->unit = newest->def.unit;
+    def->clock = newest->def.clock;
+    def->stale_after_ms = newest->def.stale_after_ms;
+    if (def->kind == KIND_GAUGE && newest->def.kind == KIND_GAUGE)
+        def->schema = newest->def.schema;
+}
+
 /* Read as the config's own; that it makes no sense any more is no mistake. False: it is none, or it
  * is what the config has, unchanged. now: what the config has by its name, or NULL. */
 static bool read_former(struct settings *settings, const struct rollup_node *node,
@@ -433,12 +445,19 @@ static bool read_former(struct settings *settings, const struct rollup_node *nod
     bool sense = ignored.n == 0 && hash128_eq(out->meaning, node->former->meaning);
     err_list_fini(&ignored);
     out->former = node->former->number;
-    if (now) {
-        out->def.help = now->def.help;
-        out->def.unit = now->def.unit;
-        out->def.stale_after_ms = now->def.stale_after_ms;
-    }
     return sense && !(node->newest && now && hash128_eq(now->meaning, out->meaning));
+}
+
+/* The newest former one speaks for a metric that the config does not have any more. */
+static void describe_formers(struct rollup *made, size_t n_now, size_t n)
+{
+    for (size_t i = n; i-- > n_now;) {
+        const struct rollup *newest = rollup_named(made, n_now, made[i].def.name);
+        for (size_t k = n; !newest; k--)
+            if (slice_eq(made[k - 1].def.name, made[i].def.name))
+                newest = &made[k - 1];
+        describe_as(&made[i], newest);
+    }
 }
 
 static void read_rollups(struct settings *settings, const struct rollup_nodes *all,
@@ -457,6 +476,7 @@ static void read_rollups(struct settings *settings, const struct rollup_nodes *a
     }
     out->rollups = made;
     out->n_rollups += out->n_former;
+    describe_formers(made, all->n_now, out->n_rollups);
     for (size_t i = 0; i < out->n_lifecycles; i++)
         lifecycle_sort_labels(out, (int)i, &lives[i], made, out->n_rollups);
 }

@@ -16,8 +16,7 @@ static bool times_of(const struct manifest_segment *s, struct times *out)
     return segment_name_times(s->name, &out->t0, &out->t1);
 }
 
-/* Raw, in the window of the derived one, and not later than it. */
-static bool is_input(const struct manifest_segment *s, const struct manifest_segment *derived)
+bool heirs_is_input(const struct manifest_segment *s, const struct manifest_segment *derived)
 {
     struct times raw, window;
     return !s->derived && s->lsn <= derived->lsn && times_of(s, &raw) &&
@@ -30,10 +29,10 @@ static bool made_from(
     const char **names = xcalloc(m->n_segments + m->n_quarantined, sizeof *names);
     size_t n = 0;
     for (size_t i = 0; i < m->n_segments; i++)
-        if (is_input(&m->segments[i], derived))
+        if (heirs_is_input(&m->segments[i], derived))
             names[n++] = m->segments[i].name;
     for (size_t i = 0; set_aside_too && i < m->n_quarantined; i++)
-        if (is_input(&m->quarantined[i], derived))
+        if (heirs_is_input(&m->quarantined[i], derived))
             names[n++] = m->quarantined[i].name;
     bool is = resolution_digest(names, n) == derived->inputs;
     free(names);
@@ -48,7 +47,7 @@ static bool touches(const struct manifest *m, const struct manifest_edit *edit,
     for (size_t i = 0; i < m->n_segments + m->n_quarantined; i++) {
         const struct manifest_segment *s =
             i < m->n_segments ? &m->segments[i] : &m->quarantined[i - m->n_segments];
-        if (is_input(s, derived) && manifest_edit_drops(edit, s->name))
+        if (heirs_is_input(s, derived) && manifest_edit_drops(edit, s->name))
             return true;
     }
     return false;
@@ -65,13 +64,13 @@ static uint64_t inputs_after(const struct manifest *m, const struct manifest_edi
     for (size_t i = 0; i < n_all; i++) {
         const struct manifest_segment *s =
             i < m->n_segments ? &m->segments[i] : &m->quarantined[i - m->n_segments];
-        if (!is_input(s, derived) || manifest_edit_drops(edit, s->name))
+        if (!heirs_is_input(s, derived) || manifest_edit_drops(edit, s->name))
             continue;
         names[n++] = s->name;
         *alone = *alone && i < m->n_segments && !s->unread;
     }
     for (size_t i = 0; i < edit->n_adds; i++) {
-        if (!is_input(&edit->adds[i], derived))
+        if (!heirs_is_input(&edit->adds[i], derived))
             continue;
         names[n++] = edit->adds[i].name;
         *alone = *alone && !(edit->quarantine && strcmp(edit->quarantine, names[n - 1]) == 0);
@@ -153,7 +152,8 @@ size_t heirs_of(const struct manifest *manifest, const struct manifest_segment *
         return 0;
     for (size_t i = 0; i < manifest->n_segments; i++) {
         const struct manifest_segment *d = &manifest->segments[i];
-        if (!d->derived || d->inputs == 0 || !is_input(gone, d) || !made_from(manifest, d, true))
+        if (!d->derived || d->inputs == 0 || !heirs_is_input(gone, d) ||
+            !made_from(manifest, d, true))
             continue;
         out[n] = *d;
         out[n++].inputs = 0;

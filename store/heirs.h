@@ -37,8 +37,11 @@ void heirs_fini(struct heirs *heirs);
 size_t heirs_of(const struct manifest *manifest, const struct manifest_segment *gone,
     struct manifest_segment *out);
 
-/* Whether the derived segment can be made again: all that it was made from counts, or it does not
- * hold any more. */
+/* Whether a segment is raw, in the window of the derived one, and not later than it. */
+bool heirs_is_input(const struct manifest_segment *segment, const struct manifest_segment *derived);
+
+/* By what the manifest names, wherever their files are: whether the derived segment can be made
+ * again: all that it was made from counts, or it does not hold any more. */
 bool heirs_can_be_made(const struct manifest *manifest, const struct manifest_segment *derived);
 
 #endif

@@ -159,8 +159,13 @@ static bool derive(struct store *store, int64_t passed_ms, bool *did, struct err
     return !*did || derive_run(store, &derivation, err);
 }
 
-static bool end_purge(struct store *store, struct err *err)
+/* State tables have nothing left to purge: now the log. */
+static bool end_purge(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
+    (void)passed_ms;
+    *did = store->purging && !state_purges(&store->state);
+    if (!*did)
+        return true;
     if (!checkpoint_write(store, err) || !put_away_purge(store, err))
         return false;
     store->purging = false;
@@ -184,15 +189,6 @@ static bool seal(struct store *store, int64_t block, struct err *err)
     return tried(store, WORK_SEAL, seal_block(store, block, err));
 }
 
-/* A step of work that is not left alone. */
-typedef bool work_f(struct store *store, int64_t passed_ms, bool *did, struct err *err);
-static bool work_on(
-    struct store *store, enum work work, work_f *run, int64_t passed_ms, bool *did, struct err *err)
-{
-    *did = false;
-    return !may_try(store, work) || tried(store, work, run(store, passed_ms, did, err));
-}
-
 static bool change_state(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
     (void)passed_ms;
@@ -203,6 +199,38 @@ static bool delete (struct store *store, int64_t passed_ms, bool *did, struct er
 {
     (void)passed_ms;
     return deletions_step(store, did, err);
+}
+
+static bool read_again(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    (void)passed_ms;
+    return unread_step(store, did, err);
+}
+
+/* A step of the first that has something to do, of those that are not left alone. */
+static bool work_in_turn(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    static const struct {
+        enum work work;
+        bool (*run)(struct store *store, int64_t passed_ms, bool *did, struct err *err);
+    } works[] = {
+        {WORK_STATE, change_state},
+        {WORK_PURGE, end_purge},
+        {WORK_UNREAD, read_again},
+        {WORK_DELETE, delete},
+        {WORK_COMPACT, compact},
+        {WORK_DERIVE, derive},
+        {WORK_AGE, retention_by_age},
+        {WORK_BYTES, retention_by_bytes},
+        {WORK_PUT_AWAY, retention_put_away},
+        {WORK_FORGET, retention_forget},
+    };
+    bool ok = true;
+    *did = false;
+    for (size_t i = 0; ok && !*did && i < sizeof works / sizeof *works; i++)
+        if (may_try(store, works[i].work))
+            ok = tried(store, works[i].work, works[i].run(store, passed_ms, did, err));
+    return ok;
 }
 
 /* `seal` is held. *did: there was something to do. */
@@ -221,20 +249,7 @@ static bool step(struct store *store, int64_t passed_ms, bool *did, struct err *
         return seal(store, block, err);
     if (!forget_mark(store, passed_ms, did, err))
         return false;
-    if (*did)
-        return true;
-    if (!work_on(store, WORK_STATE, change_state, passed_ms, did, err))
-        return false;
-    if (!*did && store->purging && !state_purges(&store->state)) { /* now the log */
-        *did = true;
-        return end_purge(store, err);
-    }
-    if (!*did && !unread_step(store, did, err))
-        return false;
-    bool ok = *did || work_on(store, WORK_DELETE, delete, passed_ms, did, err);
-    ok = !ok || *did ? ok : work_on(store, WORK_COMPACT, compact, passed_ms, did, err);
-    ok = !ok || *did ? ok : work_on(store, WORK_DERIVE, derive, passed_ms, did, err);
-    return !ok || *did ? ok : retention_step(store, passed_ms, did, err);
+    return *did || work_in_turn(store, passed_ms, did, err);
 }
 
 bool store_maintain_step(struct store *store, int64_t passed_ms, bool *more, struct err *err)

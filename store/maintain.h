@@ -20,9 +20,9 @@
  * how much a head takes, and so LATE_BYTES and the head's bound, is another after a restart.
  *
  * A damaged input is set aside (store/quarantine.h), and a window that cannot be read now waits
- * (store/skip.h): neither stops the rest. Nor does a step that fails, on a full disk say: it fails
- * the call, and the next calls leave it alone (store/setback.h). So space is freed though nothing
- * can be sealed.
+ * (store/skip.h): neither stops the rest. Nor does a step that fails, on a full disk say, or for a
+ * file that cannot be removed: it fails the call, and the next calls leave it alone
+ * (store/setback.h). So space is freed though nothing can be sealed.
  *
  * Debt is what compaction has not done yet. When more waits than the options allow,
  * store_throttle_ms asks the writer to slow down, and never to stop.
@@ -48,7 +48,20 @@ struct derive_look {
 };
 
 /* What is left alone for a while when it has failed. */
-enum work { WORK_SEAL, WORK_STATE, WORK_DELETE, WORK_COMPACT, WORK_DERIVE, WORKS };
+enum work {
+    WORK_SEAL,
+    WORK_STATE,
+    WORK_PURGE,
+    WORK_UNREAD,
+    WORK_DELETE,
+    WORK_COMPACT,
+    WORK_DERIVE,
+    WORK_AGE,
+    WORK_BYTES,
+    WORK_PUT_AWAY,
+    WORK_FORGET,
+    WORKS
+};
 
 /* Guarded by `seal`; the atomics may be read without it. */
 struct maintenance {

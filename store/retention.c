@@ -177,8 +177,29 @@ static bool first_leaves(struct store *store, struct attached *a, int64_t end_ms
     return ok;
 }
 
-/* The next to go by age (newest_ms) or, when `any`, whatever its age. *bad: after ERR_CORRUPT, the
- * segment that is damaged. */
+static bool has_raw_elsewhere(const struct store *store, const struct leaving *window)
+{
+    for (size_t i = 0; i < store->n_segments; i++) {
+        const struct segment_info *info = segment_info(store->segments[i].segment);
+        struct leaving raw = {0};
+        if (info->resolution_ms == 0 && window_of(store, info->t1, &raw) && raw.t0 == window->t0 &&
+            !attach_is_here(store, info->name))
+            return true;
+    }
+    return false;
+}
+
+/* What lies elsewhere takes no room here. Raw cells of a window go together, and what was derived
+ * of them would be made again, so neither does when some of them lie there. */
+static bool makes_room(
+    const struct store *store, const struct attached *a, const struct leaving *window)
+{
+    return attach_is_here(store, segment_info(a->segment)->name) &&
+           (a->kept || !has_raw_elsewhere(store, window));
+}
+
+/* The next to go by age (newest_ms) or, when `any`, whatever its age, if that makes room. *bad:
+ * after ERR_CORRUPT, the segment that is damaged. */
 static bool find_next(struct store *store, int64_t newest_ms, bool any, struct leaving *out,
     const char **bad, struct err *err)
 {
@@ -195,7 +216,8 @@ static bool find_next(struct store *store, int64_t newest_ms, bool any, struct l
             return false;
         }
         if ((any || (a->leaves_ms != INT64_MAX && a->leaves_ms <= newest_ms)) && is_next(out, &x) &&
-            !(info->resolution_ms == 0 && raw_waits(store, &x, newest_ms, any)))
+            !(info->resolution_ms == 0 && raw_waits(store, &x, newest_ms, any)) &&
+            (!any || makes_room(store, a, &x)))
             *out = x;
     }
     return true;
@@ -298,16 +320,7 @@ static bool take(struct store *store, const struct leaving *l, int64_t newest_ms
     return true;
 }
 
-static bool by_age(
-    struct store *store, int64_t newest_ms, bool *did, const char **bad, struct err *err)
-{
-    struct leaving next;
-    if (!find_next(store, newest_ms, false, &next, bad, err))
-        return false;
-    find_damaged(store, newest_ms, false, &next);
-    *did = next.any;
-    return !*did || take(store, &next, newest_ms, false, bad, err);
-}
+/* ---- bytes ---- */
 
 /* Where a walk through a folder is. */
 struct weighing {
@@ -384,14 +397,58 @@ static bool is_over(struct store *store, bool *over, struct err *err)
     return true;
 }
 
-static bool by_bytes(struct store *store, int64_t newest_ms, int64_t passed_ms, bool *did,
+/* ---- steps ---- */
+
+/* From when ages count now, for readers too. */
+static int64_t note_newest(struct store *store, int64_t passed_ms)
+{
+    int64_t newest = retention_newest(store, passed_ms);
+    mutex_lock(&store->lock);
+    store->newest_ms = newest;
+    mutex_unlock(&store->lock);
+    return newest;
+}
+
+/* Of a step that could not read segment `bad`, or NULL: it failed for another reason. */
+static bool set_aside(
+    struct store *store, const char *bad, const struct err *why, bool *did, struct err *err)
+{
+    int64_t t0 = INT64_MIN, t1 = INT64_MAX;
+    if (!bad) {
+        *err = *why;
+        return false;
+    }
+    *did = true;
+    segment_name_times(bad, &t0, &t1);
+    return input_set_aside(store, bad, t0, t1, why, err);
+}
+
+static bool take_old(
+    struct store *store, int64_t newest_ms, bool *did, const char **bad, struct err *err)
+{
+    struct leaving next;
+    if (!find_next(store, newest_ms, false, &next, bad, err))
+        return false;
+    find_damaged(store, newest_ms, false, &next);
+    *did = next.any;
+    return !*did || take(store, &next, newest_ms, false, bad, err);
+}
+
+bool retention_by_age(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    const char *bad = NULL;
+    struct err why = {0};
+    int64_t newest = note_newest(store, passed_ms);
+    *did = false;
+    return newest == INT64_MIN || take_old(store, newest, did, &bad, &why) ||
+           set_aside(store, bad, &why, did, err);
+}
+
+static bool take_over(struct store *store, int64_t newest_ms, int64_t passed_ms, bool *did,
     const char **bad, struct err *err)
 {
-    uint64_t max = store->options.retention.max_bytes;
     struct leaving next;
     bool over;
-    if (max == 0)
-        return true;
     if (!find_next(store, newest_ms, true, &next, bad, err))
         return false;
     find_damaged(store, newest_ms, true, &next);
@@ -402,8 +459,19 @@ static bool by_bytes(struct store *store, int64_t newest_ms, int64_t passed_ms, 
     *did = over;
     if (over)
         log_info("retention: %" PRIu64 " bytes of %" PRIu64 " are taken",
-            store->maintenance.weight.bytes, max);
+            store->maintenance.weight.bytes, store->options.retention.max_bytes);
     return !over || take(store, &next, newest_ms, true, bad, err);
+}
+
+bool retention_by_bytes(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+{
+    const char *bad = NULL;
+    struct err why = {0};
+    int64_t newest = note_newest(store, passed_ms);
+    *did = false;
+    return newest == INT64_MIN || store->options.retention.max_bytes == 0 ||
+           take_over(store, newest, passed_ms, did, &bad, &why) ||
+           set_aside(store, bad, &why, did, err);
 }
 
 struct expiry {
@@ -420,35 +488,16 @@ static bool has_expired(void *ctx, int64_t t0, int64_t t1)
            has_left(x.t1, age_of_all(&e->store->options.retention), e->newest_ms);
 }
 
-static bool forget(struct store *store, bool *did, struct err *err)
+bool retention_put_away(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
-    *did = store->maintenance.series_left && !forget_waits(store);
-    return !*did || forget_series(store, err);
+    struct expiry expiry = {store, note_newest(store, passed_ms)};
+    *did = false;
+    return expiry.newest_ms == INT64_MIN || put_away_expire(store, has_expired, &expiry, err);
 }
 
-bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct err *err)
+bool retention_forget(struct store *store, int64_t passed_ms, bool *did, struct err *err)
 {
-    const char *bad = NULL;
-    struct err why = {0};
-    int64_t newest = retention_newest(store, passed_ms);
-    struct expiry expiry = {store, newest};
-    *did = false;
-    mutex_lock(&store->lock);
-    store->newest_ms = newest;
-    mutex_unlock(&store->lock);
-    if (newest == INT64_MIN)
-        return forget(store, did, err);
-    if (!put_away_expire(store, has_expired, &expiry, err))
-        return false;
-    if (by_age(store, newest, did, &bad, &why) &&
-        (*did || by_bytes(store, newest, passed_ms, did, &bad, &why)))
-        return *did || forget(store, did, err);
-    *did = true;
-    if (bad) {
-        int64_t t0 = INT64_MIN, t1 = INT64_MAX;
-        segment_name_times(bad, &t0, &t1);
-        return input_set_aside(store, bad, t0, t1, &why, err);
-    }
-    *err = why;
-    return false;
+    (void)passed_ms;
+    *did = store->maintenance.series_left && !forget_waits(store);
+    return !*did || forget_series(store, err);
 }

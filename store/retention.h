@@ -18,8 +18,10 @@
  * aside there as damaged; then the next. A window that is not passed stays: nothing is derived from
  * it yet. The bytes are those of all files in the folder that are the store's but its lock: the
  * log, the checkpoint, the catalogue and state tables count too, and take their part of the bound.
- * A file that nobody needs any more and that cannot be removed ends the step, with the error: no
- * cells go in its place.
+ * What lies elsewhere (struct segment_remote) takes none, and stays: of a window that has raw cells
+ * there, nothing goes by bytes but what was kept earlier.
+ * A file that nobody needs any more and that cannot be removed fails the step: no cells go in its
+ * place.
  *
  * Damaged segments go by age when nothing else of their window is left to be kept, and so do those
  * that a repair has put away (put_away.h), which count for no bytes; a mark (mark.h) says from then
@@ -75,8 +77,15 @@ bool retention_takes(const struct retention *retention, struct slice metric, int
 bool retention_takes_all(const struct retention *retention, int64_t resolution_ms,
     int64_t window_end_ms, int64_t newest_ms);
 
-/* One step: what goes of one window in one resolution. The caller holds `seal`, and nothing waits
- * to be derived. */
-bool retention_step(struct store *store, int64_t passed_ms, bool *did, struct err *err);
+/*
+ * Steps, in this order: by age and by bytes what goes of one window in one resolution, put_away
+ * what a repair has put away and has its age, forget the series that have no cell any more. *did:
+ * cells or series went. The caller holds `seal`, and nothing waits to be derived. One that fails is
+ * no reason not to take the next (maintain.h).
+ */
+bool retention_by_age(struct store *store, int64_t passed_ms, bool *did, struct err *err);
+bool retention_by_bytes(struct store *store, int64_t passed_ms, bool *did, struct err *err);
+bool retention_put_away(struct store *store, int64_t passed_ms, bool *did, struct err *err);
+bool retention_forget(struct store *store, int64_t passed_ms, bool *did, struct err *err);
 
 #endif

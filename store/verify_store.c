@@ -95,7 +95,7 @@ static bool discard(const char *dir, const char *name, struct err *err)
 static bool hold(struct verification *v, const char *dir, const char *name, struct err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
-    if (v->mode == VERIFY_DISCARD)
+    if (v->mode & VERIFY_DISCARD)
         return true;
     if (!dir_make(v->damaged, err) || !path_join(from, dir, name, err) ||
         !path_join(to, v->damaged, name, err))
@@ -113,7 +113,7 @@ static bool hold(struct verification *v, const char *dir, const char *name, stru
 static bool put_away(struct verification *v, const char *dir, const char *name, struct err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
-    if (v->mode == VERIFY_DISCARD)
+    if (v->mode & VERIFY_DISCARD)
         return discard(dir, name, err);
     if (!path_join(from, dir, name, err) || !path_join(to, v->damaged, name, err))
         return false;
@@ -121,6 +121,12 @@ static bool put_away(struct verification *v, const char *dir, const char *name, 
         return err_sys(err, "cannot move %s to %s", from, to);
     /* Two names of one file stay two. */
     return file_remove(from, err) && dir_sync(v->damaged, err) && dir_sync(dir, err);
+}
+
+static void tell_left(struct verification *v, const char *name, const char *absent)
+{
+    if (v->watch->left)
+        v->watch->left(v->watch->ctx, name, absent);
 }
 
 static void tell_repaired(struct verification *v, const char *name, const char *by, bool anew)
@@ -222,12 +228,39 @@ static bool replace_segment(struct verification *v, const struct manifest_segmen
     return done || replace_with(v, old, add, false, &done, err);
 }
 
+/* The first of the raw segments of a derived one that is not in the folder, NULL when all are:
+ * without it nobody makes the same cells again. */
+static bool find_absent_input(struct verification *v, const struct manifest_segment *derived,
+    const char **absent, struct err *err)
+{
+    const struct manifest *m = &v->manifest;
+    char path[PATH_BYTES];
+    *absent = NULL;
+    for (size_t i = 0; i < m->n_segments && !*absent; i++) {
+        const char *name = m->segments[i].name;
+        if (!heirs_is_input(&m->segments[i], derived))
+            continue;
+        if (!path_join(path, v->segments, name, err))
+            return false;
+        if (access(path, F_OK) != 0)
+            *absent = name;
+    }
+    return true;
+}
+
 static bool repair_segment(struct verification *v, const struct segment *segment,
     const struct manifest_segment *old, bool set_aside, struct err *err)
 {
     struct manifest_segment add = *old;
     struct segment_repaired made = {0};
+    const char *absent = NULL;
     bool anew = heirs_can_be_made(&v->manifest, old);
+    if (anew && !find_absent_input(v, old, &absent, err))
+        return false;
+    if (absent) {
+        tell_left(v, old->name, absent);
+        return true;
+    }
     if (!anew && !write_rest(v, segment, set_aside, &made, err))
         return false;
     bool kept = made.info.series > 0;
@@ -300,7 +333,7 @@ static bool check_segment(
         v->out->segments++;
         v->out->series += segment_info(segment)->series;
         v->out->cells += segment_info(segment)->cells;
-    } else if (!whole && is_absent(&why) && v->mode != VERIFY_DISCARD) {
+    } else if (!whole && is_absent(&why) && !(v->mode & VERIFY_GIVE_UP)) {
         tell_absent(v, &why);
     } else if (!whole && !is_finding(&why)) {
         *err = why;
@@ -396,7 +429,7 @@ bool store_verify(const char *folder, enum verify_mode mode, const struct verify
     if (access(current, R_OK) != 0)
         return err_set(err, ERR_NOT_FOUND, "%s holds no store: there is no %s", folder, current);
     bool ok = folder_lock(folder, &v.lock_fd, err) && manifest_open(folder, 0, &v.manifest, err) &&
-              check_files(&v, err) && (mode != VERIFY_DISCARD || put_away_discard(folder, err)) &&
+              check_files(&v, err) && (!(mode & VERIFY_DISCARD) || put_away_discard(folder, err)) &&
               put_away_count(folder, &out->put_away, err);
     manifest_close(&v.manifest);
     if (v.lock_fd >= 0)

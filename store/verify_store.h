@@ -6,7 +6,8 @@
  *   checkpoint, log        repaired: a backup, or the sources read anew, are the way back.
  *   segments               each page, chunk, aggregate and list. Repair: a segment of what can be
  *                          read takes the place of the damaged one, in one edit of the manifest; a
- *                          derived one that can be made anew is dropped. What was set aside
+ *                          derived one that can be made anew is dropped, and left as it is
+ *                          while a raw segment that it is made from is absent. What was set aside
  *                          (quarantine.h) is repaired too. What was derived of a raw segment that
  *                          has lost cells stays, with all of them (heirs.h): kept, or beside a mark
  *                          that readers are not told of.
@@ -15,11 +16,11 @@
  *
  * A segment that is not in the folder may lie elsewhere, whole (struct segment_remote), where
  * nobody looks: it is told and left as it is, named in the manifest. Whoever knows that it is
- * nowhere discards it: then it counts as damaged, and nothing of it can be read. A file that is
+ * nowhere gives it up: then it counts as damaged, and nothing of it can be read. A file that is
  * there and does not open for another reason than damage may be whole, too: a repair ends with that
  * error. A damaged file is kept: it is in FOLDER/damaged, where nothing reads it, before the
  * manifest names it no more. It may hold personal data, so the store sees to it that it goes when
- * something of it may be deleted (put_away.h); whoever needs no such files discards them, those of
+ * something of it may be deleted (put_away.h); whoever needs none discards them, those of
  * earlier repairs too.
  */
 #ifndef STORE_VERIFY_STORE_H
@@ -41,6 +42,8 @@ struct verify_watch {
     void (*lost_cells)(void *ctx, const struct segment *segment, const struct segment_loss *loss);
     /* What a repaired run lacks. */
     void (*lost_keys)(void *ctx, const char *name, uint64_t lost, uint64_t of);
+    /* The damaged derived segment stays: `absent`, which it was made from, is not in the folder. */
+    void (*left)(void *ctx, const char *name, const char *absent);
     /* name was replaced by `by`; NULL: by nothing. `anew`: maintenance makes it again. */
     void (*repaired)(void *ctx, const char *name, const char *by, bool anew);
     /* One of `of` files is done. */
@@ -48,10 +51,12 @@ struct verify_watch {
     void *ctx;
 };
 
+/* What is done about what is found. The last two come with VERIFY_REPAIR alone. */
 enum verify_mode {
-    VERIFY_ONLY,
-    VERIFY_REPAIR,
-    VERIFY_DISCARD /* repair, and keep nothing damaged and no name of what is not there */
+    VERIFY_ONLY = 0,
+    VERIFY_REPAIR = 1,
+    VERIFY_DISCARD = 2, /* nothing damaged is kept, nor what earlier repairs have kept */
+    VERIFY_GIVE_UP = 4  /* what is not in the folder is nowhere: it is lost */
 };
 
 struct verify_result {

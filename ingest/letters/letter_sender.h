@@ -8,9 +8,8 @@
  *     say so                 a transaction of the store: they leave the outbox
  *
  * Between the last two a crash leaves letters that are in both: the next start finds them in the
- * tail, and skips them. How far back that is, is part of the store's transaction: the source
- * "dead-letters/TOPIC/PARTITION" stands behind the last letter that is known to be there. After any
- * doubt all of it begins anew.
+ * tail, and skips them. How far back that is, is part of the store's transaction (letter_route.h).
+ * After any doubt all of it begins anew.
  *
  * A letter that the topic does not take, for it is too large there, is cut and sent so. When a
  * newer producer of the same instance has taken over, this one sends nothing any more, until the

@@ -15,6 +15,8 @@
 /* Entities whose places are asked for ahead of the one that is put. */
 #define LINE  64
 #define AHEAD 8
+/* Of a record in a transaction: its key, and that of the one that it takes the place of. */
+#define KEYS_BYTES 40
 
 struct entities {
     struct store *store;
@@ -31,6 +33,7 @@ struct entities {
     struct arena arena;
     struct entity *items;
     size_t n, cap;
+    size_t bytes; /* that are written of them */
     struct map by_key;
 };
 
@@ -193,6 +196,13 @@ static void forget(const struct entities *e, struct entity *x)
     x->was_incomplete = lives == 0;
 }
 
+/* The entity is written as so many records. */
+static void expect_records(struct entities *e, struct entity *x, size_t n)
+{
+    e->bytes += (n - x->n_expected) * (e->record_bytes + KEYS_BYTES);
+    x->n_expected = n;
+}
+
 bool entities_enter(
     struct entities *entities, const struct entity_found *found, size_t *number, struct err *err)
 {
@@ -209,6 +219,7 @@ bool entities_enter(
             return bad_record(e, err);
     forget(e, &fresh);
     fresh.n_before = fresh.facts.n;
+    expect_records(e, &fresh, found->n_records ? found->n_records : 1);
     *number = e->n;
     GROW(e->items, e->cap, e->n + 1);
     map_insert(&e->by_key, found->key.lo, (uint32_t)e->n);
@@ -216,19 +227,30 @@ bool entities_enter(
     return true;
 }
 
-bool entities_get(struct entities *entities, struct hash128 key, struct err *err)
+bool entities_get(struct entities *entities, struct hash128 key, size_t *number, struct err *err)
 {
     struct entity_found found;
-    size_t number;
     entities_open(entities);
     return entities_find(entities, key, &entities->arena, &found, err) &&
-           entities_enter(entities, &found, &number, err);
+           entities_enter(entities, &found, number, err);
 }
 
 bool entities_add(
     struct entities *entities, struct entity *entity, const struct fact *fact, bool *known)
 {
-    return facts_add(&entity->facts, entities->layout, fact, &entities->arena, known);
+    size_t of_stage = 0;
+    if (!facts_add(&entity->facts, entities->layout, fact, &entities->arena, known))
+        return false;
+    for (size_t i = 0; i < entity->facts.n; i++)
+        of_stage += entity->facts.items[i].stage == fact->stage;
+    if (of_stage > entity->n_expected)
+        expect_records(entities, entity, of_stage);
+    return true;
+}
+
+size_t entities_batch_bytes(const struct entities *entities)
+{
+    return entities->bytes;
 }
 
 size_t entities_count(const struct entities *entities)
@@ -311,7 +333,7 @@ void entities_clear(struct entities *entities)
 {
     remember(entities);
     entities->batch++;
-    entities->n = 0;
+    entities->n = entities->bytes = 0;
     map_clear(&entities->by_key);
     arena_reset(&entities->arena);
     state_reader_free(&entities->reader);

@@ -27,6 +27,7 @@ struct entity {
     size_t n_before;        /* the first so many are committed */
     bool had_lives;         /* what is committed has some, of which some may be forgotten; */
     bool was_incomplete;    /* has none, likewise. Neither is set when nothing is that old */
+    size_t n_expected;      /* records that it needs; never fewer than were stored */
     bool ended;             /* no life of it goes on: for the cache */
     int64_t next;           /* the generation in which it was written, */
     const uint8_t *written; /* and as what; NULL: not yet */
@@ -82,11 +83,13 @@ bool entities_find(const struct entities *entities, struct hash128 key, struct a
 bool entities_enter(
     struct entities *entities, const struct entity_found *found, size_t *number, struct err *err);
 /* Opens, finds and enters in one. */
-bool entities_get(struct entities *entities, struct hash128 key, struct err *err);
+bool entities_get(struct entities *entities, struct hash128 key, size_t *number, struct err *err);
 /* As facts_add. */
 bool entities_add(
     struct entities *entities, struct entity *entity, const struct fact *fact, bool *known);
 
+/* What a transaction would hold of the batch's, about. */
+size_t entities_batch_bytes(const struct entities *entities);
 /* Those of the batch. */
 size_t entities_count(const struct entities *entities);
 /* Borrowed until the next one is entered. */

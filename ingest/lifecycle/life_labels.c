@@ -32,6 +32,7 @@ struct life_labels {
     size_t memory_bytes;
     struct entry *entries;
     size_t n, cap, n_stored; /* those behind n_stored are new in this batch */
+    size_t new_bytes;        /* of these, as they are written */
     struct map by_hash;
     struct buf bytes, wanted;
 };
@@ -179,9 +180,16 @@ bool life_labels_keep(
     *hash = hash64(l->wanted.ptr, l->wanted.len);
     while ((ok = look(l, *hash, &e, err)) && e && !slice_eq(e->bytes, buf_view(&l->wanted)))
         ++*hash;
-    if (ok && !e)
+    if (ok && !e) {
         ensure(add(l, *hash, buf_view(&l->wanted), false));
+        l->new_bytes += (l->wanted.len / PIECE_BYTES + 1) * (PIECE_BYTES + sizeof(struct hash128));
+    }
     return ok;
+}
+
+size_t life_labels_batch_bytes(const struct life_labels *labels)
+{
+    return labels->new_bytes;
 }
 
 bool life_labels_load(struct life_labels *labels, uint64_t hash, struct err *err)
@@ -238,6 +246,7 @@ bool life_labels_write(struct life_labels *labels, struct txn *txn, struct err *
 
 void life_labels_clear(struct life_labels *labels)
 {
+    labels->new_bytes = 0;
     for (; labels->n_stored < labels->n; labels->n_stored++)
         labels->entries[labels->n_stored].stored = true;
     if (labels->arena.used_bytes + labels->n * sizeof *labels->entries <= labels->memory_bytes)

@@ -38,7 +38,9 @@ bool life_labels_load(struct life_labels *labels, uint64_t hash, struct err *err
 void life_labels_values(const struct life_labels *labels, const struct rollup *rollup,
     const struct life_output *output, struct label_values *out);
 
-/* Puts what the batch has kept anew. */
+/* Bytes of what the batch has kept anew. */
+size_t life_labels_batch_bytes(const struct life_labels *labels);
+/* Puts it. */
 bool life_labels_write(struct life_labels *labels, struct txn *txn, struct err *err);
 /* It is committed. */
 void life_labels_clear(struct life_labels *labels);

@@ -19,8 +19,12 @@
 #define HELD         4
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
-#define KNOWN_MAX    1000000
-#define STATS_BYTES  (100 + LIFE_COUNTS_BYTES)
+/* What lives that expire may add to a transaction: cells of all lifecycles, and new label sets
+ * until it has so many bytes of them. */
+#define EXPIRE_CELLS       400000
+#define EXPIRE_LABEL_BYTES (16u << 20)
+#define KNOWN_MAX          1000000
+#define STATS_BYTES        (100 + LIFE_COUNTS_BYTES)
 
 struct timer {
     int64_t minute;
@@ -63,6 +67,7 @@ struct lifecycle_runner {
     /* of the batch */
     struct timer *timers;
     size_t n_timers, timers_cap;
+    size_t n_expiring; /* cells that expiry has brought, at most */
     struct life_outputs outputs;
     bool settled;
 };
@@ -365,7 +370,7 @@ static bool look(struct lifecycle_runner *r, const struct event *event, uint32_t
 {
     struct hash128 key = lifecycle_key(r, event, stages);
     struct entity_found found = {.key = key};
-    return entities_get(r->entities, key, err) &&
+    return entities_get(r->entities, key, &out->entity, err) &&
            lifecycle_enter(r, event, stages, &found, out, err);
 }
 
@@ -383,64 +388,6 @@ void lifecycle_take(
     struct life_entry entry;
     ensure(look(runner, event, stages, &entry, &err)); /* it was, once */
     lifecycle_add(runner, event, stages, &entry, id);
-}
-
-/* ---- expiry ---- */
-
-static bool timers_table(const struct lifecycle_runner *r, uint32_t *table)
-{
-    uint32_t bytes;
-    struct err err;
-    return store_state_table(r->store, slice_from(r->timers_name), table, &bytes, &err);
-}
-
-/* Loads the entities of one minute, from the key that expiry stands at. *left: how many more may
- * be; *done: the minute is. */
-static bool expire_minute(struct lifecycle_runner *r, struct txn *txn, uint32_t table,
-    int64_t minute, size_t *left, bool *done, struct err *err)
-{
-    struct hash128 keys[EXPIRE_CHUNK];
-    struct hash128 from = {0, r->next_expiry.minute == minute ? r->next_expiry.key : 0};
-    *done = false;
-    while (*left > 0 && !*done) {
-        size_t n, max = *left < EXPIRE_CHUNK ? *left : EXPIRE_CHUNK;
-        if (!txn_state_list(txn, table, minute, &from, max, keys, NULL, &n, done, err))
-            return false;
-        for (size_t i = 0; i < n; i++)
-            if (!entities_get(r->entities, keys[i], err))
-                return false;
-        *left -= n;
-        /* Keys are in order of hi, then lo: those of one hi stay together. */
-        r->next_expiry = (struct expiry){minute, from.hi};
-    }
-    if (*done)
-        r->next_expiry = (struct expiry){minute + 1, 0};
-    return true;
-}
-
-/* The minutes that the watermark has passed, in order. A transaction is begun to list them; nothing
- * of it is written. */
-static bool expire(struct lifecycle_runner *r, int64_t passed_minute, struct err *err)
-{
-    uint32_t table;
-    size_t left = r->expire_max;
-    bool ok = true, done = true;
-    if (!timers_table(r, &table)) {
-        r->next_expiry = (struct expiry){passed_minute, 0};
-        return true;
-    }
-    struct txn *txn = txn_begin(r->store);
-    size_t n = txn_state_generations(txn, table, NULL, 0);
-    int64_t *minutes = xcalloc(n + 1, sizeof *minutes);
-    txn_state_generations(txn, table, minutes, n);
-    for (size_t i = 0; ok && done && i < n && minutes[i] < passed_minute; i++)
-        if (minutes[i] >= r->next_expiry.minute)
-            ok = expire_minute(r, txn, table, minutes[i], &left, &done, err);
-    txn_abort(&txn);
-    free(minutes);
-    if (ok && done)
-        r->next_expiry = (struct expiry){passed_minute, 0};
-    return ok;
 }
 
 /* ---- settling ---- */
@@ -497,14 +444,23 @@ static int64_t generation_of(const struct lifecycle_runner *r, const struct enti
     return entity_generation(newest, r->span_ms);
 }
 
+/* Of the rollup's generation that has it. */
+static int64_t output_end(const struct lifecycle_runner *r, const struct life_output *o)
+{
+    return window_end(o->counts_ms, r->list[o->rollup]->def.every_ms);
+}
+
+static bool output_has_window(const struct lifecycle_runner *r, const struct life_output *o)
+{
+    return rollup_has_window(r->list[o->rollup], output_end(r, o));
+}
+
 static void put_output(
     struct lifecycle_runner *r, const struct entity *e, const struct life_output *o)
 {
-    const struct rollup *rollup = r->list[o->rollup];
-    int64_t end = window_end(o->counts_ms, rollup->def.every_ms);
-    if (!rollup_has_window(rollup, end)) {
+    if (!output_has_window(r, o)) {
         if (!o->negative)
-            rollup_leave_out(rollup, end);
+            rollup_leave_out(r->list[o->rollup], output_end(r, o));
         return;
     }
     r->next_stats.corrections += o->negative;
@@ -589,18 +545,126 @@ static bool ask_folded(struct lifecycle_runner *r, struct err *err)
     return true;
 }
 
+static bool load_labels_of(struct lifecycle_runner *r, const struct entity *e, struct err *err)
+{
+    const struct facts *facts = &e->facts;
+    for (size_t k = 0; k < facts->n; k++)
+        if (facts->items[k].stage == 0 && !life_labels_load(r->labels, facts->items[k].labels, err))
+            return false;
+    return true;
+}
+
 /* Label texts first: what cannot be read must not be met half way. */
 static bool load_labels(struct lifecycle_runner *r, struct err *err)
 {
-    for (size_t i = 0; i < entities_count(r->entities); i++) {
-        const struct facts *facts = &entities_at(r->entities, i)->facts;
-        for (size_t k = 0; k < facts->n; k++)
-            if (facts->items[k].stage == 0 &&
-                !life_labels_load(r->labels, facts->items[k].labels, err))
-                return false;
+    for (size_t i = 0; i < entities_count(r->entities); i++)
+        if (!load_labels_of(r, entities_at(r->entities, i), err))
+            return false;
+    return true;
+}
+
+/* ---- expiry ---- */
+
+static bool timers_table(const struct lifecycle_runner *r, uint32_t *table)
+{
+    uint32_t bytes;
+    struct err err;
+    return store_state_table(r->store, slice_from(r->timers_name), table, &bytes, &err);
+}
+
+/* Names the series that the entity's outputs go to if it expires, so that their label sets are
+ * counted now. */
+static bool weigh(struct lifecycle_runner *r, const struct entity *e, struct err *err)
+{
+    struct change change;
+    if (!load_labels_of(r, e, err))
+        return false;
+    find_change(r, e, &change);
+    r->n_expiring += r->outputs.n;
+    for (size_t i = 0; i < r->outputs.n; i++)
+        if (output_has_window(r, &r->outputs.items[i]))
+            series_of(r, &r->outputs.items[i]);
+    return true;
+}
+
+/* Two at least, or it would never come further than the last one. */
+static bool expired_enough(const struct lifecycle_runner *r, size_t left)
+{
+    if (left + 2 > r->expire_max)
+        return false;
+    return left == 0 || r->n_expiring >= EXPIRE_CELLS / r->streams->n_lifecycles ||
+           rollup_runner_new_label_bytes(r->rollups) >= EXPIRE_LABEL_BYTES;
+}
+
+/* Loads entities that a minute is the last one of. *n: so many of the keys, before it was enough.
+ */
+static bool expire_keys(struct lifecycle_runner *r, int64_t minute, const struct hash128 *keys,
+    size_t *n, size_t *left, struct err *err)
+{
+    for (size_t i = 0; i < *n; i++) {
+        size_t entity;
+        r->next_expiry = (struct expiry){minute + 1, 0}; /* to see what becomes of it */
+        bool ok = entities_get(r->entities, keys[i], &entity, err) &&
+                  weigh(r, entities_at(r->entities, entity), err);
+        /* Keys are in order of hi, then lo: those of one hi stay together. */
+        r->next_expiry = (struct expiry){minute, keys[i].hi};
+        if (!ok)
+            return false;
+        --*left;
+        if (expired_enough(r, *left))
+            *n = i + 1;
     }
     return true;
 }
+
+/* The entities of one minute, from the key that expiry stands at. *left: how many more may be;
+ * *done: the minute is. */
+static bool expire_minute(struct lifecycle_runner *r, struct txn *txn, uint32_t table,
+    int64_t minute, size_t *left, bool *done, struct err *err)
+{
+    struct hash128 keys[EXPIRE_CHUNK];
+    struct hash128 from = {0, r->next_expiry.minute == minute ? r->next_expiry.key : 0};
+    *done = false;
+    while (!expired_enough(r, *left) && !*done) {
+        size_t n, listed, max = *left < EXPIRE_CHUNK ? *left : EXPIRE_CHUNK;
+        if (!txn_state_list(txn, table, minute, &from, max, keys, NULL, &listed, done, err))
+            return false;
+        n = listed;
+        if (!expire_keys(r, minute, keys, &n, left, err))
+            return false;
+        *done = *done && n == listed;
+    }
+    if (*done)
+        r->next_expiry = (struct expiry){minute + 1, 0};
+    return true;
+}
+
+/* The minutes that the watermark has passed, in order. A transaction is begun to list them; nothing
+ * of it is written. */
+static bool expire(struct lifecycle_runner *r, int64_t passed_minute, struct err *err)
+{
+    uint32_t table;
+    size_t left = r->expire_max;
+    bool ok = true, done = true;
+    if (!timers_table(r, &table)) {
+        r->next_expiry = (struct expiry){passed_minute, 0};
+        return true;
+    }
+    struct txn *txn = txn_begin(r->store);
+    size_t n = txn_state_generations(txn, table, NULL, 0);
+    int64_t *minutes = xcalloc(n + 1, sizeof *minutes);
+    txn_state_generations(txn, table, minutes, n);
+    for (size_t i = 0; ok && done && i < n && minutes[i] < passed_minute; i++)
+        if (minutes[i] >= r->next_expiry.minute)
+            ok = expire_minute(r, txn, table, minutes[i], &left, &done, err);
+    txn_abort(&txn);
+    free(minutes);
+    if (ok && done)
+        r->next_expiry = (struct expiry){passed_minute, 0};
+    return ok;
+}
+
+/* ---- the batch ---- */
 
 bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, struct err *err)
 {
@@ -620,6 +684,11 @@ bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, str
     r->behind = passed > r->next_expiry.minute;
     r->settled = true;
     return true;
+}
+
+size_t lifecycle_batch_bytes(const struct lifecycle_runner *runner)
+{
+    return entities_batch_bytes(runner->entities) + life_labels_batch_bytes(runner->labels);
 }
 
 bool lifecycle_is_behind(const struct lifecycle_runner *runner)
@@ -699,7 +768,7 @@ void lifecycle_clear(struct lifecycle_runner *runner)
     r->expiry = r->next_expiry;
     r->stats = r->next_stats;
     r->counts = r->next_counts;
-    r->n_timers = 0;
+    r->n_timers = r->n_expiring = 0;
     r->settled = false;
     life_labels_clear(r->labels);
     folded_clear(r->folded);

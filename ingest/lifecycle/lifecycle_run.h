@@ -72,6 +72,9 @@ bool lifecycle_look(
 void lifecycle_take(
     struct lifecycle_runner *runner, const struct event *event, uint32_t stages, uint64_t id);
 
+/* What the batch so far writes of entities and of their label values, about. */
+size_t lifecycle_batch_bytes(const struct lifecycle_runner *runner);
+
 /* Expires what the watermark has passed, a part of it when that is much, and puts what the batch
  * has changed into the rollups. Once per batch, before it is written. False as lifecycle_look: it
  * is to be tried again. */

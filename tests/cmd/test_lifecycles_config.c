@@ -249,6 +249,80 @@ static void test_labels_of_lifecycle(void **state)
     }
 }
 
+/* ---- when what a rollup has is final ---- */
+
+static const char clocks_text[] = "kafka: {brokers: \"localhost:9092\"}\n"
+                                  "streams:\n"
+                                  "  s:\n"
+                                  "    topics: [s]\n"
+                                  "    event_time: at\n"
+                                  "    fields: {at: time, key: string, n: {type: int, min: 0}}\n"
+                                  "%s"
+                                  "lifecycles:\n"
+                                  "  l:\n"
+                                  "    key: key\n"
+                                  "    stages: {a: s.n == 1, b: s.n == 2, c: s.n == 3}\n"
+                                  "    ends: [c]\n"
+                                  "    expire: 1h\n"
+                                  "rollups:\n";
+
+static const struct {
+    const char *rollup;
+    bool waits; /* until the lives are over */
+} clocks[] = {
+    {"kind: counter, from: l, at: a", false},
+    {"kind: counter, from: l, at: a, when: a.n > 0", false},
+    {"kind: counter, from: l, at: a, by: [outcome]", true},
+    {"kind: histogram, from: l, at: a, value: b - a", true},
+    {"kind: histogram, from: l, at: b, value: b - a", false},
+    {"kind: histogram, from: l, at: b, value: c - b", true},
+    {"kind: histogram, from: l, at: c, value: c - b, by: [outcome]", false},
+    {"kind: counter, from: l, at: end, by: [outcome]", false},
+    {"kind: histogram, from: l, at: step, by: [from, to]", false},
+    {"kind: histogram, from: l, at: step, by: [from, to, outcome]", true},
+    {"kind: level, from: l, at: open", false},
+    {"kind: level, from: l, at: open, value: a.n", false},
+    {"kind: level, from: l, at: open, value: c.n", true},
+    {"kind: level, from: l, at: open, by: [outcome]", true},
+};
+
+static void check_clocks(bool revisions)
+{
+    char path[] = "/tmp/larder_test_lifecycles_clocks_XXXXXX";
+    struct config config;
+    struct err_list errors;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    dprintf(fd, clocks_text, revisions ? "    revision: n\n" : "");
+    for (size_t i = 0; i < sizeof clocks / sizeof *clocks; i++)
+        dprintf(fd, "  m%zu: {%s}\n", i, clocks[i].rollup);
+    close(fd);
+    if (!config_load(path, NULL, 0, &config, &errors))
+        fail_msg("%d: %s", errors.items[0].line, errors.items[0].text);
+    for (size_t i = 0; i < sizeof clocks / sizeof *clocks; i++) {
+        const struct rollup *rollup = &config.streams.rollups[i];
+        const char *want = clocks[i].waits || revisions ? "l/cohort" : "l";
+        if (!slice_is(rollup->def.clock, want))
+            fail_msg("%s: its clock is %.*s", clocks[i].rollup, SLICE_FMT(rollup->def.clock));
+    }
+    err_list_fini(&errors);
+    config_free(&config);
+    unlink(path);
+}
+
+static void test_clocks(void **state)
+{
+    (void)state;
+    check_clocks(false);
+}
+
+/* Whatever counts now, an event that comes later in the life may say it again. */
+static void test_clocks_with_revisions(void **state)
+{
+    (void)state;
+    check_clocks(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +332,8 @@ int main(void)
         cmocka_unit_test(test_captured),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_labels_of_lifecycle),
+        cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_clocks_with_revisions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

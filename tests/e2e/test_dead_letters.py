@@ -25,7 +25,7 @@ KILLS = int(os.environ.get("LARDER_KILLS", "12"))
 def topics(kafka, **letters):
     kafka.create("orders", partitions=3, max_message_bytes=60000000)
     kafka.create("letters", partitions=2, **letters)
-    kafka.create("clicks")
+    kafka.create("clicks", max_message_bytes=60000000)
     kafka.create("orders.retry")
     kafka.create("clicks.retry")
 
@@ -245,6 +245,26 @@ def tiny_topic(kafka):
                          "orders/0/2": (60, None)}, found
 
 
+def others_whole(kafka):
+    """A letter that is too large is cut, and none of another stream with it."""
+    topics(kafka)
+    kafka.delete("letters")
+    with serving(kafka).start() as server:
+        with Producer(kafka.bootstrap, binary=True, batch=5) as producer:
+            producer.headers(("trace", b"\x00\x01"))
+            producer.send([("orders", i % 3, FIRST_MS, "k", os.urandom(100000)) for i in range(100)])
+            producer.send([("clicks", 0, FIRST_MS, "k", os.urandom(3000000))])
+        queued = 'larder_dead_letters_queued{stream="%s"}'
+        wait_for("101 letters queued", lambda: [server.metrics().get(queued % s) for s in (
+            "orders", "clicks")] == [100, 1])
+        kafka.create("letters", partitions=2, max_message_bytes=1000000)
+        wait_sent(server, 100)
+        wait_for("the large one sent", lambda: server.metrics()[queued % "clicks"] == 0)
+        letters = consume(kafka.bootstrap, "letters")
+        cut = [m.header("larder-origin") for m in letters if m.header("larder-cut")]
+        assert cut == ["clicks/0/0"] and len(letters) == 101, (len(cut), cut[:5], len(letters))
+
+
 def full_outbox(kafka):
     """Without its topic letters wait, then their stream does, loudly; when the topic is there again all go on."""
     topics(kafka)
@@ -304,6 +324,7 @@ CASES = [
     ("an instance that has a successor is shut out", fenced),
     ("a letter that is too large is cut", large),
     ("a topic that takes next to nothing", tiny_topic),
+    ("a letter that is cut leaves those of other streams whole", others_whole),
     ("an outbox that is full stops its stream loudly, until letters are taken again", full_outbox),
     ("letters that are sent once more count once", replayed),
 ]

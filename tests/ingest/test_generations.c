@@ -15,8 +15,10 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "ingest/generations.h"
+#include "ingest/partition.h"
 #include "ingest/rollup_text.h"
 #include "ingest/streams_config.h"
+#include "store/read.h"
 
 #define T0     INT64_C(1700000000000) /* a multiple of 5 s, no whole minute */
 #define MINUTE INT64_C(60000)
@@ -26,6 +28,10 @@ static const char head[] = "streams:\n"
                            "    topics: [orders, more-orders, '^shop[.].*']\n"
                            "    event_time: at\n"
                            "    fields: {at: time, market: string, type: string, n: int%s}\n"
+                           "  visits:\n"
+                           "    topics: [visits]\n"
+                           "    event_time: at\n"
+                           "    fields: {at: time, n: int}\n"
                            "rollups:\n";
 
 struct config {
@@ -52,8 +58,8 @@ static void load(struct config *c, struct store *store, const char *field, const
     if (!yaml_parse(slice_from(text), "test", &c->arena, &root, &err))
         fail_msg("%s", err.text);
     struct settings settings = {&errors, &c->arena};
-    streams_config_read(&settings, yaml_get(root, "streams"), NULL, yaml_get(root, "rollups"), NULL,
-        store ? &c->past : NULL, &c->streams);
+    streams_config_read(&settings, yaml_get(root, "streams"), yaml_get(root, "lifecycles"),
+        yaml_get(root, "rollups"), NULL, store ? &c->past : NULL, &c->streams);
     c->mistakes = errors.n;
     err_list_fini(&errors);
 }
@@ -345,6 +351,80 @@ static void test_bounds(void **state)
     leave(&t);
 }
 
+/* ---- what is said of a metric ---- */
+
+struct told {
+    int schema;
+    char clock[32];
+};
+
+static bool note_metric(void *ctx, const struct metric_def *def)
+{
+    struct told *out = ctx;
+    if (slice_is(def->name, "x")) {
+        out->schema = def->schema;
+        snprintf(out->clock, sizeof out->clock, "%.*s", SLICE_FMT(def->clock));
+    }
+    return true;
+}
+
+/* Tells the store of all metrics, as a start does, and asks what it knows of x. */
+static struct told define(struct fixture *f, const struct taken *t)
+{
+    struct label name = {SLICE("__name__"), SLICE("x")};
+    struct gauge_cell cell = {1, T0, 1, 1, 1, 1};
+    struct told told = {.schema = -1};
+    struct err err = {0};
+    uint32_t metric, series;
+    struct txn *txn = txn_begin(f->store);
+    for (size_t i = 0; i < t->streams->n_rollups; i++) {
+        const struct metric_def *def = &t->streams->rollups[i].def;
+        assert_true(txn_metric(txn, def, &metric, &err));
+        if (slice_is(def->name, "x")) {
+            assert_true(txn_series(txn, metric, (struct labels){&name, 1}, &series, &err));
+            txn_gauge(txn, series, T0, &cell);
+        }
+    }
+    assert_true(txn_commit(&txn, NULL, &err));
+    assert_true(store_each_metric(f->store, NULL, note_metric, &told, &err));
+    return told;
+}
+
+static void assert_told(
+    struct fixture *f, const char *rollups, size_t formers, int schema, const char *clock)
+{
+    struct taken t;
+    take(f, "", rollups, &t);
+    assert_int_equal(t.streams->n_former, formers);
+    struct told told = define(f, &t);
+    assert_int_equal(told.schema, schema);
+    assert_string_equal(told.clock, clock);
+    leave(&t);
+}
+
+/* A former generation has its windows, and the metric what the newest says of it. */
+static void test_the_newest_describes(void **state)
+{
+    static const char avg[] =
+        "  x: {kind: gauge, from: orders, value: n, by: [market], reduce: avg}\n";
+    static const char max[] =
+        "  x: {kind: gauge, from: orders, value: n, by: [market, type], reduce: max}\n";
+    static const char visits[] = "  x: {kind: gauge, from: visits, value: n, reduce: min}\n";
+    static const char other[] = "  y: {kind: counter, from: orders}\n";
+    struct fixture *f = *state;
+    assert_told(f, avg, 0, REDUCE_AVG, "orders");
+    read_to(f, "orders/0", T0);
+    assert_told(f, max, 1, REDUCE_MAX, "orders");
+    assert_told(f, max, 1, REDUCE_MAX, "orders");
+    assert_told(f, max, 1, REDUCE_MAX, "orders");
+    read_to(f, "orders/0", T0 + MINUTE);
+    assert_told(f, visits, 2, REDUCE_MIN, "visits");
+    assert_told(f, visits, 2, REDUCE_MIN, "visits");
+    read_to(f, "visits/0", T0 + 2 * MINUTE);
+    assert_told(f, other, 3, REDUCE_MIN, "visits");
+    assert_told(f, other, 3, REDUCE_MIN, "visits");
+}
+
 static struct rollup_history history_of(const int64_t *after, size_t n)
 {
     struct rollup_history h = {.name = SLICE("x"), .n = n};
@@ -419,6 +499,93 @@ static void test_again(void **state)
     leave(&t);
 }
 
+#define LIFE                                                                                       \
+    "lifecycles:\n  life: {key: market, stages: {one: orders.n == 1, two: orders.n == 2},\n"       \
+    "         ends: [two], expire: 1h}\n"
+#define OF_LIFE "  x: {kind: counter, from: life, at: one, every: 1m}\n"
+
+/* Events of the time without the lifecycle are in no life: windows of then are not its. */
+static void test_goes_with_its_lifecycle(void **state)
+{
+    static const char other[] = "  y: {kind: counter, from: orders, every: 1m}\n";
+    struct taken t;
+    int64_t end = T0 - T0 % MINUTE + MINUTE;
+    take(*state, "", OF_LIFE LIFE, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0);
+    read_to(*state, "lifecycle/life", INT64_MIN);
+    take(*state, "", other, &t);
+    leave(&t);
+    take(*state, "", other, &t); /* it has ended once */
+    leave(&t);
+    read_to(*state, "orders/0", T0 + 10 * MINUTE);
+    take(*state, "", OF_LIFE LIFE, &t);
+    assert_int_equal(owner(&t, end), 1);
+    assert_int_equal(owner(&t, end + MINUTE), 0);
+    assert_int_equal(owner(&t, end + 10 * MINUTE), 0);
+    assert_int_equal(owner(&t, end + 11 * MINUTE), 3);
+    leave(&t);
+}
+
+/* Nor do events count by a definition whose field is gone with it. */
+static void test_goes_with_its_field(void **state)
+{
+    static const char other[] = "  y: {kind: counter, from: orders, every: 1m}\n";
+    struct taken t;
+    int64_t end = T0 - T0 % MINUTE + MINUTE;
+    take(*state, ", k: int", C, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0);
+    take(*state, "", other, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0 + 10 * MINUTE);
+    take(*state, ", k: int", C, &t);
+    assert_int_equal(owner(&t, end), 1);
+    assert_int_equal(owner(&t, end + MINUTE), 0);
+    assert_int_equal(owner(&t, end + 11 * MINUTE), 3);
+    leave(&t);
+}
+
+/* What its stream has read of a topic that goes with the same change lies before it, too. */
+static void test_topics_that_go(void **state)
+{
+    struct fixture *f = *state;
+    struct taken t;
+    struct buf text;
+    struct err err = {0};
+    struct partition gone = {.name = "gone/0"};
+    int64_t end = T0 - T0 % MINUTE + MINUTE;
+    take(f, "", A, &t);
+    leave(&t);
+    buf_init(&text, 0);
+    partition_encode(&gone, SLICE("orders"), &text);
+    struct txn *txn = txn_begin(f->store);
+    txn_source(txn, SLICE("gone/0"), 1, T0, buf_view(&text));
+    assert_true(txn_commit(&txn, NULL, &err));
+    buf_fini(&text);
+    read_to(f, "orders/0", T0 - 10 * MINUTE);
+    take(f, "", B, &t);
+    assert_int_equal(owner(&t, end), 1);
+    assert_int_equal(owner(&t, end + MINUTE), 2);
+    leave(&t);
+}
+
+/* Topics may have names with which ours begin. */
+static void test_topics_named_as_ours(void **state)
+{
+    struct taken t;
+    read_to(*state, "rollup/0", T0);
+    read_to(*state, "rollup/12", T0);
+    read_to(*state, "shop.berlin/letters/0", T0 + 3600000); /* nor is this of a pattern */
+    take(*state, "", A, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0);
+    take(*state, "", B, &t);
+    assert_int_equal(owner(&t, T0 - T0 % MINUTE + MINUTE), 1);
+    assert_int_equal(owner(&t, T0 - T0 % MINUTE + 2 * MINUTE), 2);
+    leave(&t);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -430,8 +597,13 @@ int main(void)
         TEST(test_comes_and_goes),
         TEST(test_makes_no_sense_any_more),
         TEST(test_bounds),
+        TEST(test_the_newest_describes),
         cmocka_unit_test(test_extends),
         TEST(test_again),
+        TEST(test_topics_named_as_ours),
+        TEST(test_goes_with_its_lifecycle),
+        TEST(test_goes_with_its_field),
+        TEST(test_topics_that_go),
     };
     log_set_level(LOG_WARN);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -269,6 +269,41 @@ static void test_bad_setting_is_refused(void **state)
     assert_non_null(strstr(err.text, "fetch.wait.max.ms"));
 }
 
+static bool note_clock(void *ctx, const struct metric_def *def)
+{
+    if (slice_is(def->name, "orders_total"))
+        snprintf(ctx, 16, "%.*s", SLICE_FMT(def->clock));
+    return true;
+}
+
+/* What the store tells of a metric is what the config says that is in force. */
+static void test_a_refused_reload_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct kafka_setting bad[] = {f->settings[0], {SLICE("fetch.wait.max.ms"), SLICE("soon")}};
+    struct orders other;
+    struct err err = {0};
+    char clock[16] = "";
+    topic(f, 1);
+    start(f);
+    produce(f, 0, 9, 1);
+    wait_for(f, 9);
+    orders_init(&other, "orders");
+    other.rollups[0].def.clock = SLICE("other");
+    struct ingest_options options = {.kafka = bad, .n_kafka = 2, .streams = &other.streams};
+    assert_false(ingest_reload(f->ingest, &options, NULL, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_true(store_each_metric(f->store, NULL, note_clock, clock, &err));
+    assert_string_equal(clock, "orders");
+    options.kafka = f->settings;
+    assert_true(ingest_reload(f->ingest, &options, NULL, &err));
+    assert_true(store_each_metric(f->store, NULL, note_clock, clock, &err));
+    assert_string_equal(clock, "other");
+    stop(f);
+    orders_fini(&other);
+    start(f);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -278,6 +313,7 @@ int main(void)
         TEST(test_topic_that_comes_late),
         TEST(test_a_refused_label_set_stops_nothing),
         TEST(test_bad_setting_is_refused),
+        TEST(test_a_refused_reload_changes_nothing),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,14 +136,18 @@ static void test_order_of_partitions(void **state)
 
 /* ---- a batch ---- */
 
-static void commit(struct run *r)
+static void commit_at(struct run *r, int64_t watermark)
 {
-    int64_t watermark = INT64_MIN;
     must(intake_settle(r->intake, &watermark, &err));
     struct txn *txn = txn_begin(r->store);
     must(intake_write(r->intake, txn, &watermark, &err));
     must(txn_commit(&txn, NULL, &err));
     intake_clear(r->intake);
+}
+
+static void commit(struct run *r)
+{
+    commit_at(r, INT64_MIN);
 }
 
 /* A text that is new in every event, and a label by mistake: a batch ends before it is more than a
@@ -167,6 +171,48 @@ static void test_large_labels(void **state)
     }
     commit(&r);
     assert_true(commits >= 6 && commits <= 9);
+    end(&r);
+}
+
+static const char lives_text[] =
+    "kafka: {brokers: \"localhost:9092\"}\n"
+    "streams:\n"
+    "  a:\n"
+    "    topics: [a]\n"
+    "    event_time: at\n"
+    "    event_id: id\n"
+    "    fields: {id: string, at: time, k: string, t: string, note: string}\n"
+    "lifecycles:\n"
+    "  l: {key: k, ends: [done], expire: 1h, stages: {begun: a.t == \"b\", done: a.t == \"d\"}}\n"
+    "rollups:\n"
+    "  a_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n"
+    "  b_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n"
+    "  c_total: {kind: counter, from: l, at: begun, by: [note, outcome]}\n";
+
+/* Lives that expire together have label sets that no event had before. */
+static void test_large_labels_of_expired_lives(void **state)
+{
+    static struct run r;
+    static char text[2048];
+    int commits = 0;
+    (void)state;
+    begin(&r, lives_text);
+    for (int i = 0; i < 25000; i++) {
+        int n = snprintf(text, sizeof text,
+            "{\"id\":\"%d\",\"at\":%lld,\"k\":\"%d\",\"t\":\"b\",\"note\":\"%01000d\"}", i,
+            (long long)NOON_MS, i, i);
+        take_text(&r, 0, text, n);
+        if (i % 1000 == 999)
+            commit_at(&r, NOON_MS);
+    }
+    do {
+        commit_at(&r, NOON_MS + 2 * HOUR_MS);
+        commits++;
+    } while (intake_is_behind(r.intake));
+    struct lifecycle_counts counts;
+    intake_lifecycle(r.intake, 0, &counts);
+    assert_int_equal(counts.expired, 25000);
+    assert_true(commits >= 3 && commits <= 20);
     end(&r);
 }
 
@@ -233,12 +279,96 @@ static void test_wide_entities(void **state)
     free(config);
 }
 
+/* What is written of entities counts too. */
+static void test_many_wide_entities(void **state)
+{
+    static struct run r;
+    char text[128];
+    int i = 0;
+    (void)state;
+    char *config = wide_config();
+    begin(&r, config);
+    while (!intake_is_full(r.intake)) {
+        int n = snprintf(text, sizeof text, "{\"id\":\"%d\",\"at\":%lld,\"k\":\"%d\",\"t\":\"s1\"}",
+            i, (long long)NOON_MS, i);
+        take_text(&r, 0, text, n);
+        if (++i == 20000)
+            break;
+    }
+    commit(&r);
+    assert_true(i > 1000 && i < 10000);
+    assert_false(intake_is_full(r.intake));
+    end(&r);
+    free(config);
+}
+
+/* ---- without ids ---- */
+
+static const char no_ids[] = "kafka: {brokers: \"localhost:9092\"}\n"
+                             "streams:\n"
+                             "  a:\n"
+                             "    topics: [a]\n"
+                             "    event_time: at\n"
+                             "    late: 1h\n"
+                             "    fields: {at: time, k: string, t: string}\n";
+
+static const char lives[] = "lifecycles:\n"
+                            "  l:\n"
+                            "    key: k\n"
+                            "    stages: {p: a.t == \"p\", d: a.t == \"d\"}\n"
+                            "    ends: [d]\n"
+                            "    expire: 1h\n";
+
+static uint64_t refused_late(struct run *r, int64_t time_ms)
+{
+    size_t taken;
+    char text[128];
+    struct partition *p = &r->partitions[0];
+    int n = snprintf(
+        text, sizeof text, "{\"at\":%lld,\"k\":\"one\",\"t\":\"p\"}", (long long)time_ms);
+    struct kafka_record record = {.partition = p,
+        .offset = p->next++,
+        .timestamp_ms = time_ms,
+        .value = slice_of(text, (size_t)n)};
+    must(intake_records(r->intake, &record, 1, &taken, &err));
+    assert_int_equal(taken, 1);
+    return p->tally.refused[REFUSED_LATE];
+}
+
+/* What an event's life was may be forgotten: it would begin anew, and count twice. */
+static void test_older_than_lives(void **state)
+{
+    (void)state;
+    for (int with_lives = 0; with_lives < 2; with_lives++) {
+        struct lifecycle_counts counts;
+        struct run r;
+        char text[1024];
+        snprintf(text, sizeof text, "%s%s", no_ids, with_lives ? lives : "");
+        begin(&r, text);
+        assert_int_equal(refused_late(&r, NOON_MS), 0);
+        commit_at(&r, NOON_MS + 10 * HOUR_MS);
+        assert_int_equal(refused_late(&r, NOON_MS + 1000), with_lives);
+        assert_int_equal(refused_late(&r, NOON_MS + 9 * HOUR_MS + 1000), with_lives);
+        commit_at(&r, NOON_MS + 10 * HOUR_MS);
+        assert_int_equal(r.partitions[0].tally.accepted, 3 - with_lives);
+        if (with_lives) {
+            intake_lifecycle(r.intake, 0, &counts);
+            assert_int_equal(counts.facts, 2);
+            assert_int_equal(counts.expired, 1);
+        }
+        end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_of_partitions),
         cmocka_unit_test(test_large_labels),
+        cmocka_unit_test(test_large_labels_of_expired_lives),
         cmocka_unit_test(test_wide_entities),
+        cmocka_unit_test(test_many_wide_entities),
+        cmocka_unit_test(test_older_than_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

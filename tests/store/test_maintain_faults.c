@@ -5,6 +5,7 @@
 #include "store/maintain.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/syscall.h>
 
 #include "base/checksum.h"
@@ -20,7 +21,7 @@
 
 /* ---- calls that fail ---- */
 
-static const char *unread, *unwritten; /* files whose path has this; NULL: none */
+static const char *unread, *unwritten, *unremoved; /* files whose path has this; NULL: none */
 
 static off_t room; /* so many bytes of such a file can be written */
 
@@ -51,6 +52,15 @@ ssize_t pwrite(int fd, const void *from, size_t n, off_t at)
         return -1;
     }
     return syscall(SYS_pwrite64, fd, from, n, at);
+}
+
+int unlink(const char *path)
+{
+    if (unremoved && strstr(path, unremoved)) {
+        errno = EIO;
+        return -1;
+    }
+    return unlinkat(AT_FDCWD, path, 0);
 }
 
 /* ---- a state table ---- */
@@ -261,12 +271,92 @@ static void test_retention_goes_on(void **state)
     assert_int_equal(stats_of(f->store).head_cells, 0);
 }
 
+/* ---- a file that cannot be removed ---- */
+
+/* A day that has its age, whose series has no other cell, and two that stay. */
+static void fill_days(struct fixture *f)
+{
+    int64_t day = 24 * HOUR;
+    for (int64_t t = HOUR; t <= day; t += HOUR)
+        add(f->store, "gone", t, 1);
+    add(f->store, "oslo", 4 * day + HOUR, 1);
+    add(f->store, "oslo", 5 * day + HOUR, 1);
+    f->options.retention.raw_ms = f->options.retention.minute_ms = f->options.retention.hour_ms =
+        2 * day;
+}
+
+/* Cells go by age, their series are forgotten, and rounds end, which what waits counts by. */
+static void expect_the_rest(struct fixture *f)
+{
+    uint64_t rounds = f->store->maintenance.skips.rounds;
+    int failed = steps(f->store, 100, 5 * 24 * HOUR + BLOCK);
+    assert_true(failed > 0 && failed < 20);
+    assert_int_equal(total(f->store), 2);
+    assert_int_equal(stats_of(f->store).series, 1);
+    assert_true(f->store->maintenance.skips.rounds > rounds);
+}
+
+static void test_bytes_that_stay(void **state)
+{
+    struct fixture *f = *state;
+    fill_days(f);
+    f->options.retention.max_bytes = 1;
+    reopen(f);
+    unremoved = ".seg";
+    expect_the_rest(f);
+    unremoved = NULL;
+}
+
+/* A file in FOLDER/damaged, as a repair leaves it. */
+static void put_away(const struct fixture *f, const char *name)
+{
+    char path[PATH_BYTES];
+    struct err err;
+    snprintf(path, sizeof path, "%s/damaged", f->dir);
+    assert_true(dir_make(path, &err));
+    assert_true(file_replace(path, name, SLICE("damaged"), &err));
+}
+
+static void test_damaged_files_that_stay(void **state)
+{
+    struct fixture *f = *state;
+    fill_days(f);
+    put_away(f, "0-7200000.0123456789abcdef0123456789abcdef.seg");
+    reopen(f);
+    unremoved = "/damaged/";
+    expect_the_rest(f);
+    unremoved = NULL;
+    maintain(f->store, 5 * 24 * HOUR + BLOCK);
+    assert_int_equal(stats_of(f->store).put_away, 0);
+}
+
+/* A purge is not over, and nothing else waits for it. */
+static void test_a_purge_that_does_not_end(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    fill_days(f);
+    add_run(f->store, 0);
+    put_away(f, "0123456789abcdef.run");
+    reopen(f);
+    assert_true(store_state_purge(f->store, 0, &err));
+    unremoved = "/damaged/";
+    expect_the_rest(f);
+    assert_true(store_state_purging(f->store));
+    unremoved = NULL;
+    maintain(f->store, 5 * 24 * HOUR + BLOCK);
+    assert_false(store_state_purging(f->store));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_run_that_cannot_be_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_block_that_cannot_be_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retention_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bytes_that_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_files_that_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_purge_that_does_not_end, setup, teardown),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "store/delete.h"
 #include "store/files.h"
+#include "store/segment.h"
 #include "store/verify_store.h"
 #include "tests/store/support/folder.h"
 
@@ -122,12 +123,29 @@ static void move_away(void *ctx, const char *path)
     assert_int_equal(rename(path, to), 0);
 }
 
+static void move_raw_away(void *ctx, const char *path)
+{
+    struct segment *segment;
+    struct err err;
+    assert_true(segment_open(path, NULL, &segment, &err));
+    bool raw = segment_info(segment)->resolution_ms == 0;
+    segment_put(&segment);
+    if (raw)
+        move_away(ctx, path);
+}
+
+static void move_all(struct fixture *f, folder_file_f *move)
+{
+    char seg[PATH_BYTES];
+    struct err err;
+    assert_true(path_join(seg, f->dir, "seg", &err));
+    folder_each(seg, move, f);
+}
+
 /* Two sealed blocks; the segments are moved to the other place. */
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    char seg[PATH_BYTES];
-    struct err err;
     folder_make("remote", f->dir);
     folder_make("remote-far", f->far.dir);
     f->options.path = f->dir;
@@ -135,8 +153,7 @@ static int setup(void **state)
     fill(f, 0);
     fill(f, 2 * HOUR);
     store_close(&f->store);
-    assert_true(path_join(seg, f->dir, "seg", &err));
-    folder_each(seg, move_away, f);
+    move_all(f, move_away);
     f->options.remote = (struct segment_remote){&f->far, far_open};
     *state = f;
     return 0;
@@ -339,6 +356,35 @@ static void test_gone_when_it_is_back(void **state)
     assert_int_equal(err.code, ERR_CORRUPT);
 }
 
+/* Raw and coarser cells of the first day lie there, or the raw ones alone: neither goes for the
+ * bytes that others take here, and what is derived of them is not taken and made again for ever. */
+static void test_it_takes_no_room(void **state)
+{
+    struct fixture *f = *state;
+    struct answer answer;
+    struct err err;
+    const int64_t passed = 100 * HOUR;
+    open_it(f);
+    maintain(f, passed); /* a day of raw cells, and 1h, both here */
+    store_close(&f->store);
+    move_all(f, move_raw_away);
+    open_it(f);
+    fill(f, 48 * HOUR);
+    maintain(f, passed);
+    f->options.retention.max_bytes = 1;
+    for (int round = 0; round < 2; round++) {
+        store_close(&f->store);
+        open_it(f);
+        maintain(f, passed);
+        assert_int_equal(stats_of(f).derived_segments, 1);
+        assert_true(read_all(f, 0, 4 * HOUR, 1, false, NULL, &answer, &err));
+        assert_int_equal(answer.cells, 2 * SERIES * CELLS);
+        assert_true(read_all(f, 48 * HOUR, 52 * HOUR, 1, false, NULL, &answer, &err));
+        assert_int_equal(answer.cells, 0);
+        move_all(f, move_away);
+    }
+}
+
 /* A folder is verified and repaired without those who have its segments: it goes on naming them. */
 static void test_a_repair_leaves_them(void **state)
 {
@@ -395,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_away_at_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_forgotten_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gone_when_it_is_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_it_takes_no_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_repair_leaves_them, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canceled_between_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_canceled_while_planning, setup, teardown),

@@ -632,6 +632,14 @@ static void test_by_bytes(void **state)
     }
 }
 
+/* What has failed before is not left alone now. */
+static void maintain_again(struct fixture *f, int64_t passed)
+{
+    struct err err = {0};
+    if (!store_maintain(f->store, passed, &err))
+        fail_msg("%s", err.text);
+}
+
 static void expect_not_removed(struct fixture *f, int64_t passed, const char *what)
 {
     struct err err = {0};
@@ -677,7 +685,7 @@ static void test_a_file_that_cannot_be_removed(void **state)
         assert_true(total(f, 0, DAY_MS, 2 * DAY_MS, 0) != 0);
     }
     undeletable = NULL;
-    maintain(f, passed);
+    maintain_again(f, passed);
     assert_true(weigh(f) <= f->options.retention.max_bytes);
     compare(f, 0, 0, 4 * DAY_MS, HOUR);
     assert_true(total(f, 0, DAY_MS, 2 * DAY_MS, 0) != 0);
@@ -706,7 +714,7 @@ static void test_a_log_that_cannot_be_removed(void **state)
         assert_true(total(f, 0, 0, DAY_MS, 0) != 0);
     }
     undeletable = NULL;
-    maintain(f, passed);
+    maintain_again(f, passed);
     assert_true(weigh(f) <= f->options.retention.max_bytes);
     assert_true(total(f, 0, 0, DAY_MS, 0) != 0);
 }

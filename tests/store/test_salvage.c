@@ -642,7 +642,7 @@ static void test_nothing_is_put_away(void **state)
     fill(f, ADA, 2 * BLOCK, 3 * BLOCK);
     maintain(f, 3 * BLOCK);
     damage(f, "14400000-", 64 + 16, path);
-    assert_int_equal(verify(f, VERIFY_DISCARD).repaired, 1);
+    assert_int_equal(verify(f, VERIFY_REPAIR | VERIFY_DISCARD).repaired, 1);
     assert_int_equal(stats_of(f).put_away, 0);
     assert_int_equal(access(own, F_OK), 0);
     assert_int_equal(verify(f, VERIFY_ONLY).damaged, 0);

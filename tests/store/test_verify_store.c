@@ -39,6 +39,7 @@ struct fixture {
     uint64_t lost_cells, lost_keys;
     int64_t lost_amount;
     bool lost_all;
+    char left[SEGMENT_NAME_MAX];
     struct verify_result result;
 };
 
@@ -245,6 +246,13 @@ static void hear_keys(void *ctx, const char *name, uint64_t lost, uint64_t of)
     f->lost_keys += lost;
 }
 
+static void hear_left(void *ctx, const char *name, const char *absent)
+{
+    struct fixture *f = ctx;
+    assert_non_null(strstr(absent, ".seg"));
+    snprintf(f->left, sizeof f->left, "%s", name);
+}
+
 static void hear_repair(void *ctx, const char *name, const char *by, bool anew)
 {
     struct fixture *f = ctx;
@@ -257,6 +265,7 @@ static void verify(struct fixture *f, enum verify_mode mode)
     const struct verify_watch watch = {.damaged = hear_damage,
         .lost_cells = hear_loss,
         .lost_keys = hear_keys,
+        .left = hear_left,
         .repaired = hear_repair,
         .ctx = f};
     struct err err = {0};
@@ -264,6 +273,7 @@ static void verify(struct fixture *f, enum verify_mode mode)
     f->lost_cells = f->lost_keys = 0;
     f->lost_amount = 0;
     f->lost_all = false;
+    f->left[0] = 0;
     if (!store_verify(f->path, mode, &watch, &f->result, &err))
         fail_msg("%s", err.text);
 }
@@ -344,6 +354,32 @@ static void coarser_cells_are_made_anew(void **state)
     assert_int_equal(f->result.segments, 2);
 }
 
+/* Without the raw cells nobody makes them anew: the file with one bad bit is all there is. */
+static void coarser_cells_stay_while_raw_ones_are_absent(void **state)
+{
+    struct fixture *f = *state;
+    char raw[FOLDER_MAX], hours[FOLDER_MAX], away[FOLDER_MAX];
+    int64_t before = total(f, RESOLUTION_1H, false);
+    snprintf(away, sizeof away, "%.400s/away", f->folder);
+    file_of(f, ".seg", 0, raw);
+    file_of(f, ".seg", RESOLUTION_1H, hours);
+    assert_int_equal(rename(raw, away), 0);
+    flip(hours, 100);
+    for (int i = 0; i < 2; i++) {
+        verify(f, VERIFY_REPAIR);
+        assert_int_equal(f->result.absent, 1);
+        assert_int_equal(f->result.damaged, 1);
+        assert_int_equal(f->result.repaired, 0);
+        assert_string_equal(f->left, strrchr(hours, '/') + 1);
+        assert_int_equal(access(hours, F_OK), 0);
+    }
+    assert_int_equal(rename(away, raw), 0);
+    verify(f, VERIFY_REPAIR);
+    assert_int_equal(f->result.repaired, 1);
+    assert_string_equal(f->left, "");
+    assert_int_equal(total(f, RESOLUTION_1H, true), before);
+}
+
 static void a_segment_that_does_not_open_goes(void **state)
 {
     struct fixture *f = *state;
@@ -358,7 +394,8 @@ static void a_segment_that_does_not_open_goes(void **state)
     assert_int_equal(f->result.damaged, 0);
 }
 
-/* It may lie elsewhere: a repair leaves it to its name, and it is all there when it is back. */
+/* It may lie elsewhere: a repair leaves it to its name, and it is all there when it is back.
+ * Whoever knows that it is nowhere gives it up. */
 static void a_segment_that_is_not_there_is_left(void **state)
 {
     struct fixture *f = *state;
@@ -379,7 +416,10 @@ static void a_segment_that_is_not_there_is_left(void **state)
     assert_int_equal(f->result.absent, 0);
     assert_int_equal(total(f, 0, false), all);
     assert_int_equal(unlink(path), 0);
-    verify(f, VERIFY_DISCARD);
+    verify(f, VERIFY_REPAIR | VERIFY_DISCARD);
+    assert_int_equal(f->result.absent, 1);
+    assert_int_equal(f->result.repaired, 0);
+    verify(f, VERIFY_REPAIR | VERIFY_GIVE_UP);
     assert_int_equal(f->result.absent, 0);
     assert_int_equal(f->result.repaired, 1);
     assert_int_equal(total(f, 0, false), 0);
@@ -546,6 +586,7 @@ int main(void)
         TEST(a_whole_folder_stays_as_it_is),
         TEST(a_damaged_page_is_dropped_and_the_rest_kept),
         TEST(coarser_cells_are_made_anew),
+        TEST(coarser_cells_stay_while_raw_ones_are_absent),
         TEST(a_segment_that_does_not_open_goes),
         TEST(a_segment_that_is_not_there_is_left),
         TEST(every_part_of_a_segment),
