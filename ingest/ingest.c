@@ -55,9 +55,10 @@ struct ingest {
     struct generations *generations; /* streams is theirs */
     struct kafka_source *source;
     struct intake *intake;
-    struct source_desk *desk;      /* what operators ask waits here */
-    struct letter_sender *sender;  /* NULL: no stream sends dead letters */
-    struct ingest_options options; /* that it runs by */
+    struct source_desk *desk;         /* what operators ask waits here */
+    struct letter_sender *sender;     /* NULL: no stream sends dead letters */
+    char fenced[LETTER_INSTANCE_MAX]; /* who must not send any more; "": nobody */
+    struct ingest_options options;    /* that it runs by */
     struct kafka_record records[POLL_RECORDS];
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
@@ -114,14 +115,19 @@ static int64_t mono_now_ms(void)
 
 /* ---- clocks ---- */
 
-/* The partitions of the stream, others left out; without halted and paused ones when running. */
+static bool runs(const struct partition *p)
+{
+    return !p->halted && !p->marks.paused && !p->marks.given_up;
+}
+
+/* The partitions of the stream, others left out; only those that are read when running. */
 static size_t stream_partitions(
     struct ingest *in, size_t stream, bool running, const struct partition **out)
 {
     struct partition *const *all;
     size_t n = kafka_source_partitions(in->source, &all), m = 0;
     for (size_t i = 0; i < n; i++)
-        if (all[i]->stream == stream && !(running && (all[i]->halted || all[i]->marks.paused)))
+        if (all[i]->stream == stream && (!running || runs(all[i])))
             out[m++] = all[i];
     return m;
 }
@@ -137,21 +143,24 @@ static void sum_partitions(
     const struct partition *const *partitions, size_t n, struct stream_stats *out)
 {
     struct tally sum = {0};
-    out->caught_up = n > 0;
+    bool behind = false;
     for (size_t i = 0; i < n; i++) {
         const struct partition *p = partitions[i];
         int64_t lag = lag_of(p);
         tally_add(&sum, &p->tally);
+        out->lost += p->marks.lost;
+        if (p->marks.given_up)
+            continue;
+        out->partitions++;
         out->halted += p->halted;
         out->paused += p->marks.paused;
-        out->lost += p->marks.lost;
-        out->caught_up = out->caught_up && p->caught_up;
+        behind |= !p->caught_up;
         if (lag < 0 || out->lag_messages < 0)
             out->lag_messages = -1;
         else
             out->lag_messages += lag;
     }
-    out->partitions = (uint32_t)n;
+    out->caught_up = out->partitions && !behind;
     out->accepted = sum.accepted;
     out->tombstones = sum.tombstones;
     out->bytes = sum.bytes;
@@ -711,14 +720,15 @@ static void reload_end(struct ingest *in, bool done, const struct err *err)
 
 static void start_sender(struct ingest *in)
 {
-    in->sender = letter_sender_start(in->store, &in->options, intake_letters(in->intake));
+    in->sender =
+        letter_sender_start(in->store, &in->options, intake_letters(in->intake), in->fenced);
 }
 
 /* Letters that are being sent leave the outboxes before others are made of the same tables. */
 static bool change_works(struct ingest *in, struct err *err)
 {
     struct works *works = in->reload.made;
-    letter_sender_stop(&in->sender);
+    letter_sender_stop(&in->sender, in->fenced);
     bool made = works_make(in->store, in->reload.options, in->intake, works, err);
     if (made) {
         hint(in, 0);
@@ -808,7 +818,7 @@ static void *run(void *arg)
 
 static void free_all(struct ingest *in)
 {
-    letter_sender_stop(&in->sender);
+    letter_sender_stop(&in->sender, in->fenced);
     struct works works = works_of(in);
     works_free(&works);
     stream_topics_free(&in->topics);

@@ -60,8 +60,10 @@ struct intake {
 };
 
 /* An event of a batch, when all are of entities of their own: their facts, as they are and as they
- * are written, and the transaction with its frame. */
-#define EVENT_MEMORY     1024
+ * are written, and the transaction with its frame; a life that expires. */
+#define EVENT_MEMORY     1280
+#define EXPIRE_MEMORY    1024
+#define EXPIRE_MAX       50000
 #define BATCH_EVENTS_MIN 1000
 #define BATCH_EVENTS_MAX 100000
 
@@ -98,6 +100,15 @@ static void begin_stream(struct intake *in, struct store *store, size_t i)
         dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
+/* Of streams that keep their names. */
+static void keep_lateness(struct intake *in, const struct intake *before)
+{
+    for (size_t i = 0; i < in->streams->n_streams; i++)
+        for (size_t k = 0; k < before->streams->n_streams; k++)
+            if (slice_eq(in->streams->streams[i].name, before->streams->streams[k].name))
+                in->lateness[i] = before->lateness[k];
+}
+
 /* Schemas that are known need no registry that answers. */
 static struct registry *registry_of(const struct streams *streams, struct intake *before)
 {
@@ -110,6 +121,19 @@ static struct registry *registry_of(const struct streams *streams, struct intake
     return registry;
 }
 
+/* Of its part of the memory. */
+static void begin_lifecycle(struct intake *in, struct store *store, size_t i, size_t memory_bytes)
+{
+    size_t expire = memory_bytes / EXPIRE_MEMORY;
+    in->lifecycles[i] =
+        lifecycle_runner_new(store, in->streams, i, in->runner, memory_bytes / 8 * 3);
+    lifecycle_runner_bound(in->lifecycles[i],
+        expire < BATCH_EVENTS_MIN ? BATCH_EVENTS_MIN
+        : expire < EXPIRE_MAX     ? expire
+                                  : EXPIRE_MAX,
+        memory_bytes / 24);
+}
+
 struct intake *intake_new(struct store *store, const struct streams *streams,
     struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before)
 {
@@ -119,6 +143,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->source = source;
     in->filters_left = memory_bytes / 2;
     in->runner = rollup_runner_new(streams);
+    rollup_runner_bound(in->runner, memory_bytes / 12);
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
     in->registry = registry_of(streams, before);
     in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
@@ -126,11 +151,12 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->has_lives = xcalloc(streams->n_streams, sizeof *in->has_lives);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
+    if (before)
+        keep_lateness(in, before);
     in->letters = letters_new(store, streams);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
-        in->lifecycles[i] = lifecycle_runner_new(
-            store, streams, i, in->runner, memory_bytes / 2 / streams->n_lifecycles);
+        begin_lifecycle(in, store, i, memory_bytes / streams->n_lifecycles);
     in->crew = crew_new(workers);
     in->preparer = preparer_new(&(struct prepare_options){.streams = streams,
         .registry = in->registry,
@@ -221,30 +247,6 @@ void intake_resume(struct intake *intake)
 
 /* ---- one event ---- */
 
-static const struct stream *stream_of(const struct intake *in, const struct kafka_record *r)
-{
-    return &in->streams->streams[r->partition->stream];
-}
-
-/* out->arrival_ms: what it was measured against. */
-static enum refusal judge_time(const struct stream *stream, const struct kafka_record *r,
-    const struct event *event, struct refusal_case *out)
-{
-    const struct contract *c = event->contract;
-    int64_t timestamp_ms = record_timestamp_ms(stream, r);
-    out->arrival_ms = timestamp_ms;
-    if (c->arrival_partition) {
-        /* History produced anew is older than its records; what is newer would make all the rest
-         * late. */
-        if (timestamp_ms != INT64_MIN && event->time_ms > timestamp_ms + c->ahead_ms)
-            return REFUSED_AHEAD;
-        /* What is sent anew has its past in another partition. */
-        out->arrival_ms = record_is_retried(stream, r) ? INT64_MIN : r->partition->newest_ms;
-    }
-    return out->arrival_ms == INT64_MIN ? REFUSED_NOT
-                                        : contract_judge_time(c, event->time_ms, out->arrival_ms);
-}
-
 /* What becomes of a record. */
 enum outcome { TAKEN, REFUSED, DUPLICATE, CONFLICT, WAITS, NOTHING };
 
@@ -283,7 +285,9 @@ static enum outcome judge_event(const struct intake *in, const struct kafka_reco
     size_t stream = r->partition->stream;
     const struct dedupe *dedupe = x->may_repeat ? in->dedupes[stream] : NULL;
     out->time_ms = x->event->time_ms;
-    out->reason = judge_time(stream_of(in, r), r, x->event, out);
+    /* What is sent anew has its past in another partition. */
+    out->reason = contract_judge_time(x->event->contract, out->time_ms, record_timestamp_ms(r),
+        r->partition->retried ? INT64_MIN : r->partition->newest_ms, &out->arrival_ms);
     if (out->reason)
         return REFUSED;
     enum outcome outcome =
@@ -328,9 +332,9 @@ static void note_lateness(struct intake *in, const struct kafka_record *r, int64
 {
     struct lateness *lateness = &in->lateness[r->partition->stream];
     lateness->corrections += time_ms <= in->watermarks[r->partition->stream];
-    int64_t timestamp_ms = record_timestamp_ms(stream_of(in, r), r);
+    int64_t timestamp_ms = record_timestamp_ms(r);
     if (timestamp_ms != INT64_MIN)
-        lateness_add(lateness, timestamp_ms - time_ms);
+        lateness_add(lateness, timestamp_ms, time_ms);
 }
 
 /* Of what came before too: else the order of partitions would say what is late in them. */
@@ -664,4 +668,7 @@ void intake_stats(const struct intake *intake, struct intake_stats *out)
     out->rollup_ns += times.rollup_ns;
     out->publish_ns = atomic_load(&intake->publish_ns);
     out->refused_cells = rollup_runner_refused(intake->runner);
+    out->label_bytes = rollup_runner_label_bytes(intake->runner);
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        out->label_bytes += lifecycle_label_bytes(intake->lifecycles[i]);
 }

@@ -1,5 +1,6 @@
 #include "ingest/letters/letter_sender.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ struct parcel {
 struct letter_sender {
     struct store *store;
     struct ingest_options options;
-    char instance[256];
+    char instance[LETTER_INSTANCE_MAX];
     struct letter_producer *producer; /* NULL: none is open */
     struct target *targets;
     size_t n_targets;
@@ -398,6 +399,7 @@ static bool send_all(struct letter_sender *s)
 static void *run(void *arg)
 {
     struct letter_sender *s = arg;
+    say(s, s->round);
     while (!atomic_load(&s->stop))
         if (s->fenced || !send_all(s))
             wait(s, IDLE_MS);
@@ -434,8 +436,19 @@ static void list_sendings(struct letter_sender *s, struct letters *letters)
     }
 }
 
-struct letter_sender *letter_sender_start(
-    struct store *store, const struct ingest_options *options, struct letters *letters)
+/* A transactional id: whoever begins under the same one shuts out who has it. */
+static void name_instance(const struct ingest_options *options, char out[LETTER_INSTANCE_MAX])
+{
+    struct slice group = kafka_instance(options);
+    if (options->shard.of)
+        snprintf(out, LETTER_INSTANCE_MAX, "%.*s-letters-%" PRIu32 "-of-%" PRIu32, SLICE_FMT(group),
+            options->shard.number, options->shard.of);
+    else
+        snprintf(out, LETTER_INSTANCE_MAX, "%.*s-letters", SLICE_FMT(group));
+}
+
+struct letter_sender *letter_sender_start(struct store *store, const struct ingest_options *options,
+    struct letters *letters, const char *fenced)
 {
     if (!letters)
         return NULL;
@@ -443,8 +456,10 @@ struct letter_sender *letter_sender_start(
     s->store = store;
     s->options = *options;
     s->backoff_ms = BACKOFF_MS;
-    snprintf(s->instance, sizeof s->instance, "%.*s-letters", SLICE_FMT(kafka_instance(options)));
+    name_instance(options, s->instance);
     list_sendings(s, letters);
+    if (strcmp(fenced, s->instance) == 0)
+        note_fence(s);
     buf_init(&s->bytes, 0);
     arena_init(&s->arena, 0);
     mutex_init(&s->lock);
@@ -453,7 +468,7 @@ struct letter_sender *letter_sender_start(
     return s;
 }
 
-void letter_sender_stop(struct letter_sender **sender)
+void letter_sender_stop(struct letter_sender **sender, char fenced[LETTER_INSTANCE_MAX])
 {
     struct letter_sender *s = *sender;
     *sender = NULL;
@@ -462,6 +477,8 @@ void letter_sender_stop(struct letter_sender **sender)
     atomic_store(&s->stop, true);
     letter_sender_wake(s);
     thread_join(s->thread);
+    if (s->fenced)
+        snprintf(fenced, LETTER_INSTANCE_MAX, "%s", s->instance);
     letter_producer_free(&s->producer);
     buf_fini(&s->bytes);
     arena_fini(&s->arena);

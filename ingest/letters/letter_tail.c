@@ -67,13 +67,7 @@ static int find_spans(
 
 static struct slice header_of(const rd_kafka_message_t *message, const char *name)
 {
-    rd_kafka_headers_t *headers;
-    const void *value;
-    size_t size;
-    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-        rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return (struct slice){NULL, 0};
-    return slice_of(value, size);
+    return letter_header(message, LETTER_FIRST, name);
 }
 
 /* When it is a letter of this instance. */

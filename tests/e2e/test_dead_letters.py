@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -204,6 +205,54 @@ def fenced(kafka):
             assert len(places) == 52 and len(set(places)) == 51, places
 
 
+def fenced_reload(kafka):
+    """A reload is no new beginning: whoever was shut out stays so."""
+    topics(kafka)
+    config = os.path.join(tempfile.mkdtemp(), "letters.yml")
+    shutil.copy(CONFIG, config)
+    reloaded = "larder_config_last_reload_success_timestamp_seconds"
+    with serving(kafka).start() as old:
+        old.stop()
+        old.config = config
+        old.start()
+        produce_broken(kafka, 0, 1)
+        wait_sent(old, 1)
+        with serving(kafka).start() as new:
+            wait_sent(new, 1)
+            produce_broken(kafka, 1, 5)
+            wait_for("the old one shut out", lambda: any("taken over" in t for t in trouble(old)), 60)
+            with open(config, "a") as f:
+                f.write("  more_total: {kind: counter, from: orders}\n")
+            before = old.metrics()[reloaded]
+            old.process.send_signal(signal.SIGHUP)
+            wait_for("reload", lambda: old.metrics().get(reloaded, before) > before, 40)
+            produce_broken(kafka, 6, 5)
+            old.wait_events(11)
+            wait_sent(new, 11)
+            produce_broken(kafka, 11, 5)
+            wait_sent(new, 16)
+            assert trouble(new) == ["larder_ingest_trouble 0"], trouble(new)
+            wait_for("it still says so", lambda: any("taken over" in t for t in trouble(old)))
+            assert sent(old) == 1, "it sends no more"
+
+
+def shards(kafka):
+    """Shards of one group are not each other's successors."""
+    topics(kafka)
+    with serving(kafka, sets=["shard=1/2"]).start() as one, serving(kafka, sets=["shard=2/2"]).start() as two:
+        broken = {}
+        for n in range(3):
+            broken.update(produce_broken(kafka, n * 300, 300))
+            wait_sent(one, (n + 1) * 200)
+            wait_sent(two, (n + 1) * 100)
+        compare(kafka, broken)
+        assert trouble(one) == trouble(two) == ["larder_ingest_trouble 0"], (trouble(one), trouble(two))
+        names = {(m.header("larder-origin").split("/")[1], m.header("larder-instance"))
+                 for m in consume(kafka.bootstrap, "letters")}
+        assert names == {("0", "larder-letters-1-of-2"), ("1", "larder-letters-2-of-2"),
+                         ("2", "larder-letters-1-of-2")}, names
+
+
 def large(kafka):
     """What the outbox or the topic does not take is cut, and says so; those around it are whole."""
     topics(kafka, max_message_bytes=1000000)
@@ -322,6 +371,8 @@ CASES = [
     ("restarts of the broker while the server runs", broker_restarts),
     ("a data folder that is put back sends nothing again", put_back),
     ("an instance that has a successor is shut out", fenced),
+    ("and stays so when it reloads", fenced_reload),
+    ("shards send each under a name of its own", shards),
     ("a letter that is too large is cut", large),
     ("a topic that takes next to nothing", tiny_topic),
     ("a letter that is cut leaves those of other streams whole", others_whole),

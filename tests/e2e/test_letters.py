@@ -55,8 +55,9 @@ def cluster():
 
 
 def send_broken(broker, topic, partition, first, n):
-    """Broken events whose values name them."""
+    """Broken events whose values name them. A header of theirs is called as one of Larder's."""
     with Producer(broker.bootstrap, binary=True) as producer:
+        producer.headers(("larder-retry", b"orders/0/0"))
         producer.send([(topic, partition, FIRST_MS, "k", b"%s %d" % (topic.encode(), i))
                        for i in range(first, first + n)])
 
