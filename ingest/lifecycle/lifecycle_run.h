@@ -95,9 +95,9 @@ size_t lifecycle_label_bytes(const struct lifecycle_runner *runner);
 
 /* Since the data folder began, but for what is now. */
 struct lifecycle_stats {
-    uint64_t facts;       /* taken in */
-    uint64_t outside;     /* of them, of no life when they came: too late, or without a first */
-    uint64_t dropped;     /* an entity has too many */
+    uint64_t facts;       /* that came */
+    uint64_t outside;     /* of them, of no life with their batch: too late, or without a first */
+    uint64_t dropped;     /* of them, left out then or later: an entity has too many (facts.h) */
     uint64_t expired;     /* lives */
     uint64_t corrections; /* cells that were taken back */
     uint64_t open;        /* now: lives that have not ended */
