@@ -243,30 +243,6 @@ void intake_resume(struct intake *intake)
 
 /* ---- one event ---- */
 
-static const struct stream *stream_of(const struct intake *in, const struct kafka_record *r)
-{
-    return &in->streams->streams[r->partition->stream];
-}
-
-/* out->arrival_ms: what it was measured against. */
-static enum refusal judge_time(const struct stream *stream, const struct kafka_record *r,
-    const struct event *event, struct refusal_case *out)
-{
-    const struct contract *c = event->contract;
-    int64_t timestamp_ms = record_timestamp_ms(stream, r);
-    out->arrival_ms = timestamp_ms;
-    if (c->arrival_partition) {
-        /* History produced anew is older than its records; what is newer would make all the rest
-         * late. */
-        if (timestamp_ms != INT64_MIN && event->time_ms > timestamp_ms + c->ahead_ms)
-            return REFUSED_AHEAD;
-        /* What is sent anew has its past in another partition. */
-        out->arrival_ms = record_is_retried(stream, r) ? INT64_MIN : r->partition->newest_ms;
-    }
-    return out->arrival_ms == INT64_MIN ? REFUSED_NOT
-                                        : contract_judge_time(c, event->time_ms, out->arrival_ms);
-}
-
 /* What becomes of a record. */
 enum outcome { TAKEN, REFUSED, DUPLICATE, CONFLICT, WAITS, NOTHING };
 
@@ -305,7 +281,9 @@ static enum outcome judge_event(const struct intake *in, const struct kafka_reco
     size_t stream = r->partition->stream;
     const struct dedupe *dedupe = x->may_repeat ? in->dedupes[stream] : NULL;
     out->time_ms = x->event->time_ms;
-    out->reason = judge_time(stream_of(in, r), r, x->event, out);
+    /* What is sent anew has its past in another partition. */
+    out->reason = contract_judge_time(x->event->contract, out->time_ms, record_timestamp_ms(r),
+        r->partition->retried ? INT64_MIN : r->partition->newest_ms, &out->arrival_ms);
     if (out->reason)
         return REFUSED;
     enum outcome outcome =
@@ -350,9 +328,9 @@ static void note_lateness(struct intake *in, const struct kafka_record *r, int64
 {
     struct lateness *lateness = &in->lateness[r->partition->stream];
     lateness->corrections += time_ms <= in->watermarks[r->partition->stream];
-    int64_t timestamp_ms = record_timestamp_ms(stream_of(in, r), r);
+    int64_t timestamp_ms = record_timestamp_ms(r);
     if (timestamp_ms != INT64_MIN)
-        lateness_add(lateness, timestamp_ms - time_ms);
+        lateness_add(lateness, timestamp_ms, time_ms);
 }
 
 /* Of what came before too: else the order of partitions would say what is late in them. */

@@ -86,8 +86,7 @@ static bool is_sound(struct replaying *r, const struct kafka_record *record, int
         r->counts->cut++;
         return true;
     }
-    int64_t at_ms = c->arrival_partition ? INT64_MIN : timestamp_ms;
-    if (!contract_trial_record(r->trial, record, at_ms, &refused, err))
+    if (!contract_trial_record(r->trial, record, timestamp_ms, &refused, err))
         return false;
     *sound =
         !refused.reason && !dedupe_is_gone(c->late_ms, r->replay->watermark_ms, refused.time_ms);
