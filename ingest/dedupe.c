@@ -17,8 +17,10 @@
 #define HELD_HOURS 24
 /* Ids whose place is asked for ahead of the one that is noted. */
 #define AHEAD 8
-/* Of generations that were there before, with every batch: some milliseconds. */
-#define LEARN_IDS 131072
+/* Of generations that were there before, with every batch: some milliseconds. A look at one costs
+ * as much as so many ids. */
+#define LEARN_IDS  262144
+#define LEARN_LOOK 1024
 
 struct added {
     struct hash128 hash;
@@ -259,22 +261,31 @@ static bool next_to_learn(struct dedupe *d)
     return d->learns;
 }
 
-/* A generation that cannot be read is looked into as before. */
-static void learn(struct dedupe *d, struct txn *txn, uint32_t table)
+/* The next ids of the generation, max at most. One that cannot be read is looked into as before. */
+static size_t learn_some(
+    struct dedupe *d, struct txn *txn, uint32_t table, struct hash128 *keys, size_t max)
 {
     struct err err;
     size_t n = 0;
     bool end = true;
-    if (!next_to_learn(d))
-        return;
-    struct hash128 *keys = xreallocarray(NULL, LEARN_IDS, sizeof *keys);
-    if (!txn_state_list(
-            txn, table, d->learning, &d->learn_from, LEARN_IDS, keys, NULL, &n, &end, &err))
+    if (!txn_state_list(txn, table, d->learning, &d->learn_from, max, keys, NULL, &n, &end, &err))
         held_filter_end(d->filter, d->learning);
     uint32_t column = held_filter_column(d->filter, d->learning);
     for (size_t i = 0; i < n && column; i++)
         held_filter_add(d->filter, keys[i], column);
     d->learns = column && !end;
+    return column ? n : 0;
+}
+
+static void learn(struct dedupe *d, struct txn *txn, uint32_t table)
+{
+    struct hash128 *keys = NULL;
+    for (size_t left = LEARN_IDS; left > 0 && next_to_learn(d);) {
+        if (!keys)
+            keys = xreallocarray(NULL, LEARN_IDS, sizeof *keys);
+        size_t n = learn_some(d, txn, table, keys, left) + LEARN_LOOK;
+        left -= n < left ? n : left;
+    }
     free(keys);
 }
 
