@@ -78,6 +78,10 @@ struct partition {
     int64_t first, first_ms; /* the first record that was ever read, its timestamp; -1: none was */
 };
 
+/* A partition's name, "topic/number". False: it is that of something else, "dead-letters/topic/0"
+ * say. */
+bool partition_name_split(struct slice name, struct slice *topic, int32_t *id);
+
 /* The stored form of a partition: its tally, its marks, and the name of the stream that it was read
  * for. False: it does not read. The text of an earlier version has no marks, and no stream. */
 void partition_encode(const struct partition *partition, struct slice stream, struct buf *out);

@@ -258,6 +258,22 @@ static void test_security(void **state)
 #undef REST
 }
 
+/* What exactness rests on is refused, and not quietly replaced. */
+static void test_what_is_decided(void **state)
+{
+    (void)state;
+    check_text("kafka: {brokers: b, check.crcs: false, statistics.interval.ms: 0}\n"
+               "streams: {a: {topics: [t], event_time: at, fields: {at: time}}}\n",
+        NULL, 0,
+        (struct want[]){
+            {1, 21, "'check.crcs' cannot be set: what is broken must not be taken for events"},
+            {1, 40,
+                "'statistics.interval.ms' cannot be set: the ingestion hears by them how far it "
+                "is"},
+        },
+        2);
+}
+
 /* Dead letters, their outbox, and where they come again. */
 static void test_letters(void **state)
 {
@@ -763,6 +779,7 @@ int main(void)
         cmocka_unit_test(test_every_mistake),
         cmocka_unit_test(test_broken_stage),
         cmocka_unit_test(test_security),
+        cmocka_unit_test(test_what_is_decided),
         cmocka_unit_test(test_letters),
         cmocka_unit_test(test_letters_read),
         cmocka_unit_test(test_mistakes_of_sources),
