@@ -43,6 +43,7 @@ struct partition {
                                       INT64_MIN: none */
     struct tally tally;
     struct partition_marks marks;
+    bool retried;      /* of the stream's retry topic */
     bool dirty;        /* changed since the last commit */
     bool halted;       /* it cannot be read any more as it was: the operator decides, by cause */
     enum halt halt;    /* why, when it is */
@@ -76,6 +77,10 @@ struct partition {
     int64_t stop_at; /* at this offset; else -1 */
     int64_t first, first_ms; /* the first record that was ever read, its timestamp; -1: none was */
 };
+
+/* A partition's name, "topic/number". False: it is that of something else, "dead-letters/topic/0"
+ * say. */
+bool partition_name_split(struct slice name, struct slice *topic, int32_t *id);
 
 /* The stored form of a partition: its tally, its marks, and the name of the stream that it was read
  * for. False: it does not read. The text of an earlier version has no marks, and no stream. */
