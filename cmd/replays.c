@@ -249,9 +249,13 @@ static int64_t retention_after(const struct replays *r)
 static int64_t whole_after(const struct replays *r, const struct follow_span *span)
 {
     int64_t after = span->whole_after_ms;
-    if (r->rollup.stream < 0 && after != INT64_MIN)
-        after += r->streams.lifecycles[r->rollup.lifecycle].rules.expire_ms;
+    if (r->rollup.stream < 0 && after != INT64_MIN &&
+        __builtin_add_overflow(
+            after, r->streams.lifecycles[r->rollup.lifecycle].rules.expire_ms, &after))
+        return INT64_MAX;
     after = later(after, r->order.from_ms);
+    if (after > INT64_MAX - DAY_MS)
+        return INT64_MAX;
     if (after != INT64_MIN)
         after = window_end(after, r->rollup.def.every_ms);
     return later(after, retention_after(r));
@@ -341,15 +345,46 @@ static bool exchange(struct replays *r, struct err *err)
     return ok;
 }
 
-static bool take_place(void *ctx, struct err *err)
+static bool take_place_level(struct replays *r, struct err *err)
 {
-    struct replays *r = ctx;
     if (!check_outdated(r, err) || !await_level(r, err))
         return false;
     ingest_stop(&r->ingest);
     if (!lives_have_expired_alike(r))
         return err_set(err, ERR_TIMEOUT, "lives have not expired as far in the replay");
     return exchange(r, err);
+}
+
+static bool take_place(void *ctx, struct err *err)
+{
+    struct replays *r = ctx;
+    int64_t begin_ms = clock_mono_ns() / 1000000;
+    bool ok = take_place_level(r, err);
+    log_info("replay of %s: the ingestion has waited %lld ms for it", r->order.rollup,
+        (long long)(clock_mono_ns() / 1000000 - begin_ms));
+    return ok;
+}
+
+/* What takes the longest while the ingestion waits is done once before, for nothing: so it is known
+ * how long that is, and what it reads lies at hand. The stores are nearly what they will be. */
+static bool rehearse(struct replays *r, struct err *err)
+{
+    struct follow_span span = follow_span_of(r->second, r->first, &r->streams);
+    struct replay_net *net;
+    struct err ignored;
+    int64_t after = whole_after(r, &span), begin_ms = clock_mono_ns() / 1000000;
+    if (after >= span.newest_ms ||
+        !replay_net_new(r->first, r->second, &r->rollup.def, after, INT64_MAX, &net, &ignored))
+        return true; /* it is judged when both are level */
+    int64_t took_ms = clock_mono_ns() / 1000000 - begin_ms;
+    log_info("replay of %s: %zu cells differ, which took %lld ms", r->order.rollup,
+        replay_net_cells(net), (long long)took_ms);
+    replay_net_free(&net);
+    return took_ms <= PAUSE_MS ||
+           err_set(err, ERR_LIMIT,
+               "the ingestion would have to wait %lld s for it: leave older windows alone, with "
+               "--from",
+               (long long)(took_ms / 1000));
 }
 
 /* ---- the thread ---- */
@@ -422,7 +457,8 @@ static bool try_to_end(struct replays *r, struct err *err)
 {
     if (clock_mono_ns() / 1000000 < r->again_ms || !is_near(r))
         return false;
-    if (r->pause(r->ctx, take_place, r, &r->stop, err) || failed_for_good(r, err))
+    bool done = rehearse(r, err) && r->pause(r->ctx, take_place, r, &r->stop, err);
+    if (done || failed_for_good(r, err))
         return true;
     err->code = ERR_OK;
     return !r->ingest && !start_second(r, err);
