@@ -314,6 +314,11 @@ static enum expr_result value_of(
     return rc;
 }
 
+const struct rollup *rollup_runner_rollup(const struct rollup_runner *runner, uint32_t rollup)
+{
+    return runner->rollups[rollup].def;
+}
+
 size_t rollup_runner_hits(const struct rollup_runner *runner, size_t stream)
 {
     return runner->of_stream[stream + 1] - runner->of_stream[stream];
