@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/ensure.h"
-#include "ingest/replay_net.h"
+#include "ingest/replay/replay_net.h"
 #include "store/store.h"
 
 #define T0    INT64_C(1700006400000)
