@@ -20,6 +20,7 @@
 #include "cmd/ask.h"
 #include "cmd/service.h"
 #include "tests/api/raw_client.h"
+#include "tests/store/support/folder.h"
 
 #define T0      INT64_C(1700000000000)
 #define RELOADS 12
@@ -89,8 +90,7 @@ static int setup(void **state)
     struct err_list errors;
     struct err err = {0};
     char path[128];
-    snprintf(f->folder, sizeof f->folder, "/tmp/larder_test_reload_XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    folder_new("reload", f->folder, sizeof f->folder);
     snprintf(f->file, sizeof f->file, "%s/larder.yml", f->folder);
     snprintf(path, sizeof path, "store.path=%s/data", f->folder);
     f->host = producer_new(NULL);
