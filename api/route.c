@@ -12,26 +12,26 @@
 
 /* clang-format off */
 static const struct route routes[] = {
-    /* path                          methods   here   store  handler */
-    {"/api/v1/query",                GET_POST, false, true,  query_instant},
-    {"/api/v1/query_range",          GET_POST, false, true,  query_range},
-    {"/api/v1/format_query",         GET_POST, false, false, query_format},
-    {"/api/v1/query_exemplars",      GET_POST, false, true,  query_exemplars},
-    {"/api/v1/labels",               GET_POST, false, true,  metadata_labels},
-    {"/api/v1/label/*/values",       HTTP_GET, false, true,  metadata_label_values},
-    {"/api/v1/series",               GET_POST, false, true,  metadata_series},
-    {"/api/v1/metadata",             HTTP_GET, false, true,  metadata_metrics},
-    {"/api/v1/source/list",          GET_POST, false, false, source_list},
-    {"/api/v1/source/*",             HTTP_POST,false, false, source_change},
-    {"/api/v1/status/buildinfo",     HTTP_GET, true,  false, status_buildinfo},
-    {"/api/v1/status/tsdb",          HTTP_GET, false, true,  status_tsdb},
-    {"/api/v1/replay",               HTTP_POST, false, true, replay_handle_start},
-    {"/api/v1/replay/status",        GET_POST, false, true,  replay_handle_status},
-    {"/api/v1/replay/cancel",         HTTP_POST, false, true, replay_handle_cancel},
-    {"/-/healthy",                   GET,      true,  false, status_healthy},
-    {"/-/ready",                     GET,      true,  false, status_ready},
-    {"/-/reload",                    HTTP_POST, false, false, status_reload},
-    {"/metrics",                     GET,      false, false, metrics_page},
+    /* path                          methods    here   store  changes  handler */
+    {"/api/v1/query",                GET_POST,  false, true,  false,   query_instant},
+    {"/api/v1/query_range",          GET_POST,  false, true,  false,   query_range},
+    {"/api/v1/format_query",         GET_POST,  false, false, false,   query_format},
+    {"/api/v1/query_exemplars",      GET_POST,  false, true,  false,   query_exemplars},
+    {"/api/v1/labels",               GET_POST,  false, true,  false,   metadata_labels},
+    {"/api/v1/label/*/values",       HTTP_GET,  false, true,  false,   metadata_label_values},
+    {"/api/v1/series",               GET_POST,  false, true,  false,   metadata_series},
+    {"/api/v1/metadata",             HTTP_GET,  false, true,  false,   metadata_metrics},
+    {"/api/v1/source/list",          GET_POST,  false, false, false,   source_list},
+    {"/api/v1/source/*",             HTTP_POST, false, false, true,    source_change},
+    {"/api/v1/status/buildinfo",     HTTP_GET,  true,  false, false,   status_buildinfo},
+    {"/api/v1/status/tsdb",          HTTP_GET,  false, true,  false,   status_tsdb},
+    {"/api/v1/replay",               HTTP_POST, false, true,  true,    replay_handle_start},
+    {"/api/v1/replay/status",        GET_POST,  false, true,  false,   replay_handle_status},
+    {"/api/v1/replay/cancel",        HTTP_POST, false, true,  true,    replay_handle_cancel},
+    {"/-/healthy",                   GET,       true,  false, false,   status_healthy},
+    {"/-/ready",                     GET,       true,  false, false,   status_ready},
+    {"/-/reload",                    HTTP_POST, false, false, true,    status_reload},
+    {"/metrics",                     GET,       false, false, false,   metrics_page},
 };
 /* clang-format on */
 

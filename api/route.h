@@ -58,6 +58,7 @@ struct route {
     unsigned methods; /* enum http_method, or-ed */
     bool here; /* answered in the server's thread, the only one: takes no lock that may be long */
     bool needs_store; /* 503 while there is none */
+    bool changes;     /* 403 for a page in a browser: any site's page may post anywhere */
     route_f *handle;
 };
 

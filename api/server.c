@@ -90,6 +90,10 @@ static enum http_admission admit(void *ctx, struct request *request, struct resp
         response_header(response, "Allow", allow_of(methods));
         return HTTP_REFUSE;
     }
+    if (route && route->changes && request->from_page) {
+        response_error(response, 403, "forbidden", "a page in a browser may not change anything");
+        return HTTP_REFUSE;
+    }
     if (route && route->needs_store && !atomic_load(&server->store)) {
         response_error(response, 503, "unavailable", "starting: the store is being opened");
         response_header(response, "Retry-After", "1");

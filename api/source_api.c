@@ -105,7 +105,8 @@ void source_list(const struct api *api, struct request *request, struct response
 {
     struct source_request wanted = {.action = SOURCE_LIST,
         .target = params_get(&request->params, "target"),
-        .now_ms = request->now_ms};
+        .now_ms = request->now_ms,
+        .cancel = request->cancel};
     ask(api, request, &wanted, response);
 }
 
@@ -162,6 +163,7 @@ static bool read_change(struct request *request, struct source_request *out, str
     if (out->who.len == 0)
         return err_set(err, ERR_INVALID, "\"by\" is missing: who it is, for the record");
     out->now_ms = request->now_ms;
+    out->cancel = request->cancel;
     return read_again(params, out, err) && read_place(params, out, err);
 }
 
@@ -169,9 +171,7 @@ void source_change(const struct api *api, struct request *request, struct respon
 {
     struct source_request wanted = {0};
     struct err err = {0};
-    if (request->from_page)
-        response_error(response, 403, "forbidden", "a page in a browser may not change sources");
-    else if (read_change(request, &wanted, &err))
+    if (read_change(request, &wanted, &err))
         ask(api, request, &wanted, response);
     else
         response_err(response, &err);

@@ -182,7 +182,7 @@ static void write_sources(struct bench *b, struct txn *txn)
         if (!p->dirty)
             continue;
         buf_clear(&state);
-        partition_encode(p, &state);
+        partition_encode(p, SLICE("orders"), &state);
         txn_source(txn, slice_from(p->name), p->next, p->newest_ms, buf_view(&state));
         p->dirty = false;
     }

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/ensure.h"
 #include "base/settings.h"
 #include "cmd/config_kafka.h"
@@ -228,6 +229,38 @@ static void check_rollups(
         check_rollup(settings, rollups->keys[i], &config->streams.rollups[i], &config->limits);
 }
 
+/* In the order of the file, which that of fields and stages is. Depth is bounded by the parser. */
+static void write_node(const struct yaml_node *node, struct buf *out)
+{
+    if (!node)
+        return;
+    buf_u8(out, (uint8_t)node->type);
+    buf_lstr(out, node->type == YAML_SCALAR ? node->text : SLICE(""));
+    buf_varint(out, node->n);
+    for (size_t i = 0; i < node->n; i++) {
+        if (node->type == YAML_MAPPING)
+            write_node(node->keys[i], out);
+        write_node(node->values[i], out);
+    }
+}
+
+static struct hash128 hash_ingested(const struct yaml_node *root, const struct streams *streams)
+{
+    static const char *const keys[] = {
+        "kafka", "shard", "registry", "streams", "lifecycles", "rollups"};
+    struct buf text;
+    buf_init(&text, 0);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        buf_u8(&text, 0xff);
+        write_node(yaml_get(root, keys[i]), &text);
+    }
+    for (size_t i = 0; i < streams->n_streams; i++)
+        buf_lstr(&text, streams->streams[i].reader_schema); /* a file of its own */
+    struct hash128 hash = hash128(text.ptr, text.len);
+    buf_fini(&text);
+    return hash;
+}
+
 static void read_root(struct settings *settings, const struct yaml_node *root,
     const struct rollup_histories *past, struct config *config)
 {
@@ -256,6 +289,7 @@ static void read_root(struct settings *settings, const struct yaml_node *root,
     streams_config_read(
         settings, streams, yaml_get(root, "lifecycles"), value, registry, past, &config->streams);
     check_rollups(settings, value, config);
+    config->ingested = hash_ingested(root, &config->streams);
 }
 
 static void keep_overrides(struct config *out, const char *const *overrides, size_t n)

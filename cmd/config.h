@@ -45,6 +45,8 @@ struct config {
     struct query_limits query;
     struct ingest_limits ingest;
     struct streams streams;
+    struct hash128 ingested; /* of all that decides what is counted, as it is written: `kafka`,
+                                `shard`, `registry`, `streams`, `lifecycles`, `rollups` */
 };
 
 /* overrides: "kafka.brokers=HOST:PORT", dotted paths as with --set. All mistakes are collected,

@@ -215,7 +215,7 @@ static int show_end(const json_t *data, bool json)
     if (json)
         print_json(data);
     else if (strcmp(state, "none") == 0)
-        puts("no replay was asked for since the server has started");
+        puts("no replay was asked for yet");
     else if (strcmp(state, "done") == 0)
         printf("%s is made anew: %.0f cells have changed\n", buf_cstr(&line),
             json_number_value(json_object_get(data, "cells")));

@@ -5,20 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/rfc3339.h"
 #include "base/thread.h"
 #include "ingest/follow.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/replay_net.h"
 #include "ingest/rollup_history.h"
 #include "ingest/rollup_run.h"
+#include "store/metadata.h"
 #include "store/transaction.h"
 
-#define PREFIX      "replay/" /* of the source that says that one runs */
 #define HEAD_BYTES  (UINT64_C(256) << 20)
 #define STATE_BYTES (UINT64_C(64) << 20)
 #define LOOK_MS     100
@@ -29,25 +29,19 @@
 #define RATE_MS     1000
 #define DAY_MS      INT64_C(86400000)
 
-/* What is to be done, as the store keeps it. */
-struct order {
-    char rollup[256];
-    int64_t from_ms;
-    struct hash128 meaning; /* of the definition that it is by */
-};
-
 /* The thread's, but for what the lock of replays guards. */
 struct replays {
     const struct config *start;
     struct store *first;
     replay_pause_f *pause;
     void *ctx;
-    pthread_mutex_t lock; /* guards status, and thread_runs */
+    pthread_mutex_t lock; /* guards status, thread_runs and in_force */
+    struct hash128 in_force;
     struct replay_status status;
     bool thread_runs;
     pthread_t thread;
-    atomic_bool stop, canceled, outdated;
-    struct order order;
+    atomic_bool stop, canceled;
+    struct replay_order order;
     /* While it runs. */
     struct config config;
     struct rollup rollup;
@@ -83,76 +77,14 @@ static void remove_folder(const struct replays *r)
 
 /* ---- what the store keeps ---- */
 
-static void write_order(const struct order *order, bool runs, struct txn *txn)
-{
-    struct buf name, state;
-    buf_init(&name, 0);
-    buf_init(&state, 0);
-    buf_printf(&name, PREFIX "%s", order->rollup);
-    buf_le64(&state, (uint64_t)order->from_ms);
-    buf_le64(&state, order->meaning.lo);
-    buf_le64(&state, order->meaning.hi);
-    txn_source(txn, buf_view(&name), runs, INT64_MIN, buf_view(&state));
-    buf_fini(&name);
-    buf_fini(&state);
-}
-
-static bool keep_order(struct replays *r, bool runs, struct err *err)
+static bool keep_order(struct replays *r, struct err *err)
 {
     struct txn *txn = txn_begin(r->first);
-    write_order(&r->order, runs, txn);
+    replay_order_write(&r->order, txn);
     if (txn_commit(&txn, NULL, err))
         return true;
     txn_abort(&txn);
     return false;
-}
-
-struct orders {
-    struct order items[16];
-    size_t n;
-};
-
-static void keep_name(void *ctx, struct slice name)
-{
-    struct orders *orders = ctx;
-    if (!slice_starts(name, SLICE(PREFIX)) || orders->n == 16)
-        return;
-    struct order *order = &orders->items[orders->n];
-    struct slice rollup = slice_of(name.ptr + sizeof PREFIX - 1, name.len - (sizeof PREFIX - 1));
-    if (rollup.len < sizeof order->rollup) {
-        snprintf(order->rollup, sizeof order->rollup, "%.*s", SLICE_FMT(rollup));
-        orders->n++;
-    }
-}
-
-/* Whether the store says that it is to run. */
-static bool read_order(struct store *store, struct order *order)
-{
-    char name[sizeof order->rollup + sizeof PREFIX];
-    struct source_state state;
-    snprintf(name, sizeof name, PREFIX "%s", order->rollup);
-    if (!store_source(store, slice_from(name), &state) || state.next != 1)
-        return false;
-    struct reader bytes = reader_of(slice_of(state.state, state.state_len));
-    order->from_ms = (int64_t)read_le64(&bytes);
-    order->meaning.lo = read_le64(&bytes);
-    order->meaning.hi = read_le64(&bytes);
-    return !bytes.failed;
-}
-
-/* The definition that is in force; false: none is. */
-static bool meaning_in_force(
-    struct store *store, struct slice rollup, struct hash128 *out, struct err *err)
-{
-    struct rollup_histories all;
-    if (!rollup_histories_read(store, &all, err))
-        return false;
-    const struct rollup_history *h = rollup_history_find(&all, rollup);
-    bool found = h && !h->items[h->n - 1].none;
-    if (found)
-        *out = h->items[h->n - 1].meaning;
-    rollup_histories_fini(&all);
-    return found || err_set(err, ERR_NOT_FOUND, "there is no rollup '%.*s'", SLICE_FMT(rollup));
 }
 
 /* ---- the second ingestion ---- */
@@ -197,23 +129,38 @@ static void choose_streams(struct replays *r)
         r->streams.n_lifecycles = 0;
 }
 
+static struct hash128 in_force(struct replays *r)
+{
+    mutex_lock(&r->lock);
+    struct hash128 hash = r->in_force;
+    mutex_unlock(&r->lock);
+    return hash;
+}
+
+static bool check_outdated(struct replays *r, struct err *err)
+{
+    return hash128_eq(in_force(r), r->order.config) ||
+           err_set(err, ERR_INVALID,
+               "another config has come into force since it began: begin it again");
+}
+
 /* The file may say something else than what is in force; then it is to be taken over first. */
 static bool load(struct replays *r, struct err *err)
 {
     struct err_list errors;
     const struct config *c = r->start;
-    struct hash128 meaning;
     bool ok = config_load(c->file, c->overrides, c->n_overrides, &r->config, &errors);
     if (!ok)
         *err = errors.items[0];
     err_list_fini(&errors);
-    if (!ok || !meaning_in_force(r->first, slice_from(r->order.rollup), &meaning, err))
+    if (!ok)
         return false;
-    const struct rollup *rollup = find_rollup(&r->config.streams, slice_from(r->order.rollup));
-    if (!rollup || !hash128_eq(rollup->meaning, meaning))
+    if (!hash128_eq(r->config.ingested, r->order.config))
         return err_set(err, ERR_INVALID,
-            "rollup %s is not in force as %s has it: SIGHUP takes it over", r->order.rollup,
-            c->file);
+            "%s says something else than what is in force: SIGHUP takes it over", c->file);
+    const struct rollup *rollup = find_rollup(&r->config.streams, slice_from(r->order.rollup));
+    if (!rollup)
+        return err_set(err, ERR_NOT_FOUND, "there is no rollup '%s'", r->order.rollup);
     if (rollup->def.kind == KIND_GAUGE)
         return err_set(err, ERR_UNSUPPORTED,
             "not supported yet: replay of a gauge, whose cells have no inverse");
@@ -318,6 +265,34 @@ static int64_t whole_after(const struct replays *r, const struct follow_span *sp
     return later(after, retention_after(r));
 }
 
+static bool note_one(void *ctx, struct labels labels, const struct metric_def *def)
+{
+    (void)labels, (void)def;
+    *(bool *)ctx = true;
+    return false;
+}
+
+/* A life of before the boundary is counted up there and down behind it: by two definitions, in
+ * series that would never come to zero again. */
+static bool fits_open(
+    const struct replays *r, struct store *store, int64_t after_ms, struct err *err)
+{
+    bool has = false;
+    struct matcher matcher = {MATCH_EQUAL, SLICE(LABEL_METRIC_NAME), r->rollup.def.name, NULL};
+    struct listing listing = {
+        .matchers = &matcher, .n_matchers = 1, .from_ms = INT64_MIN, .to_ms = after_ms};
+    if (r->rollup.at != ROLLUP_AT_OPEN || after_ms == INT64_MIN)
+        return true;
+    if (!store_list_series(store, &listing, note_one, &has, err))
+        return false;
+    char at[RFC3339_MAX];
+    rfc3339_format(after_ms, at);
+    return !has || err_set(err, ERR_UNSUPPORTED,
+                       "%s counts lives from their beginning to their end (at: open): it is made "
+                       "anew only as a whole, and windows up to %s would stay as they are",
+                       r->order.rollup, at);
+}
+
 static bool too_many(struct err *err)
 {
     return err_set(err, ERR_LIMIT,
@@ -331,16 +306,21 @@ static bool commit_net(struct replays *r, const struct replay_net *net,
     struct rollup_history *history, int64_t after_ms, struct err *err)
 {
     uint64_t refused;
+    struct replay_order done = r->order;
     if (replay_net_cells(net) > TRANSACTION_CELLS_MAX)
         return too_many(err);
+    done.state = REPLAY_DONE;
+    done.whole_after_ms = after_ms;
+    done.cells = replay_net_cells(net);
     struct txn *txn = txn_begin(r->first);
     rollup_history_extend(history, after_ms, r->rollup.stream < 0);
     rollup_history_write(history, txn);
-    write_order(&r->order, false, txn);
+    replay_order_write(&done, txn);
     if (!replay_net_write(net, txn, &refused, err) || !txn_commit(&txn, NULL, err)) {
         txn_abort(&txn);
         return err->code == ERR_LIMIT ? too_many(err) : false;
     }
+    r->order = done;
     if (refused)
         log_warn("replay of %s: a limit refused the label sets of %llu cells", r->order.rollup,
             (unsigned long long)refused);
@@ -356,18 +336,14 @@ static bool exchange(struct replays *r, struct err *err)
     if (span.newest_ms == INT64_MIN || after >= span.newest_ms)
         return err_set(err, ERR_NOT_FOUND,
             "nothing to replay: of no window do the topics still hold all that was read");
-    if (!rollup_histories_read(r->first, &all, err))
+    if (!fits_open(r, r->first, after, err) || !fits_open(r, r->second, after, err) ||
+        !rollup_histories_read(r->first, &all, err))
         return false;
     struct rollup_history *h = rollup_history_find(&all, slice_from(r->order.rollup));
-    bool ok = h &&
-              replay_net_new(r->first, r->second, &r->rollup.def, after, INT64_MAX, &net, err) &&
-              commit_net(r, net, h, after, err);
-    if (ok) {
-        mutex_lock(&r->lock);
-        r->status.cells = replay_net_cells(net);
-        r->status.whole_after_ms = after;
-        mutex_unlock(&r->lock);
-    }
+    bool ok = (h && hash128_eq(h->items[h->n - 1].meaning, r->rollup.meaning)) ||
+              err_set(err, ERR_INVALID, "the store does not know the rollup as it is in force");
+    ok = ok && replay_net_new(r->first, r->second, &r->rollup.def, after, INT64_MAX, &net, err) &&
+         commit_net(r, net, h, after, err);
     replay_net_free(&net);
     rollup_histories_fini(&all);
     return ok;
@@ -376,13 +352,7 @@ static bool exchange(struct replays *r, struct err *err)
 static bool take_place(void *ctx, struct err *err)
 {
     struct replays *r = ctx;
-    struct hash128 meaning;
-    if (!meaning_in_force(r->first, slice_from(r->order.rollup), &meaning, err))
-        return false;
-    if (!hash128_eq(meaning, r->order.meaning) || atomic_load(&r->outdated))
-        return err_set(
-            err, ERR_INVALID, "another config has come into force since it began: begin it again");
-    if (!await_level(r, err))
+    if (!check_outdated(r, err) || !await_level(r, err))
         return false;
     ingest_stop(&r->ingest);
     if (!lives_have_expired_alike(r))
@@ -486,66 +456,73 @@ static void replay(struct replays *r, struct err *err)
     }
 }
 
-static enum replay_state end_state(struct replays *r, const struct err *err)
+/* What became of it. One that was stopped runs: it goes on later. */
+static void settle(struct replays *r, const struct err *err)
 {
-    struct order order = r->order;
-    if (err->code != ERR_OK)
-        return REPLAY_FAILED;
-    if (!read_order(r->first, &order))
-        return REPLAY_DONE;
-    return atomic_load(&r->canceled) ? REPLAY_CANCELED : REPLAY_RUNS;
-}
-
-/* A replay that failed or was given up leaves nothing; one that was stopped goes on later. */
-static void clear_away(struct replays *r, enum replay_state state)
-{
-    struct err err = {0};
-    if (state == REPLAY_RUNS)
+    struct replay_order *order = &r->order;
+    struct err failed = {0};
+    if (order->state == REPLAY_RUNS && err->code != ERR_OK)
+        order->state = REPLAY_FAILED;
+    else if (order->state == REPLAY_RUNS && atomic_load(&r->canceled))
+        order->state = REPLAY_CANCELED;
+    if (order->state == REPLAY_RUNS)
         return;
-    if (state != REPLAY_DONE && !keep_order(r, false, &err))
-        log_error("replay of %s: %s", r->order.rollup, err.text);
+    snprintf(order->text, sizeof order->text, "%s", err->text);
+    if (order->state != REPLAY_DONE && !keep_order(r, &failed))
+        log_error("replay of %s: %s", order->rollup, failed.text);
     remove_folder(r);
 }
 
-static void tell(const struct replays *r, enum replay_state state, const struct err *err)
+static void tell(const struct replay_order *order)
 {
-    switch (state) {
-    case REPLAY_DONE: log_info("replay of %s: done", r->order.rollup); break;
-    case REPLAY_CANCELED: log_info("replay of %s: canceled", r->order.rollup); break;
-    case REPLAY_FAILED: log_error("replay of %s: %s", r->order.rollup, err->text); break;
+    switch (order->state) {
+    case REPLAY_DONE: log_info("replay of %s: done", order->rollup); break;
+    case REPLAY_CANCELED: log_info("replay of %s: canceled", order->rollup); break;
+    case REPLAY_FAILED: log_error("replay of %s: %s", order->rollup, order->text); break;
     default: break;
     }
+}
+
+/* The lock is held. */
+static void show_order(struct replays *r)
+{
+    struct replay_status *s = &r->status;
+    const struct replay_order *order = &r->order;
+    s->state = order->state;
+    snprintf(s->rollup, sizeof s->rollup, "%s", order->rollup);
+    s->whole_after_ms = order->whole_after_ms;
+    s->cells = order->cells;
+    snprintf(s->text, sizeof s->text, "%s", order->text);
+    if (s->state == REPLAY_DONE)
+        s->records_read = s->records;
 }
 
 static void *run(void *arg)
 {
     struct replays *r = arg;
     struct err err = {0};
-    if (load(r, &err) && start_second(r, &err))
+    if (check_outdated(r, &err) && load(r, &err) && start_second(r, &err))
         replay(r, &err);
     ingest_stop(&r->ingest);
     if (r->second)
         store_close(&r->second);
     unload(r);
-    enum replay_state state = end_state(r, &err);
-    clear_away(r, state);
-    tell(r, state, &err);
+    settle(r, &err);
+    tell(&r->order);
     mutex_lock(&r->lock);
-    r->status.state = state;
-    if (state == REPLAY_DONE)
-        r->status.records_read = r->status.records;
-    snprintf(r->status.text, sizeof r->status.text, "%s", err.text);
+    show_order(r);
     mutex_unlock(&r->lock);
     return NULL;
 }
 
 /* ---- life ---- */
 
-struct replays *replays_new(
-    const struct config *config, struct store *store, replay_pause_f *pause, void *ctx)
+struct replays *replays_new(const struct config *config, struct hash128 in_force,
+    struct store *store, replay_pause_f *pause, void *ctx)
 {
     struct replays *r = xcalloc(1, sizeof *r);
     r->start = config;
+    r->in_force = in_force;
     r->first = store;
     r->pause = pause;
     r->ctx = ctx;
@@ -571,52 +548,54 @@ static void start_thread(struct replays *r)
 {
     if (r->thread_runs)
         thread_join(r->thread); /* it has ended */
-    r->status = (struct replay_status){.state = REPLAY_RUNS, .whole_after_ms = INT64_MIN};
-    snprintf(r->status.rollup, sizeof r->status.rollup, "%s", r->order.rollup);
+    r->status = (struct replay_status){0};
+    show_order(r);
     r->rate_ms = 0;
     r->stuck_ms = 0;
     atomic_store(&r->canceled, false);
-    atomic_store(&r->outdated, false);
     r->thread_runs = true;
     thread_start(&r->thread, "replay", run, r);
 }
 
 void replays_resume(struct replays *replays)
 {
-    struct orders orders = {0};
-    store_each_source(replays->first, keep_name, &orders);
-    mutex_lock(&replays->lock);
-    for (size_t i = 0; i < orders.n; i++)
-        if (read_order(replays->first, &orders.items[i])) {
-            replays->order = orders.items[i];
-            log_info("replay of %s goes on", replays->order.rollup);
-            start_thread(replays);
-            break;
-        }
-    if (replays->status.state == REPLAY_NONE)
-        remove_folder(replays);
-    mutex_unlock(&replays->lock);
+    struct replays *r = replays;
+    struct err err = {0};
+    mutex_lock(&r->lock);
+    if (!replay_order_read(r->first, &r->order, &err))
+        log_error("replay: %s", err.text);
+    if (r->order.state == REPLAY_RUNS) {
+        log_info("replay of %s goes on", r->order.rollup);
+        start_thread(r);
+    } else {
+        remove_folder(r);
+        show_order(r);
+    }
+    mutex_unlock(&r->lock);
 }
 
 static bool begin(struct replays *r, struct slice rollup, int64_t from_ms, struct err *err)
 {
-    struct order order = {.from_ms = from_ms};
+    struct replay_order order = {.state = REPLAY_RUNS,
+        .from_ms = from_ms,
+        .config = r->in_force,
+        .whole_after_ms = INT64_MIN};
     if (r->status.state == REPLAY_RUNS)
-        return err_set(err, ERR_BUSY, "the replay of %s runs", r->order.rollup);
+        return err_set(err, ERR_BUSY, "the replay of %s runs", r->status.rollup);
     if (rollup.len >= sizeof order.rollup)
         return err_set(err, ERR_INVALID, "a name of more than %zu bytes", sizeof order.rollup - 1);
     snprintf(order.rollup, sizeof order.rollup, "%.*s", SLICE_FMT(rollup));
-    if (!meaning_in_force(r->first, rollup, &order.meaning, err))
-        return false;
+    struct replay_order before = r->order;
     r->order = order;
     /* The thread reads the file as well; what is wrong with it is better told at once. */
-    bool fits = load(r, err);
+    bool fits = load(r, err) && fits_open(r, r->first, later(from_ms, retention_after(r)), err);
     unload(r);
-    if (!fits)
+    if (fits)
+        remove_folder(r);
+    if (!fits || !keep_order(r, err)) {
+        r->order = before;
         return false;
-    remove_folder(r);
-    if (!keep_order(r, true, err))
-        return false;
+    }
     start_thread(r);
     return true;
 }
@@ -639,9 +618,11 @@ bool replays_cancel(struct replays *replays, struct err *err)
     return runs || err_set(err, ERR_NOT_FOUND, "no replay runs");
 }
 
-void replays_outdate(struct replays *replays)
+void replays_in_force(struct replays *replays, struct hash128 config)
 {
-    atomic_store(&replays->outdated, true);
+    mutex_lock(&replays->lock);
+    replays->in_force = config;
+    mutex_unlock(&replays->lock);
 }
 
 void replays_status(struct replays *replays, struct replay_status *out)

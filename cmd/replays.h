@@ -20,6 +20,7 @@
 
 #include "cmd/config.h"
 #include "ingest/ingest.h"
+#include "ingest/replay/replay_order.h"
 #include "store/store.h"
 
 struct replays;
@@ -28,28 +29,29 @@ struct replays;
 typedef bool replay_pause_f(
     void *ctx, ingest_pause_f *f, void *f_ctx, const atomic_bool *cancel, struct err *err);
 
-/* config: of the start; its file is read by each replay. All outlive it. */
-struct replays *replays_new(
-    const struct config *config, struct store *store, replay_pause_f *pause, void *ctx);
+/* config: of the start; its file is read by each replay. in_force: what the ingestion goes by
+ * (struct config). All outlive it. */
+struct replays *replays_new(const struct config *config, struct hash128 in_force,
+    struct store *store, replay_pause_f *pause, void *ctx);
 /* Stops where it is; the next start goes on. */
 void replays_free(struct replays **replays);
 
-/* Goes on with what an earlier run has not ended. */
+/* Goes on with what an earlier run has not ended; else tells how the newest one ended. */
 void replays_resume(struct replays *replays);
 /* Begins. from_ms: windows up to here are left alone; INT64_MIN: all that the topics hold whole are
- * made. ERR_NOT_FOUND: no such rollup, or nothing was read for it; ERR_UNSUPPORTED: a gauge;
- * ERR_BUSY: one runs. */
+ * made. ERR_NOT_FOUND: no such rollup; ERR_INVALID: the file does not check, or says something else
+ * than what is in force; ERR_UNSUPPORTED: a gauge, or open lives with a boundary; ERR_BUSY: one
+ * runs. */
 bool replays_start(struct replays *replays, struct slice rollup, int64_t from_ms, struct err *err);
 /* Gives up the one that runs: nothing has changed, unless it is over before. ERR_NOT_FOUND: none
  * runs. */
 bool replays_cancel(struct replays *replays, struct err *err);
 
-/* Another config is in force: the one that runs, by an older one, will fail. */
-void replays_outdate(struct replays *replays);
+/* What the ingestion goes by now. The one that runs fails if that is something else than when it
+ * began. */
+void replays_in_force(struct replays *replays, struct hash128 config);
 
-enum replay_state { REPLAY_NONE, REPLAY_RUNS, REPLAY_DONE, REPLAY_CANCELED, REPLAY_FAILED };
-
-/* Of the newest since the start. */
+/* Of the newest. */
 struct replay_status {
     enum replay_state state;
     char rollup[256];

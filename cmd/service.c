@@ -37,6 +37,7 @@ struct service {
     _Atomic(struct replays *) replays; /* set while service_run has been */
     _Atomic(struct ingest *) ingest;   /* set while it runs */
     atomic_bool running;               /* service_run has ended */
+    struct hash128 ingested;           /* what is in force; of who starts and reloads */
     bool stays;                        /* with its config; set before it runs */
     pthread_t maintenance;
     bool maintained;
@@ -236,14 +237,14 @@ static bool apply(
     struct service *service = ctx;
     struct ingest *ingest = atomic_load(&service->ingest);
     struct ingest_options options = ingest_options_of(config);
-    if (!ingest)
-        return start_ingest(service, config, err); /* the first one, too */
-    if (config->streams.n_streams == 0)
+    if (ingest && config->streams.n_streams == 0)
         stop_ingest(service);
-    else if (!ingest_reload(ingest, &options, cancel, err))
+    else if (!(ingest ? ingest_reload(ingest, &options, cancel, err)
+                      : start_ingest(service, config, err))) /* the first one, too */
         return false;
+    service->ingested = config->ingested;
     if (atomic_load(&service->replays))
-        replays_outdate(atomic_load(&service->replays));
+        replays_in_force(atomic_load(&service->replays), config->ingested);
     /* Whoever has names of the config before holds the lock. */
     mutex_lock(&service->lock);
     mutex_unlock(&service->lock);
@@ -322,9 +323,10 @@ bool service_run(struct service *service, struct err *err)
         return false;
     thread_start(&service->maintenance, "maintenance", maintain, service);
     service->maintained = true;
-    struct replays *replays = replays_new(service->config, service->store, pause_ingest, service);
+    struct replays *replays =
+        replays_new(service->config, service->ingested, service->store, pause_ingest, service);
+    replays_resume(replays); /* before another one can begin */
     atomic_store(&service->replays, replays);
-    replays_resume(replays);
     atomic_store(&service->running, true);
     return true;
 }

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
-#include "base/mem.h"
+#include "ingest/source_names.h"
 
 #define FIRST    "first/"
 #define QUIET_MS 2000
@@ -77,33 +76,7 @@ void follow_resume(struct store *followed, struct kafka_source *source, int64_t 
     }
 }
 
-/* ---- names of sources; the store must not be asked while it tells them ---- */
-
-struct names {
-    struct arena arena;
-    struct slice *items;
-    size_t n, cap;
-};
-
-static void keep_name(void *ctx, struct slice name)
-{
-    struct names *names = ctx;
-    GROW(names->items, names->cap, names->n + 1);
-    names->items[names->n++] = arena_slice(&names->arena, name);
-}
-
-static void list_names(struct store *store, struct names *out)
-{
-    *out = (struct names){0};
-    arena_init(&out->arena, 0);
-    store_each_source(store, keep_name, out);
-}
-
-static void free_names(struct names *names)
-{
-    free(names->items);
-    arena_fini(&names->arena);
-}
+/* ---- how far it is behind ---- */
 
 /* Where no record comes up to the other's position, since it was moved there, say, librdkafka's
  * word is taken, once it is old enough. */
@@ -128,15 +101,15 @@ static int64_t partition_behind(
 int64_t follow_behind(struct store *followed, struct kafka_source *source,
     const struct stream_topics *topics, size_t stream, int64_t now_ms)
 {
-    struct names names;
+    struct source_names names;
     int64_t behind = 0;
-    list_names(followed, &names);
+    source_names_read(followed, SLICE(""), &names);
     for (size_t i = 0; i < names.n; i++) {
         int64_t position = position_of(followed, names.items[i]);
         if (stream_topics_of(topics, names.items[i]) == (int)stream)
             behind += partition_behind(source, names.items[i], position, now_ms);
     }
-    free_names(&names);
+    source_names_free(&names);
     return kafka_source_knows(source, stream) ? behind : INT64_MAX;
 }
 
@@ -215,8 +188,8 @@ struct follow_span follow_span_of(
     struct follow_span span = {INT64_MIN, INT64_MIN};
     struct stream_topics *topics = stream_topics_new(streams);
     struct source_state first, read;
-    struct names names;
-    list_names(followed, &names);
+    struct source_names names;
+    source_names_read(followed, SLICE(""), &names);
     for (size_t i = 0; i < names.n; i++) {
         int stream = stream_topics_of(topics, names.items[i]);
         if (stream < 0 || !store_source(followed, names.items[i], &read))
@@ -226,7 +199,7 @@ struct follow_span follow_span_of(
             later(span.whole_after_ms, lost_until(&streams->streams[stream], found, &first, &read));
         span.newest_ms = later(span.newest_ms, read.newest_ms);
     }
-    free_names(&names);
+    source_names_free(&names);
     stream_topics_free(&topics);
     return span;
 }
@@ -235,10 +208,10 @@ void follow_progress(struct store *store, struct store *followed, const struct s
     uint64_t *done, uint64_t *all)
 {
     struct stream_topics *topics = stream_topics_new(streams);
-    struct names names;
+    struct source_names names;
     struct source_state first;
     *done = *all = 0;
-    list_names(followed, &names);
+    source_names_read(followed, SLICE(""), &names);
     for (size_t i = 0; i < names.n; i++) {
         if (stream_topics_of(topics, names.items[i]) < 0)
             continue;
@@ -248,6 +221,6 @@ void follow_progress(struct store *store, struct store *followed, const struct s
         *all += end > begin ? (uint64_t)(end - begin) : 0;
         *done += at > begin ? (uint64_t)(at - begin) : 0;
     }
-    free_names(&names);
+    source_names_free(&names);
     stream_topics_free(&topics);
 }

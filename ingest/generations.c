@@ -8,8 +8,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rfc3339.h"
+#include "base/settings.h"
 #include "ingest/lifecycle/lifecycle.h"
+#include "ingest/partition.h"
 #include "ingest/rollup_run.h"
+#include "ingest/rollups_config.h"
+#include "ingest/source_names.h"
 #include "ingest/stream_topics.h"
 
 #define MINUTE_MS INT64_C(60000)
@@ -35,43 +39,45 @@ struct generations {
 
 /* ---- how far was read ---- */
 
-struct source_list {
-    struct arena arena;
-    struct slice *names;
-    size_t n, cap;
-};
-
-static void keep_name(void *ctx, struct slice name)
+static void note_newest(struct generations *g, int stream, int64_t ms)
 {
-    struct source_list *list = ctx;
-    GROW(list->names, list->cap, list->n + 1);
-    list->names[list->n++] = arena_slice(&list->arena, name);
+    if (stream >= 0 && ms > g->newest_ms[stream])
+        g->newest_ms[stream] = ms;
 }
 
+static int stream_named(const struct streams *streams, struct slice name)
+{
+    for (size_t s = 0; s < streams->n_streams; s++)
+        if (slice_eq(streams->streams[s].name, name))
+            return (int)s;
+    return -1;
+}
+
+/* It counts for the stream that has its topic now, and for the one that it was read for, which has
+ * lost it perhaps by the same change. */
 static void note_source(
     struct generations *g, const struct stream_topics *topics, struct slice name)
 {
     struct source_state state;
-    int stream = stream_topics_of(topics, name);
-    if (stream >= 0 && store_source(g->store, name, &state) &&
-        state.newest_ms > g->newest_ms[stream])
-        g->newest_ms[stream] = state.newest_ms;
+    if (!store_source(g->store, name, &state) || state.newest_ms == INT64_MIN)
+        return;
+    struct slice before = partition_stream(slice_of(state.state, state.state_len));
+    note_newest(g, stream_topics_of(topics, name), state.newest_ms);
+    note_newest(g, stream_named(g->config, before), state.newest_ms);
 }
 
 static void read_positions(struct generations *g)
 {
-    struct source_list list = {0};
+    struct source_names names;
     struct stream_topics *topics = stream_topics_new(g->config);
     g->newest_ms = xcalloc(g->config->n_streams + 1, sizeof *g->newest_ms);
     for (size_t s = 0; s < g->config->n_streams; s++)
         g->newest_ms[s] = INT64_MIN;
-    arena_init(&list.arena, 0);
-    store_each_source(g->store, keep_name, &list);
-    for (size_t i = 0; i < list.n; i++)
-        note_source(g, topics, list.names[i]);
+    source_names_read(g->store, SLICE(""), &names);
+    for (size_t i = 0; i < names.n; i++)
+        note_source(g, topics, names.items[i]);
+    source_names_free(&names);
     stream_topics_free(&topics);
-    free(list.names);
-    arena_fini(&list.arena);
 }
 
 /* Lives have ended by expiry up to here, which may be later than any event. */
@@ -98,6 +104,34 @@ static int64_t read_up_to(const struct generations *g, const struct rollup *roll
         newest = ms > newest ? ms : newest;
     }
     return newest;
+}
+
+static int64_t greatest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool names_lifecycle(const struct generations *g, struct slice name)
+{
+    char source[LIFECYCLE_NAME_MAX + 16];
+    struct source_state state;
+    snprintf(source, sizeof source, "lifecycle/%.*s", SLICE_FMT(name));
+    return store_source(g->store, slice_from(source), &state);
+}
+
+/* The same of a definition that makes no sense with the config any more. INT64_MIN: its stream is
+ * not read any more either. The streams of a lifecycle that is gone are not known: all count. */
+static int64_t read_up_to_for(const struct generations *g, struct slice from)
+{
+    int stream = stream_named(g->config, from);
+    int64_t newest = INT64_MIN;
+    if (stream >= 0)
+        return g->newest_ms[stream];
+    if (!names_lifecycle(g, from))
+        return INT64_MIN;
+    for (size_t s = 0; s < g->config->n_streams; s++)
+        newest = greatest(newest, g->newest_ms[s]);
+    return newest == INT64_MIN ? newest : greatest(newest, expired_ms(g->store, from));
 }
 
 /* ---- histories ---- */
@@ -159,28 +193,65 @@ static void begin_generation(struct entry *e, int64_t after_ms)
     tell(e);
 }
 
+/* No window of the last definition that was begun ends later; INT64_MIN: none was, or nothing of
+ * its streams is read any more. */
+static int64_t end_of_lost(const struct generations *g, const struct generation *last)
+{
+    struct arena arena;
+    struct err_list ignored = {0};
+    struct yaml_node *node;
+    const struct yaml_node *value;
+    struct err err;
+    int64_t newest = INT64_MIN, every = EVERY_DEFAULT_MS;
+    arena_init(&arena, 0);
+    struct settings settings = {&ignored, &arena};
+    if (yaml_parse(last->text, "the store", &arena, &node, &err) && node->type == YAML_MAPPING) {
+        if ((value = yaml_get(node, "from")) && value->type == YAML_SCALAR)
+            newest = read_up_to_for(g, value->text);
+        if ((value = yaml_get(node, "every")))
+            settings_duration(&settings, value, "'every'", &every);
+    }
+    err_list_fini(&ignored);
+    arena_fini(&arena);
+    return newest == INT64_MIN ? newest : window_end(newest, every);
+}
+
+/* The config does not have it any more. When its stream is not read any more either, it goes on as
+ * it was when that comes back. */
+static void settle_removed(struct generations *g, struct entry *e)
+{
+    const struct generation *last = &e->history.items[e->history.n - 1];
+    const struct rollup *before = last->none ? NULL : former_rollup(g, e->history.name, last);
+    int64_t after = INT64_MIN;
+    if (before) {
+        int64_t newest = read_up_to(g, before);
+        after = newest == INT64_MIN ? newest : window_end(newest, before->def.every_ms);
+    } else if (!last->none) {
+        after = end_of_lost(g, last);
+    }
+    if (before || after != INT64_MIN)
+        begin_generation(e, after);
+}
+
 static void settle(struct generations *g, struct entry *e)
 {
     struct rollup_history *h = &e->history;
     const struct rollup *now = e->now;
     struct generation *last = h->n ? &h->items[h->n - 1] : NULL;
     const struct rollup *before = last && !last->none ? former_rollup(g, h->name, last) : NULL;
-    bool known = last && !last->none;
-    if (now && known && hash128_eq(last->meaning, now->meaning)) {
+    if (!now) {
+        settle_removed(g, e);
+        return;
+    }
+    if (last && !last->none && hash128_eq(last->meaning, now->meaning)) {
         e->changed = !slice_eq(last->text, now->text); /* its help, say */
         last->text = now->text;
         return;
     }
-    /* Its stream is not read any more: it goes on as it was when that comes back. */
-    if (!now && !before)
-        return;
-    int64_t a = now ? read_up_to(g, now) : INT64_MIN;
-    int64_t b = before ? read_up_to(g, before) : INT64_MIN;
-    int64_t newest = a > b ? a : b;
-    int64_t every = now ? now->def.every_ms : before->def.every_ms;
+    int64_t newest = greatest(read_up_to(g, now), before ? read_up_to(g, before) : INT64_MIN);
     /* A folder that knows no generations has made its cells by what the config says. */
     bool first = g->stored.n == 0 || newest == INT64_MIN;
-    begin_generation(e, first ? INT64_MIN : window_end(newest, every));
+    begin_generation(e, first ? INT64_MIN : window_end(newest, now->def.every_ms));
 }
 
 static void list_entries(struct generations *g)

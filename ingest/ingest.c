@@ -21,6 +21,7 @@
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
 #include "ingest/source/source_orders.h"
+#include "ingest/source_names.h"
 #include "ingest/stream_topics.h"
 
 #define COMMIT_MS       50
@@ -53,9 +54,10 @@ struct ingest {
     struct generations *generations; /* streams is theirs */
     struct kafka_source *source;
     struct intake *intake;
-    struct source_desk *desk;      /* what operators ask waits here */
-    struct letter_sender *sender;  /* NULL: no stream sends dead letters */
-    struct ingest_options options; /* that it runs by */
+    struct source_desk *desk;         /* what operators ask waits here */
+    struct letter_sender *sender;     /* NULL: no stream sends dead letters */
+    char fenced[LETTER_INSTANCE_MAX]; /* who must not send any more; "": nobody */
+    struct ingest_options options;    /* that it runs by */
     struct kafka_record records[POLL_RECORDS];
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
@@ -312,7 +314,7 @@ static void write_sources(struct ingest *in, struct txn *txn)
         if (!all[i]->dirty)
             continue;
         buf_clear(&state);
-        partition_encode(all[i], &state);
+        partition_encode(all[i], in->streams->streams[all[i]->stream].name, &state);
         txn_source(
             txn, slice_from(all[i]->name), all[i]->next, all[i]->newest_ms, buf_view(&state));
         if (in->follows)
@@ -466,13 +468,11 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     return true;
 }
 
-/* What an operator changes is no part of the open batch, which is committed before. False: nothing
- * can be committed any more. */
+/* False: nothing can be committed any more. */
 static bool serve_operator(struct ingest *in, struct errand *errand)
 {
-    bool changes = errand->request->action != SOURCE_LIST;
-    bool ok = !changes || in->batch == 0 || commit_batch(in, mono_now_ms());
-    bool done = ok && do_errand(in, errand);
+    bool changes = errand->request->action != SOURCE_LIST, ok = true;
+    bool done = do_errand(in, errand);
     if (done && changes) {
         source_desk_commits(in->desk, errand);
         ok = commit_batch(in, mono_now_ms());
@@ -483,12 +483,18 @@ static bool serve_operator(struct ingest *in, struct errand *errand)
     return ok;
 }
 
+/* What an operator changes is no part of the open batch, which is committed before: until it is,
+ * whoever asks may give up. False: nothing can be committed any more. */
 static bool serve_operators(struct ingest *in)
 {
     struct errand *errand;
     bool ok = true;
-    while (ok && (errand = source_desk_take(in->desk, false)))
-        ok = serve_operator(in, errand);
+    tell_operators(in);
+    while (ok && source_desk_waits(in->desk)) {
+        ok = in->batch == 0 || commit_batch(in, mono_now_ms());
+        if (ok && (errand = source_desk_take(in->desk, false)))
+            ok = serve_operator(in, errand);
+    }
     return ok;
 }
 
@@ -509,31 +515,15 @@ static void partition_found(void *ctx, struct partition *p)
     log_info("source %s: from offset %" PRId64, p->name, p->next);
 }
 
-/* Names are copied first: the store must not be asked while it tells them. */
-struct source_names {
-    struct slice *items;
-    size_t n, cap;
-    struct arena arena;
-};
-
-static void keep_name(void *ctx, struct slice name)
-{
-    struct source_names *names = ctx;
-    GROW(names->items, names->cap, names->n + 1);
-    names->items[names->n++] = arena_slice(&names->arena, name);
-}
-
 /* What earlier runs have read is known, counted and read on without waiting for the broker's list.
  */
 static void recall_partitions(struct ingest *in, int64_t now_ms)
 {
-    struct source_names names = {0};
-    arena_init(&names.arena, 0);
-    store_each_source(in->store, keep_name, &names);
+    struct source_names names;
+    source_names_read(in->store, SLICE(""), &names);
     for (size_t i = 0; i < names.n; i++)
         kafka_source_recall(in->source, names.items[i], now_ms, partition_found, in);
-    free(names.items);
-    arena_fini(&names.arena);
+    source_names_free(&names);
 }
 
 /* ---- configs ---- */
@@ -719,14 +709,15 @@ static void reload_end(struct ingest *in, bool done, const struct err *err)
 
 static void start_sender(struct ingest *in)
 {
-    in->sender = letter_sender_start(in->store, &in->options, intake_letters(in->intake));
+    in->sender =
+        letter_sender_start(in->store, &in->options, intake_letters(in->intake), in->fenced);
 }
 
 /* Letters that are being sent leave the outboxes before others are made of the same tables. */
 static bool change_works(struct ingest *in, struct err *err)
 {
     struct works *works = in->reload.made;
-    letter_sender_stop(&in->sender);
+    letter_sender_stop(&in->sender, in->fenced);
     bool made = works_make(in->store, in->reload.options, in->intake, works, err);
     if (made) {
         hint(in, 0);
@@ -816,7 +807,7 @@ static void *run(void *arg)
 
 static void free_all(struct ingest *in)
 {
-    letter_sender_stop(&in->sender);
+    letter_sender_stop(&in->sender, in->fenced);
     struct works works = works_of(in);
     works_free(&works);
     stream_topics_free(&in->topics);

@@ -132,6 +132,13 @@ static struct partition *partition_of_message(struct kafka_source *s, const rd_k
     return s->last;
 }
 
+/* What comes of it counts: nothing was left out since it was handed out. Behind what did not read,
+ * librdkafka goes on all the same. */
+static bool is_followed(const struct partition *p)
+{
+    return p->reading && !p->anew;
+}
+
 /* What is in its lane is good and is taken first. */
 static void out_of_range(struct kafka_source *s, struct partition *p)
 {
@@ -139,11 +146,21 @@ static void out_of_range(struct kafka_source *s, struct partition *p)
     p->caught_up = false;
 }
 
+/* What comes before it is in the lane, good, and taken first. It counts as broken when nothing but
+ * the record that is to be compared comes before it. */
+static void does_not_read(struct kafka_source *s, struct partition *p, const char *text)
+{
+    if (lane_records(p->lane) <= p->verifying)
+        p->broken++;
+    if (p->broken >= BROKEN_MAX)
+        partition_halt(s, p, ADVICE_BROKEN, "what is stored there does not read: %s", text);
+    else
+        partition_rest(s, p, text);
+}
+
 static void consumer_error(struct kafka_source *s, struct partition *p, const rd_kafka_message_t *m)
 {
     const char *text = rd_kafka_message_errstr(m);
-    if (p && !p->reading)
-        return;
     switch (m->err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
@@ -155,10 +172,8 @@ static void consumer_error(struct kafka_source *s, struct partition *p, const rd
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
     case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
-        if (p && ++p->broken >= BROKEN_MAX)
-            partition_halt(s, p, ADVICE_BROKEN, "what is stored there does not read: %s", text);
-        else if (p)
-            partition_rest(s, p, text);
+        if (p)
+            does_not_read(s, p, text);
         return;
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: return;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -177,11 +192,11 @@ static size_t message_bytes(const rd_kafka_message_t *m)
 static void sort_in(struct kafka_source *s, rd_kafka_message_t *m)
 {
     struct partition *p = partition_of_message(s, m);
-    if (!m->err && p && p->reading) {
+    if (!m->err && p && is_followed(p)) {
         lane_push(s->lanes, p->lane, m, message_bytes(m));
         return;
     }
-    if (m->err)
+    if (m->err && (!p || is_followed(p)))
         consumer_error(s, p, m);
     rd_kafka_message_destroy(m);
 }

@@ -6,7 +6,8 @@
  * Stored: the tally's numbers, each a varint, then sections, each a varint that says what it is and
  * a text with its length. Sections that are not known are passed over.
  */
-#define SECTION_MARKS 1
+#define SECTION_MARKS  1
+#define SECTION_STREAM 2
 
 static void tally_encode(const struct tally *tally, struct buf *out)
 {
@@ -19,7 +20,7 @@ static void tally_encode(const struct tally *tally, struct buf *out)
     buf_varint(out, tally->conflicts);
 }
 
-void partition_encode(const struct partition *partition, struct buf *out)
+void partition_encode(const struct partition *partition, struct slice stream, struct buf *out)
 {
     struct buf marks;
     tally_encode(&partition->tally, out);
@@ -28,6 +29,8 @@ void partition_encode(const struct partition *partition, struct buf *out)
     buf_varint(out, SECTION_MARKS);
     buf_lstr(out, buf_view(&marks));
     buf_fini(&marks);
+    buf_varint(out, SECTION_STREAM);
+    buf_lstr(out, stream);
 }
 
 static void tally_decode(struct reader *r, struct tally *out)
@@ -57,6 +60,20 @@ bool partition_decode(struct slice state, struct partition *out)
             sound &= marks_decode(text, &out->marks);
     }
     return sound && !r.failed;
+}
+
+struct slice partition_stream(struct slice state)
+{
+    struct reader r = reader_of(state);
+    struct tally tally;
+    tally_decode(&r, &tally);
+    while (!r.failed && reader_left(&r) > 0) {
+        uint64_t section = read_varint(&r);
+        struct slice text = read_lstr(&r);
+        if (section == SECTION_STREAM && !r.failed)
+            return text;
+    }
+    return SLICE("");
 }
 
 void tally_add(struct tally *to, const struct tally *in)

@@ -43,7 +43,7 @@ struct partition {
     bool examined;   /* its position is out of range: the log's ends are asked for */
     bool unstarted;  /* where it begins is asked for */
     bool suspended;  /* it gave back what was fetched, being far ahead of others */
-    bool anew;       /* it is to be fetched from its position once more */
+    bool anew;       /* it is to be fetched from its position once more; what comes is dropped */
     bool reading;    /* librdkafka fetches it; else what comes is dropped */
     bool verifying;  /* its last record is read again and compared */
     bool vain;       /* verifying, and nothing seems to come */
@@ -68,10 +68,12 @@ struct partition {
     int64_t first, first_ms; /* the first record that was ever read, its timestamp; -1: none was */
 };
 
-/* The stored form of a partition: its tally, its marks. False: it does not read. The text of an
- * earlier version has no marks. */
-void partition_encode(const struct partition *partition, struct buf *out);
+/* The stored form of a partition: its tally, its marks, and the name of the stream that it was read
+ * for. False: it does not read. The text of an earlier version has no marks, and no stream. */
+void partition_encode(const struct partition *partition, struct slice stream, struct buf *out);
 bool partition_decode(struct slice state, struct partition *out);
+/* The stream of a stored form; "": it is not known. Borrowed. */
+struct slice partition_stream(struct slice state);
 void tally_add(struct tally *to, const struct tally *in);
 
 /*

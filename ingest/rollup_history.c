@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/ensure.h"
 #include "base/mem.h"
+#include "ingest/source_names.h"
 
 #define PREFIX  "rollup/"
 #define VERSION 1
@@ -38,34 +39,45 @@ static bool read_history(
     return !r.failed;
 }
 
-/* The store must not be asked while it tells names. */
-static void keep_name(void *ctx, struct slice name)
+/* "rollup/0" is a partition of a topic: no metric's name begins with a digit. */
+static bool is_rollup(struct slice source)
 {
-    struct rollup_histories *h = ctx;
-    if (!slice_starts(name, SLICE(PREFIX)))
-        return;
-    GROW(h->items, h->cap, h->n + 1);
-    h->items[h->n++] = (struct rollup_history){.name = arena_slice(&h->arena, name)};
+    size_t at = sizeof PREFIX - 1;
+    return source.len > at && !(source.ptr[at] >= '0' && source.ptr[at] <= '9');
+}
+
+static bool read_all(struct store *store, const struct source_names *names,
+    struct rollup_histories *out, struct err *err)
+{
+    struct source_state state;
+    for (size_t i = 0; i < names->n; i++) {
+        struct slice name = names->items[i];
+        if (!is_rollup(name))
+            continue;
+        GROW(out->items, out->cap, out->n + 1);
+        struct rollup_history *h = &out->items[out->n++];
+        *h = (struct rollup_history){0};
+        ensure(store_source(store, name, &state));
+        h->name = arena_slice(
+            &out->arena, slice_of(name.ptr + sizeof PREFIX - 1, name.len - (sizeof PREFIX - 1)));
+        if (!read_history(&state, &out->arena, h))
+            return err_set(err, ERR_CORRUPT,
+                "rollup %.*s: the list of its generations does not read", SLICE_FMT(h->name));
+    }
+    return true;
 }
 
 bool rollup_histories_read(struct store *store, struct rollup_histories *out, struct err *err)
 {
-    struct source_state state;
+    struct source_names names;
     *out = (struct rollup_histories){0};
     arena_init(&out->arena, 0);
-    store_each_source(store, keep_name, out);
-    for (size_t i = 0; i < out->n; i++) {
-        struct rollup_history *h = &out->items[i];
-        ensure(store_source(store, h->name, &state));
-        h->name = slice_of(h->name.ptr + sizeof PREFIX - 1, h->name.len - (sizeof PREFIX - 1));
-        if (!read_history(&state, &out->arena, h)) {
-            err_set(err, ERR_CORRUPT, "rollup %.*s: the list of its generations does not read",
-                SLICE_FMT(h->name));
-            rollup_histories_fini(out);
-            return false;
-        }
-    }
-    return true;
+    source_names_read(store, SLICE(PREFIX), &names);
+    bool ok = read_all(store, &names, out, err);
+    source_names_free(&names);
+    if (!ok)
+        rollup_histories_fini(out);
+    return ok;
 }
 
 void rollup_histories_fini(struct rollup_histories *histories)

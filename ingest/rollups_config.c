@@ -9,7 +9,6 @@
 #include "store/labels.h"
 #include "store/limits.h"
 
-#define EVERY_DEFAULT_MS 5000
 #define STALE_DEFAULT_MS 3600000
 #define MINUTE_MS        60000
 #define HOUR_MS          3600000

@@ -8,6 +8,8 @@
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/rollup.h"
 
+#define EVERY_DEFAULT_MS 5000
+
 /* streams: what `from` may name. sound: for each, whether all types of its fields are known; when
  * not, expressions over them are not looked at, because their errors would only follow from those.
  */

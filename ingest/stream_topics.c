@@ -76,6 +76,8 @@ int stream_topics_of(const struct stream_topics *topics, struct slice source)
     struct slice topic = slice_of(source.ptr, len);
     if (!is_number(slice_of(slash + 1, source.len - len - 1)))
         return -1;
+    if (len == 0 || memchr(topic.ptr, '/', len)) /* no topic's: "dead-letters/TOPIC/0" */
+        return -1;
     int stream = stream_that_names(topics->streams, topic);
     if (stream >= 0 || slice_starts(topic, SLICE("__"))) /* what Kafka keeps for itself */
         return stream;

@@ -150,3 +150,38 @@ struct hash128 letter_id(const struct letter *letter)
     letter_place(letter, place);
     return hash128(place, strlen(place));
 }
+
+/* Takes the number behind the last slash off the text. */
+static bool cut_number(struct slice *text, int64_t most, int64_t *out)
+{
+    size_t begin = text->len;
+    int64_t value = 0;
+    while (begin > 0 && text->ptr[begin - 1] != '/') {
+        char c = text->ptr[--begin];
+        if (c < '0' || c > '9')
+            return false;
+    }
+    if (begin == 0 || begin == text->len)
+        return false;
+    for (size_t i = begin; i < text->len; i++) {
+        int digit = text->ptr[i] - '0';
+        if (value > (most - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    text->len = begin - 1;
+    *out = value;
+    return true;
+}
+
+bool letter_place_parse(struct slice text, struct letter_place *out)
+{
+    int64_t number;
+    if (!cut_number(&text, INT64_MAX, &out->offset))
+        return false;
+    out->partition = text;
+    if (!cut_number(&text, INT32_MAX, &number))
+        return false;
+    out->number = (int32_t)number;
+    return text.len > 0;
+}

@@ -57,7 +57,7 @@ struct letter {
 
 /* How far a letter is cut: not at all; to some tens of KiB each of key, headers and value; to
  * nothing of them. */
-enum letter_cut { LETTER_WHOLE, LETTER_SMALL, LETTER_BARE, LETTER_CUTS };
+enum letter_cut { LETTER_WHOLE, LETTER_SMALL, LETTER_BARE };
 
 /* Cuts; what is small enough stays as it is. */
 void letter_cut(struct letter *letter, enum letter_cut cut);
@@ -71,5 +71,15 @@ bool letter_decode(struct slice bytes, struct arena *arena, struct letter *out, 
  * Returns out. */
 const char *letter_place(const struct letter *letter, char out[LETTER_PLACE_MAX]);
 struct hash128 letter_id(const struct letter *letter);
+
+/* A place, taken apart. */
+struct letter_place {
+    struct slice partition; /* "topic/number" */
+    int32_t number;
+    int64_t offset;
+};
+
+/* False: the text is no place. The slice borrows from it. */
+bool letter_place_parse(struct slice text, struct letter_place *out);
 
 #endif

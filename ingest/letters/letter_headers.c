@@ -11,9 +11,41 @@
 
 #define TIME_DIGITS_MAX 20
 
-bool letter_header_is_ours(struct slice name)
+/* ---- reading ---- */
+
+static bool header_at(
+    const rd_kafka_message_t *message, size_t i, const char **name, struct slice *value)
 {
-    return slice_starts(name, SLICE("larder-"));
+    rd_kafka_headers_t *headers;
+    const void *ptr;
+    size_t size;
+    if (rd_kafka_message_headers(message, &headers) ||
+        rd_kafka_header_get_all(headers, i, name, &ptr, &size))
+        return false;
+    *value = slice_of(ptr, ptr ? size : 0);
+    return true;
+}
+
+size_t letter_headers_own(const struct rd_kafka_message_s *message, const char *first)
+{
+    struct slice value;
+    const char *name;
+    size_t n = 0, own = SIZE_MAX;
+    for (; header_at(message, n, &name, &value); n++)
+        if (strcmp(name, first) == 0)
+            own = n;
+    return own < n ? own : n;
+}
+
+struct slice letter_header(
+    const struct rd_kafka_message_s *message, const char *first, const char *name)
+{
+    struct slice value;
+    const char *is;
+    for (size_t i = letter_headers_own(message, first); header_at(message, i, &is, &value); i++)
+        if (strcmp(is, name) == 0)
+            return value;
+    return (struct slice){NULL, 0};
 }
 
 bool letter_time_parse(struct slice text, int64_t *ms)
@@ -27,6 +59,8 @@ bool letter_time_parse(struct slice text, int64_t *ms)
     *ms = value;
     return *end == 0 && value > INT64_MIN / 2 && value < INT64_MAX / 2;
 }
+
+/* ---- making ---- */
 
 static void add(rd_kafka_headers_t *headers, const char *name, struct slice value)
 {

@@ -1,6 +1,6 @@
 /*
- * The headers that a letter has in Kafka, behind those that its record had; where a name is there
- * twice, the last one is ours. All values are text.
+ * The headers that a letter has in Kafka, all of them behind those that its record had, which may
+ * have any names, these too. All values are text.
  *
  *     larder-stream        the stream that refused it
  *     larder-reason        malformed, schema, missing, type, range, not_allowed, late, ahead
@@ -12,6 +12,9 @@
  *     larder-version       of the program
  *     larder-cut           what is not all there: any of key, headers, value, with commas; then
  * also larder-key-bytes, larder-value-bytes, larder-value-crc32c    as they were (CRC in hex)
+ *
+ * LETTER_STREAM comes first. A record that is sent anew has its own headers, too, and behind them
+ * LETTER_ORIGIN and LETTER_TIMESTAMP, in this order.
  */
 #ifndef INGEST_LETTERS_LETTER_HEADERS_H
 #define INGEST_LETTERS_LETTER_HEADERS_H
@@ -36,9 +39,17 @@
 #define LETTER_VALUE_CRC "larder-value-crc32c"
 
 struct rd_kafka_headers_s;
+struct rd_kafka_message_s;
 
-/* "larder-...": such headers are not passed on to a record that is sent anew. */
-bool letter_header_is_ours(struct slice name);
+/* The first of our headers: of a letter, of a record that is sent anew. */
+#define LETTER_FIRST LETTER_STREAM
+#define ANEW_FIRST   LETTER_ORIGIN
+
+/* How many of the message's headers stand before ours; all, when there are none of ours. */
+size_t letter_headers_own(const struct rd_kafka_message_s *message, const char *first);
+/* One of ours, borrowed from the message; ptr NULL: it is not there. */
+struct slice letter_header(
+    const struct rd_kafka_message_s *message, const char *first, const char *name);
 
 /* Milliseconds as text, as LETTER_TIMESTAMP has them. False: none. */
 bool letter_time_parse(struct slice text, int64_t *ms);

@@ -22,7 +22,7 @@ struct sent {
 
 struct letter_producer {
     rd_kafka_t *rk;
-    char instance[256];
+    char instance[LETTER_INSTANCE_MAX];
     const atomic_bool *stop;
     int64_t began_ns; /* the open transaction */
     bool too_large;   /* of it, a letter is */

@@ -20,6 +20,9 @@
 #include "ingest/ingest.h"
 #include "ingest/letters/letter.h"
 
+/* Of a transactional id, with its NUL. */
+#define LETTER_INSTANCE_MAX 320
+
 struct letter_producer;
 
 enum producer_answer {

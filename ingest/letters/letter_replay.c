@@ -56,16 +56,20 @@ static bool is_new(struct replaying *r, struct slice origin)
     return true;
 }
 
+static struct slice header_of(const struct kafka_record *record, const char *name)
+{
+    return letter_header(record->message, LETTER_FIRST, name);
+}
+
 static bool is_wanted(struct replaying *r, const struct kafka_record *record, int64_t *timestamp_ms)
 {
     const struct letter_replay *replay = r->replay;
-    struct slice origin = kafka_record_header(record, LETTER_ORIGIN);
-    if (!origin.ptr || !slice_eq(kafka_record_header(record, LETTER_STREAM), r->stream->name))
+    struct slice origin = header_of(record, LETTER_ORIGIN);
+    if (!origin.ptr || !slice_eq(header_of(record, LETTER_STREAM), r->stream->name))
         return false;
-    if (replay->reason &&
-        !slice_is(kafka_record_header(record, LETTER_REASON), refusal_name(replay->reason)))
+    if (replay->reason && !slice_is(header_of(record, LETTER_REASON), refusal_name(replay->reason)))
         return false;
-    if (!letter_time_parse(kafka_record_header(record, LETTER_TIMESTAMP), timestamp_ms))
+    if (!letter_time_parse(header_of(record, LETTER_TIMESTAMP), timestamp_ms))
         *timestamp_ms = INT64_MIN;
     bool in_time = *timestamp_ms >= replay->from_ms && *timestamp_ms < replay->to_ms;
     return in_time && is_new(r, origin);
@@ -78,7 +82,7 @@ static bool is_sound(struct replaying *r, const struct kafka_record *record, int
     const struct contract *c = &r->stream->contract;
     struct refusal_case refused;
     *sound = false;
-    if (kafka_record_header(record, LETTER_CUT).ptr) {
+    if (header_of(record, LETTER_CUT).ptr) {
         r->counts->cut++;
         return true;
     }
@@ -111,37 +115,21 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
 /* The record's own headers, and where it comes from. */
 static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *m)
 {
+    static const char *const ours[] = {LETTER_ORIGIN, LETTER_TIMESTAMP};
     rd_kafka_headers_t *in, *out = rd_kafka_headers_new(8);
+    size_t own = letter_headers_own(m, LETTER_FIRST), size;
     const char *name;
     const void *value;
-    size_t size;
     if (rd_kafka_message_headers(m, &in) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return out;
-    for (size_t i = 0;
-         rd_kafka_header_get_all(in, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
-        if (!letter_header_is_ours(slice_from(name)))
-            rd_kafka_header_add(out, name, -1, value, (ssize_t)size);
-    static const char *const ours[] = {LETTER_ORIGIN, LETTER_TIMESTAMP};
-    for (size_t i = 0; i < 2; i++)
-        if (rd_kafka_header_get_last(in, ours[i], &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR)
-            rd_kafka_header_add(out, ours[i], -1, value, (ssize_t)size);
+    for (size_t i = 0; i < own && !rd_kafka_header_get_all(in, i, &name, &value, &size); i++)
+        rd_kafka_header_add(out, name, -1, value, (ssize_t)size);
+    for (size_t i = 0; i < 2; i++) {
+        struct slice text = letter_header(m, LETTER_FIRST, ours[i]);
+        if (text.ptr)
+            rd_kafka_header_add(out, ours[i], -1, text.ptr, (ssize_t)text.len);
+    }
     return out;
-}
-
-/* Of "topic/partition/offset". False: it is none. */
-static bool parse_partition(struct slice origin, int32_t *out)
-{
-    char text[LETTER_PLACE_MAX], extra;
-    if (origin.len >= sizeof text)
-        return false;
-    memcpy(text, origin.ptr, origin.len);
-    text[origin.len] = 0;
-    char *slash = strrchr(text, '/');
-    if (!slash)
-        return false;
-    *slash = 0;
-    slash = strrchr(text, '/');
-    return slash && sscanf(slash, "/%9" SCNd32 "%c", out, &extra) == 1 && *out >= 0;
 }
 
 /* To the partition that the first record had, where there is one: a shard that has not seen the
@@ -149,8 +137,8 @@ static bool parse_partition(struct slice origin, int32_t *out)
 static bool choose_partition(
     struct replaying *r, struct slice origin, int32_t *out, struct err *err)
 {
-    if (!parse_partition(origin, out))
-        *out = 0;
+    struct letter_place place;
+    *out = letter_place_parse(origin, &place) ? place.number : 0;
     if (*out < r->n_retry)
         return true;
     if (r->replay->options->shard.of)
@@ -202,7 +190,7 @@ static bool take(struct replaying *r, const rd_kafka_message_t *m, struct err *e
         return false;
     if (!sound)
         return true;
-    if (!choose_partition(r, kafka_record_header(&record, LETTER_ORIGIN), &partition, err))
+    if (!choose_partition(r, header_of(&record, LETTER_ORIGIN), &partition, err))
         return false;
     if (r->producer)
         return send_letter(r, m, partition, timestamp_ms, err);

@@ -8,11 +8,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "ingest/letters/kafka_client.h"
 #include "ingest/letters/letter_producer.h"
+#include "ingest/letters/letter_route.h"
 #include "ingest/letters/letter_tail.h"
 
 /* Of one transaction. */
@@ -22,43 +22,44 @@
 #define BACKOFF_MS      500
 #define BACKOFF_MAX_MS  15000
 #define COMMIT_RETRY_MS 500
-/* Letters that were found in tails and are kept in mind: a data folder that was put back as it was
- * refuses again what it had refused. */
-#define FOUND_MAX (1u << 20)
-
 /* A dead-letter topic; several streams may have one. */
 struct target {
     char topic[256];
-    bool read;          /* its tail, by the producer that is open */
+    bool read;          /* its end, by the producer that is open */
+    bool failed;        /* to be read, in this round */
     size_t large_bytes; /* a letter of so many is too large for it; SIZE_MAX: none was */
+};
+
+/* A stream that has dead letters. */
+struct sending {
+    struct slice stream;
+    struct outbox *outbox;
+    struct target *target;
+    struct letter_route *route;
+    uint64_t alone;      /* so many letters go one by one, for one of them was too large */
+    enum letter_cut cut; /* of the first of them */
 };
 
 /* Letters of one outbox on their way. */
 struct parcel {
-    uint64_t to; /* the chunk behind the last one */
-    uint64_t n;  /* letters, those that are skipped too */
-    size_t sent; /* of them, given to the producer */
-    size_t bytes;
+    uint64_t to;              /* the chunk behind the last one */
+    uint64_t n;               /* letters, those that are skipped too */
+    size_t sent;              /* of them, given to the producer */
+    size_t bytes, last_bytes; /* of all of these, of the last one */
 };
 
 /* The thread owns all but `trouble`, which `lock` guards; who wakes it touches `awake` alone. */
 struct letter_sender {
     struct store *store;
     struct ingest_options options;
-    struct letters *letters;
-    char instance[256];
+    char instance[LETTER_INSTANCE_MAX];
     struct letter_producer *producer; /* NULL: none is open */
     struct target *targets;
     size_t n_targets;
-    size_t *target_of; /* by stream */
-    struct target *reading;
-    struct map found_map; /* of found */
-    struct hash128 *found;
-    size_t n_found, found_cap;
+    struct sending *sendings;
+    size_t n_sendings;
     struct buf bytes; /* of one letter */
     struct arena arena;
-    uint64_t alone;      /* so many letters go one by one, for one of them was too large */
-    enum letter_cut cut; /* of the first of them */
     int64_t backoff_ms;
     char round[ERR_TEXT_MAX]; /* what has held up this round */
     bool fenced;
@@ -115,83 +116,62 @@ static void note_failure(struct letter_sender *s, const struct err *err)
     snprintf(s->round, sizeof s->round, "dead letters wait: %.700s", err->text);
 }
 
-/* ---- what was found in tails ---- */
+/* ---- noting what was sent ---- */
 
-static bool found_is(const void *ctx, const void *key, uint32_t id)
+static void note_position(void *ctx, int32_t partition, int64_t next)
 {
-    const struct letter_sender *s = ctx;
-    return hash128_eq(s->found[id], *(const struct hash128 *)key);
+    const struct sending *sent = ctx;
+    letter_route_sent(sent->route, partition, next);
 }
 
-static bool is_found(const struct letter_sender *s, struct hash128 id)
+/* All streams of the topic move on: nothing of theirs is under way. */
+static void move_routes(struct letter_sender *s, const struct target *target)
 {
-    return map_find(&s->found_map, id.lo, found_is, s, &id) != MAP_NONE;
+    for (size_t i = 0; i < s->n_sendings; i++)
+        if (s->sendings[i].target == target)
+            letter_producer_each_sent(s->producer, note_position, &s->sendings[i]);
 }
 
-static void keep_found(void *ctx, struct hash128 id)
+static void write_routes(struct letter_sender *s, const struct target *target, struct txn *txn)
 {
-    struct letter_sender *s = ctx;
-    if (is_found(s, id))
-        return;
-    if (s->n_found == FOUND_MAX) {
-        log_warn("more than %u dead letters were sent since the data folder was as it is now: "
-                 "the oldest of them may be sent again",
-            FOUND_MAX);
-        s->n_found = 0;
-        map_clear(&s->found_map);
+    for (size_t i = 0; i < s->n_sendings; i++)
+        if (s->sendings[i].target == target)
+            letter_route_write(s->sendings[i].route, txn);
+}
+
+static void routes_written(struct letter_sender *s, const struct target *target)
+{
+    for (size_t i = 0; i < s->n_sendings; i++)
+        if (s->sendings[i].target == target)
+            letter_route_written(s->sendings[i].route);
+}
+
+static bool try_note(
+    struct letter_sender *s, struct sending *from, const struct parcel *parcel, struct err *err)
+{
+    struct txn *txn = txn_begin(s->store);
+    bool ok = outbox_write_sent(from->outbox, txn, parcel->to, parcel->n, err);
+    if (ok)
+        write_routes(s, from->target, txn);
+    if (ok && txn_commit(&txn, NULL, err)) {
+        outbox_sent(from->outbox, parcel->to, parcel->n);
+        letter_route_noted(from->route, parcel->n);
+        routes_written(s, from->target);
+        return true;
     }
-    GROW(s->found, s->found_cap, s->n_found + 1);
-    map_insert(&s->found_map, id.lo, (uint32_t)s->n_found);
-    s->found[s->n_found++] = id;
-}
-
-/* ---- positions of topics ---- */
-
-static const char *position_name(const struct target *target, int32_t partition, char out[320])
-{
-    snprintf(out, 320, "dead-letters/%s/%" PRId32, target->topic, partition);
-    return out;
-}
-
-static int64_t position_of(void *ctx, int32_t partition)
-{
-    struct letter_sender *s = ctx;
-    struct source_state state;
-    char name[320];
-    position_name(s->reading, partition, name);
-    return store_source(s->store, slice_from(name), &state) ? state.next : -1;
-}
-
-/* Positions go into the transaction that is open; NULL: into one of their own. */
-struct positions {
-    struct letter_sender *sender;
-    const struct target *target;
-    struct txn *txn;
-};
-
-static void put_position(void *ctx, int32_t partition, int64_t next)
-{
-    struct positions *p = ctx;
-    char name[320];
-    txn_source(
-        p->txn, slice_from(position_name(p->target, partition, name)), next, INT64_MIN, SLICE(""));
+    txn_abort(&txn);
+    return false;
 }
 
 /* Until it works, or all is to stop: what was sent is found again by the next start. */
-static bool commit(struct letter_sender *s, struct outbox *outbox, const struct target *target,
-    const struct parcel *parcel)
+static bool note(struct letter_sender *s, struct sending *from, const struct parcel *parcel)
 {
     struct err err;
+    if (parcel->sent)
+        move_routes(s, from->target);
     while (!atomic_load(&s->stop)) {
-        struct positions positions = {s, target, txn_begin(s->store)};
-        if (outbox_write_sent(outbox, positions.txn, parcel->to, parcel->n, &err)) {
-            letter_producer_each_sent(s->producer, put_position, &positions);
-            if (txn_commit(&positions.txn, NULL, &err)) {
-                outbox_sent(outbox, parcel->to, parcel->n);
-                return true;
-            }
-        }
-        txn_abort(&positions.txn);
+        if (try_note(s, from, parcel, &err))
+            return true;
         err_wrap(&err, "dead letters wait: the outbox cannot be written");
         say(s, err.text);
         clock_sleep_ms(COMMIT_RETRY_MS);
@@ -199,62 +179,72 @@ static bool commit(struct letter_sender *s, struct outbox *outbox, const struct 
     return false;
 }
 
+/* Where all that was found has left the outbox. What cannot be written now goes with the next. */
+static void settle(struct letter_sender *s)
+{
+    struct err ignored;
+    for (size_t i = 0; i < s->n_sendings; i++) {
+        struct sending *from = &s->sendings[i];
+        if (!from->target->read || !letter_route_settle(from->route))
+            continue;
+        struct txn *txn = txn_begin(s->store);
+        letter_route_write(from->route, txn);
+        if (txn_commit(&txn, NULL, &ignored))
+            letter_route_written(from->route);
+        else
+            txn_abort(&txn);
+    }
+}
+
 /* ---- opening ---- */
 
-struct tail_ends {
-    int32_t *partition;
-    int64_t *offset;
-    size_t n, partition_cap, offset_cap;
+struct tail_reading {
     struct letter_sender *sender;
+    const struct target *target;
 };
 
-static int64_t tail_from(void *ctx, int32_t partition)
+static void tail_begin(void *ctx, int n, const int64_t *ends, int64_t *begins)
 {
-    return position_of(((struct tail_ends *)ctx)->sender, partition);
+    struct tail_reading *t = ctx;
+    for (int i = 0; i < n; i++)
+        begins[i] = ends[i];
+    for (size_t i = 0; i < t->sender->n_sendings; i++)
+        if (t->sender->sendings[i].target == t->target)
+            letter_route_open(t->sender->sendings[i].route, n, ends, begins);
 }
 
-static void tail_found(void *ctx, struct hash128 id)
+static void tail_found(
+    void *ctx, int32_t partition, int64_t offset, struct slice stream, struct slice place)
 {
-    keep_found(((struct tail_ends *)ctx)->sender, id);
+    struct tail_reading *t = ctx;
+    for (size_t i = 0; i < t->sender->n_sendings; i++) {
+        struct sending *to = &t->sender->sendings[i];
+        if (to->target == t->target && slice_eq(to->stream, stream))
+            letter_route_found(to->route, partition, offset, place);
+    }
 }
 
-static void tail_end(void *ctx, int32_t partition, int64_t offset)
+static bool keep_begins(struct letter_sender *s, const struct target *target, struct err *err)
 {
-    struct tail_ends *e = ctx;
-    GROW(e->partition, e->partition_cap, e->n + 1);
-    GROW(e->offset, e->offset_cap, e->n + 1);
-    e->partition[e->n] = partition;
-    e->offset[e->n++] = offset;
-}
-
-/* Where nothing was ever sent the tail begins at what is its end now; that must be known before the
- * first letter is sent. */
-static bool keep_ends(struct letter_sender *s, const struct tail_ends *e, struct err *err)
-{
-    bool new = false;
-    for (size_t i = 0; i < e->n; i++)
-        new |= position_of(s, e->partition[i]) < 0;
-    if (!new)
+    struct txn *txn = txn_begin(s->store);
+    bool any = false;
+    for (size_t i = 0; i < s->n_sendings; i++)
+        if (s->sendings[i].target == target)
+            any |= letter_route_opened(s->sendings[i].route, txn);
+    if (any && txn_commit(&txn, NULL, err)) {
+        routes_written(s, target);
         return true;
-    struct positions positions = {s, s->reading, txn_begin(s->store)};
-    for (size_t i = 0; i < e->n; i++)
-        if (position_of(s, e->partition[i]) < 0)
-            put_position(&positions, e->partition[i], e->offset[i]);
-    if (txn_commit(&positions.txn, NULL, err))
-        return true;
-    txn_abort(&positions.txn);
-    return false;
+    }
+    txn_abort(&txn);
+    return !any;
 }
 
 static bool read_tail(struct letter_sender *s, struct target *target, struct err *err)
 {
-    struct tail_ends ends = {.sender = s};
+    struct tail_reading reading = {s, target};
     struct letter_tail tail = {
-        &s->options, target->topic, s->instance, &s->stop, tail_from, tail_found, tail_end, &ends};
-    s->reading = target;
-    target->read = letter_tail_read(&tail, err) && keep_ends(s, &ends, err);
-    free(ends.partition);
-    free(ends.offset);
+        &s->options, target->topic, s->instance, &s->stop, tail_begin, tail_found, &reading};
+    target->read = letter_tail_read(&tail, err) && keep_begins(s, target, err);
     return target->read;
 }
 
@@ -271,110 +261,111 @@ static enum producer_answer open_producer(struct letter_sender *s, struct err *e
 
 /* ---- sending ---- */
 
+static enum producer_answer send_letter(struct letter_sender *s, struct sending *from,
+    struct parcel *parcel, struct letter *letter, struct err *err)
+{
+    enum producer_answer answer = PRODUCER_DONE;
+    parcel->last_bytes = s->bytes.len;
+    parcel->bytes += s->bytes.len;
+    letter_cut(letter, s->bytes.len >= from->target->large_bytes ? LETTER_SMALL : LETTER_WHOLE);
+    letter_cut(letter, from->cut);
+    if (parcel->sent++ == 0)
+        answer = letter_producer_begin(s->producer, err);
+    return answer
+               ? answer
+               : letter_producer_add(s->producer, from->target->topic, from->stream, letter, err);
+}
+
 /* Adds the letter at parcel->to, unless it is there already, and moves on. *end: there is none. */
-static enum producer_answer add_next(struct letter_sender *s, size_t stream, struct outbox *outbox,
+static enum producer_answer add_next(struct letter_sender *s, struct sending *from,
     struct parcel *parcel, bool *end, struct err *err)
 {
-    const struct target *target = &s->targets[s->target_of[stream]];
+    enum producer_answer answer = PRODUCER_DONE;
     struct letter letter;
     uint64_t next;
     bool found;
     arena_reset(&s->arena);
-    if (!outbox_read(outbox, parcel->to, &s->bytes, &next, &found, err))
+    if (!outbox_read(from->outbox, parcel->to, &s->bytes, &next, &found, err))
         return PRODUCER_AGAIN;
     *end = !found;
     if (!found)
         return PRODUCER_DONE;
     if (!letter_decode(buf_view(&s->bytes), &s->arena, &letter, err))
         return PRODUCER_AGAIN;
-    if (!is_found(s, letter_id(&letter))) {
-        enum producer_answer answer = PRODUCER_DONE;
-        letter_cut(&letter, s->bytes.len >= target->large_bytes ? LETTER_SMALL : LETTER_WHOLE);
-        letter_cut(&letter, s->cut);
-        if (parcel->sent++ == 0)
-            answer = letter_producer_begin(s->producer, err);
-        if (!answer)
-            answer = letter_producer_add(
-                s->producer, target->topic, s->options.streams->streams[stream].name, &letter, err);
-        if (answer)
-            return answer;
-        parcel->bytes += s->bytes.len;
-    }
+    if (!letter_route_has(from->route, &letter))
+        answer = send_letter(s, from, parcel, &letter, err);
     parcel->to = next;
     parcel->n++;
-    return PRODUCER_DONE;
+    return answer;
 }
 
 /* One of the letters is: they go one by one, and that one is cut. False: it cannot be cut more. */
-static bool note_too_large(
-    struct letter_sender *s, struct target *target, const struct parcel *parcel, struct err *err)
+static bool note_too_large(struct sending *from, const struct parcel *parcel, struct err *err)
 {
+    struct target *target = from->target;
     if (parcel->sent > 1) {
-        s->alone = parcel->n + 1;
+        from->alone = parcel->n;
         return true;
     }
-    if (s->cut == LETTER_WHOLE && s->bytes.len < target->large_bytes)
-        target->large_bytes = s->bytes.len;
-    if (s->cut == LETTER_BARE)
+    if (from->cut == LETTER_WHOLE && parcel->last_bytes < target->large_bytes)
+        target->large_bytes = parcel->last_bytes;
+    if (from->cut == LETTER_BARE)
         return err_set(
             err, ERR_UNAVAILABLE, "topic %s does not even take an empty one", target->topic);
-    s->cut++;
+    from->cut++;
     return true;
 }
 
-static void note_sent(struct letter_sender *s, const struct target *target, uint64_t n)
+static void note_taken(struct letter_sender *s, struct sending *from, const struct parcel *parcel)
 {
-    if (s->cut != LETTER_WHOLE)
-        log_warn("a dead letter was larger than topic %s takes, and is cut", target->topic);
-    s->cut = LETTER_WHOLE;
-    s->alone -= s->alone < n ? s->alone : n;
+    if (from->cut != LETTER_WHOLE && parcel->sent)
+        log_warn("a dead letter was larger than topic %s takes, and is cut", from->target->topic);
+    from->cut = LETTER_WHOLE;
+    from->alone -= from->alone < parcel->n ? from->alone : parcel->n;
     s->backoff_ms = BACKOFF_MS;
 }
 
 /* *more: there are letters left. */
 static enum producer_answer send_some(
-    struct letter_sender *s, size_t stream, struct outbox *outbox, bool *more, struct err *err)
+    struct letter_sender *s, struct sending *from, bool *more, struct err *err)
 {
-    struct target *target = &s->targets[s->target_of[stream]];
-    struct parcel parcel = {.to = outbox_head(outbox)};
+    struct parcel parcel = {.to = outbox_head(from->outbox)};
     enum producer_answer answer = PRODUCER_DONE;
     bool end = false;
-    size_t most = s->alone ? 1 : SEND_LETTERS;
+    size_t most = from->alone || from->cut ? 1 : SEND_LETTERS;
     while (!answer && !end && parcel.sent < most && parcel.n < SEND_LETTERS &&
            parcel.bytes < SEND_BYTES && !atomic_load(&s->stop))
-        answer = add_next(s, stream, outbox, &parcel, &end, err);
+        answer = add_next(s, from, &parcel, &end, err);
     if (!answer && parcel.sent)
         answer = letter_producer_commit(s->producer, err);
-    if (answer == PRODUCER_TOO_LARGE && !note_too_large(s, target, &parcel, err))
+    if (answer == PRODUCER_TOO_LARGE && !note_too_large(from, &parcel, err))
         answer = PRODUCER_AGAIN;
-    *more = !end;
-    if (!answer && parcel.n && commit(s, outbox, target, &parcel))
-        note_sent(s, target, parcel.n);
+    *more |= !end;
+    if (!answer && parcel.n && note(s, from, &parcel))
+        note_taken(s, from, &parcel);
     return answer;
 }
 
-static bool has_letters(struct letter_sender *s, size_t stream)
+static bool has_letters(const struct sending *from)
 {
-    struct outbox *outbox = letters_outbox(s->letters, stream);
     struct outbox_stats stats;
-    if (!outbox)
-        return false;
-    outbox_stats(outbox, &stats);
+    outbox_stats(from->outbox, &stats);
     return stats.bytes > 0;
 }
 
 /* A topic that cannot be read holds up its own streams alone. */
-static enum producer_answer send_stream(struct letter_sender *s, size_t stream, bool *more)
+static enum producer_answer send_stream(struct letter_sender *s, struct sending *from, bool *more)
 {
-    struct target *target = &s->targets[s->target_of[stream]];
+    struct target *target = from->target;
     struct err err = {0};
     enum producer_answer answer = open_producer(s, &err);
     if (!answer && !target->read && !read_tail(s, target, &err)) {
+        target->failed = true;
         note_failure(s, &err);
         return PRODUCER_DONE;
     }
     if (!answer)
-        answer = send_some(s, stream, letters_outbox(s->letters, stream), more, &err);
+        answer = send_some(s, from, more, &err);
     if (answer == PRODUCER_FENCED)
         note_fence(s);
     else if (answer == PRODUCER_AGAIN)
@@ -391,11 +382,14 @@ static bool send_all(struct letter_sender *s)
     enum producer_answer answer = PRODUCER_DONE;
     bool more = false;
     s->round[0] = 0;
-    for (size_t i = 0; i < s->options.streams->n_streams && !answer && !atomic_load(&s->stop); i++)
-        if (has_letters(s, i))
-            answer = send_stream(s, i, &more);
+    for (size_t i = 0; i < s->n_targets; i++)
+        s->targets[i].failed = false;
+    for (size_t i = 0; i < s->n_sendings && !answer && !atomic_load(&s->stop); i++)
+        if (!s->sendings[i].target->failed && has_letters(&s->sendings[i]))
+            answer = send_stream(s, &s->sendings[i], &more);
     if (atomic_load(&s->stop))
         return false;
+    settle(s);
     say(s, s->round);
     if (s->round[0] && !s->fenced)
         wait_after_failure(s);
@@ -405,6 +399,7 @@ static bool send_all(struct letter_sender *s)
 static void *run(void *arg)
 {
     struct letter_sender *s = arg;
+    say(s, s->round);
     while (!atomic_load(&s->stop))
         if (s->fenced || !send_all(s))
             wait(s, IDLE_MS);
@@ -413,38 +408,58 @@ static void *run(void *arg)
 
 /* ---- life ---- */
 
-static void list_targets(struct letter_sender *s)
+static struct target *target_of(struct letter_sender *s, struct slice topic)
+{
+    for (size_t i = 0; i < s->n_targets; i++)
+        if (slice_is(topic, s->targets[i].topic))
+            return &s->targets[i];
+    struct target *t = &s->targets[s->n_targets++];
+    snprintf(t->topic, sizeof t->topic, "%.*s", SLICE_FMT(topic));
+    t->large_bytes = SIZE_MAX;
+    return t;
+}
+
+static void list_sendings(struct letter_sender *s, struct letters *letters)
 {
     const struct streams *streams = s->options.streams;
     s->targets = xcalloc(streams->n_streams, sizeof *s->targets);
-    s->target_of = xcalloc(streams->n_streams, sizeof *s->target_of);
+    s->sendings = xcalloc(streams->n_streams, sizeof *s->sendings);
     for (size_t i = 0; i < streams->n_streams; i++) {
-        struct slice topic = streams->streams[i].dead_letters;
-        size_t t = 0;
-        while (t < s->n_targets && !slice_is(topic, s->targets[t].topic))
-            t++;
-        s->target_of[i] = t;
-        if (t < s->n_targets || topic.len == 0)
+        struct sending *to = &s->sendings[s->n_sendings];
+        to->outbox = letters_outbox(letters, i);
+        if (!to->outbox)
             continue;
-        snprintf(s->targets[t].topic, sizeof s->targets[t].topic, "%.*s", SLICE_FMT(topic));
-        s->targets[t].large_bytes = SIZE_MAX;
-        s->n_targets++;
+        to->stream = streams->streams[i].name;
+        to->target = target_of(s, streams->streams[i].dead_letters);
+        to->route = letter_route_new(s->store, to->stream, to->target->topic, to->outbox);
+        s->n_sendings++;
     }
 }
 
-struct letter_sender *letter_sender_start(
-    struct store *store, const struct ingest_options *options, struct letters *letters)
+/* A transactional id: whoever begins under the same one shuts out who has it. */
+static void name_instance(const struct ingest_options *options, char out[LETTER_INSTANCE_MAX])
+{
+    struct slice group = kafka_instance(options);
+    if (options->shard.of)
+        snprintf(out, LETTER_INSTANCE_MAX, "%.*s-letters-%" PRIu32 "-of-%" PRIu32, SLICE_FMT(group),
+            options->shard.number, options->shard.of);
+    else
+        snprintf(out, LETTER_INSTANCE_MAX, "%.*s-letters", SLICE_FMT(group));
+}
+
+struct letter_sender *letter_sender_start(struct store *store, const struct ingest_options *options,
+    struct letters *letters, const char *fenced)
 {
     if (!letters)
         return NULL;
     struct letter_sender *s = xcalloc(1, sizeof *s);
     s->store = store;
     s->options = *options;
-    s->letters = letters;
     s->backoff_ms = BACKOFF_MS;
-    snprintf(s->instance, sizeof s->instance, "%.*s-letters", SLICE_FMT(kafka_instance(options)));
-    list_targets(s);
-    map_init(&s->found_map);
+    name_instance(options, s->instance);
+    list_sendings(s, letters);
+    if (strcmp(fenced, s->instance) == 0)
+        note_fence(s);
     buf_init(&s->bytes, 0);
     arena_init(&s->arena, 0);
     mutex_init(&s->lock);
@@ -453,7 +468,7 @@ struct letter_sender *letter_sender_start(
     return s;
 }
 
-void letter_sender_stop(struct letter_sender **sender)
+void letter_sender_stop(struct letter_sender **sender, char fenced[LETTER_INSTANCE_MAX])
 {
     struct letter_sender *s = *sender;
     *sender = NULL;
@@ -462,15 +477,17 @@ void letter_sender_stop(struct letter_sender **sender)
     atomic_store(&s->stop, true);
     letter_sender_wake(s);
     thread_join(s->thread);
+    if (s->fenced)
+        snprintf(fenced, LETTER_INSTANCE_MAX, "%s", s->instance);
     letter_producer_free(&s->producer);
-    map_fini(&s->found_map);
     buf_fini(&s->bytes);
     arena_fini(&s->arena);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
-    free(s->found);
+    for (size_t i = 0; i < s->n_sendings; i++)
+        letter_route_free(&s->sendings[i].route);
+    free(s->sendings);
     free(s->targets);
-    free(s->target_of);
     free(s);
 }
 

@@ -15,49 +15,51 @@
  * open holds back what lies behind it. */
 #define SILENT_MS 20000
 
-struct tail_end {
-    int64_t from, end; /* to be read: from..end-1 */
+struct tail_span {
+    int64_t begin, end; /* to be read: begin..end-1 */
     bool done;
 };
 
 /* ---- where it begins and ends ---- */
 
 /* The end of everything, of open transactions too. */
-static bool find_ends(
-    const struct letter_tail *tail, struct tail_end **out, int *n, struct err *err)
+static bool find_end(
+    const struct letter_tail *tail, rd_kafka_t *all, int partition, int64_t *end, struct err *err)
+{
+    int64_t low;
+    if (atomic_load(tail->stop))
+        return err_set(err, ERR_CANCELED, "to stop");
+    rd_kafka_resp_err_t rc =
+        rd_kafka_query_watermark_offsets(all, tail->topic, partition, &low, end, WATERMARK_MS);
+    return !rc || err_set(err, ERR_UNAVAILABLE, "topic %s, partition %d: %s", tail->topic,
+                      partition, rd_kafka_err2str(rc));
+}
+
+static bool find_ends(const struct letter_tail *tail, int64_t **ends, int *n, struct err *err)
 {
     rd_kafka_t *all;
     if (!kafka_reader_new(tail->options, false, &all, err))
         return false;
     bool ok = kafka_topic_partitions(all, tail->topic, METADATA_MS, n, err);
-    struct tail_end *ends = ok ? xcalloc((size_t)*n, sizeof *ends) : NULL;
-    for (int i = 0; ok && i < *n; i++) {
-        int64_t low;
-        rd_kafka_resp_err_t rc =
-            rd_kafka_query_watermark_offsets(all, tail->topic, i, &low, &ends[i].end, WATERMARK_MS);
-        ends[i].from = tail->from(tail->ctx, i);
-        if (rc)
-            ok = err_set(err, ERR_UNAVAILABLE, "topic %s, partition %d: %s", tail->topic, i,
-                rd_kafka_err2str(rc));
-    }
+    *ends = ok ? xcalloc((size_t)*n, sizeof **ends) : NULL;
+    for (int i = 0; ok && i < *n; i++)
+        ok = find_end(tail, all, i, &(*ends)[i], err);
     rd_kafka_destroy(all);
-    *out = ends;
     return ok;
 }
 
-/* What was made anew, or cut, is read from its beginning. Returns how many are to be read. */
-static int find_begins(struct tail_end *ends, int n)
+/* Returns how many partitions are to be read. */
+static int find_spans(
+    const struct letter_tail *tail, const int64_t *ends, int n, struct tail_span *spans)
 {
-    bool known = false;
+    int64_t *begins = xcalloc((size_t)n, sizeof *begins);
     int left = 0;
-    for (int i = 0; i < n; i++)
-        known |= ends[i].from >= 0;
+    tail->begin(tail->ctx, n, ends, begins);
     for (int i = 0; i < n; i++) {
-        if (ends[i].from < 0 || ends[i].from > ends[i].end)
-            ends[i].from = known ? 0 : ends[i].end;
-        ends[i].done = ends[i].from >= ends[i].end;
-        left += !ends[i].done;
+        spans[i] = (struct tail_span){begins[i], ends[i], begins[i] >= ends[i]};
+        left += !spans[i].done;
     }
+    free(begins);
     return left;
 }
 
@@ -65,34 +67,26 @@ static int find_begins(struct tail_end *ends, int n)
 
 static struct slice header_of(const rd_kafka_message_t *message, const char *name)
 {
-    rd_kafka_headers_t *headers;
-    const void *value;
-    size_t size;
-    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-        rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return (struct slice){NULL, 0};
-    return slice_of(value, size);
+    return letter_header(message, LETTER_FIRST, name);
 }
 
-bool letter_message_id(
-    const struct rd_kafka_message_s *message, const char *instance, struct hash128 *id)
+/* When it is a letter of this instance. */
+static void tell(const struct letter_tail *tail, const rd_kafka_message_t *m)
 {
-    struct slice place = header_of(message, LETTER_RETRY);
+    struct slice place = header_of(m, LETTER_RETRY);
     if (!place.ptr)
-        place = header_of(message, LETTER_ORIGIN);
-    if (!place.ptr || !slice_is(header_of(message, LETTER_INSTANCE), instance))
-        return false;
-    *id = hash128(place.ptr, place.len);
-    return true;
+        place = header_of(m, LETTER_ORIGIN);
+    if (place.ptr && slice_is(header_of(m, LETTER_INSTANCE), tail->instance))
+        tail->found(tail->ctx, m->partition, m->offset, header_of(m, LETTER_STREAM), place);
 }
 
-static bool assign(const struct letter_tail *tail, rd_kafka_t *reader, const struct tail_end *ends,
-    int n, struct err *err)
+static bool assign(const struct letter_tail *tail, rd_kafka_t *reader,
+    const struct tail_span *spans, int n, struct err *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(n);
     for (int i = 0; i < n; i++)
-        if (!ends[i].done)
-            rd_kafka_topic_partition_list_add(list, tail->topic, i)->offset = ends[i].from;
+        if (!spans[i].done)
+            rd_kafka_topic_partition_list_add(list, tail->topic, i)->offset = spans[i].begin;
     rd_kafka_resp_err_t rc = rd_kafka_assign(reader, list);
     rd_kafka_topic_partition_list_destroy(list);
     return !rc || err_set(err, ERR_UNAVAILABLE, "topic %s: %s", tail->topic, rd_kafka_err2str(rc));
@@ -100,23 +94,22 @@ static bool assign(const struct letter_tail *tail, rd_kafka_t *reader, const str
 
 /* Returns how many partitions it ends. */
 static int take(
-    const struct letter_tail *tail, const rd_kafka_message_t *m, struct tail_end *ends, int n)
+    const struct letter_tail *tail, const rd_kafka_message_t *m, struct tail_span *spans, int n)
 {
-    struct hash128 id;
-    if (m->partition < 0 || m->partition >= n || ends[m->partition].done)
+    if (m->partition < 0 || m->partition >= n || spans[m->partition].done)
         return 0;
-    if (!m->err && letter_message_id(m, tail->instance, &id))
-        tail->found(tail->ctx, id);
+    if (!m->err)
+        tell(tail, m);
     int64_t next = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ? m->offset
                    : !m->err                                  ? m->offset + 1
                                                               : -1;
-    if (next < ends[m->partition].end)
+    if (next < spans[m->partition].end)
         return 0;
-    ends[m->partition].done = true;
+    spans[m->partition].done = true;
     return 1;
 }
 
-static bool read_all(const struct letter_tail *tail, rd_kafka_t *reader, struct tail_end *ends,
+static bool read_all(const struct letter_tail *tail, rd_kafka_t *reader, struct tail_span *spans,
     int n, int left, struct err *err)
 {
     int64_t heard_ns = clock_mono_ns();
@@ -125,7 +118,7 @@ static bool read_all(const struct letter_tail *tail, rd_kafka_t *reader, struct 
         if (m) {
             if (!m->err)
                 heard_ns = clock_mono_ns();
-            left -= take(tail, m, ends, n);
+            left -= take(tail, m, spans, n);
             rd_kafka_message_destroy(m);
         }
         if (atomic_load(tail->stop))
@@ -139,22 +132,28 @@ static bool read_all(const struct letter_tail *tail, rd_kafka_t *reader, struct 
     return true;
 }
 
+static bool read_spans(
+    const struct letter_tail *tail, struct tail_span *spans, int n, int left, struct err *err)
+{
+    rd_kafka_t *reader;
+    if (!kafka_reader_new(tail->options, true, &reader, err))
+        return false;
+    bool ok = assign(tail, reader, spans, n, err) && read_all(tail, reader, spans, n, left, err);
+    rd_kafka_destroy_flags(reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return ok;
+}
+
 bool letter_tail_read(const struct letter_tail *tail, struct err *err)
 {
-    struct tail_end *ends = NULL;
-    rd_kafka_t *reader;
+    int64_t *ends = NULL;
     int n = 0;
     bool ok = find_ends(tail, &ends, &n, err);
-    int left = ok ? find_begins(ends, n) : 0;
-    if (left > 0) {
-        ok = kafka_reader_new(tail->options, true, &reader, err);
-        if (ok) {
-            ok = assign(tail, reader, ends, n, err) && read_all(tail, reader, ends, n, left, err);
-            rd_kafka_destroy_flags(reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-        }
+    if (ok) {
+        struct tail_span *spans = xcalloc((size_t)n, sizeof *spans);
+        int left = find_spans(tail, ends, n, spans);
+        ok = left == 0 || read_spans(tail, spans, n, left, err);
+        free(spans);
     }
-    for (int i = 0; ok && i < n; i++)
-        tail->end(tail->ctx, i, ends[i].end);
     free(ends);
     return ok;
 }

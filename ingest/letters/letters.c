@@ -6,7 +6,6 @@
 #include <librdkafka/rdkafka.h>
 
 #include "base/mem.h"
-#include "base/number.h"
 #include "ingest/letters/letter_headers.h"
 
 struct letters {
@@ -64,17 +63,17 @@ bool record_is_retried(const struct stream *stream, const struct kafka_record *r
 struct slice record_origin(const struct stream *stream, const struct kafka_record *record)
 {
     struct slice none = {NULL, 0};
-    if (!record_is_retried(stream, record))
+    if (!record_is_retried(stream, record) || !record->message)
         return none;
-    struct slice origin = kafka_record_header(record, LETTER_ORIGIN);
+    struct slice origin = letter_header(record->message, ANEW_FIRST, LETTER_ORIGIN);
     return origin.len && origin.len < LETTER_PLACE_MAX ? origin : none;
 }
 
 int64_t record_timestamp_ms(const struct stream *stream, const struct kafka_record *record)
 {
     int64_t ms;
-    if (record_is_retried(stream, record) &&
-        letter_time_parse(kafka_record_header(record, LETTER_TIMESTAMP), &ms))
+    if (record_is_retried(stream, record) && record->message &&
+        letter_time_parse(letter_header(record->message, ANEW_FIRST, LETTER_TIMESTAMP), &ms))
         return ms;
     return record->timestamp_ms;
 }
@@ -88,15 +87,13 @@ static size_t take_headers(struct letters *l, const rd_kafka_message_t *message,
     rd_kafka_headers_t *headers;
     const char *name;
     const void *value;
-    size_t size, n = 0;
+    size_t size, n = 0, most = retried ? letter_headers_own(message, ANEW_FIRST) : SIZE_MAX;
     if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return 0;
-    for (size_t i = 0; n <= LETTER_HEADERS_MAX && rd_kafka_header_get_all(headers, i, &name, &value,
-                                                      &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
-         i++)
-        if (!retried || !letter_header_is_ours(slice_from(name)))
-            l->headers[n++] =
-                (struct letter_header){slice_from(name), slice_of(value, value ? size : 0)};
+    for (; n <= LETTER_HEADERS_MAX && n < most &&
+           rd_kafka_header_get_all(headers, n, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+         n++)
+        l->headers[n] = (struct letter_header){slice_from(name), slice_of(value, value ? size : 0)};
     return n;
 }
 

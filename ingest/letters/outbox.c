@@ -160,6 +160,13 @@ uint64_t outbox_head(struct outbox *outbox)
     return head;
 }
 
+/* The store's: what is committed may not have been cleared yet. */
+uint64_t outbox_tail(struct outbox *outbox)
+{
+    uint64_t letters;
+    return recall(outbox->store, outbox->name, &letters);
+}
+
 static bool read_chunk(
     struct outbox *o, uint32_t table, uint64_t chunk, struct buf *bytes, struct err *err)
 {
@@ -228,10 +235,7 @@ bool outbox_write_sent(
     uint32_t table;
     if (!txn_state_table(txn, slice_from(o->name), OUTBOX_CHUNK, &table, err))
         return false;
-    /* The store's own tail: what is committed may not have been cleared yet. Only the sender
-     * changes the head. */
-    uint64_t letters = 0, tail = recall(o->store, o->name, &letters);
-    drop_sent(txn, table, at, tail);
+    drop_sent(txn, table, at, outbox_tail(o)); /* only the sender changes the head */
     write_source(txn, o->sent_name, at, o->sent + n);
     return true;
 }

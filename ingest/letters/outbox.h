@@ -16,8 +16,8 @@
  * A generation is dropped when all of it was sent, and all of them when nothing is left. tail -
  * head is what the outbox holds, and is bounded.
  *
- * Threads: `add`, `write` and `clear` are the ingestion's, `read`, `write_sent` and `sent` the
- * sender's; the rest is anybody's.
+ * Threads: `add`, `write` and `clear` are the ingestion's, `head`, `tail`, `read`, `write_sent`
+ * and `sent` the sender's; the rest is anybody's.
  */
 #ifndef INGEST_LETTERS_OUTBOX_H
 #define INGEST_LETTERS_OUTBOX_H
@@ -56,8 +56,9 @@ uint64_t outbox_pending(const struct outbox *outbox);
 
 /* ---- letters go out ---- */
 
-/* The first that was not sent. */
+/* The chunk of the first that was not sent, and the one behind the last that was put in. */
 uint64_t outbox_head(struct outbox *outbox);
+uint64_t outbox_tail(struct outbox *outbox);
 /* Reads the letter at chunk `at` into bytes; *next is the one behind it. *found false: there is
  * none. ERR_CORRUPT: its chunks are not what was written. */
 bool outbox_read(struct outbox *outbox, uint64_t at, struct buf *bytes, uint64_t *next, bool *found,

@@ -95,11 +95,10 @@ void partition_drop(struct kafka_source *s, struct partition *p)
 
 void partition_rest(struct kafka_source *s, struct partition *p, const char *why)
 {
-    partition_drop(s, p);
-    p->resting = true;
+    p->anew = p->resting = true;
     p->caught_up = false;
     s->changed = s->restless = true;
-    log_warn("kafka: partition %s: %s; it is read again from %" PRId64, p->name, why, p->next);
+    log_warn("kafka: partition %s: %s; it is tried again", p->name, why);
 }
 
 void partition_begin_anew(struct kafka_source *s, struct partition *p)

@@ -357,9 +357,17 @@ static void check_shards(struct kafka_source *s)
 
 /* ---- the look ---- */
 
-static bool is_restless(const struct partition *p)
+static void begin_again(struct kafka_source *s)
 {
-    return p->resting || p->examined || p->unstarted;
+    s->restless = false;
+    for (size_t i = 0; i < s->n_partitions; i++) {
+        struct partition *p = s->partitions[i];
+        if (p->resting && lane_records(p->lane) == 0) {
+            p->resting = false;
+            s->changed = true;
+        }
+        s->restless |= p->resting || p->examined || p->unstarted;
+    }
 }
 
 bool kafka_source_discover(
@@ -370,13 +378,7 @@ bool kafka_source_discover(
     check_shards(source);
     start_topics(&look);
     examine(&look);
-    source->restless = false;
-    for (size_t i = 0; i < source->n_partitions; i++) {
-        struct partition *p = source->partitions[i];
-        source->changed |= p->resting;
-        p->resting = false;
-        source->restless |= is_restless(p);
-    }
+    begin_again(source);
     return all;
 }
 

@@ -97,8 +97,8 @@ void topic_trouble(struct topic *topic, const char *text);
 
 /* Makes librdkafka fetch what is to be fetched, and nothing else. */
 void assignment_sync(struct kafka_source *s);
-/* It was not fetched rightly: nothing that came of it counts, and it is begun anew at the next
- * look. */
+/* It was not fetched rightly: what has come of it before is good, what comes now is dropped, and it
+ * is begun anew at a look, when all that is good is taken. */
 void partition_rest(struct kafka_source *s, struct partition *p, const char *why);
 /* Fetched anew from its last record on, which is compared, at once. */
 void partition_begin_anew(struct kafka_source *s, struct partition *p);

@@ -8,6 +8,9 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
+/* Whether who asks has given up is looked at so often. */
+#define CANCEL_LOOK_MS 100
+
 enum stage { WAITS, TAKEN, COMMITS, DONE };
 
 struct source_desk {
@@ -63,35 +66,48 @@ static void take_out(struct source_desk *desk, struct errand *errand)
     atomic_fetch_sub(&desk->waiting, 1);
 }
 
+static bool is_cancelled(const struct errand *errand)
+{
+    return errand->request->cancel && atomic_load(errand->request->cancel);
+}
+
 /* Under the lock. How long it may take from when it was taken is bounded by whoever does it. */
 static void await(struct source_desk *desk, const struct errand *errand, int64_t end_ns)
 {
     while (errand->stage != DONE) {
-        int64_t left_ns = end_ns - clock_mono_ns();
-        if (left_ns <= 0 && errand->stage != TAKEN)
+        int64_t left_ms = (end_ns - clock_mono_ns()) / 1000000;
+        if ((left_ms < 0 || is_cancelled(errand)) && errand->stage != TAKEN)
             return;
-        cond_wait_ms(&desk->done, &desk->lock, left_ns > 0 ? left_ns / 1000000 + 1 : 1000);
+        cond_wait_ms(&desk->done, &desk->lock,
+            left_ms >= 0 && left_ms < CANCEL_LOOK_MS ? left_ms + 1 : CANCEL_LOOK_MS);
     }
+}
+
+static void say_why(struct errand *errand, struct err *err)
+{
+    if (errand->stage == DONE)
+        *err = errand->err;
+    else if (errand->stage == COMMITS)
+        err_set(err, ERR_TIMEOUT,
+            "not committed yet, because the ingestion stands still: /metrics "
+            "says why; it will be when it goes on");
+    else if (is_cancelled(errand))
+        err_set(err, ERR_CANCELED, "given up before the ingestion had come to it");
+    else
+        err_set(err, ERR_TIMEOUT, "the ingestion is busy, or stands still: /metrics says why");
 }
 
 /* Under the lock; the errand is not the asker's any more. */
 static bool leave(struct source_desk *desk, struct errand *errand, struct err *err)
 {
     bool ok = errand->stage == DONE && errand->ok;
-    if (errand->stage == DONE)
-        *err = errand->err;
-    if (errand->stage == WAITS) {
+    say_why(errand, err);
+    if (errand->stage == WAITS)
         take_out(desk, errand);
-        err_set(err, ERR_TIMEOUT, "the ingestion is busy, or stands still: /metrics says why");
-    }
-    if (errand->stage == COMMITS) {
-        err_set(err, ERR_TIMEOUT,
-            "not committed yet, because the ingestion stands still: /metrics "
-            "says why; it will be when it goes on");
+    if (errand->stage == COMMITS)
         errand->left = true;
-    } else {
+    else
         free(errand);
-    }
     return ok;
 }
 
@@ -115,9 +131,14 @@ bool source_desk_ask(struct source_desk *desk, const struct source_request *requ
     return ok;
 }
 
+bool source_desk_waits(const struct source_desk *desk)
+{
+    return atomic_load(&desk->waiting) > 0;
+}
+
 struct errand *source_desk_take(struct source_desk *desk, bool lists)
 {
-    if (atomic_load(&desk->waiting) == 0)
+    if (!source_desk_waits(desk))
         return NULL;
     mutex_lock(&desk->lock);
     struct errand *errand = desk->first;

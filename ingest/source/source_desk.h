@@ -1,6 +1,8 @@
 /*
  * Where requests of operators wait for the ingest thread. Who asks sleeps until its request is
- * done, or until nobody has begun with it for too long.
+ * done, gives up, or until nobody has begun with it for too long. Between taking one and telling
+ * that it remains to be committed the ingest thread waits for nothing but the broker, and not long:
+ * so long the asker cannot leave.
  *
  *     any thread:     source_desk_ask
  *     ingest thread:  source_desk_take  (does it)  source_desk_done
@@ -31,10 +33,13 @@ void source_desk_put(struct source_desk **desk);
 /* By any thread. A change is committed when it comes back true, in a transaction of its own; rows
  * and notes are in the arena. ERR_NOT_FOUND: no such partition; ERR_INVALID: it cannot be done so;
  * ERR_UNAVAILABLE: the broker does not answer, or the ingestion has ended; ERR_TIMEOUT: it was not
- * done within wait_ms, and the text says whether it may be all the same. */
+ * done within wait_ms, and the text says whether it may be all the same; ERR_CANCELED: who asked
+ * gave up before it was begun. */
 bool source_desk_ask(struct source_desk *desk, const struct source_request *request,
     int64_t wait_ms, struct arena *arena, struct source_answer *answer, struct err *err);
 
+/* Somebody waits. */
+bool source_desk_waits(const struct source_desk *desk);
 /* The oldest that waits, or NULL. lists: of those that change nothing. */
 struct errand *source_desk_take(struct source_desk *desk, bool lists);
 /* Its answer is filled, and remains to be committed: from here on the asker may leave, and nothing

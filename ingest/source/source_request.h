@@ -5,6 +5,7 @@
 #ifndef INGEST_SOURCE_REQUEST_H
 #define INGEST_SOURCE_REQUEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@ struct source_request {
     bool again;       /* what is read twice may count twice */
     struct slice who; /* for the record; not checked */
     int64_t now_ms;
+    const atomic_bool *cancel; /* becomes true when who asks gives up; NULL: never */
 };
 
 /* earliest, latest, an offset, or a time in RFC 3339. False: none of these. */

@@ -179,14 +179,22 @@ static void test_what_the_ingestion_says(void **state)
     }
 }
 
+/* Whatever it is that they would change: any site's page may post to any server. */
 static void test_pages_are_refused(void **state)
 {
     struct fixture *f = *state;
-    static const char request[] =
-        "POST /api/v1/source/pause HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n"
-        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 13\r\n"
-        "Connection: close\r\n\r\ntarget=o&by=b";
-    assert_int_equal(client_exchange(f->port, request, sizeof request - 1, &f->answer), 403);
+    static const char *const paths[] = {
+        "/api/v1/source/pause", "/api/v1/replay", "/api/v1/replay/cancel", "/-/reload"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char request[512];
+        int n = snprintf(request, sizeof request,
+            "POST %s HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 13\r\n"
+            "Connection: close\r\n\r\ntarget=o&by=b",
+            paths[i]);
+        assert_int_equal(client_exchange(f->port, request, (size_t)n, &f->answer), 403);
+        has(f, "a page in a browser may not change anything");
+    }
     assert_int_equal(client_get(f->port, "/api/v1/source/pause?target=o&by=b", &f->answer), 405);
     has(f, "Allow: POST, OPTIONS");
     assert_int_equal(f->asked, 0);

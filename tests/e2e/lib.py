@@ -5,6 +5,7 @@ input closes, servers by their process id. Temporary files lie in one folder tha
 """
 import atexit
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -243,6 +244,17 @@ class Larder:
         if check:
             assert status == 200, "%s: status %d: %s" % (url, status, body[:500])
         return status, body
+
+    def post(self, path, timeout=30, **form):
+        """Status and body; status 0 when nobody listens, or answers."""
+        url = "http://127.0.0.1:%d%s" % (self.port, path)
+        try:
+            with urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), timeout) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+        except (OSError, http.client.HTTPException):
+            return 0, ""
 
     def query(self, expr, time_s):
         """The result vector of an instant query as {labels as sorted tuple: value text or histogram}."""

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import threading
 import time
 
 from lib import DATA, Broker, Larder, Producer, Tap, free_port, helper, larder, wait_for
@@ -140,6 +141,41 @@ def full_disk():
         server.kill()
         server.start()
         assert total(server) == 550, "after a kill"
+
+
+def full_disk_and_operators():
+    """Who asks while nothing can be committed may give up, at any moment of a batch: a stop does."""
+    folder = os.path.join(tempfile.mkdtemp(prefix="bad-"), "data")
+    flag = folder + ".full"
+    env = {"LD_PRELOAD": SHIM, "LARDER_ENOSPC_DIR": folder, "LARDER_ENOSPC_FLAG": flag,
+           "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    with Broker(orders=2) as broker, serving(broker, folder, env=env).start() as server:
+        over = threading.Event()
+
+        def ask():
+            while not over.is_set():
+                server.post("/api/v1/source/resume", target="orders/0", by="test")
+
+        def flow():
+            for i in range(10000):
+                if over.is_set():
+                    return
+                send(broker, events(i * 50, 50))
+
+        threads = [threading.Thread(target=f) for f in [ask, ask, ask, flow]]
+        for thread in threads:
+            thread.start()
+        try:
+            time.sleep(2)
+            with open(flag, "w", encoding="ascii"):
+                pass
+            says(server, "space|full")
+            time.sleep(1)
+            server.stop(15)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
 
 
 def port_in_use():
@@ -293,6 +329,7 @@ CASES = [
     ("a topic that does not exist: said, and read once it is there", missing_topic),
     ("a broker that is away: said, tried again, what is there is served", missing_broker),
     ("a full disk: ingesting stops, answering goes on, room brings it back", full_disk),
+    ("a full disk: a stop waits for no operator's request", full_disk_and_operators),
     ("a port in use", port_in_use),
     ("a data folder in use", folder_in_use),
     ("a truncated log: the torn frame is cut off and read again", truncated_wal),

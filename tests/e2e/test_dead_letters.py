@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -25,7 +26,7 @@ KILLS = int(os.environ.get("LARDER_KILLS", "12"))
 def topics(kafka, **letters):
     kafka.create("orders", partitions=3, max_message_bytes=60000000)
     kafka.create("letters", partitions=2, **letters)
-    kafka.create("clicks")
+    kafka.create("clicks", max_message_bytes=60000000)
     kafka.create("orders.retry")
     kafka.create("clicks.retry")
 
@@ -204,6 +205,54 @@ def fenced(kafka):
             assert len(places) == 52 and len(set(places)) == 51, places
 
 
+def fenced_reload(kafka):
+    """A reload is no new beginning: whoever was shut out stays so."""
+    topics(kafka)
+    config = os.path.join(tempfile.mkdtemp(), "letters.yml")
+    shutil.copy(CONFIG, config)
+    reloaded = "larder_config_last_reload_success_timestamp_seconds"
+    with serving(kafka).start() as old:
+        old.stop()
+        old.config = config
+        old.start()
+        produce_broken(kafka, 0, 1)
+        wait_sent(old, 1)
+        with serving(kafka).start() as new:
+            wait_sent(new, 1)
+            produce_broken(kafka, 1, 5)
+            wait_for("the old one shut out", lambda: any("taken over" in t for t in trouble(old)), 60)
+            with open(config, "a") as f:
+                f.write("  more_total: {kind: counter, from: orders}\n")
+            before = old.metrics()[reloaded]
+            old.process.send_signal(signal.SIGHUP)
+            wait_for("reload", lambda: old.metrics().get(reloaded, before) > before, 40)
+            produce_broken(kafka, 6, 5)
+            old.wait_events(11)
+            wait_sent(new, 11)
+            produce_broken(kafka, 11, 5)
+            wait_sent(new, 16)
+            assert trouble(new) == ["larder_ingest_trouble 0"], trouble(new)
+            wait_for("it still says so", lambda: any("taken over" in t for t in trouble(old)))
+            assert sent(old) == 1, "it sends no more"
+
+
+def shards(kafka):
+    """Shards of one group are not each other's successors."""
+    topics(kafka)
+    with serving(kafka, sets=["shard=1/2"]).start() as one, serving(kafka, sets=["shard=2/2"]).start() as two:
+        broken = {}
+        for n in range(3):
+            broken.update(produce_broken(kafka, n * 300, 300))
+            wait_sent(one, (n + 1) * 200)
+            wait_sent(two, (n + 1) * 100)
+        compare(kafka, broken)
+        assert trouble(one) == trouble(two) == ["larder_ingest_trouble 0"], (trouble(one), trouble(two))
+        names = {(m.header("larder-origin").split("/")[1], m.header("larder-instance"))
+                 for m in consume(kafka.bootstrap, "letters")}
+        assert names == {("0", "larder-letters-1-of-2"), ("1", "larder-letters-2-of-2"),
+                         ("2", "larder-letters-1-of-2")}, names
+
+
 def large(kafka):
     """What the outbox or the topic does not take is cut, and says so; those around it are whole."""
     topics(kafka, max_message_bytes=1000000)
@@ -243,6 +292,26 @@ def tiny_topic(kafka):
         found = {m.header("larder-origin"): (len(m.value), m.header("larder-cut")) for m in letters}
         assert found == {"orders/0/0": (50, None), "orders/0/1": (0, "key,headers,value"),
                          "orders/0/2": (60, None)}, found
+
+
+def others_whole(kafka):
+    """A letter that is too large is cut, and none of another stream with it."""
+    topics(kafka)
+    kafka.delete("letters")
+    with serving(kafka).start() as server:
+        with Producer(kafka.bootstrap, binary=True, batch=5) as producer:
+            producer.headers(("trace", b"\x00\x01"))
+            producer.send([("orders", i % 3, FIRST_MS, "k", os.urandom(100000)) for i in range(100)])
+            producer.send([("clicks", 0, FIRST_MS, "k", os.urandom(3000000))])
+        queued = 'larder_dead_letters_queued{stream="%s"}'
+        wait_for("101 letters queued", lambda: [server.metrics().get(queued % s) for s in (
+            "orders", "clicks")] == [100, 1])
+        kafka.create("letters", partitions=2, max_message_bytes=1000000)
+        wait_sent(server, 100)
+        wait_for("the large one sent", lambda: server.metrics()[queued % "clicks"] == 0)
+        letters = consume(kafka.bootstrap, "letters")
+        cut = [m.header("larder-origin") for m in letters if m.header("larder-cut")]
+        assert cut == ["clicks/0/0"] and len(letters) == 101, (len(cut), cut[:5], len(letters))
 
 
 def full_outbox(kafka):
@@ -302,8 +371,11 @@ CASES = [
     ("restarts of the broker while the server runs", broker_restarts),
     ("a data folder that is put back sends nothing again", put_back),
     ("an instance that has a successor is shut out", fenced),
+    ("and stays so when it reloads", fenced_reload),
+    ("shards send each under a name of its own", shards),
     ("a letter that is too large is cut", large),
     ("a topic that takes next to nothing", tiny_topic),
+    ("a letter that is cut leaves those of other streams whole", others_whole),
     ("an outbox that is full stops its stream loudly, until letters are taken again", full_outbox),
     ("letters that are sent once more count once", replayed),
 ]

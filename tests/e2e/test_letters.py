@@ -7,9 +7,10 @@ import json
 import os
 import random
 import re
+import shutil
 import tempfile
 
-from lib import DATA, Broker, Larder, Producer, Tap, consume, wait_for
+from lib import DATA, Broker, Larder, Producer, Tap, consume, larder, wait_for
 from registry_stub import Registry
 
 CONFIG = os.path.join(DATA, "letters.yml")
@@ -51,6 +52,14 @@ def serving(broker, folder=None, sets=()):
 
 def cluster():
     return Broker(**TOPICS)
+
+
+def send_broken(broker, topic, partition, first, n):
+    """Broken events whose values name them. A header of theirs is called as one of Larder's."""
+    with Producer(broker.bootstrap, binary=True) as producer:
+        producer.headers(("larder-retry", b"orders/0/0"))
+        producer.send([(topic, partition, FIRST_MS, "k", b"%s %d" % (topic.encode(), i))
+                       for i in range(first, first + n)])
 
 
 def sent(server, stream="orders"):
@@ -190,10 +199,93 @@ def full_outbox():
             assert re.search("outbox.*full", server.log())
 
 
+def each_once(broker, n):
+    """n letters, of as many origins."""
+    places = [m.header("larder-origin") for m in consume(broker.bootstrap, "letters")]
+    twice = sorted({p for p in places if places.count(p) > 1})
+    assert not twice, "%d origins have several letters: %s" % (len(twice), twice[:5])
+    assert len(places) == n, "%d letters, not %d" % (len(places), n)
+
+
+def queued(server, stream):
+    return server.metrics().get('larder_dead_letters_queued{stream="%s"}' % stream)
+
+
+def sent_not_noted():
+    """Letters of two streams are in their topic, and in their outboxes still: the crash was between the
+    two. Then one stream goes on without the other, and there is another crash."""
+    with cluster() as broker, serving(broker).start() as server:
+        send_broken(broker, "orders", 0, 0, 10)
+        send_broken(broker, "clicks", 0, 0, 10)
+        wait_sent(server, 10)
+        wait_sent(server, 10, "clicks")
+        assert server.stop() == 0
+        broker.command("hide letters")
+        server.start()
+        send_broken(broker, "orders", 0, 10, 50)
+        send_broken(broker, "clicks", 0, 10, 50)
+        wait_for("letters queued", lambda: [queued(server, s) for s in ("orders", "clicks")] == [50, 50])
+        server.kill()
+        copy = server.folder + ".copy"
+        shutil.copytree(server.folder, copy)
+        broker.command("show letters")
+        server.start()
+        wait_sent(server, 60)
+        wait_sent(server, 60, "clicks")
+        server.kill()
+        send_broken(broker, "orders", 0, 60, 5)
+        broker.command("hide elsewhere")
+        sets = ["streams.clicks.dead_letters=elsewhere"]
+        with serving(broker, copy, sets).start() as server:
+            wait_sent(server, 65)
+            assert queued(server, "clicks") == 50
+            server.kill()
+        with serving(broker, copy).start() as server:
+            wait_sent(server, 60, "clicks")
+            send_broken(broker, "clicks", 0, 60, 5)
+            wait_sent(server, 65, "clicks")
+            each_once(broker, 130)
+
+
+def order_source(server, what):
+    url = "http://127.0.0.1:%d" % server.port
+    wait_for("%s done" % what, lambda: larder(
+        "source", what, "orders/1", "--by", "test", "--server", url)[0] == 0)
+
+
+def put_back():
+    """A data folder that is put back as it was, and is killed when it has sent more, while there is more
+    that it refuses once again."""
+    with cluster() as broker, serving(broker).start() as server:
+        send_broken(broker, "orders", 0, 0, 10)
+        wait_sent(server, 10)
+        order_source(server, "pause")
+        server.kill()
+        copy = server.folder + ".copy"
+        shutil.copytree(server.folder, copy)
+        server.start()
+        order_source(server, "resume")
+        send_broken(broker, "orders", 0, 10, 50)
+        send_broken(broker, "orders", 1, 0, 50)
+        wait_sent(server, 110)
+        server.kill()
+        with serving(broker, copy).start() as server:
+            send_broken(broker, "orders", 0, 60, 5)
+            wait_for("more sent", lambda: sent(server) >= 65)
+            server.kill()
+            server.start()
+            order_source(server, "resume")
+            send_broken(broker, "orders", 1, 50, 5)
+            wait_sent(server, 120)
+            each_once(broker, 120)
+
+
 CASES = [
     ("every reason of refusal: a letter with the event byte for byte", every_reason),
     ("every reason of Avro's", of_avro),
     ("restarts: each letter once", over_restarts),
+    ("letters of two streams that were sent and not noted, and two crashes", sent_not_noted),
+    ("a data folder that is put back and killed sends nothing again", put_back),
     ("a topic that is away: letters wait; an outbox that is full stops its stream alone", full_outbox),
 ]
 

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "ingest/generations.h"
+#include "ingest/partition.h"
 #include "ingest/rollup_text.h"
 #include "ingest/streams_config.h"
 #include "store/read.h"
@@ -57,8 +58,8 @@ static void load(struct config *c, struct store *store, const char *field, const
     if (!yaml_parse(slice_from(text), "test", &c->arena, &root, &err))
         fail_msg("%s", err.text);
     struct settings settings = {&errors, &c->arena};
-    streams_config_read(&settings, yaml_get(root, "streams"), NULL, yaml_get(root, "rollups"), NULL,
-        store ? &c->past : NULL, &c->streams);
+    streams_config_read(&settings, yaml_get(root, "streams"), yaml_get(root, "lifecycles"),
+        yaml_get(root, "rollups"), NULL, store ? &c->past : NULL, &c->streams);
     c->mistakes = errors.n;
     err_list_fini(&errors);
 }
@@ -498,6 +499,93 @@ static void test_again(void **state)
     leave(&t);
 }
 
+#define LIFE                                                                                       \
+    "lifecycles:\n  life: {key: market, stages: {one: orders.n == 1, two: orders.n == 2},\n"       \
+    "         ends: [two], expire: 1h}\n"
+#define OF_LIFE "  x: {kind: counter, from: life, at: one, every: 1m}\n"
+
+/* Events of the time without the lifecycle are in no life: windows of then are not its. */
+static void test_goes_with_its_lifecycle(void **state)
+{
+    static const char other[] = "  y: {kind: counter, from: orders, every: 1m}\n";
+    struct taken t;
+    int64_t end = T0 - T0 % MINUTE + MINUTE;
+    take(*state, "", OF_LIFE LIFE, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0);
+    read_to(*state, "lifecycle/life", INT64_MIN);
+    take(*state, "", other, &t);
+    leave(&t);
+    take(*state, "", other, &t); /* it has ended once */
+    leave(&t);
+    read_to(*state, "orders/0", T0 + 10 * MINUTE);
+    take(*state, "", OF_LIFE LIFE, &t);
+    assert_int_equal(owner(&t, end), 1);
+    assert_int_equal(owner(&t, end + MINUTE), 0);
+    assert_int_equal(owner(&t, end + 10 * MINUTE), 0);
+    assert_int_equal(owner(&t, end + 11 * MINUTE), 3);
+    leave(&t);
+}
+
+/* Nor do events count by a definition whose field is gone with it. */
+static void test_goes_with_its_field(void **state)
+{
+    static const char other[] = "  y: {kind: counter, from: orders, every: 1m}\n";
+    struct taken t;
+    int64_t end = T0 - T0 % MINUTE + MINUTE;
+    take(*state, ", k: int", C, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0);
+    take(*state, "", other, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0 + 10 * MINUTE);
+    take(*state, ", k: int", C, &t);
+    assert_int_equal(owner(&t, end), 1);
+    assert_int_equal(owner(&t, end + MINUTE), 0);
+    assert_int_equal(owner(&t, end + 11 * MINUTE), 3);
+    leave(&t);
+}
+
+/* What its stream has read of a topic that goes with the same change lies before it, too. */
+static void test_topics_that_go(void **state)
+{
+    struct fixture *f = *state;
+    struct taken t;
+    struct buf text;
+    struct err err = {0};
+    struct partition gone = {.name = "gone/0"};
+    int64_t end = T0 - T0 % MINUTE + MINUTE;
+    take(f, "", A, &t);
+    leave(&t);
+    buf_init(&text, 0);
+    partition_encode(&gone, SLICE("orders"), &text);
+    struct txn *txn = txn_begin(f->store);
+    txn_source(txn, SLICE("gone/0"), 1, T0, buf_view(&text));
+    assert_true(txn_commit(&txn, NULL, &err));
+    buf_fini(&text);
+    read_to(f, "orders/0", T0 - 10 * MINUTE);
+    take(f, "", B, &t);
+    assert_int_equal(owner(&t, end), 1);
+    assert_int_equal(owner(&t, end + MINUTE), 2);
+    leave(&t);
+}
+
+/* Topics may have names with which ours begin. */
+static void test_topics_named_as_ours(void **state)
+{
+    struct taken t;
+    read_to(*state, "rollup/0", T0);
+    read_to(*state, "rollup/12", T0);
+    read_to(*state, "shop.berlin/letters/0", T0 + 3600000); /* nor is this of a pattern */
+    take(*state, "", A, &t);
+    leave(&t);
+    read_to(*state, "orders/0", T0);
+    take(*state, "", B, &t);
+    assert_int_equal(owner(&t, T0 - T0 % MINUTE + MINUTE), 1);
+    assert_int_equal(owner(&t, T0 - T0 % MINUTE + 2 * MINUTE), 2);
+    leave(&t);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -512,6 +600,10 @@ int main(void)
         TEST(test_the_newest_describes),
         cmocka_unit_test(test_extends),
         TEST(test_again),
+        TEST(test_topics_named_as_ours),
+        TEST(test_goes_with_its_lifecycle),
+        TEST(test_goes_with_its_field),
+        TEST(test_topics_that_go),
     };
     log_set_level(LOG_WARN);
     return cmocka_run_group_tests(tests, NULL, NULL);

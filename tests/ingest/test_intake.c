@@ -208,7 +208,7 @@ static void write_sources(struct run *r, struct txn *txn)
     for (size_t i = 0; i < TOPICS * PARTITIONS; i++) {
         struct partition *p = &r->partitions[i];
         buf_clear(&state);
-        partition_encode(p, &state);
+        partition_encode(p, SLICE("orders"), &state);
         if (p->dirty)
             txn_source(txn, slice_from(p->name), p->next, p->newest_ms, buf_view(&state));
         p->dirty = false;

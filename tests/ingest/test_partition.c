@@ -24,13 +24,16 @@ static void test_stored_form_survives(void **state)
     marks_hole(&in.marks, 10, 20);
     marks_change(&in.marks, 1700000000000, SLICE("somebody"), "pause");
     buf_init(&buf, 0);
-    partition_encode(&in, &buf);
+    partition_encode(&in, SLICE("orders"), &buf);
     assert_true(partition_decode(buf_view(&buf), &out));
     assert_memory_equal(&in.tally, &out.tally, sizeof in.tally);
     assert_memory_equal(&in.marks, &out.marks, sizeof in.marks);
     assert_false(partition_decode(slice_of(buf.ptr, 2), &out));
+    assert_true(slice_is(partition_stream(buf_view(&buf)), "orders"));
+    size_t before = buf.len - 8; /* as it was when the stream was not told */
     for (size_t n = buf.len - 1; n > buf.len - 30; n--)
-        assert_false(partition_decode(slice_of(buf.ptr, n), &out));
+        assert_int_equal(partition_decode(slice_of(buf.ptr, n), &out), n == before);
+    assert_int_equal(partition_stream(slice_of(buf.ptr, before)).len, 0);
     buf_fini(&buf);
 }
 
@@ -80,7 +83,7 @@ static void test_marks_are_bounded(void **state)
     assert_int_equal(p.marks.holes[0].from, INT64_MAX - 1000 + 99);
     memset(&p.tally, 0xff, sizeof p.tally);
     buf_init(&buf, SOURCE_STATE_MAX);
-    partition_encode(&p, &buf);
+    partition_encode(&p, SLICE("orders"), &buf);
     assert_false(buf.failed);
     assert_true(partition_decode(buf_view(&buf), &out));
     assert_memory_equal(&p.marks, &out.marks, sizeof p.marks);

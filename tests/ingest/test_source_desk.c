@@ -33,14 +33,25 @@ static void *ask(void *arg)
     return NULL;
 }
 
-static void begin(struct asker *a, struct source_desk *desk, enum source_action action, int wait_ms)
+static void prepare(
+    struct asker *a, struct source_desk *desk, enum source_action action, int wait_ms)
 {
     memset(a, 0, sizeof *a);
     arena_init(&a->arena, 0);
     a->desk = source_desk_get(desk);
     a->request.action = action;
     a->wait_ms = wait_ms;
+}
+
+static void go(struct asker *a)
+{
     thread_start(&a->thread, "asker", ask, a);
+}
+
+static void begin(struct asker *a, struct source_desk *desk, enum source_action action, int wait_ms)
+{
+    prepare(a, desk, action, wait_ms);
+    go(a);
 }
 
 static void end(struct asker *a, bool ok, enum err_code code)
@@ -120,6 +131,33 @@ static void test_nobody_comes(void **state)
     source_desk_put(&desk);
 }
 
+static void test_who_asks_gives_up(void **state)
+{
+    struct source_desk *desk = source_desk_new();
+    struct asker waits, commits;
+    atomic_bool cancel = false;
+    (void)state;
+    prepare(&commits, desk, SOURCE_PAUSE, 60000);
+    commits.request.cancel = &cancel;
+    go(&commits);
+    struct errand *errand = take(desk, false);
+    prepare(&waits, desk, SOURCE_PAUSE, 60000);
+    waits.request.cancel = &cancel;
+    go(&waits);
+    while (!source_desk_waits(desk))
+        clock_sleep_ms(1);
+    source_desk_commits(desk, errand);
+    int64_t from_ns = clock_mono_ns();
+    atomic_store(&cancel, true);
+    end(&waits, false, ERR_CANCELED);
+    end(&commits, false, ERR_TIMEOUT);
+    assert_true(clock_mono_ns() - from_ns < INT64_C(10000000000));
+    assert_non_null(strstr(commits.err.text, "it will be when it goes on"));
+    assert_false(source_desk_waits(desk));
+    source_desk_done(desk, errand, true);
+    source_desk_put(&desk);
+}
+
 /* It is told that it may be done all the same; what was the asker's is not used afterwards. */
 static void test_commit_takes_long(void **state)
 {
@@ -178,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_lists_overtake),
         cmocka_unit_test(test_nobody_comes),
+        cmocka_unit_test(test_who_asks_gives_up),
         cmocka_unit_test(test_commit_takes_long),
         cmocka_unit_test(test_taken_is_waited_for),
         cmocka_unit_test(test_close),
