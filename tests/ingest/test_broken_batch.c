@@ -18,6 +18,7 @@
 #include "ingest/source/source_desk.h"
 #include "tests/ingest/orders_stream.h"
 #include "tests/ingest/support/raw_log.h"
+#include "tests/store/support/folder.h"
 
 #define WAIT_MS    60000
 #define PARTITIONS 5
@@ -41,8 +42,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char text[256];
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-broken-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("broken", f->dir, sizeof f->dir);
     rd_kafka_conf_set(conf, "log_level", "2", NULL, 0);
     f->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     assert_non_null(f->host);
@@ -69,15 +69,13 @@ static void start(struct fixture *f)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     ingest_stop(&f->ingest);
     store_close(&f->store);
     rd_kafka_mock_cluster_destroy(f->cluster);
     rd_kafka_destroy(f->host);
     orders_fini(&f->orders);
     arena_fini(&f->arena);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }
