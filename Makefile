@@ -180,10 +180,10 @@ bench: deps ## the store's figures; events/s from a real Kafka to a query: BENCH
 	@python3 bench/store.py || echo "the store misses a target: bench/results/store.json"
 	@python3 bench/ingest.py $(BENCH)
 
-bench-memory: all tests ## memory of the ingestion while five times as many events as orders pass: EVENTS=50000000
+bench-memory: all tests ## memory of the ingestion while orders pass, against its bound: EVENTS=50000000 MEMORY=512MiB
 	@rm -rf $(BUILD)/bench-memory
-	@$(BUILD)/bench/intake_speed $(BUILD)/bench-memory $(or $(EVENTS),50000000) 1200 2 orders 2>/dev/null
-	@rm -rf $(BUILD)/bench-memory
+	@$(BUILD)/bench/intake_speed $(BUILD)/bench-memory $(or $(EVENTS),50000000) 1200 2 orders bounded \
+	  ingest.memory=$(or $(MEMORY),512MiB); rc=$$?; rm -rf $(BUILD)/bench-memory; exit $$rc
 
 clean-room: ## make demo and make check in a fresh Debian folder, with their times (needs root)
 	@deploy/install-deps.sh clean-room

@@ -1,6 +1,6 @@
 /*
- * Numbers as text. Floats are printed with the fewest digits that read back to the same bits, in
- * the forms that Go's strconv gives to Prometheus; decimals are exact scaled integers.
+ * Numbers, mostly as text. Floats are printed with the fewest digits that read back to the same
+ * bits, in the forms that Go's strconv gives to Prometheus; decimals are exact scaled integers.
  */
 #ifndef BASE_NUMBER_H
 #define BASE_NUMBER_H
@@ -16,6 +16,12 @@
 /* 128-bit sums of scaled integers. */
 __extension__ typedef __int128 int128;
 __extension__ typedef unsigned __int128 uint128;
+
+/* Towards the past: the greatest n with n * by <= v; by > 0. */
+static inline int64_t floor_div(int64_t v, int64_t by)
+{
+    return v / by - (v % by < 0);
+}
 
 /* Go's FormatFloat(v, 'f', -1, 64): never an exponent. "NaN", "+Inf", "-Inf". Returns the length;
  * out has NUMBER_MAX bytes and gets a NUL. */

@@ -28,6 +28,17 @@ struct ingest_limits {
     uint64_t memory_bytes; /* for what it remembers */
 };
 
+/* What three have of it: what is in no file yet with all that is at hand of files, which may become
+ * twice as much before a batch has to wait (store_options.state_bytes); what is at hand of ids,
+ * entities and label sets; the batch. INGEST_BUFFERS are left for what does not depend on it:
+ * buffers, and what the allocator keeps of memory that was given back, and of large pages. */
+#define INGEST_BUFFERS (UINT64_C(48) << 20)
+static inline uint64_t ingest_part_bytes(const struct ingest_limits *limits)
+{
+    uint64_t all = limits->memory_bytes, least = all / 16;
+    return all > INGEST_BUFFERS + 4 * least ? (all - INGEST_BUFFERS) / 4 : least;
+}
+
 struct config {
     struct arena arena; /* holds all of it */
     const char *file;

@@ -21,11 +21,6 @@
 #define AWAIT_MS    1000
 /* How long an operator's request waits for the ingestion to begin with it. */
 #define SOURCE_WAIT_MS 20000
-/* Parts of the ingestion's memory: for what is in no file yet, of which twice as much may be there
- * before it has to wait; for what it has at hand of ids and entities; and the rest is the batch's.
- */
-#define STATE_PART   4
-#define AT_HAND_PART 4
 /* Between two lines of the log that say how far the replay has come. */
 #define TELL_NS INT64_C(5000000000)
 
@@ -180,7 +175,7 @@ static bool start_store(struct service *service, struct err *err)
     struct store_options store = {
         .path = config->store_path,
         .head_bytes = config->store_head_bytes,
-        .state_bytes = config->ingest.memory_bytes / STATE_PART,
+        .state_bytes = ingest_part_bytes(&config->ingest),
         .limits = config->limits,
         .retention = config->retention,
         .answer_early = true,
@@ -203,7 +198,7 @@ static struct ingest_options ingest_options_of(const struct config *config)
         .n_kafka = config->n_kafka,
         .streams = &config->streams,
         .workers = (uint32_t)config->ingest.workers,
-        .memory_bytes = config->ingest.memory_bytes / AT_HAND_PART,
+        .memory_bytes = ingest_part_bytes(&config->ingest),
         .shard = config->shard,
     };
 }

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "ingest/held_filter.h"
 #include "store/state/state.h"
 #include "store/state/state_reader.h"
@@ -39,12 +40,6 @@ struct dedupe {
     size_t n_added, added_cap;
     struct map by_hash;
 };
-
-/* Towards the past. */
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
 
 /* A generation is numbered by the hour that it begins with, so that the numbers mean the same
  * whatever `late` becomes. */
@@ -230,17 +225,6 @@ size_t dedupe_pending(const struct dedupe *dedupe)
 
 /* ---- writing ---- */
 
-/* Generations that go with the watermark. What is added to one now goes too. */
-static void drop_gone(struct dedupe *d, struct txn *txn, uint32_t table)
-{
-    size_t n = txn_state_generations(txn, table, NULL, 0);
-    int64_t *all = xcalloc(n + 1, sizeof *all);
-    txn_state_generations(txn, table, all, n);
-    for (size_t i = 0; i < n && all[i] < d->next_oldest; i++)
-        txn_state_drop(txn, table, all[i]);
-    free(all);
-}
-
 static void record_gone(const struct dedupe *d, struct txn *txn)
 {
     uint8_t state[8];
@@ -261,7 +245,7 @@ bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, 
     if (!txn_state_table(txn, slice_from(d->table), RECORD_BYTES, &table, err))
         return false;
     if (d->next_oldest != d->oldest)
-        drop_gone(d, txn, table);
+        txn_state_drop_below(txn, table, d->next_oldest);
     if (d->next_oldest != d->oldest || !d->recorded)
         record_gone(d, txn);
     for (size_t i = 0; i < d->n_added; i++) {

@@ -18,6 +18,15 @@ static int64_t position_of(struct store *store, struct slice name)
     return store_source(store, name, &state) && state.next > 0 ? state.next : 0;
 }
 
+/* Nobody reads it any more, here or there. */
+static bool is_given_up(struct store *followed, struct slice name)
+{
+    struct source_state state;
+    struct partition p;
+    return store_source(followed, name, &state) &&
+           partition_decode(slice_of(state.state, state.state_len), &p) && p.marks.given_up;
+}
+
 static bool takes(struct store *followed, const struct kafka_record *record)
 {
     struct partition *p = record->partition;
@@ -106,7 +115,8 @@ int64_t follow_behind(struct store *followed, struct kafka_source *source,
     source_names_read(followed, SLICE(""), &names);
     for (size_t i = 0; i < names.n; i++) {
         int64_t position = position_of(followed, names.items[i]);
-        if (stream_topics_of(topics, names.items[i]) == (int)stream)
+        if (stream_topics_of(topics, names.items[i]) == (int)stream &&
+            !is_given_up(followed, names.items[i]))
             behind += partition_behind(source, names.items[i], position, now_ms);
     }
     source_names_free(&names);
@@ -213,7 +223,7 @@ void follow_progress(struct store *store, struct store *followed, const struct s
     *done = *all = 0;
     source_names_read(followed, SLICE(""), &names);
     for (size_t i = 0; i < names.n; i++) {
-        if (stream_topics_of(topics, names.items[i]) < 0)
+        if (stream_topics_of(topics, names.items[i]) < 0 || is_given_up(followed, names.items[i]))
             continue;
         int64_t begin = first_of(store, names.items[i], &first) ? first.next : 0;
         int64_t end = position_of(followed, names.items[i]),

@@ -114,14 +114,19 @@ static int64_t mono_now_ms(void)
 
 /* ---- clocks ---- */
 
-/* The partitions of the stream, others left out; without halted and paused ones when running. */
+static bool runs(const struct partition *p)
+{
+    return !p->halted && !p->marks.paused && !p->marks.given_up;
+}
+
+/* The partitions of the stream, others left out; only those that are read when running. */
 static size_t stream_partitions(
     struct ingest *in, size_t stream, bool running, const struct partition **out)
 {
     struct partition *const *all;
     size_t n = kafka_source_partitions(in->source, &all), m = 0;
     for (size_t i = 0; i < n; i++)
-        if (all[i]->stream == stream && !(running && (all[i]->halted || all[i]->marks.paused)))
+        if (all[i]->stream == stream && (!running || runs(all[i])))
             out[m++] = all[i];
     return m;
 }
@@ -137,21 +142,24 @@ static void sum_partitions(
     const struct partition *const *partitions, size_t n, struct stream_stats *out)
 {
     struct tally sum = {0};
-    out->caught_up = n > 0;
+    bool behind = false;
     for (size_t i = 0; i < n; i++) {
         const struct partition *p = partitions[i];
         int64_t lag = lag_of(p);
         tally_add(&sum, &p->tally);
+        out->lost += p->marks.lost;
+        if (p->marks.given_up)
+            continue;
+        out->partitions++;
         out->halted += p->halted;
         out->paused += p->marks.paused;
-        out->lost += p->marks.lost;
-        out->caught_up = out->caught_up && p->caught_up;
+        behind |= !p->caught_up;
         if (lag < 0 || out->lag_messages < 0)
             out->lag_messages = -1;
         else
             out->lag_messages += lag;
     }
-    out->partitions = (uint32_t)n;
+    out->caught_up = out->partitions && !behind;
     out->accepted = sum.accepted;
     out->tombstones = sum.tombstones;
     out->bytes = sum.bytes;

@@ -48,8 +48,8 @@ struct ingest_options {
     uint32_t
         batch_events; /* or when it has this many events; 0: 100,000, fewer with little memory */
     uint32_t workers; /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
-    uint64_t memory_bytes; /* for what is at hand of ids and entities, and as much for a batch; 0:
-                              128 MiB */
+    uint64_t memory_bytes; /* for what is at hand of ids, entities and label sets, and as much for a
+                              batch; 0: 128 MiB */
 };
 
 struct ingest;
@@ -119,8 +119,8 @@ struct partition_stats {
 struct lifecycle_counts {
     struct slice name;
     uint64_t facts;   /* events that reached a stage */
-    uint64_t outside; /* of them, of no life when they came: too late, or without a first stage */
-    uint64_t dropped; /* left out: the entity has too many of one stage */
+    uint64_t outside; /* of them, of no life with their batch: too late, or without a first stage */
+    uint64_t dropped; /* of them, left out: the entity has too many, and better ones */
     uint64_t expired; /* lives that had not ended in time */
     uint64_t corrections; /* cells that were taken back */
     uint64_t open;        /* now: lives that have not ended */

@@ -57,8 +57,10 @@ struct intake {
 };
 
 /* An event of a batch, when all are of entities of their own: their facts, as they are and as they
- * are written, and the transaction with its frame. */
-#define EVENT_MEMORY     1024
+ * are written, and the transaction with its frame; a life that expires. */
+#define EVENT_MEMORY     1280
+#define EXPIRE_MEMORY    1024
+#define EXPIRE_MAX       50000
 #define BATCH_EVENTS_MIN 1000
 #define BATCH_EVENTS_MAX 100000
 
@@ -95,6 +97,15 @@ static void begin_stream(struct intake *in, struct store *store, size_t i)
         dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
 }
 
+/* Of streams that keep their names. */
+static void keep_lateness(struct intake *in, const struct intake *before)
+{
+    for (size_t i = 0; i < in->streams->n_streams; i++)
+        for (size_t k = 0; k < before->streams->n_streams; k++)
+            if (slice_eq(in->streams->streams[i].name, before->streams->streams[k].name))
+                in->lateness[i] = before->lateness[k];
+}
+
 /* Schemas that are known need no registry that answers. */
 static struct registry *registry_of(const struct streams *streams, struct intake *before)
 {
@@ -107,6 +118,19 @@ static struct registry *registry_of(const struct streams *streams, struct intake
     return registry;
 }
 
+/* Of its part of the memory. */
+static void begin_lifecycle(struct intake *in, struct store *store, size_t i, size_t memory_bytes)
+{
+    size_t expire = memory_bytes / EXPIRE_MEMORY;
+    in->lifecycles[i] =
+        lifecycle_runner_new(store, in->streams, i, in->runner, memory_bytes / 8 * 3);
+    lifecycle_runner_bound(in->lifecycles[i],
+        expire < BATCH_EVENTS_MIN ? BATCH_EVENTS_MIN
+        : expire < EXPIRE_MAX     ? expire
+                                  : EXPIRE_MAX,
+        memory_bytes / 24);
+}
+
 struct intake *intake_new(struct store *store, const struct streams *streams,
     struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before)
 {
@@ -115,6 +139,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->source = source;
     in->filters_left = memory_bytes / 2;
     in->runner = rollup_runner_new(streams);
+    rollup_runner_bound(in->runner, memory_bytes / 12);
     in->dedupes = xcalloc(streams->n_streams, sizeof(void *));
     in->registry = registry_of(streams, before);
     in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
@@ -122,11 +147,12 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->has_lives = xcalloc(streams->n_streams, sizeof *in->has_lives);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
+    if (before)
+        keep_lateness(in, before);
     in->letters = letters_new(store, streams);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
-        in->lifecycles[i] = lifecycle_runner_new(
-            store, streams, i, in->runner, memory_bytes / 2 / streams->n_lifecycles);
+        begin_lifecycle(in, store, i, memory_bytes / streams->n_lifecycles);
     in->crew = crew_new(workers);
     in->preparer = preparer_new(&(struct prepare_options){.streams = streams,
         .registry = in->registry,
@@ -269,8 +295,7 @@ static enum outcome judge_age(
     const struct intake *in, size_t stream, int64_t time_ms, struct refusal_case *out)
 {
     int64_t late_ms = in->streams->streams[stream].contract.late_ms;
-    bool gone =
-        in->has_lives[stream] && dedupe_is_gone(late_ms, in->watermarks[stream], time_ms);
+    bool gone = in->has_lives[stream] && dedupe_is_gone(late_ms, in->watermarks[stream], time_ms);
     return gone ? refuse_gone(out) : TAKEN;
 }
 
@@ -629,4 +654,7 @@ void intake_stats(const struct intake *intake, struct intake_stats *out)
     out->lifecycle_ns += times.lifecycle_ns;
     out->rollup_ns += times.rollup_ns;
     out->refused_cells = rollup_runner_refused(intake->runner);
+    out->label_bytes = rollup_runner_label_bytes(intake->runner);
+    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
+        out->label_bytes += lifecycle_label_bytes(intake->lifecycles[i]);
 }

@@ -30,9 +30,10 @@ struct letters;
 uint32_t intake_batch_events(uint64_t memory_bytes);
 
 /* All outlive it. workers: threads, the caller's among them, 1 to CREW_MAX. memory_bytes: half of
- * it for entities that were touched lately, half to know where ids may be. before: an intake that
- * is not used any more, whose registry, with all that it knows, goes on when it is the same one;
- * NULL: none. */
+ * it to know where ids may be, three eighths for entities that were touched lately, an eighth for
+ * label sets and the series that they are. before: an intake that
+ * is not used any more, whose registry, with all that it knows, goes on when it is the same one,
+ * and what is told of lateness; NULL: none. */
 struct intake *intake_new(struct store *store, const struct streams *streams,
     struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before);
 void intake_free(struct intake **intake);
@@ -78,6 +79,7 @@ bool intake_is_full(const struct intake *intake);
 
 struct intake_stats {
     uint64_t refused_cells; /* of batches that are done: a limit refused their label sets */
+    size_t label_bytes;     /* that label sets at hand take, in rollups and lifecycles */
     /* CPU time of taking records, of all workers. */
     int64_t decode_ns; /* and hashing ids */
     int64_t judge_ns;  /* who counts, and what the batch knows of ids */
@@ -85,7 +87,8 @@ struct intake_stats {
     int64_t lifecycle_ns, rollup_ns;
 };
 
-/* Of the stream's accepted events, since it was made. */
+/* Of the stream's accepted events, since the first intake of those that came one after the other.
+ */
 void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out);
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out);
 void intake_stats(const struct intake *intake, struct intake_stats *out);

@@ -139,7 +139,9 @@ static bool is_followed(const struct partition *p)
     return p->reading && !p->anew;
 }
 
-/* What is in its lane is good and is taken first. */
+/* What is in its lane is good and is taken first. It is not said to be begun anew: behind a batch
+ * that does not read librdkafka 2.0 asks for offsets that are none, and what the broker says of
+ * these may come when it reads on already, before that batch comes again. */
 static void out_of_range(struct kafka_source *s, struct partition *p)
 {
     p->examined = s->changed = s->restless = true;
@@ -148,12 +150,16 @@ static void out_of_range(struct kafka_source *s, struct partition *p)
 
 /* What comes before it is in the lane, good, and taken first. It counts as broken when nothing but
  * the record that is to be compared comes before it. */
-static void does_not_read(struct kafka_source *s, struct partition *p, const char *text)
+static void does_not_read(
+    struct kafka_source *s, struct partition *p, int64_t offset, const char *text)
 {
-    if (lane_records(p->lane) <= p->verifying)
+    if (lane_records(p->lane) <= p->verifying) {
         p->broken++;
+        p->broken_at = offset >= p->next ? offset : p->next - p->verifying;
+    }
+    p->anew = true;
     if (p->broken >= BROKEN_MAX)
-        partition_halt(s, p, ADVICE_BROKEN, "what is stored there does not read: %s", text);
+        partition_halt(s, p, HALT_BROKEN, "what is stored there does not read: %s", text);
     else
         partition_rest(s, p, text);
 }
@@ -173,7 +179,7 @@ static void consumer_error(struct kafka_source *s, struct partition *p, const rd
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
     case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
         if (p)
-            does_not_read(s, p, text);
+            does_not_read(s, p, m->offset, text);
         return;
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: return;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -272,7 +278,7 @@ static bool verify(struct kafka_source *s, struct partition *p, const rd_kafka_m
     p->verifying = false;
     if (m->offset != p->marks.print.offset || print_of(m).hash == p->marks.print.hash)
         return true;
-    partition_halt(s, p, ADVICE_ANEW,
+    partition_halt(s, p, HALT_ANEW,
         "the record at offset %" PRId64
         " is not the one that was read: the topic was made anew, or "
         "its end was lost and written again",

@@ -96,9 +96,13 @@ void partitions_clocks(const struct partition *const *partitions, size_t n, int6
     int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms)
 {
     int64_t frontier = INT64_MAX, watermark = INT64_MAX, idle = INT64_MAX;
+    bool any = false;
     for (size_t i = 0; i < n; i++) {
         const struct partition *p = partitions[i];
         bool at_end = p->caught_up && !p->halted;
+        if (p->marks.given_up)
+            continue;
+        any = true;
         frontier = least(frontier, at_end ? p->caught_up_ms : p->newest_ms);
         if (at_end && p->caught_up_ms - p->quiet_ms >= idle_ms)
             idle = least(idle, p->caught_up_ms - bound_ms);
@@ -106,6 +110,6 @@ void partitions_clocks(const struct partition *const *partitions, size_t n, int6
             watermark =
                 least(watermark, p->newest_ms == INT64_MIN ? INT64_MIN : p->newest_ms - bound_ms);
     }
-    *frontier_ms = n ? frontier : INT64_MIN;
-    *watermark_ms = n == 0 ? INT64_MIN : watermark == INT64_MAX ? idle : watermark;
+    *frontier_ms = any ? frontier : INT64_MIN;
+    *watermark_ms = !any ? INT64_MIN : watermark == INT64_MAX ? idle : watermark;
 }

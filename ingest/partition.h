@@ -26,6 +26,14 @@ struct tally {
     uint64_t conflicts;  /* the same, with other content */
 };
 
+/* Why a partition is halted, and what may be done about it. */
+enum halt {
+    HALT_GONE,   /* the broker does not have it: lifted when it is there again */
+    HALT_ANEW,   /* the log is not the one that was read, or not all of it */
+    HALT_LOST,   /* the position is before the log's beginning */
+    HALT_BROKEN, /* what is stored there does not read */
+};
+
 struct partition {
     size_t stream, topic;
     int32_t id;
@@ -35,21 +43,22 @@ struct partition {
                                       INT64_MIN: none */
     struct tally tally;
     struct partition_marks marks;
-    bool dirty;      /* changed since the last commit */
-    bool halted;     /* it cannot be read any more as it was: the operator decides, by cause */
-    bool gone;       /* halted because the broker does not have it; lifted when it is there again */
-    bool parked;     /* it waits for something, not to be read before */
-    bool resting;    /* it did not read: it is tried again with the next look at the topics */
-    bool examined;   /* its position is out of range: the log's ends are asked for */
-    bool unstarted;  /* where it begins is asked for */
-    bool suspended;  /* it gave back what was fetched, being far ahead of others */
-    bool anew;       /* it is to be fetched from its position once more; what comes is dropped */
-    bool reading;    /* librdkafka fetches it; else what comes is dropped */
-    bool verifying;  /* its last record is read again and compared */
-    bool vain;       /* verifying, and nothing seems to come */
-    uint32_t broken; /* batches that did not read, one after the other */
+    bool dirty;        /* changed since the last commit */
+    bool halted;       /* it cannot be read any more as it was: the operator decides, by cause */
+    enum halt halt;    /* why, when it is */
+    bool parked;       /* it waits for something, not to be read before */
+    bool resting;      /* it did not read: it is tried again with the next look at the topics */
+    bool examined;     /* its position is out of range: the log's ends are asked for */
+    bool unstarted;    /* where it begins is asked for */
+    bool suspended;    /* it gave back what was fetched, being far ahead of others */
+    bool anew;         /* it is to be fetched from its position once more; what comes is dropped */
+    bool reading;      /* librdkafka fetches it; else what comes is dropped */
+    bool verifying;    /* its last record is read again and compared */
+    bool vain;         /* verifying, and nothing seems to come */
+    uint32_t broken;   /* batches that did not read, one after the other */
+    int64_t broken_at; /* the offset that the last of them has kept from us; next - 1: none, but the
+                          record that was to be compared */
     char cause[PARTITION_CAUSE_MAX]; /* why it is halted, for a person */
-    const char *advice;              /* and what may be done about it; NULL: it never was */
     int64_t committed;               /* next, as of the last commit; -1: none */
     int64_t passed; /* offsets below hold nothing more for us: next, or behind it when only markers
                        follow */
@@ -57,7 +66,7 @@ struct partition {
     int32_t leader; /* the broker that leads it, as last heard; -1: none */
     bool caught_up;
     int64_t caught_up_ms;            /* when it was last known to be read to its end */
-    int64_t at_end_ms;               /* when that was heard */
+    int64_t at_end_ms;               /* when that was heard, by lanes_now_ms */
     int64_t quiet_ms;                /* when its last record came, or this run began */
     struct fingerprint print_before; /* marks.print as of the last poll */
     struct lane *lane;               /* what has come and was not taken yet */
@@ -83,7 +92,7 @@ void tally_add(struct tally *to, const struct tally *in);
  * shown nothing yet. watermark  everything up to here has come, for all that is known: the slowest
  * partition's newest event less bound_ms; partitions at their end and quiet for idle_ms do not
  * count, and when none counts it is now less bound_ms. INT64_MIN: not known. partitions: those of
- * the stream; NULL entries are skipped.
+ * the stream; those that are given up do not count.
  */
 void partitions_clocks(const struct partition *const *partitions, size_t n, int64_t bound_ms,
     int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms);

@@ -13,7 +13,7 @@
 #include "store/bounds.h"
 
 #define NONE        UINT32_MAX
-#define LABEL_BYTES ((size_t)256 << 20)
+#define LABEL_BYTES ((size_t)16 << 20)
 #define KEY_MAX     (ROLLUP_LABELS_MAX * (FIELD_STRING_MAX + 8))
 
 /* A label set of a rollup. */
@@ -63,7 +63,7 @@ struct rollup_runner {
     bool *has_gaps;                     /* by stream: some windows have no definition */
     struct rollup_hit *hits;            /* of the event that is looked at and counted at once */
     struct arena labels;
-    size_t n_slots, label_bytes; /* of all rollups; what they may take */
+    size_t label_bytes; /* that slots with their labels may take */
     uint64_t forgotten;
     uint64_t removals; /* of series from the store, when the slots' series were asked for */
     /* of the batch */
@@ -196,7 +196,6 @@ static uint32_t add_slot(struct rollup_runner *r, struct rollup_state *s, struct
     s->slots[s->n_slots++] =
         (struct slot){.hash = hash, .labels = keep_labels(r, s->def, v), .series = NONE};
     map_insert(&s->map, hash.lo, id);
-    r->n_slots++;
     return id;
 }
 
@@ -573,17 +572,29 @@ void rollup_runner_unwrite(struct rollup_runner *runner)
     runner->left_out = 0;
 }
 
+size_t rollup_runner_label_bytes(const struct rollup_runner *runner)
+{
+    size_t bytes = runner->labels.used_bytes;
+    for (size_t i = 0; i < runner->n_rollups; i++) {
+        const struct rollup_state *s = &runner->rollups[i];
+        bytes += s->slots_cap * sizeof *s->slots + map_bytes(&s->map);
+    }
+    return bytes;
+}
+
 /* Who has ever new label sets pays for asking the store again, not with memory. */
 static void forget_label_sets(struct rollup_runner *r)
 {
     for (size_t i = 0; i < r->n_rollups; i++) {
-        r->rollups[i].n_slots = 0;
-        r->rollups[i].overflow = NONE;
-        map_clear(&r->rollups[i].map);
+        struct rollup_state *s = &r->rollups[i];
+        free(s->slots);
+        s->slots = NULL;
+        s->n_slots = s->slots_cap = 0;
+        s->overflow = NONE;
+        map_fini(&s->map);
     }
     arena_fini(&r->labels);
     arena_init(&r->labels, 0);
-    r->n_slots = 0;
     r->forgotten++;
 }
 
@@ -599,7 +610,7 @@ uint64_t rollup_runner_forgotten(const struct rollup_runner *runner)
 
 void rollup_runner_clear(struct rollup_runner *runner)
 {
-    if (runner->labels.used_bytes + runner->n_slots * sizeof(struct slot) > runner->label_bytes)
+    if (rollup_runner_label_bytes(runner) > runner->label_bytes)
         forget_label_sets(runner);
     runner->batch++;
     runner->refused += runner->left_out;

@@ -28,9 +28,11 @@ struct rollup_runner;
 /* The streams outlive the runner. */
 struct rollup_runner *rollup_runner_new(const struct streams *streams);
 void rollup_runner_free(struct rollup_runner **runner);
-/* Label sets are kept from batch to batch until they take more than so many bytes (256 MiB): then
- * all are forgotten, and found again as they come. How often that was. */
+/* Label sets are kept from batch to batch until they take more than so many bytes (16 MiB): then
+ * all are forgotten, and found again as they come. What they take; how often they were forgotten.
+ */
 void rollup_runner_bound(struct rollup_runner *runner, size_t label_bytes);
+size_t rollup_runner_label_bytes(const struct rollup_runner *runner);
 uint64_t rollup_runner_forgotten(const struct rollup_runner *runner);
 
 /* What an event is in one rollup. */

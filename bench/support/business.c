@@ -450,6 +450,11 @@ void business_free(struct business **business)
     free(b);
 }
 
+size_t business_bytes(const struct business *business)
+{
+    return sizeof *business + business->n_orders * sizeof *business->orders;
+}
+
 void business_next(struct business *business, struct business_event *out)
 {
     struct business *b = business;

@@ -57,6 +57,8 @@ struct business;
 
 struct business *business_new(const struct business_options *options);
 void business_free(struct business **business);
+/* Memory that it takes. */
+size_t business_bytes(const struct business *business);
 void business_next(struct business *business, struct business_event *out);
 const struct business_totals *business_totals(const struct business *business);
 

@@ -5,6 +5,7 @@
  */
 #include "base/bytes.h"
 #include "base/ensure.h"
+#include "base/number.h"
 #include "ingest/avro/avro_number.h"
 #include "ingest/avro/avro_ops.h"
 #include "ingest/json_event.h"
@@ -93,12 +94,6 @@ static void put_double(struct run *r, const struct avro_op *op, double d)
     int64_t v = 0;
     bool exact = false, fits = avro_scale_double(d, field_of(r, op)->digits, &v, &exact);
     put_scaled(r, op, fits, exact, v);
-}
-
-/* Towards the past. */
-static int64_t floor_div(int64_t v, int64_t by)
-{
-    return v / by - (v % by < 0);
 }
 
 static void put_long(struct run *r, const struct avro_op *op, int64_t v)

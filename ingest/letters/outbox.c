@@ -220,12 +220,7 @@ bool outbox_read(struct outbox *outbox, uint64_t at, struct buf *bytes, uint64_t
 /* Those that nothing is left of. */
 static void drop_sent(struct txn *txn, uint32_t table, uint64_t head, uint64_t tail)
 {
-    size_t n = txn_state_generations(txn, table, NULL, 0);
-    int64_t *all = xcalloc(n + 1, sizeof *all);
-    txn_state_generations(txn, table, all, n);
-    for (size_t i = 0; i < n && (head == tail || all[i] < generation_of(head)); i++)
-        txn_state_drop(txn, table, all[i]);
-    free(all);
+    txn_state_drop_below(txn, table, head == tail ? INT64_MAX : generation_of(head));
 }
 
 bool outbox_write_sent(

@@ -7,6 +7,7 @@
 #include "base/ensure.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "ingest/lifecycle/life_cache.h"
 #include "store/state/state.h"
 #include "store/state/state_reader.h"
@@ -23,8 +24,9 @@ struct entities {
     const char *name;
     const struct fact_layout *layout;
     const struct life_rules *rules;
-    int64_t span_ms, gone; /* generations below */
-    int64_t since_ms;      /* nothing earlier comes */
+    struct entity_spans spans;
+    int64_t gone;     /* generations below */
+    int64_t since_ms; /* nothing earlier comes */
     size_t record_bytes;
     struct life_cache *cache;
     struct state_reader *reader; /* NULL: between two batches */
@@ -35,18 +37,19 @@ struct entities {
     size_t n, cap;
     size_t bytes; /* that are written of them */
     struct map by_key;
+    struct lives lives; /* of the entity that forgets */
 };
 
 struct entities *entities_new(struct store *store, const char *name,
-    const struct fact_layout *layout, const struct life_rules *rules, int64_t span_ms,
-    size_t memory_bytes)
+    const struct fact_layout *layout, const struct life_rules *rules,
+    const struct entity_spans *spans, size_t memory_bytes)
 {
     struct entities *e = xcalloc(1, sizeof *e);
     e->store = store;
     e->name = name;
     e->layout = layout;
     e->rules = rules;
-    e->span_ms = span_ms;
+    e->spans = *spans;
     e->gone = e->since_ms = INT64_MIN;
     e->record_bytes = fact_record_bytes(layout);
     e->cache = life_cache_new(e->record_bytes, memory_bytes);
@@ -65,6 +68,7 @@ void entities_free(struct entities **entities)
     life_cache_free(&e->cache);
     map_fini(&e->by_key);
     arena_fini(&e->arena);
+    lives_fini(&e->lives);
     free(e->items);
     free(e);
 }
@@ -183,17 +187,24 @@ bool entities_find(const struct entities *entities, struct hash128 key, struct a
 /* ---- the batch ---- */
 
 /* What was put out of it stays. Hardly ever is a fact that old. */
-static void forget(const struct entities *e, struct entity *x)
+static void forget(struct entities *e, struct entity *x)
 {
     int64_t oldest = INT64_MAX, until;
-    size_t lives;
     for (size_t i = 0; i < x->facts.n; i++)
         oldest = x->facts.items[i].time_ms < oldest ? x->facts.items[i].time_ms : oldest;
     if (__builtin_add_overflow(oldest, e->rules->expire_ms, &until) || until >= e->since_ms)
         return;
-    x->facts.n = lives_forget(e->rules, x->facts.items, x->facts.n, e->since_ms, &lives);
-    x->had_lives = lives > 0;
-    x->was_incomplete = lives == 0;
+    x->facts.n = lives_forget(e->rules, x->facts.items, x->facts.n, e->since_ms, &e->lives);
+    x->had_lives = e->lives.n > 0;
+    x->was_incomplete = e->lives.n == 0;
+}
+
+static const uint8_t *keep(struct entities *e, const uint8_t *records, size_t n)
+{
+    uint8_t *kept = arena_array(&e->arena, n, e->record_bytes);
+    ensure(kept != NULL);
+    memcpy(kept, records, n * e->record_bytes);
+    return kept;
 }
 
 /* The entity is written as so many records. */
@@ -217,8 +228,12 @@ bool entities_enter(
         if (!facts_decode(
                 &fresh.facts, e->layout, i, found->records + i * e->record_bytes, &e->arena))
             return bad_record(e, err);
+    if (found->n_records > 1)
+        fresh.stored = keep(e, found->records, found->n_records);
     forget(e, &fresh);
+    fresh.before = fresh.facts.items;
     fresh.n_before = fresh.facts.n;
+    fresh.facts.shared = true;
     expect_records(e, &fresh, found->n_records ? found->n_records : 1);
     *number = e->n;
     GROW(e->items, e->cap, e->n + 1);
@@ -235,17 +250,18 @@ bool entities_get(struct entities *entities, struct hash128 key, size_t *number,
            entities_enter(entities, &found, number, err);
 }
 
-bool entities_add(
-    struct entities *entities, struct entity *entity, const struct fact *fact, bool *known)
+enum fact_fate entities_add(
+    struct entities *entities, struct entity *entity, const struct fact *fact)
 {
-    size_t of_stage = 0;
-    if (!facts_add(&entity->facts, entities->layout, fact, &entities->arena, known))
-        return false;
-    for (size_t i = 0; i < entity->facts.n; i++)
-        of_stage += entity->facts.items[i].stage == fact->stage;
-    if (of_stage > entity->n_expected)
-        expect_records(entities, entity, of_stage);
-    return true;
+    enum fact_fate fate = facts_add(
+        &entity->facts, entities->layout, entities->spans.facts_ms, fact, &entities->arena);
+    entity->changed |= fate == FACT_ADDED || fate == FACT_REPLACED;
+    if (fate != FACT_ADDED)
+        return fate;
+    size_t records = entity->facts.items[entity->facts.n - 1].record + (size_t)1;
+    if (records > entity->n_expected)
+        expect_records(entities, entity, records);
+    return fate;
 }
 
 size_t entities_batch_bytes(const struct entities *entities)
@@ -265,38 +281,41 @@ struct entity *entities_at(const struct entities *entities, size_t i)
 
 /* ---- writing ---- */
 
-/* Towards the past. */
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
-
 int64_t entity_generation(int64_t newest_ms, int64_t span_ms)
 {
     return floor_div(newest_ms, span_ms) * (span_ms / HOUR_MS);
 }
 
-static int64_t newest_of(const struct facts *facts)
+int64_t entities_next_generation(const struct entities *entities, const struct entity *entity)
 {
+    const struct facts *facts = &entity->facts;
     int64_t newest = INT64_MIN;
     for (size_t i = 0; i < facts->n; i++)
         newest = facts->items[i].time_ms > newest ? facts->items[i].time_ms : newest;
-    return newest;
+    return entity_generation(newest, entities->spans.generation_ms);
 }
 
 static void encode(struct entities *e, struct entity *x)
 {
-    size_t n = facts_records(&x->facts);
+    size_t n = facts_records(x->facts.items, x->facts.n);
     uint8_t *records = arena_array(&e->arena, n, e->record_bytes);
     ensure(records != NULL);
-    for (size_t i = 0; i < n; i++)
-        facts_encode(&x->facts, e->layout, i, records + i * e->record_bytes);
-    x->next = entity_generation(newest_of(&x->facts), e->span_ms);
+    facts_encode(x->facts.items, x->facts.n, e->layout, records);
+    x->next = entities_next_generation(e, x);
     x->written = records;
     x->n_written = n;
 }
 
-static void write_entity(struct entities *e, struct txn *txn, uint32_t table, struct entity *x)
+/* Of many records few change with a fact; but all are gone with their generation. */
+static bool is_stored(const struct entities *e, const struct entity *x, size_t i, int64_t below)
+{
+    size_t at = i * e->record_bytes;
+    return x->stored && x->next == x->generation && x->next >= below && i < x->n_records &&
+           memcmp(x->stored + at, x->written + at, e->record_bytes) == 0;
+}
+
+static void write_entity(
+    struct entities *e, struct txn *txn, uint32_t table, struct entity *x, int64_t below)
 {
     if (!x->written) /* once, however often it is tried */
         encode(e, x);
@@ -304,14 +323,17 @@ static void write_entity(struct entities *e, struct txn *txn, uint32_t table, st
         if (x->next != x->generation || i >= x->n_written)
             txn_state_delete(txn, table, x->generation, facts_key(x->key, i));
     for (size_t i = 0; i < x->n_written; i++)
-        txn_state_put(txn, table, x->next, facts_key(x->key, i), x->written + i * e->record_bytes);
+        if (!is_stored(e, x, i, below))
+            txn_state_put(
+                txn, table, x->next, facts_key(x->key, i), x->written + i * e->record_bytes);
 }
 
-void entities_write(struct entities *entities, struct txn *txn, uint32_t table)
+void entities_write(struct entities *entities, struct txn *txn, uint32_t table, int64_t below)
 {
+    txn_state_drop_below(txn, table, below);
     for (size_t i = 0; i < entities->n; i++)
-        if (entity_has_changed(&entities->items[i]))
-            write_entity(entities, txn, table, &entities->items[i]);
+        if (entities->items[i].changed)
+            write_entity(entities, txn, table, &entities->items[i], below);
 }
 
 static void remember(struct entities *e)
@@ -320,7 +342,7 @@ static void remember(struct entities *e)
         const struct entity *x = &e->items[i];
         if (i + AHEAD < e->n)
             life_cache_prefetch(e->cache, e->items[i + AHEAD].key);
-        if (!entity_has_changed(x))
+        if (!x->changed)
             continue;
         if (x->n_written == 1)
             life_cache_put(e->cache, x->key, x->next, x->written, x->ended, e->batch);

@@ -21,10 +21,13 @@
 
 struct entity {
     struct hash128 key;
-    int64_t generation;     /* in which it lies; valid when n_records */
-    size_t n_records;       /* that are stored */
-    struct facts facts;     /* as they are now, but for those that are forgotten */
-    size_t n_before;        /* the first so many are committed */
+    int64_t generation;        /* in which it lies; valid when n_records */
+    size_t n_records;          /* that are stored */
+    const uint8_t *stored;     /* these, when they are several */
+    struct facts facts;        /* as they are now, but for those that are forgotten */
+    const struct fact *before; /* as they are committed, likewise */
+    size_t n_before;
+    bool changed;           /* a fact was added */
     bool had_lives;         /* what is committed has some, of which some may be forgotten; */
     bool was_incomplete;    /* has none, likewise. Neither is set when nothing is that old */
     size_t n_expected;      /* records that it needs; never fewer than were stored */
@@ -33,12 +36,6 @@ struct entity {
     const uint8_t *written; /* and as what; NULL: not yet */
     size_t n_written;
 };
-
-/* A fact was added. */
-static inline bool entity_has_changed(const struct entity *entity)
-{
-    return entity->facts.n > entity->n_before;
-}
 
 /* What is committed of a key. */
 struct entity_found {
@@ -54,14 +51,20 @@ struct entities;
  * so that the numbers mean the same whatever span_ms, whole hours, becomes. */
 int64_t entity_generation(int64_t newest_ms, int64_t span_ms);
 
-/* name: the table's, which outlives it; layout and rules too. span_ms: of a generation.
- * memory_bytes: for records that were written lately. */
+/* Spans of time, of a table's generation, and of those in which facts are told apart (facts.h). */
+struct entity_spans {
+    int64_t generation_ms, facts_ms;
+};
+
+/* name: the table's, which outlives it; layout and rules too. memory_bytes: for records that were
+ * written lately. */
 struct entities *entities_new(struct store *store, const char *name,
-    const struct fact_layout *layout, const struct life_rules *rules, int64_t span_ms,
-    size_t memory_bytes);
+    const struct fact_layout *layout, const struct life_rules *rules,
+    const struct entity_spans *spans, size_t memory_bytes);
 void entities_free(struct entities **entities);
 /* Between two batches. Generations below are gone, in the table too; nothing comes any more that is
- * earlier than since_ms, so that entities forget what only that could change. */
+ * earlier than since_ms, where a span of facts begins, so that entities forget what only that could
+ * change. */
 void entities_gone(struct entities *entities, int64_t below, int64_t since_ms);
 
 void entities_open(struct entities *entities);
@@ -85,8 +88,10 @@ bool entities_enter(
 /* Opens, finds and enters in one. */
 bool entities_get(struct entities *entities, struct hash128 key, size_t *number, struct err *err);
 /* As facts_add. */
-bool entities_add(
-    struct entities *entities, struct entity *entity, const struct fact *fact, bool *known);
+enum fact_fate entities_add(
+    struct entities *entities, struct entity *entity, const struct fact *fact);
+/* In which generation an entity with facts will lie. */
+int64_t entities_next_generation(const struct entities *entities, const struct entity *entity);
 
 /* What a transaction would hold of the batch's, about. */
 size_t entities_batch_bytes(const struct entities *entities);
@@ -95,7 +100,8 @@ size_t entities_count(const struct entities *entities);
 /* Borrowed until the next one is entered. */
 struct entity *entities_at(const struct entities *entities, size_t i);
 
-void entities_write(struct entities *entities, struct txn *txn, uint32_t table);
+/* Generations below are dropped. */
+void entities_write(struct entities *entities, struct txn *txn, uint32_t table, int64_t below);
 /* The transaction is committed. */
 void entities_clear(struct entities *entities);
 

@@ -7,7 +7,13 @@
  *
  * A record holds one fact of each stage, as nearly every key needs; `reached` has a bit for each
  * that is there. The second fact of a stage lies in the second record, under a key of its own, and
- * so on; the first record says how many there are.
+ * so on; the first record says how many there are. A fact stays in its record, so that few change
+ * with it; one that goes leaves its place to the next that comes.
+ *
+ * Time is cut into spans, and of each the FACTS_BEST best of a stage are kept (fact_is_better): so
+ * which they are does not depend on the order in which they came, nor on what was forgotten
+ * meanwhile, which are whole spans. A key that has facts in ever so many spans at once is bounded
+ * by its records alone, and what comes first stays.
  */
 #ifndef INGEST_LIFECYCLE_FACTS_H
 #define INGEST_LIFECYCLE_FACTS_H
@@ -20,7 +26,9 @@
 #include "base/checksum.h"
 #include "ingest/lifecycle/lives.h"
 
-#define FACT_RECORDS_MAX (FACTS_MAX / STAGES_MAX) /* facts of one stage */
+#define FACTS_BEST       16           /* of one stage and span */
+#define FACT_RECORDS_MAX FIRSTS_MAX   /* of one key; also no more than */
+#define FACT_KEY_BYTES   (64u * 1024) /* of records */
 
 struct fact_layout {
     uint8_t n_stages;
@@ -30,24 +38,32 @@ struct fact_layout {
 
 size_t fact_record_bytes(const struct fact_layout *layout);
 
-/* The facts of one key, in no order: new ones come behind. The array, and what was captured, are in
- * an arena. */
+/* The number of the span that a time lies in, or the greatest that is not later. */
+int64_t fact_span(int64_t time_ms, int64_t span_ms);
+
+/* The facts of one key, in no order. The array, and what was captured, are in an arena. */
 struct facts {
     struct fact *items;
     size_t n, cap;
+    bool shared; /* somebody else has the first n of the array: nothing in it is replaced */
 };
 
-/* Adds the fact. False: the key has FACT_RECORDS_MAX of the stage, and nothing has changed. One
- * that is there already, by stage, id and time, is not added again; *known says so. What it has
- * captured is copied. */
-bool facts_add(struct facts *facts, const struct fact_layout *layout, const struct fact *fact,
-    struct arena *arena, bool *known);
+enum fact_fate {
+    FACT_ADDED,
+    FACT_KNOWN,    /* it is there, by stage, id and time */
+    FACT_REPLACED, /* it was added, and one that is worse has gone */
+    FACT_LEFT_OUT, /* there are better ones, or there is no room; nothing has changed */
+};
 
-/* Records that the facts need; 0 when there are none. */
-size_t facts_records(const struct facts *facts);
-/* Record number i of them. */
+/* What the fact has captured is copied. */
+enum fact_fate facts_add(struct facts *facts, const struct fact_layout *layout, int64_t span_ms,
+    const struct fact *fact, struct arena *arena);
+
+/* Records that n facts need; 0 when there are none. */
+size_t facts_records(const struct fact *facts, size_t n);
+/* All records of n facts, one behind the other. */
 void facts_encode(
-    const struct facts *facts, const struct fact_layout *layout, size_t i, uint8_t *record);
+    const struct fact *facts, size_t n, const struct fact_layout *layout, uint8_t *records);
 /* Adds what record i holds. False: it makes no sense. */
 bool facts_decode(struct facts *facts, const struct fact_layout *layout, size_t i,
     const uint8_t *record, struct arena *arena);

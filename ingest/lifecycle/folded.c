@@ -184,14 +184,8 @@ static bool has_changes(const struct folded *f)
 static void drop_below(struct folded *f, struct txn *txn, int64_t gone)
 {
     uint32_t table;
-    if (!folded_any(f) || !find_table(f, &table))
-        return;
-    size_t n = txn_state_generations(txn, table, NULL, 0);
-    int64_t *all = xcalloc(n + 1, sizeof *all);
-    txn_state_generations(txn, table, all, n);
-    for (size_t i = 0; i < n && all[i] < gone; i++)
-        txn_state_drop(txn, table, all[i]);
-    free(all);
+    if (folded_any(f) && find_table(f, &table))
+        txn_state_drop_below(txn, table, gone);
 }
 
 bool folded_write(struct folded *folded, struct txn *txn, int64_t gone, struct err *err)

@@ -11,9 +11,8 @@
 #include "base/mem.h"
 #include "store/state/state.h"
 
-#define PIECE_BYTES  128
-#define BYTES_MAX    (4 + LIFECYCLE_LABELS_MAX * (2 + FIELD_STRING_MAX))
-#define MEMORY_BYTES ((size_t)64 << 20)
+#define PIECE_BYTES 128
+#define BYTES_MAX   (4 + LIFECYCLE_LABELS_MAX * (2 + FIELD_STRING_MAX))
 /* All in one generation, which is never dropped. */
 #define GENERATION 0
 
@@ -37,14 +36,15 @@ struct life_labels {
     struct buf bytes, wanted;
 };
 
-struct life_labels *life_labels_new(struct store *store, const struct lifecycle *lifecycle)
+struct life_labels *life_labels_new(
+    struct store *store, const struct lifecycle *lifecycle, size_t memory_bytes)
 {
     struct life_labels *l = xcalloc(1, sizeof *l);
     l->store = store;
     l->lifecycle = lifecycle;
+    l->memory_bytes = memory_bytes;
     snprintf(l->name, sizeof l->name, "lifecycle/%.*s/labels", SLICE_FMT(lifecycle->name));
     arena_init(&l->arena, 0); /* bounded by memory_bytes and a batch */
-    l->memory_bytes = MEMORY_BYTES;
     map_init(&l->by_hash);
     buf_init(&l->bytes, BYTES_MAX + PIECE_BYTES);
     buf_init(&l->wanted, BYTES_MAX);
@@ -54,6 +54,12 @@ struct life_labels *life_labels_new(struct store *store, const struct lifecycle 
 void life_labels_bound(struct life_labels *labels, size_t memory_bytes)
 {
     labels->memory_bytes = memory_bytes;
+}
+
+size_t life_labels_bytes(const struct life_labels *labels)
+{
+    return labels->arena.used_bytes + labels->cap * sizeof *labels->entries +
+           map_bytes(&labels->by_hash);
 }
 
 void life_labels_free(struct life_labels **labels)
@@ -249,10 +255,12 @@ void life_labels_clear(struct life_labels *labels)
     labels->new_bytes = 0;
     for (; labels->n_stored < labels->n; labels->n_stored++)
         labels->entries[labels->n_stored].stored = true;
-    if (labels->arena.used_bytes + labels->n * sizeof *labels->entries <= labels->memory_bytes)
+    if (life_labels_bytes(labels) <= labels->memory_bytes)
         return;
-    labels->n = labels->n_stored = 0;
-    map_clear(&labels->by_hash);
+    free(labels->entries);
+    labels->entries = NULL;
+    labels->n = labels->n_stored = labels->cap = 0;
+    map_fini(&labels->by_hash);
     arena_fini(&labels->arena);
     arena_init(&labels->arena, 0);
 }

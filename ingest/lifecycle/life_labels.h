@@ -21,11 +21,14 @@
 
 struct life_labels;
 
-/* Both outlive it. */
-struct life_labels *life_labels_new(struct store *store, const struct lifecycle *lifecycle);
+/* Both outlive it. Texts are in memory until they take more than memory_bytes; then they are read
+ * anew. */
+struct life_labels *life_labels_new(
+    struct store *store, const struct lifecycle *lifecycle, size_t memory_bytes);
 void life_labels_free(struct life_labels **labels);
-/* They are in memory until they take more than so many bytes (64 MiB); then they are read anew. */
+/* Another bound. What they take. */
 void life_labels_bound(struct life_labels *labels, size_t memory_bytes);
+size_t life_labels_bytes(const struct life_labels *labels);
 
 /* *hash: of the values that an event of the first stage has. False: the table cannot be read now.
  */

@@ -45,7 +45,7 @@ struct life_output {
 };
 
 /* Grows as it is added to, and is used again and again; the user frees items. What the facts of one
- * entity, LIVES_MAX lives, make of all rollups bounds it. */
+ * entity, or of more, make of all rollups bounds it. */
 struct life_outputs {
     struct life_output *items;
     size_t n, cap;

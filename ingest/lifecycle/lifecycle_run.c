@@ -7,6 +7,7 @@
 #include "base/ensure.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "ingest/dedupe.h"
 #include "ingest/lifecycle/folded.h"
 #include "ingest/lifecycle/life_counts.h"
@@ -16,15 +17,18 @@
 
 #define HOUR_MS INT64_C(3600000)
 /* Generations that are held of entities, about: an entity is looked for in each. */
-#define HELD         4
+#define HELD 4
+/* Spans that facts are held in, about: of each the best are kept. */
+#define SPANS 16
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
 /* What lives that expire may add to a transaction: cells of all lifecycles, and new label sets
  * until it has so many bytes of them. */
 #define EXPIRE_CELLS       400000
 #define EXPIRE_LABEL_BYTES (16u << 20)
-#define KNOWN_MAX          1000000
-#define STATS_BYTES        (100 + LIFE_COUNTS_BYTES)
+/* Of the texts of label values, and of which series they are. */
+#define LABEL_BYTES ((size_t)8 << 20)
+#define STATS_BYTES (100 + LIFE_COUNTS_BYTES)
 
 struct timer {
     int64_t minute;
@@ -49,9 +53,10 @@ struct lifecycle_runner {
     const struct rollup **list; /* its rollups */
     char name[STATE_TABLE_NAME_MAX + 1], timers_name[STATE_TABLE_NAME_MAX + 1];
     char source[STATE_TABLE_NAME_MAX + 1];
-    int64_t span_ms;               /* of a generation of entities that begins now */
+    struct entity_spans spans;     /* of a generation of entities that begins now; of facts */
     int64_t longest_ms, behind_ms; /* none was ever longer; nor dedupe later with forgetting ids */
     size_t expire_max;             /* entities, with one batch */
+    size_t label_bytes;            /* half of it for texts, half for `known` */
     struct life_labels *labels;
     struct folded *folded;
     struct entities *entities;
@@ -69,14 +74,9 @@ struct lifecycle_runner {
     size_t n_timers, timers_cap;
     size_t n_expiring; /* cells that expiry has brought, at most */
     struct life_outputs outputs;
+    struct lives lives;
     bool settled;
 };
-
-/* Towards the past. */
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b < 0);
-}
 
 /* No event that passes dedupe finds the state of its entity gone. */
 static int64_t held_ms(const struct lifecycle_runner *r)
@@ -85,28 +85,29 @@ static int64_t held_ms(const struct lifecycle_runner *r)
     return l->rules.expire_ms + l->late_ms + r->behind_ms;
 }
 
-/* What is older is of no use to an event that comes; INT64_MIN: nothing is. */
-static int64_t gone_ms(const struct lifecycle_runner *r)
+/* Nothing comes that is earlier. It is where a span of facts begins: those of one span go together,
+ * so that none that comes is taken for one of the best that were. INT64_MIN: it is not known. */
+static int64_t since_ms(const struct lifecycle_runner *r)
 {
-    int64_t gone;
+    int64_t since, back_ms = r->lifecycle->late_ms + r->behind_ms;
     if (r->next_expiry.minute == INT64_MIN ||
-        __builtin_sub_overflow(r->next_expiry.minute * EXPIRY_MINUTE_MS, held_ms(r), &gone))
+        __builtin_sub_overflow(r->next_expiry.minute * EXPIRY_MINUTE_MS, back_ms, &since))
         return INT64_MIN;
-    return gone;
+    return fact_span(since, r->spans.facts_ms) * r->spans.facts_ms;
 }
 
 /* Generations of entities below it hold nothing that can matter; INT64_MIN: none. */
 static int64_t gone_below(const struct lifecycle_runner *r)
 {
-    int64_t gone = gone_ms(r);
-    return gone == INT64_MIN ? INT64_MIN : floor_div(gone - r->longest_ms, HOUR_MS) + 1;
+    int64_t since = since_ms(r);
+    return since == INT64_MIN
+               ? INT64_MIN
+               : floor_div(since - r->lifecycle->rules.expire_ms - r->longest_ms, HOUR_MS) + 1;
 }
 
 static void let_go(struct lifecycle_runner *r)
 {
-    int64_t gone = gone_ms(r);
-    entities_gone(r->entities, gone_below(r),
-        gone == INT64_MIN ? INT64_MIN : gone + r->lifecycle->rules.expire_ms);
+    entities_gone(r->entities, gone_below(r), since_ms(r));
 }
 
 /* ---- life ---- */
@@ -212,12 +213,16 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     snprintf(r->timers_name, sizeof r->timers_name, "lifecycle/%.*s/timers", SLICE_FMT(l->name));
     snprintf(r->source, sizeof r->source, "lifecycle/%.*s", SLICE_FMT(l->name));
     r->behind_ms = dedupe_span_ms(l->late_ms);
-    r->span_ms = HOUR_MS * (1 + held_ms(r) / (HELD * HOUR_MS));
-    r->longest_ms = r->span_ms;
+    r->spans = (struct entity_spans){
+        .generation_ms = HOUR_MS * (1 + held_ms(r) / (HELD * HOUR_MS)),
+        .facts_ms = 1 + held_ms(r) / SPANS,
+    };
+    r->longest_ms = r->spans.generation_ms;
     r->expire_max = EXPIRE_MAX;
-    r->labels = life_labels_new(store, l);
+    r->label_bytes = LABEL_BYTES;
+    r->labels = life_labels_new(store, l, r->label_bytes / 2);
     r->folded = folded_new(store, &r->outputs_of, number, rollups);
-    r->entities = entities_new(store, r->name, &l->layout, &l->rules, r->span_ms, memory_bytes);
+    r->entities = entities_new(store, r->name, &l->layout, &l->rules, &r->spans, memory_bytes);
     r->watermark_ms = INT64_MIN;
     map_init(&r->known_map);
     recall(r);
@@ -239,6 +244,7 @@ void lifecycle_runner_free(struct lifecycle_runner **runner)
     free(r->list);
     free(r->timers);
     free(r->outputs.items);
+    lives_fini(&r->lives);
     free(r);
 }
 
@@ -246,7 +252,8 @@ void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max, 
 {
     ensure(expire_max >= 2);
     runner->expire_max = expire_max;
-    life_labels_bound(runner->labels, label_bytes);
+    runner->label_bytes = label_bytes;
+    life_labels_bound(runner->labels, label_bytes / 2);
 }
 
 /* ---- taking events in ---- */
@@ -302,36 +309,15 @@ static void note_timer(struct lifecycle_runner *r, struct hash128 key, const str
     r->timers[r->n_timers++] = (struct timer){expiry_minute(until), key};
 }
 
-/* Whether one fact more is of no life than before it came, which is the last one. Only a first can
- * change what others belong to, and nearly every entity has one. */
-static bool is_outside(const struct lifecycle_runner *r, const struct facts *facts)
-{
-    const struct life_rules *rules = &r->lifecycle->rules;
-    struct life lives[LIVES_MAX];
-    size_t before = 0, after;
-    const struct fact *last = &facts->items[facts->n - 1];
-    if (last->stage == 0 && facts->n == 1)
-        return false;
-    if (last->stage != 0)
-        return !lives_have(rules, facts->items, facts->n, last->time_ms);
-    lives_of(rules, facts->items, facts->n, lives, &after);
-    if (after > 0)
-        lives_of(rules, facts->items, facts->n - 1, lives, &before);
-    return after > before;
-}
-
 static void add_fact(struct lifecycle_runner *r, struct entity *e, const struct fact *fact)
 {
-    bool known;
-    if (!entities_add(r->entities, e, fact, &known)) {
-        r->next_stats.dropped++;
-        return;
-    }
-    if (known)
+    enum fact_fate fate = entities_add(r->entities, e, fact);
+    if (fate == FACT_KNOWN)
         return;
     r->next_stats.facts++;
-    r->next_stats.outside += is_outside(r, &e->facts);
-    note_timer(r, e->key, fact);
+    r->next_stats.dropped += fate == FACT_REPLACED || fate == FACT_LEFT_OUT;
+    if (fate != FACT_LEFT_OUT)
+        note_timer(r, e->key, fact);
 }
 
 struct hash128 lifecycle_key(
@@ -408,15 +394,22 @@ static uint64_t hash_output(const struct life_output *o)
     return (o->labels ^ kind * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xc2b2ae3d27d4eb4f);
 }
 
+static size_t known_bytes(const struct lifecycle_runner *r)
+{
+    return r->known_cap * sizeof *r->known + map_bytes(&r->known_map);
+}
+
 /* At the begin of a batch. */
 static void forget_outputs(struct lifecycle_runner *r)
 {
     uint64_t forgotten = rollup_runner_forgotten(r->rollups);
-    if (r->forgotten == forgotten && r->n_known < KNOWN_MAX)
+    if (r->forgotten == forgotten && known_bytes(r) <= r->label_bytes / 2)
         return;
     r->forgotten = forgotten;
-    r->n_known = 0;
-    map_clear(&r->known_map);
+    free(r->known);
+    r->known = NULL;
+    r->n_known = r->known_cap = 0;
+    map_fini(&r->known_map);
 }
 
 static struct rollup_series series_of(struct lifecycle_runner *r, const struct life_output *o)
@@ -433,15 +426,6 @@ static struct rollup_series series_of(struct lifecycle_runner *r, const struct l
     map_insert(&r->known_map, hash, (uint32_t)r->n_known);
     r->known[r->n_known++] = known;
     return known.series;
-}
-
-/* In which generation the entity will lie. */
-static int64_t generation_of(const struct lifecycle_runner *r, const struct entity *e)
-{
-    int64_t newest = INT64_MIN;
-    for (size_t i = 0; i < e->facts.n; i++)
-        newest = e->facts.items[i].time_ms > newest ? e->facts.items[i].time_ms : newest;
-    return entity_generation(newest, r->span_ms);
 }
 
 /* Of the rollup's generation that has it. */
@@ -469,18 +453,19 @@ static void put_output(
     struct rollup_series series = series_of(r, o);
     if (rollup_runner_put(r->rollups, series, o->time_ms, o->value, o->negative) && !o->negative &&
         folded_doubts(r->folded, series))
-        folded_note(r->folded, e->key, o, series, generation_of(r, e));
+        folded_note(r->folded, e->key, o, series, entities_next_generation(r->entities, e));
 }
 
-/* Of n lives that some facts have. */
-static struct life_tally tally_of(const struct lifecycle_runner *r, const struct life *lives,
-    size_t n, size_t facts, struct hash128 key, struct expiry expiry)
+/* Of the lives that so many facts have. */
+static struct life_tally tally_of(const struct lifecycle_runner *r, const struct lives *lives,
+    size_t facts, struct hash128 key, struct expiry expiry)
 {
-    struct life_tally tally = {.incomplete = n == 0 && facts > 0};
-    for (size_t i = 0; i < n; i++) {
-        if (lives[i].end >= 0)
+    struct life_tally tally = {.incomplete = lives->n == 0 && facts > 0};
+    for (size_t i = 0; i < lives->n; i++) {
+        const struct life *life = &lives->items[i];
+        if (life->end >= 0)
             continue;
-        bool over = life_has_expired(life_until(&r->lifecycle->rules, &lives[i]), key, expiry);
+        bool over = life_has_expired(life_until(&r->lifecycle->rules, life), key, expiry);
         tally.expired += over;
         tally.open += !over;
     }
@@ -490,25 +475,28 @@ static struct life_tally tally_of(const struct lifecycle_runner *r, const struct
 /* What the entity was and is, and what changes with it in the rollups, into outputs. */
 struct change {
     struct life_tally before, now;
-    bool ended; /* no life goes on */
+    size_t outside_before, outside; /* facts of no life */
+    bool ended;                     /* no life goes on */
 };
 
 static void find_change(struct lifecycle_runner *r, const struct entity *e, struct change *out)
 {
     const struct life_rules *rules = &r->lifecycle->rules;
-    struct life lives[LIVES_MAX];
-    size_t outside;
+    struct lives *lives = &r->lives;
     r->outputs.n = 0;
-    size_t n = lives_of(rules, e->facts.items, e->n_before, lives, &outside);
-    out->before = tally_of(r, lives, n, e->n_before, e->key, r->expiry);
+    lives_of(rules, e->before, e->n_before, lives);
+    out->before = tally_of(r, lives, e->n_before, e->key, r->expiry);
     out->before.incomplete = !e->had_lives && (out->before.incomplete || e->was_incomplete);
-    life_outputs_add(&r->outputs_of, lives, n, e->key, r->expiry, true, &r->outputs);
+    out->outside_before = lives->outside;
+    life_outputs_add(&r->outputs_of, lives->items, lives->n, e->key, r->expiry, true, &r->outputs);
     size_t n_before = r->outputs.n;
-    n = lives_of(rules, e->facts.items, e->facts.n, lives, &outside);
-    out->now = tally_of(r, lives, n, e->facts.n, e->key, r->next_expiry);
-    if (!entity_has_changed(e)) /* what it has forgotten is still stored */
+    lives_of(rules, e->facts.items, e->facts.n, lives);
+    out->now = tally_of(r, lives, e->facts.n, e->key, r->next_expiry);
+    if (!e->changed) /* what it has forgotten is still stored */
         out->now.incomplete = out->before.incomplete;
-    life_outputs_add(&r->outputs_of, lives, n, e->key, r->next_expiry, false, &r->outputs);
+    out->outside = lives->outside;
+    life_outputs_add(
+        &r->outputs_of, lives->items, lives->n, e->key, r->next_expiry, false, &r->outputs);
     life_outputs_cancel(&r->outputs, n_before);
     out->ended = out->now.open + out->now.expired == 0;
 }
@@ -521,9 +509,12 @@ static void settle_entity(struct lifecycle_runner *r, struct entity *e)
         put_output(r, e, &r->outputs.items[i]);
     uint64_t before = change.before.expired, now = change.now.expired;
     r->next_stats.expired += now > before ? now - before : 0;
+    if (change.outside > change.outside_before)
+        r->next_stats.outside += change.outside - change.outside_before;
     change.before.generation = e->generation;
     if (change.now.incomplete)
-        change.now.generation = entity_has_changed(e) ? generation_of(r, e) : e->generation;
+        change.now.generation =
+            e->changed ? entities_next_generation(r->entities, e) : e->generation;
     life_counts_move(&r->next_counts, &change.before, &change.now);
     e->ended = change.ended;
 }
@@ -545,20 +536,26 @@ static bool ask_folded(struct lifecycle_runner *r, struct err *err)
     return true;
 }
 
-static bool load_labels_of(struct lifecycle_runner *r, const struct entity *e, struct err *err)
+static bool load_labels_of(
+    struct lifecycle_runner *r, const struct fact *facts, size_t n, struct err *err)
 {
-    const struct facts *facts = &e->facts;
-    for (size_t k = 0; k < facts->n; k++)
-        if (facts->items[k].stage == 0 && !life_labels_load(r->labels, facts->items[k].labels, err))
+    for (size_t i = 0; i < n; i++)
+        if (facts[i].stage == 0 && !life_labels_load(r->labels, facts[i].labels, err))
             return false;
     return true;
+}
+
+static bool load_entity_labels(struct lifecycle_runner *r, const struct entity *e, struct err *err)
+{
+    return load_labels_of(r, e->facts.items, e->facts.n, err) &&
+           (e->before == e->facts.items || load_labels_of(r, e->before, e->n_before, err));
 }
 
 /* Label texts first: what cannot be read must not be met half way. */
 static bool load_labels(struct lifecycle_runner *r, struct err *err)
 {
     for (size_t i = 0; i < entities_count(r->entities); i++)
-        if (!load_labels_of(r, entities_at(r->entities, i), err))
+        if (!load_entity_labels(r, entities_at(r->entities, i), err))
             return false;
     return true;
 }
@@ -577,7 +574,7 @@ static bool timers_table(const struct lifecycle_runner *r, uint32_t *table)
 static bool weigh(struct lifecycle_runner *r, const struct entity *e, struct err *err)
 {
     struct change change;
-    if (!load_labels_of(r, e, err))
+    if (!load_entity_labels(r, e, err))
         return false;
     find_change(r, e, &change);
     r->n_expiring += r->outputs.n;
@@ -698,23 +695,12 @@ bool lifecycle_is_behind(const struct lifecycle_runner *runner)
 
 /* ---- writing ---- */
 
-/* Generations with lower numbers. */
-static void drop_below(struct txn *txn, uint32_t table, int64_t below)
-{
-    size_t n = txn_state_generations(txn, table, NULL, 0);
-    int64_t *all = xcalloc(n + 1, sizeof *all);
-    txn_state_generations(txn, table, all, n);
-    for (size_t i = 0; i < n && all[i] < below; i++)
-        txn_state_drop(txn, table, all[i]);
-    free(all);
-}
-
 static void write_timers(struct lifecycle_runner *r, struct txn *txn, uint32_t table)
 {
     for (size_t i = 0; i < r->n_timers; i++)
         if (r->timers[i].minute >= r->next_expiry.minute)
             txn_state_put(txn, table, r->timers[i].minute, r->timers[i].key, NULL);
-    drop_below(txn, table, r->next_expiry.minute);
+    txn_state_drop_below(txn, table, r->next_expiry.minute);
 }
 
 static void write_source(struct lifecycle_runner *r, struct txn *txn)
@@ -754,9 +740,8 @@ bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct er
         !life_labels_write(r->labels, txn, err) ||
         !folded_write(r->folded, txn, gone_below(r), err))
         return false;
-    drop_below(txn, table, gone_below(r));
     life_counts_drop(&r->next_counts, gone_below(r));
-    entities_write(r->entities, txn, table);
+    entities_write(r->entities, txn, table, gone_below(r));
     write_timers(r, txn, timers);
     write_source(r, txn);
     return true;
@@ -780,6 +765,11 @@ int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner)
 {
     return runner->next_expiry.minute == INT64_MIN ? INT64_MIN
                                                    : runner->next_expiry.minute * EXPIRY_MINUTE_MS;
+}
+
+size_t lifecycle_label_bytes(const struct lifecycle_runner *runner)
+{
+    return life_labels_bytes(runner->labels) + known_bytes(runner);
 }
 
 void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out)

@@ -43,7 +43,8 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     size_t number, struct rollup_runner *rollups, size_t memory_bytes);
 void lifecycle_runner_free(struct lifecycle_runner **runner);
 /* Entities that one batch looks at to expire them, 2 at least: the last one is looked at again. It
- * is 50,000 when nobody says otherwise. label_bytes: of label values at hand, 64 MiB. */
+ * is 50,000 when nobody says otherwise. label_bytes: of label values at hand, and of which series
+ * they are, 8 MiB. */
 void lifecycle_runner_bound(struct lifecycle_runner *runner, size_t expire_max, size_t label_bytes);
 
 /* Which stages the event reaches: a bit for each. False: a condition's value does not fit, and the
@@ -89,11 +90,14 @@ bool lifecycle_is_behind(const struct lifecycle_runner *runner);
  * INT64_MIN: none has. */
 int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner);
 
+/* That label sets at hand take. */
+size_t lifecycle_label_bytes(const struct lifecycle_runner *runner);
+
 /* Since the data folder began, but for what is now. */
 struct lifecycle_stats {
-    uint64_t facts;       /* taken in */
-    uint64_t outside;     /* of them, of no life when they came: too late, or without a first */
-    uint64_t dropped;     /* an entity has too many */
+    uint64_t facts;       /* that came */
+    uint64_t outside;     /* of them, of no life with their batch: too late, or without a first */
+    uint64_t dropped;     /* of them, left out then or later: an entity has too many (facts.h) */
     uint64_t expired;     /* lives */
     uint64_t corrections; /* cells that were taken back */
     uint64_t open;        /* now: lives that have not ended */

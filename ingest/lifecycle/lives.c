@@ -1,8 +1,17 @@
 #include "ingest/lifecycle/lives.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "base/ensure.h"
+#include "base/mem.h"
+
+#define GONE UINT16_MAX /* a fact that goes, for a moment */
+
+void lives_fini(struct lives *lives)
+{
+    free(lives->items);
+    *lives = (struct lives){0};
+}
 
 bool fact_is_better(const struct fact *a, const struct fact *b)
 {
@@ -33,13 +42,14 @@ static bool is_before(const struct fact *a, const struct fact *b)
     return a->time_ms != b->time_ms ? a->time_ms < b->time_ms : a->id < b->id;
 }
 
-/* The facts of the first stage in order of time; they are few. */
+/* The facts of the first stage in order of time, in which nearly all stand already. */
 static size_t sort_firsts(const struct fact *facts, size_t n, const struct fact **out)
 {
     size_t m = 0;
     for (size_t i = 0; i < n; i++) {
         if (facts[i].stage != 0)
             continue;
+        ensure(m < FIRSTS_MAX);
         size_t at = m++;
         for (; at > 0 && is_before(&facts[i], out[at - 1]); at--)
             out[at] = out[at - 1];
@@ -48,20 +58,19 @@ static size_t sort_firsts(const struct fact *facts, size_t n, const struct fact 
     return m;
 }
 
-static size_t begin_lives(
-    const struct life_rules *rules, const struct fact *facts, size_t n, struct life *out)
+static void begin_lives(
+    const struct life_rules *rules, const struct fact *facts, size_t n, struct lives *out)
 {
-    const struct fact *firsts[FACTS_MAX];
-    size_t m = sort_firsts(facts, n, firsts), lives = 0;
+    const struct fact *firsts[FIRSTS_MAX];
+    size_t m = sort_firsts(facts, n, firsts);
+    out->n = 0;
     for (size_t i = 0; i < m; i++) {
-        if (lives == 0 || firsts[i]->time_ms > life_until(rules, &out[lives - 1])) {
-            if (lives == LIVES_MAX)
-                break;
-            out[lives++] = (struct life){.end = -1};
+        if (out->n == 0 || firsts[i]->time_ms > life_until(rules, &out->items[out->n - 1])) {
+            GROW(out->items, out->cap, out->n + 1);
+            out->items[out->n++] = (struct life){.end = -1};
         }
-        take(&out[lives - 1], firsts[i]);
+        take(&out->items[out->n - 1], firsts[i]);
     }
-    return lives;
 }
 
 /* The first time that belongs to the life. */
@@ -82,41 +91,35 @@ static void find_end(const struct life_rules *rules, struct life *life)
     }
 }
 
-/* Where a fact of that time belongs; n: nowhere. */
-static size_t life_at(
-    const struct life_rules *rules, const struct life *lives, size_t n, int64_t time_ms)
+/* Where a fact of that time belongs; NULL: nowhere. */
+static struct life *life_at(
+    const struct life_rules *rules, const struct lives *lives, int64_t time_ms)
 {
-    size_t at = 0;
-    while (at < n && time_ms > life_until(rules, &lives[at]))
-        at++;
-    return at < n && time_ms >= life_since(rules, &lives[at]) ? at : n;
-}
-
-bool lives_have(const struct life_rules *rules, const struct fact *facts, size_t n, int64_t time_ms)
-{
-    struct life lives[LIVES_MAX];
-    size_t found = begin_lives(rules, facts, n, lives);
-    return life_at(rules, lives, found, time_ms) < found;
-}
-
-size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t n,
-    struct life *out, size_t *outside)
-{
-    ensure(n <= FACTS_MAX);
-    size_t lives = begin_lives(rules, facts, n, out);
-    *outside = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (facts[i].stage == 0)
-            continue;
-        size_t at = life_at(rules, out, lives, facts[i].time_ms);
-        if (at < lives)
-            take(&out[at], &facts[i]);
+    size_t low = 0, high = lives->n;
+    while (low < high) { /* the first one that it does not pass */
+        size_t mid = low + (high - low) / 2;
+        if (time_ms > life_until(rules, &lives->items[mid]))
+            low = mid + 1;
         else
-            ++*outside;
+            high = mid;
     }
-    for (size_t i = 0; i < lives; i++)
-        find_end(rules, &out[i]);
-    return lives;
+    bool belongs = low < lives->n && time_ms >= life_since(rules, &lives->items[low]);
+    return belongs ? &lives->items[low] : NULL;
+}
+
+void lives_of(const struct life_rules *rules, const struct fact *facts, size_t n, struct lives *out)
+{
+    begin_lives(rules, facts, n, out);
+    out->outside = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct life *life = facts[i].stage == 0 ? NULL : life_at(rules, out, facts[i].time_ms);
+        if (life)
+            take(life, &facts[i]);
+        else
+            out->outside += facts[i].stage != 0;
+    }
+    for (size_t i = 0; i < out->n; i++)
+        find_end(rules, &out->items[i]);
 }
 
 /* Whether a fact at that time, on which no life hangs, is out of reach of all that can come. */
@@ -126,26 +129,30 @@ static bool is_far(const struct life_rules *rules, int64_t time_ms, int64_t sinc
     return !__builtin_add_overflow(time_ms, rules->expire_ms, &until) && until < since_ms;
 }
 
-/* Lives stand in order, and what is earlier than the end of one that goes is its own, or nobody's.
- */
-size_t lives_forget(
-    const struct life_rules *rules, struct fact *facts, size_t n, int64_t since_ms, size_t *lives)
+/* Whether it goes that is of no life that stays. Lives stand in order, and what is earlier than the
+ * end of one that goes is its own, or nobody's. gone_ms: the end of the last that goes. */
+static bool goes(const struct life_rules *rules, const struct lives *lives, const struct fact *f,
+    int64_t gone_ms, int64_t since_ms)
 {
-    struct life all[LIVES_MAX];
-    bool goes[FACTS_MAX];
-    int64_t gone = INT64_MIN;
-    size_t outside, gone_lives = 0, left = 0;
-    *lives = lives_of(rules, facts, n, all, &outside);
-    for (; gone_lives < *lives && life_until(rules, &all[gone_lives]) < since_ms; gone_lives++)
-        gone = life_until(rules, &all[gone_lives]);
-    for (size_t i = 0; i < n; i++) {
-        const struct fact *f = &facts[i];
-        bool lost = f->stage != 0 && life_at(rules, all, *lives, f->time_ms) == *lives;
-        goes[i] =
-            (gone_lives > 0 && f->time_ms <= gone) || (lost && is_far(rules, f->time_ms, since_ms));
-    }
+    if (gone_ms != INT64_MIN && f->time_ms <= gone_ms)
+        return true;
+    return f->stage != 0 && is_far(rules, f->time_ms, since_ms) &&
+           !life_at(rules, lives, f->time_ms);
+}
+
+size_t lives_forget(const struct life_rules *rules, struct fact *facts, size_t n, int64_t since_ms,
+    struct lives *lives)
+{
+    int64_t gone_ms = INT64_MIN;
+    size_t left = 0, from = 0;
+    lives_of(rules, facts, n, lives);
+    for (; from < lives->n && life_until(rules, &lives->items[from]) < since_ms; from++)
+        gone_ms = life_until(rules, &lives->items[from]);
+    for (size_t i = 0; i < n; i++)
+        if (goes(rules, lives, &facts[i], gone_ms, since_ms))
+            facts[i].record = GONE;
     for (size_t i = 0; i < n; i++) /* the lives point at them no more */
-        if (!goes[i])
+        if (facts[i].record != GONE)
             facts[left++] = facts[i];
     return left;
 }

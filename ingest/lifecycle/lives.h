@@ -27,10 +27,8 @@
 #include "base/checksum.h"
 
 #define STAGES_MAX   16
-#define CAPTURES_MAX 8 /* of one stage */
-/* Of one key. */
-#define FACTS_MAX 256
-#define LIVES_MAX 16
+#define CAPTURES_MAX 8    /* of one stage */
+#define FIRSTS_MAX   1024 /* facts of one key's first stage */
 
 struct fact {
     int64_t time_ms, revision;
@@ -39,6 +37,7 @@ struct fact {
     const int64_t *captured; /* those of its stage that a rollup needs; NULL: none */
     uint8_t has;             /* a bit for each of captured */
     uint8_t stage;
+    uint16_t record; /* where it is stored (facts.h); lives do not depend on it */
 };
 
 struct life_rules {
@@ -52,24 +51,28 @@ struct life {
     int end;                               /* the stage that ended it; -1: none */
 };
 
+/* The earliest first. Grows as it is used, again and again; begins as zeros. */
+struct lives {
+    struct life *items;
+    size_t n, cap;
+    size_t outside; /* facts that belong to none */
+};
+
+void lives_fini(struct lives *lives);
+
 /* Whether a is to be taken before b, of the same stage. */
 bool fact_is_better(const struct fact *a, const struct fact *b);
 
-/* The lives of n facts, at most FACTS_MAX, the earliest first; out has room for LIVES_MAX. What
- * would begin one more is left out. *outside: facts that belong to no life. */
-size_t lives_of(const struct life_rules *rules, const struct fact *facts, size_t n,
-    struct life *out, size_t *outside);
-
-/* Whether a fact of that time, of another stage than the first, belongs to one of their lives. */
-bool lives_have(
-    const struct life_rules *rules, const struct fact *facts, size_t n, int64_t time_ms);
+/* The lives of n facts, at most FIRSTS_MAX of the first stage. They point to the facts. */
+void lives_of(
+    const struct life_rules *rules, const struct fact *facts, size_t n, struct lives *out);
 
 /* Takes out what has no part in anything any more once nothing can come that is earlier than
  * since_ms: the lives that could go on until a time before that, and what is of no life and farther
- * from it than expire. Returns how many facts are left, in their order; *lives: how many lives
- * there were. */
-size_t lives_forget(
-    const struct life_rules *rules, struct fact *facts, size_t n, int64_t since_ms, size_t *lives);
+ * from it than expire. Returns how many facts are left, in their order. *lives: how many there
+ * were; of the room only that and `outside` mean anything afterwards. */
+size_t lives_forget(const struct life_rules *rules, struct fact *facts, size_t n, int64_t since_ms,
+    struct lives *lives);
 
 /* The last time that belongs to the life. */
 int64_t life_until(const struct life_rules *rules, const struct life *life);

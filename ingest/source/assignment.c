@@ -8,13 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ensure.h"
 #include "base/log.h"
 #include "ingest/source/kafka_source_priv.h"
 
 static bool is_wanted(const struct kafka_source *s, const struct partition *p)
 {
-    return !p->halted && !p->marks.paused && !p->parked && !p->resting && !p->examined &&
-           !p->unstarted && !p->suspended && !s->topics[p->topic].barred;
+    return !p->halted && !p->marks.paused && !p->marks.given_up && !p->parked && !p->resting &&
+           !p->examined && !p->unstarted && !p->suspended && !s->topics[p->topic].barred;
 }
 
 /* From the last record on, to compare it; without one from the position. */
@@ -95,7 +96,7 @@ void partition_drop(struct kafka_source *s, struct partition *p)
 
 void partition_rest(struct kafka_source *s, struct partition *p, const char *why)
 {
-    p->anew = p->resting = true;
+    p->resting = true;
     p->caught_up = false;
     s->changed = s->restless = true;
     log_warn("kafka: partition %s: %s; it is tried again", p->name, why);
@@ -107,8 +108,30 @@ void partition_begin_anew(struct kafka_source *s, struct partition *p)
     s->changed = true;
 }
 
+bool partition_is_gone(const struct partition *p)
+{
+    return p->halted && p->halt == HALT_GONE;
+}
+
+const char *partition_advice(const struct kafka_source *s, const struct partition *p)
+{
+    switch (p->halt) {
+    case HALT_GONE:
+        return s->topics[p->topic].by_pattern
+                   ? "it goes on when the topic is there again; skip gives it up for good"
+                   : "it goes on when the topic is there again; one that is gone for good leaves "
+                     "the config";
+    case HALT_ANEW:
+        return "seek --to earliest reads a topic that was made anew; skip goes on behind what is "
+               "there";
+    case HALT_LOST: return "skip goes on at the first record that is there";
+    case HALT_BROKEN: return "resume tries it again; skip goes behind it";
+    }
+    unreachable("there are no other causes");
+}
+
 void partition_halt(
-    struct kafka_source *s, struct partition *p, const char *advice, const char *fmt, ...)
+    struct kafka_source *s, struct partition *p, enum halt why, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -116,11 +139,11 @@ void partition_halt(
     va_end(args);
     partition_drop(s, p);
     p->halted = true;
-    p->advice = advice;
+    p->halt = why;
     p->verifying = p->caught_up = p->resting = p->examined = false;
     s->changed = true;
     log_error("kafka: partition %s is halted at %" PRId64 ": %s; %s", p->name, p->next, p->cause,
-        p->advice);
+        partition_advice(s, p));
 }
 
 void partition_move(struct kafka_source *s, struct partition *p, int64_t next)
@@ -129,7 +152,7 @@ void partition_move(struct kafka_source *s, struct partition *p, int64_t next)
     p->suspended = p->verifying = false;
     p->next = p->passed = next;
     p->marks.print = p->print_before = FINGERPRINT_NONE;
-    p->halted = p->gone = p->examined = p->resting = p->unstarted = p->caught_up = false;
+    p->halted = p->examined = p->resting = p->unstarted = p->caught_up = false;
     p->cause[0] = 0;
     p->broken = 0;
     p->dirty = true;

@@ -93,7 +93,7 @@ static void hear_partition(
     p->caught_up = is_at_end(p, stats, silent_ms) && !still_verifying(p, stats);
     if (!p->caught_up)
         return;
-    p->at_end_ms = s->now_ms;
+    p->at_end_ms = lanes_now_ms(s->lanes);
     p->caught_up_ms = s->now_ms - silent_ms - KAFKA_STATS_MS;
     /* From now on its position is known: what retention removes later is missed, not skipped. */
     if (p->next < 0) {

@@ -75,17 +75,19 @@ static void judge_range(struct kafka_source *s, struct partition *p, int64_t low
     p->examined = false;
     s->changed = true;
     if (p->next > high)
-        partition_halt(s, p, ADVICE_ANEW,
+        partition_halt(s, p, HALT_ANEW,
             "its log ends at %" PRId64 ", before its position: the topic was made anew or cut off",
             high);
     else if (p->next < low && stream->skip_out_of_range)
         skip_hole(s, p, low);
     else if (p->next < low)
-        partition_halt(s, p, ADVICE_LOST,
+        partition_halt(s, p, HALT_LOST,
             "offsets %" PRId64 " to %" PRId64 " are gone before they were read (retention)",
             p->next, low - 1);
-    else
+    else if (p->marks.print.offset < low)
         p->marks.print = p->print_before = FINGERPRINT_NONE; /* retention has taken it */
+    else
+        log_info("kafka: partition %s: its position is in its log; it is read again", p->name);
 }
 
 static void examine(struct look *look)
@@ -164,18 +166,18 @@ static bool begins_by_config(const struct kafka_source *s, const struct topic *t
 
 static void lose(struct kafka_source *s, struct partition *p)
 {
-    if (p->gone || p->halted)
+    if (p->halted || p->marks.given_up)
         return;
-    p->gone = true;
-    partition_halt(s, p, ADVICE_GONE, "the broker does not have it any more: it was deleted");
+    partition_halt(s, p, HALT_GONE, "the broker does not have it any more: it was deleted");
 }
 
 static void find_again(struct kafka_source *s, struct partition *p)
 {
-    if (!p->gone)
+    if (!partition_is_gone(p) && !p->marks.given_up)
         return;
     log_info("kafka: partition %s: it is there again", p->name);
-    p->gone = p->halted = false;
+    p->dirty |= p->marks.given_up;
+    p->halted = p->marks.given_up = false;
     p->cause[0] = 0;
     partition_begin_anew(s, p);
 }

@@ -65,7 +65,7 @@ static rd_kafka_topic_partition_list_t *committed_positions(const struct kafka_s
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)s->n_partitions);
     for (size_t i = 0; i < s->n_partitions; i++) {
         const struct partition *p = s->partitions[i];
-        if (p->committed >= 0 && !p->gone)
+        if (p->committed >= 0 && !partition_is_gone(p) && !p->marks.given_up)
             rd_kafka_topic_partition_list_add(list, s->topics[p->topic].name, p->id)->offset =
                 p->committed;
     }

@@ -17,7 +17,7 @@
 #define POLL_MAX 2000
 /* One that does not read again and again is broken where it lies, and not on the way. */
 #define BROKEN_MAX 5
-/* Of all topics together; what is over is not read, and said. */
+/* Of all topics together, without those that are given up; what is over is not read, and said. */
 #define PARTITIONS_MAX 4096
 /* Partition numbers above this come from a broken answer. */
 #define PARTITION_NUMBER_MAX 100000
@@ -88,23 +88,19 @@ void topic_trouble(struct topic *topic, const char *text);
 
 /* ---- assignment.c ---- */
 
-#define ADVICE_ANEW                                                                                \
-    "seek --to earliest reads a topic that was made anew; skip goes on behind what is there"
-#define ADVICE_LOST   "skip goes on at the first record that is there"
-#define ADVICE_BROKEN "resume tries it again; skip goes behind it"
-#define ADVICE_GONE                                                                                \
-    "it goes on when the topic is there again; one that is gone for good leaves the config"
-
 /* Makes librdkafka fetch what is to be fetched, and nothing else. */
 void assignment_sync(struct kafka_source *s);
-/* It was not fetched rightly: what has come of it before is good, what comes now is dropped, and it
- * is begun anew at a look, when all that is good is taken. */
+/* It was not fetched rightly: what has come of it is good, and it is begun again at a look, when
+ * all of that is taken. */
 void partition_rest(struct kafka_source *s, struct partition *p, const char *why);
 /* Fetched anew from its last record on, which is compared, at once. */
 void partition_begin_anew(struct kafka_source *s, struct partition *p);
-/* It stays as it is until somebody decides. advice: what may be done, a constant. */
-void partition_halt(struct kafka_source *s, struct partition *p, const char *advice,
-    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* It stays as it is until somebody decides. */
+void partition_halt(struct kafka_source *s, struct partition *p, enum halt why, const char *fmt,
+    ...) __attribute__((format(printf, 4, 5)));
+bool partition_is_gone(const struct partition *p);
+/* What may be done about one that is halted: a constant. */
+const char *partition_advice(const struct kafka_source *s, const struct partition *p);
 /* Where it was moved to by the broker's or the operator's word; nothing is to be compared. */
 void partition_move(struct kafka_source *s, struct partition *p, int64_t next);
 /* What has come of it and was not taken goes; when it is read on, it is fetched again. */

@@ -13,6 +13,9 @@
 #define STUCK_MS 10000
 /* One of which nothing is known yet is waited for so long. */
 #define UNKNOWN_MS 1000
+/* From round to round no more than this passes: who stood still between them is the reader, or the
+ * clock was set. */
+#define ROUND_MS   1000
 #define SLICE_MOST 2000
 /* Records of a lane begin with this room. */
 #define ROOM_FIRST 64
@@ -34,6 +37,8 @@ struct lanes {
     struct lane **all;
     size_t n_all, all_cap;
     size_t bytes, records;
+    int64_t now_ms;   /* what has passed, round by round */
+    int64_t clock_ms; /* of the last round; INT64_MIN: there was none */
     size_t at;        /* where the next turn begins while nobody holds */
     int64_t floor_ms; /* the lowest of those who hold; INT64_MAX: nobody holds */
     lane_free_f *free_record;
@@ -44,6 +49,8 @@ struct lanes *lanes_new(lane_free_f *free_record)
     struct lanes *lanes = xcalloc(1, sizeof *lanes);
     lanes->free_record = free_record;
     lanes->floor_ms = INT64_MAX;
+    lanes->clock_ms = INT64_MIN;
+    lanes->now_ms = BEHIND_MS; /* 0 is long ago */
     return lanes;
 }
 
@@ -190,15 +197,29 @@ static bool holds(const struct lane *lane, int64_t now_ms)
     return now_ms - lane->moved_ms < STUCK_MS;
 }
 
-void lanes_begin(struct lanes *lanes, int64_t now_ms)
+static void tick(struct lanes *lanes, int64_t clock_ms)
 {
+    int64_t passed = lanes->clock_ms == INT64_MIN ? 0 : clock_ms - lanes->clock_ms;
+    lanes->clock_ms = clock_ms;
+    if (passed > 0)
+        lanes->now_ms += passed < ROUND_MS ? passed : ROUND_MS;
+}
+
+void lanes_begin(struct lanes *lanes, int64_t clock_ms)
+{
+    tick(lanes, clock_ms);
     lanes->floor_ms = INT64_MAX;
     for (size_t i = 0; i < lanes->n_all; i++) {
         struct lane *lane = lanes->all[i];
-        look(lane, now_ms);
-        if (holds(lane, now_ms) && lane->partition->newest_ms < lanes->floor_ms)
+        look(lane, lanes->now_ms);
+        if (holds(lane, lanes->now_ms) && lane->partition->newest_ms < lanes->floor_ms)
             lanes->floor_ms = lane->partition->newest_ms;
     }
+}
+
+int64_t lanes_now_ms(const struct lanes *lanes)
+{
+    return lanes->now_ms;
 }
 
 bool lanes_held(const struct lanes *lanes)

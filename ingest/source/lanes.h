@@ -52,8 +52,11 @@ size_t lanes_bytes(const struct lanes *lanes);
 size_t lanes_records(const struct lanes *lanes);
 
 /* A new round: each lane is taken from once at most. Reads newest_ms and the state of the
- * partitions. now_ms: of any clock that goes on. */
-void lanes_begin(struct lanes *lanes, int64_t now_ms);
+ * partitions. clock_ms: of any clock; what passes is measured from round to round, and of a long
+ * one, or a clock that is set back, little or nothing counts. */
+void lanes_begin(struct lanes *lanes, int64_t clock_ms);
+/* What has passed so far, for at_end_ms of partitions. */
+int64_t lanes_now_ms(const struct lanes *lanes);
 /* Somebody holds the others since lanes_begin. */
 bool lanes_held(const struct lanes *lanes);
 /* Whether the lane may go on as far as the order is concerned; margin_ms: and this much further. */

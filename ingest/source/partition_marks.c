@@ -11,7 +11,8 @@
 
 #include "base/bytes.h"
 
-#define FLAG_PAUSED 1
+#define FLAG_PAUSED   1
+#define FLAG_GIVEN_UP 2
 
 static size_t kept(uint64_t n, size_t most)
 {
@@ -65,7 +66,7 @@ void marks_change(struct partition_marks *marks, int64_t at_ms, struct slice who
 
 void marks_encode(const struct partition_marks *marks, struct buf *out)
 {
-    buf_varint(out, marks->paused ? FLAG_PAUSED : 0);
+    buf_varint(out, (marks->paused ? FLAG_PAUSED : 0) | (marks->given_up ? FLAG_GIVEN_UP : 0));
     buf_varint(out, (uint64_t)(marks->print.offset + 1));
     buf_le64(out, marks->print.hash);
     buf_varint(out, marks->n_holes);
@@ -99,7 +100,9 @@ bool marks_decode(struct slice text, struct partition_marks *out)
 {
     struct reader r = reader_of(text);
     marks_init(out);
-    out->paused = read_varint(&r) & FLAG_PAUSED;
+    uint64_t flags = read_varint(&r);
+    out->paused = flags & FLAG_PAUSED;
+    out->given_up = flags & FLAG_GIVEN_UP;
     out->print.offset = (int64_t)(read_varint(&r) - 1);
     out->print.hash = read_le64(&r);
     out->n_holes = read_varint(&r);

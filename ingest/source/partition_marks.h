@@ -1,7 +1,8 @@
 /*
  * What is kept of a partition besides its position and its counts, in the same transactions: the
- * fingerprint of its last record, what was lost of it, whether somebody has paused it, and who has
- * changed anything by hand. All of it is bounded: of holes and changes the last ones are kept.
+ * fingerprint of its last record, what was lost of it, whether somebody has paused it or given it
+ * up, and who has changed anything by hand. All of it is bounded: of holes and changes the last
+ * ones are kept.
  */
 #ifndef INGEST_PARTITION_MARKS_H
 #define INGEST_PARTITION_MARKS_H
@@ -32,6 +33,7 @@ struct operator_change {
 struct partition_marks {
     struct fingerprint print;
     bool paused;
+    bool given_up;                 /* its topic is gone for good, somebody says */
     uint64_t n_holes, lost;        /* all of them, and their offsets together */
     struct hole holes[HOLES_KEPT]; /* the newest first */
     uint64_t n_changes;

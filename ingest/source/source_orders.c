@@ -89,6 +89,8 @@ static const char *state_of(
     *cause = "";
     if (p->marks.paused)
         return "paused";
+    if (p->marks.given_up)
+        return "given_up";
     if (p->halted) {
         *cause = p->cause;
         return "halted";
@@ -116,7 +118,7 @@ static void fill_row(const struct kafka_source *s, const struct partition *p, st
     *row = (struct source_row){.name = arena_slice(arena, slice_from(p->name)),
         .stream = arena_slice(arena, s->streams->streams[p->stream].name),
         .state = state_of(s, p, &cause),
-        .advice = p->halted && !p->marks.paused ? p->advice : NULL,
+        .advice = p->halted && !p->marks.paused ? partition_advice(s, p) : NULL,
         .next = p->next,
         .end = p->end,
         .lag = p->end < 0      ? -1
@@ -183,7 +185,7 @@ static void resume_it(
     struct kafka_source *s, const struct source_request *request, struct partition *p)
 {
     bool halted = p->halted;
-    p->marks.paused = p->halted = p->gone = false;
+    p->marks.paused = p->marks.given_up = p->halted = false;
     p->cause[0] = 0;
     p->broken = 0;
     partition_begin_anew(s, p);
@@ -195,13 +197,11 @@ static void resume_it(
 /* One that is to be moved. */
 struct move {
     struct partition *p;
-    int64_t low, high, to;
+    int64_t low, high; /* its log holds these offsets, high not among them */
+    int64_t from;      /* its position; of one that was never read, where its log begins */
+    int64_t lost, to;  /* what is not read then, when it goes forwards */
+    bool gives_up;     /* it goes nowhere: its topic is gone */
 };
-
-static int64_t position(const struct partition *p)
-{
-    return p->next > 0 ? p->next : 0;
-}
 
 static bool find_place(
     struct kafka_source *s, const struct source_request *request, struct move *m, struct err *err)
@@ -228,12 +228,19 @@ static bool pass_trouble(struct move *m, struct err *err)
         return err_set(err, ERR_INVALID,
             "partition %s is not halted; --to says up to where its records are to be left out",
             p->name);
-    if (p->next < m->low)
+    m->to = m->from;
+    switch (p->halt) {
+    case HALT_ANEW: m->to = m->high; break;
+    case HALT_LOST:
+    case HALT_GONE: break;
+    case HALT_BROKEN:
+        m->lost = p->broken_at > m->from ? p->broken_at : m->from;
+        m->to = p->broken_at >= m->from ? p->broken_at + 1 : m->from;
+    }
+    if (m->to < m->low)
         m->to = m->low;
-    else if (p->next > m->high)
+    if (m->to > m->high)
         m->to = m->high;
-    else
-        m->to = p->next + (p->broken >= BROKEN_MAX && p->next < m->high);
     return true;
 }
 
@@ -250,23 +257,46 @@ static bool may_go_back(struct kafka_source *s, const struct source_request *req
         m->p->name, SLICE_FMT(stream->name));
 }
 
+/* A topic that the config names is looked for as long as it does. */
+static bool may_give_up(const struct kafka_source *s, struct move *m, struct err *err)
+{
+    m->gives_up = true;
+    return s->topics[m->p->topic].by_pattern ||
+           err_set(err, ERR_INVALID,
+               "partition %s: its topic is gone; one that is gone for good leaves the config",
+               m->p->name);
+}
+
 static bool plan_move(
     struct kafka_source *s, const struct source_request *request, struct move *m, struct err *err)
 {
     bool skips = request->action == SOURCE_SKIP;
+    if (skips && request->place == PLACE_NONE && partition_is_gone(m->p))
+        return may_give_up(s, m, err);
     if (!log_range(s, m->p, RANGE_MS, &m->low, &m->high, err))
         return false;
+    m->from = m->lost = m->p->next >= 0 ? m->p->next : m->low;
     if (request->place == PLACE_NONE)
         return pass_trouble(m, err);
     if (!find_place(s, request, m, err))
         return false;
-    bool back = m->to < position(m->p) && position(m->p) <= m->high;
+    bool back = m->to < m->from && m->from <= m->high;
     if (back && skips)
         return err_set(err, ERR_INVALID,
             "partition %s: offset %" PRId64 " was passed, it is read from %" PRId64
             " on; larder source seek goes back",
-            m->p->name, m->to, m->p->next);
+            m->p->name, m->to, m->from);
     return !back || may_go_back(s, request, m, err);
+}
+
+static void give_up(
+    struct kafka_source *s, const struct source_request *request, struct partition *p)
+{
+    p->halted = false;
+    p->cause[0] = 0;
+    p->end = -1;
+    p->marks.given_up = s->changed = true;
+    record(request, p, "given up at %" PRId64, p->next);
 }
 
 static void move_it(struct kafka_source *s, const struct source_request *request,
@@ -274,17 +304,17 @@ static void move_it(struct kafka_source *s, const struct source_request *request
 {
     struct partition *p = m->p;
     int64_t from = p->next;
-    if (position(p) > m->high)
+    if (m->from > m->high)
         note(answer, arena,
             "the log ended before the position: if the topic was made anew, seek --to earliest "
             "reads "
             "all of it");
-    else if (m->to < position(p))
+    else if (m->to < m->from)
         note(answer, arena,
             s->streams->streams[p->stream].contract.event_id >= 0
                 ? "events whose ids are still held count once; older ones are refused: late"
                 : "what is read again counts again: the stream has no event_id");
-    marks_hole(&p->marks, position(p), m->to);
+    marks_hole(&p->marks, m->lost, m->to);
     partition_move(s, p, m->to);
     record(request, p, "%s from %" PRId64 " to %" PRId64,
         request->action == SOURCE_SKIP ? "skip" : "seek", from, m->to);
@@ -304,8 +334,12 @@ static bool move_all(struct kafka_source *s, const struct source_request *reques
         if (!plan_move(s, request, &moves[i], err))
             return false;
     }
-    for (size_t i = 0; i < chosen->n; i++)
-        move_it(s, request, &moves[i], arena, answer);
+    for (size_t i = 0; i < chosen->n; i++) {
+        if (moves[i].gives_up)
+            give_up(s, request, moves[i].p);
+        else
+            move_it(s, request, &moves[i], arena, answer);
+    }
     return true;
 }
 

@@ -41,7 +41,7 @@ bool source_place_parse(struct slice text, enum source_place *place, int64_t *at
 
 struct source_row {
     struct slice name, stream;
-    const char *state;  /* caught_up, reading, waiting, paused, halted */
+    const char *state;  /* caught_up, reading, waiting, paused, given_up, halted */
     struct slice cause; /* of waiting and halted; "": there is nothing to say */
     const char *advice; /* what may be done, when it is halted; else NULL */
     int64_t next;       /* -1: never read */

@@ -104,9 +104,17 @@ static bool is_ours(const struct kafka_source *s, int32_t id)
     return s->shard.of == 0 || (uint32_t)id % s->shard.of == s->shard.number - 1;
 }
 
+static size_t count_given_up(const struct kafka_source *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_partitions; i++)
+        n += s->partitions[i]->marks.given_up;
+    return n;
+}
+
 static bool is_crowded(struct kafka_source *s, const struct topic *topic, int32_t id)
 {
-    if (s->n_partitions < PARTITIONS_MAX)
+    if (s->n_partitions < PARTITIONS_MAX || s->n_partitions - count_given_up(s) < PARTITIONS_MAX)
         return false;
     if (!s->crowded)
         log_error("kafka: partition %s/%" PRId32 " and others are not read: at most %d are",

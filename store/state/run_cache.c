@@ -6,16 +6,19 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-void run_cache_init(struct run_cache *cache)
+#define SETS_MAX 1024
+
+void run_cache_init(struct run_cache *cache, size_t max_bytes)
 {
-    *cache = (struct run_cache){0};
+    size_t n = max_bytes / RUN_CACHE_SET_BYTES;
+    *cache = (struct run_cache){.n_sets = n == 0 ? 1 : n < SETS_MAX ? n : SETS_MAX};
     mutex_init(&cache->mutex);
-    cache->sets = xcalloc(RUN_CACHE_SETS, sizeof *cache->sets);
+    cache->sets = xcalloc(cache->n_sets, sizeof *cache->sets);
 }
 
 void run_cache_fini(struct run_cache *cache)
 {
-    for (size_t s = 0; s < RUN_CACHE_SETS; s++)
+    for (size_t s = 0; s < cache->n_sets; s++)
         for (size_t i = 0; i < RUN_CACHE_SET_PAGES; i++)
             free(cache->sets[s][i].ptr);
     free(cache->sets);
@@ -25,7 +28,7 @@ void run_cache_fini(struct run_cache *cache)
 static struct cached_page *set_of(struct run_cache *cache, uint64_t run, uint32_t page)
 {
     uint64_t h = (run * UINT64_C(0x9e3779b97f4a7c15) + page) * UINT64_C(0xc2b2ae3d27d4eb4f);
-    return cache->sets[h >> 32 & (RUN_CACHE_SETS - 1)];
+    return cache->sets[(h >> 32) * cache->n_sets >> 32];
 }
 
 static struct cached_page *find(struct cached_page *set, uint64_t run, uint32_t page)
@@ -92,7 +95,7 @@ void run_cache_add(
 size_t run_cache_bytes(struct run_cache *cache)
 {
     mutex_lock(&cache->mutex);
-    size_t bytes = cache->bytes + RUN_CACHE_SETS * sizeof *cache->sets;
+    size_t bytes = cache->bytes + cache->n_sets * sizeof *cache->sets;
     mutex_unlock(&cache->mutex);
     return bytes;
 }

@@ -1,7 +1,8 @@
 /*
  * Pages of runs that were read lately, for all tables of a store. Set-associative: a page belongs
- * to one of RUN_CACHE_SETS sets, each of which keeps the pages that were used last within 32 KiB
- * (or one page that is larger). One mutex; it is held for a search in one page, never for I/O.
+ * to one set, of as many as its memory is for, each of which keeps the pages that were used last
+ * within 32 KiB (or one page that is larger). One mutex; it is held for a search in one page, never
+ * for I/O.
  */
 #ifndef STORE_STATE_RUN_CACHE_H
 #define STORE_STATE_RUN_CACHE_H
@@ -11,7 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RUN_CACHE_SETS      1024
 #define RUN_CACHE_SET_PAGES 8
 #define RUN_CACHE_SET_BYTES (32u << 10)
 
@@ -24,11 +24,13 @@ struct cached_page {
 struct run_cache {
     pthread_mutex_t mutex;
     struct cached_page (*sets)[RUN_CACHE_SET_PAGES]; /* newest first */
+    size_t n_sets;
     size_t bytes;
     uint64_t hits, misses;
 };
 
-void run_cache_init(struct run_cache *cache);
+/* At most max_bytes of pages, or one set; never more than 32 MiB. */
+void run_cache_init(struct run_cache *cache, size_t max_bytes);
 void run_cache_fini(struct run_cache *cache);
 /* Called with the page's bytes, under the mutex. */
 typedef void run_page_f(void *ctx, const uint8_t *page);

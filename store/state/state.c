@@ -17,12 +17,14 @@
 #include "store/state/state_priv.h"
 
 #define STATE_DIR "state"
+/* Of the limit, for pages that were read. */
+#define CACHE_PART 4
 
 void state_init(struct state *state, const char *path, size_t limit_bytes)
 {
     *state = (struct state){.limit_bytes = limit_bytes ? limit_bytes : STATE_BYTES};
     mutex_init(&state->mutex);
-    run_cache_init(&state->cache);
+    run_cache_init(&state->cache, state->limit_bytes / CACHE_PART);
     if (path) {
         size_t len = strlen(path) + sizeof STATE_DIR + 1;
         state->dir = xmalloc(len);

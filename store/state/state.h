@@ -61,6 +61,8 @@ void txn_state_put(
 void txn_state_delete(struct txn *txn, uint32_t table, int64_t generation, struct hash128 key);
 /* Deletes all keys of the generation; further puts begin it anew. */
 void txn_state_drop(struct txn *txn, uint32_t table, int64_t generation);
+/* All with lower numbers, of those that are committed. */
+void txn_state_drop_below(struct txn *txn, uint32_t table, int64_t below);
 
 /* record: NULL, or room for the record. */
 bool txn_state_get(struct txn *txn, uint32_t table, int64_t generation, struct hash128 key,

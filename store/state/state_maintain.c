@@ -136,18 +136,40 @@ static bool next_merge(struct state *state, struct state_job *job)
     return best != NULL;
 }
 
+/* Of memtables; mutex held. */
+static size_t memtables_max(const struct state *state)
+{
+    size_t others = state->run_bytes / 2, least = state->limit_bytes / 4;
+    return others + least < state->limit_bytes ? state->limit_bytes - others : least;
+}
+
+static size_t run_bytes(const struct state *state)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < state->n_tables; i++)
+        for (size_t k = 0; k < state->tables[i]->n; k++) {
+            const struct state_view *v = state->tables[i]->generations[k]->view;
+            for (size_t r = 0; r < v->n_runs; r++)
+                bytes += run_memory(v->runs[r]);
+        }
+    return bytes;
+}
+
 bool state_step(struct state *state, struct manifest *manifest, bool *did, struct err *err)
 {
     struct state_job job;
+    size_t cache = run_cache_bytes(&state->cache);
     *did = false;
     if (!state->dir)
         return true;
     mutex_lock(&state->mutex);
-    bool drops = state->n_drops > 0, over = state->mem_bytes > state->limit_bytes;
+    state->run_bytes = run_bytes(state) + cache;
+    size_t max = memtables_max(state);
+    bool drops = state->n_drops > 0, over = state->mem_bytes > max;
     mutex_unlock(&state->mutex);
     *did = drops || over;
     if (over)
-        return state_flush(state, manifest, state->limit_bytes / 2, err);
+        return state_flush(state, manifest, max / 2, err);
     if (drops)
         return state_write_drops(state, manifest, err);
     if (!state_purge_step(state, manifest, did, err))
@@ -174,7 +196,7 @@ bool state_behind(struct state *state)
 {
     mutex_lock(&state->mutex);
     bool behind =
-        state->dir && (state->mem_bytes > 2 * state->limit_bytes || state->runs_most > RUNS_MAX);
+        state->dir && (state->mem_bytes > 2 * memtables_max(state) || state->runs_most > RUNS_MAX);
     mutex_unlock(&state->mutex);
     return behind;
 }

@@ -55,10 +55,12 @@ struct state {
     size_t n_tables, tables_cap;
     struct state_drop *drops;
     size_t n_drops, drops_cap;
-    uint64_t lsn;                  /* of the last transaction that was applied */
-    size_t limit_bytes, mem_bytes; /* memtables, frozen ones too */
-    size_t runs_most;              /* of one generation: the debt */
-    uint64_t rounds;               /* in which maintenance has found nothing to do */
+    uint64_t lsn;       /* of the last transaction that was applied */
+    size_t limit_bytes; /* half of what all may take: memory_bytes of state_stats */
+    size_t mem_bytes;   /* memtables, frozen ones too */
+    size_t run_bytes;   /* filters, fences and cache, as maintenance has looked last */
+    size_t runs_most;   /* of one generation: the debt */
+    uint64_t rounds;    /* in which maintenance has found nothing to do */
     struct run_cache cache;
 };
 
@@ -70,7 +72,10 @@ struct state_stats {
     uint64_t disk_bytes;
 };
 
-/* path: the store's folder, or NULL. limit_bytes 0: STATE_BYTES. */
+/* path: the store's folder, or NULL. limit_bytes: of memtables at which they are flushed; the
+ * writer helps at twice as much. The more filters, fences and cached pages take, the less of it is
+ * left for memtables, a quarter at least: all of them stay below twice the limit until filters and
+ * fences alone, 1.6 bytes a key, come to more than it. 0: STATE_BYTES. */
 #define STATE_BYTES ((size_t)256 << 20)
 void state_init(struct state *state, const char *path, size_t limit_bytes);
 void state_fini(struct state *state);

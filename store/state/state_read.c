@@ -237,3 +237,13 @@ size_t txn_state_generations(struct txn *txn, uint32_t table, int64_t *out, size
         out[i] = t->generations[i]->number;
     return t->n;
 }
+
+void txn_state_drop_below(struct txn *txn, uint32_t table, int64_t below)
+{
+    struct state *state = &txn->store->state;
+    if (table >= state->n_tables)
+        return;
+    const struct state_table *t = state->tables[table];
+    for (size_t i = 0; i < t->n && t->generations[i]->number < below; i++)
+        txn_state_drop(txn, table, t->generations[i]->number);
+}

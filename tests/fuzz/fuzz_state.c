@@ -76,7 +76,7 @@ static void try_bytes(const uint8_t *bytes, size_t size)
     FILE *f = fopen(path, "wb");
     ensure(f && fwrite(bytes, 1, size, f) == size && fclose(f) == 0);
     if (run_open(dir, name, &run, &err)) {
-        run_cache_init(&cache);
+        run_cache_init(&cache, 32 << 20);
         if (!run_verify(run, &err))
             expect_place(&err);
         get(run, &cache, run_info(run)->min);

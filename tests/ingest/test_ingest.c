@@ -302,6 +302,23 @@ static void test_a_refused_reload_changes_nothing(void **state)
     start(f);
 }
 
+/* Counts go on, and so does what is told of lateness. */
+static void test_a_reload_keeps_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct ingest_options options = {
+        .kafka = f->settings, .n_kafka = 2, .streams = &f->orders.streams};
+    struct err err = {0};
+    topic(f, 1);
+    start(f);
+    produce(f, 0, 9, 1);
+    assert_int_equal(wait_for(f, 9).lateness.counts[0], 9);
+    assert_true(ingest_reload(f->ingest, &options, NULL, &err));
+    struct stream_stats s = stats_of(f, NULL);
+    assert_int_equal(s.accepted, 9);
+    assert_int_equal(s.lateness.counts[0], 9);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -312,6 +329,7 @@ int main(void)
         TEST(test_a_refused_label_set_stops_nothing),
         TEST(test_bad_setting_is_refused),
         TEST(test_a_refused_reload_changes_nothing),
+        TEST(test_a_reload_keeps_counts),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

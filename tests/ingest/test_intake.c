@@ -410,7 +410,7 @@ static void test_batch_events(void **state)
 {
     (void)state;
     assert_int_equal(intake_batch_events(0), 1000);
-    assert_int_equal(intake_batch_events(UINT64_C(4) << 20), 4096);
+    assert_int_equal(intake_batch_events(UINT64_C(4) << 20), 3276);
     assert_int_equal(intake_batch_events(UINT64_C(128) << 20), 100000);
     assert_int_equal(intake_batch_events(UINT64_MAX), 100000);
 }

@@ -47,7 +47,7 @@ static void must(bool ok)
         fail_msg("%s", err.text);
 }
 
-static void begin(struct run *r, const char *text)
+static void begin_with(struct run *r, const char *text, size_t memory_bytes)
 {
     struct kafka_setting nowhere[] = {
         {SLICE("bootstrap.servers"), SLICE("127.0.0.1:1")}, {SLICE("log_level"), SLICE("0")}};
@@ -66,12 +66,17 @@ static void begin(struct run *r, const char *text)
     struct ingest_options options = {.kafka = nowhere, .n_kafka = 2, .streams = &r->config.streams};
     must(store_open(&(struct store_options){.path = r->folder}, &r->store, &err));
     must(kafka_source_new(&options, &r->source, &err));
-    r->intake = intake_new(r->store, &r->config.streams, r->source, 1, 64 << 10, NULL);
+    r->intake = intake_new(r->store, &r->config.streams, r->source, 1, memory_bytes, NULL);
     for (int i = 0; i < 2; i++) {
         r->partitions[i] = (struct partition){.id = i, .newest_ms = INT64_MIN};
         marks_init(&r->partitions[i].marks);
         snprintf(r->partitions[i].name, sizeof r->partitions[i].name, "a/%d", i);
     }
+}
+
+static void begin(struct run *r, const char *text)
+{
+    begin_with(r, text, 64 << 10);
 }
 
 static void end(struct run *r)
@@ -196,7 +201,7 @@ static void test_large_labels_of_expired_lives(void **state)
     static char text[2048];
     int commits = 0;
     (void)state;
-    begin(&r, lives_text);
+    begin_with(&r, lives_text, 64 << 20);
     for (int i = 0; i < 25000; i++) {
         int n = snprintf(text, sizeof text,
             "{\"id\":\"%d\",\"at\":%lld,\"k\":\"%d\",\"t\":\"b\",\"note\":\"%01000d\"}", i,
@@ -213,6 +218,33 @@ static void test_large_labels_of_expired_lives(void **state)
     intake_lifecycle(r.intake, 0, &counts);
     assert_int_equal(counts.expired, 25000);
     assert_true(commits >= 3 && commits <= 20);
+    end(&r);
+}
+
+#define MEMORY_BYTES ((size_t)16 << 20)
+
+/* Label sets of rollups and the texts of lives that are known by now: a part of the memory. */
+static void test_label_sets_are_forgotten(void **state)
+{
+    static struct run r;
+    struct intake_stats stats;
+    char text[256];
+    size_t most = 0;
+    (void)state;
+    begin_with(&r, lives_text, MEMORY_BYTES);
+    for (int i = 0; i < 60000; i++) {
+        int n = snprintf(text, sizeof text,
+            "{\"id\":\"%d\",\"at\":%lld,\"k\":\"%d\",\"t\":\"%s\",\"note\":\"a note of some "
+            "length: %d\"}",
+            i, (long long)NOON_MS + i, i / 2, i % 2 ? "d" : "b", i / 2);
+        take_text(&r, 0, text, n);
+        if (i % 1000 != 999)
+            continue;
+        commit(&r);
+        intake_stats(r.intake, &stats);
+        most = stats.label_bytes > most ? stats.label_bytes : most;
+    }
+    assert_in_range(most, MEMORY_BYTES / 64, MEMORY_BYTES / 4);
     end(&r);
 }
 
@@ -324,8 +356,8 @@ static uint64_t refused_late(struct run *r, int64_t time_ms)
     size_t taken;
     char text[128];
     struct partition *p = &r->partitions[0];
-    int n = snprintf(
-        text, sizeof text, "{\"at\":%lld,\"k\":\"one\",\"t\":\"p\"}", (long long)time_ms);
+    int n =
+        snprintf(text, sizeof text, "{\"at\":%lld,\"k\":\"one\",\"t\":\"p\"}", (long long)time_ms);
     struct kafka_record record = {.partition = p,
         .offset = p->next++,
         .timestamp_ms = time_ms,
@@ -366,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_order_of_partitions),
         cmocka_unit_test(test_large_labels),
         cmocka_unit_test(test_large_labels_of_expired_lives),
+        cmocka_unit_test(test_label_sets_are_forgotten),
         cmocka_unit_test(test_wide_entities),
         cmocka_unit_test(test_many_wide_entities),
         cmocka_unit_test(test_older_than_lives),

@@ -63,7 +63,16 @@ static void push(struct fixture *f, int i, int64_t time_ms)
 static void nobody_else(struct fixture *f, int first)
 {
     for (int i = first; i < LANES; i++)
-        f->partitions[i].at_end_ms = f->now_ms;
+        f->partitions[i].at_end_ms = lanes_now_ms(f->lanes);
+}
+
+/* Second by second: what comes at once is not counted whole. */
+static void pass(struct fixture *f, int64_t ms)
+{
+    for (; ms > 0; ms -= 1000) {
+        f->now_ms += ms < 1000 ? ms : 1000;
+        lanes_begin(f->lanes, f->now_ms);
+    }
 }
 
 /* Takes n records, of which the newest is the partition's then. */
@@ -160,26 +169,47 @@ static void test_who_does_not_come_on_holds_nobody(void **state)
     push(f, 1, 201 * MINUTE);
     lanes_begin(f->lanes, f->now_ms);
     assert_null(lanes_next(f->lanes, 100, &n));
+    pass(f, 9999);
     nobody_else(f, 2);
-    lanes_begin(f->lanes, f->now_ms + 9999);
+    lanes_begin(f->lanes, f->now_ms);
     assert_null(lanes_next(f->lanes, 100, &n));
-    lanes_begin(f->lanes, f->now_ms + 10000);
+    pass(f, 1);
     assert_true(lanes_next(f->lanes, 100, &n) == f->lane[1]);
     /* It comes on again. */
     f->partitions[0].newest_ms++;
-    lanes_begin(f->lanes, f->now_ms + 10001);
+    pass(f, 1);
     assert_null(lanes_next(f->lanes, 100, &n));
-    f->partitions[0].at_end_ms = f->now_ms + 10001;
-    lanes_begin(f->lanes, f->now_ms + 10002);
+    f->partitions[0].at_end_ms = lanes_now_ms(f->lanes);
+    pass(f, 1);
     assert_true(lanes_next(f->lanes, 100, &n) == f->lane[1]);
     /* Given back to the broker it holds; taken away for another reason it does not. */
     f->partitions[0].at_end_ms = 0;
     f->partitions[0].reading = false;
     f->partitions[0].suspended = true;
-    lanes_begin(f->lanes, f->now_ms + 10003);
+    pass(f, 1);
     assert_null(lanes_next(f->lanes, 100, &n));
     f->partitions[0].suspended = false;
-    lanes_begin(f->lanes, f->now_ms + 10004);
+    pass(f, 1);
+    assert_true(lanes_next(f->lanes, 100, &n) == f->lane[1]);
+}
+
+/* While the ingestion stands still nobody can come on, and a clock that is set says nothing. */
+static void test_time_that_nobody_looks_at_does_not_count(void **state)
+{
+    static const int64_t jumps[] = {60 * MINUTE, -24 * 60 * MINUTE, 48 * 60 * MINUTE};
+    struct fixture *f = *state;
+    size_t n;
+    f->partitions[0].newest_ms = 100 * MINUTE;
+    f->partitions[1].newest_ms = 200 * MINUTE;
+    push(f, 1, 201 * MINUTE);
+    lanes_begin(f->lanes, f->now_ms);
+    for (size_t i = 0; i < sizeof jumps / sizeof *jumps; i++) {
+        f->now_ms += jumps[i];
+        nobody_else(f, 2);
+        lanes_begin(f->lanes, f->now_ms);
+        assert_null(lanes_next(f->lanes, 100, &n));
+    }
+    pass(f, 10000);
     assert_true(lanes_next(f->lanes, 100, &n) == f->lane[1]);
 }
 
@@ -255,7 +285,7 @@ static void test_a_day_at_uneven_speeds(void **state)
         arrive(f, &h, 5000);
         for (int i = 0; i < LANES; i++)
             if (h.next_ms[i] >= DAY && !lane_records(f->lane[i]))
-                f->partitions[i].at_end_ms = f->now_ms;
+                f->partitions[i].at_end_ms = lanes_now_ms(f->lanes);
         lanes_begin(f->lanes, f->now_ms);
         size_t left = 2000;
         while (left && (lane = lanes_next(f->lanes, left, &n))) {
@@ -280,6 +310,7 @@ int main(void)
         TEST(test_all_have_their_turn_when_nobody_holds),
         TEST(test_the_lowest_comes_first_and_holds),
         TEST(test_who_does_not_come_on_holds_nobody),
+        TEST(test_time_that_nobody_looks_at_does_not_count),
         TEST(test_an_unknown_one_is_waited_for),
         TEST(test_a_day_at_uneven_speeds),
     };

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/number.h"
 #include "cmd/config.h"
+#include "ingest/dedupe.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "store/read.h"
@@ -168,6 +169,7 @@ struct thing {        /* an event */
     bool has_promised, has_amount;
     uint64_t id;
     const char *market, *category;
+    uint32_t counts; /* stages that it reaches and is one of the best of: a bit each */
 };
 
 struct model {
@@ -280,12 +282,54 @@ static void take_best(struct model_life *life, int stage, const struct thing *t)
         life->stages[stage] = t;
 }
 
+/* As long as a lifecycle like this holds entities, in so many parts. */
+static int64_t span_ms(void)
+{
+    return 1 + (EXPIRE + LATE + dedupe_span_ms(LATE)) / 16;
+}
+
+static int64_t span_of(int64_t time_ms)
+{
+    return time_ms / span_ms();
+}
+
+/* Of a span only the best count. */
+static bool is_one_of_the_best(const struct model *m, const struct thing *t, int stage)
+{
+    int better = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct thing *other = &m->things[i];
+        better += other->entity == t->entity && reaches(other, stage) &&
+                  span_of(other->time_ms) == span_of(t->time_ms) && is_better(other, t);
+    }
+    return better < FACTS_BEST;
+}
+
+/* Returns how many count for nothing. */
+static size_t find_the_best(struct model *m)
+{
+    size_t others = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        m->things[i].counts = 0;
+        for (int s = 0; s < N_STAGES; s++)
+            if (reaches(&m->things[i], s) && is_one_of_the_best(m, &m->things[i], s))
+                m->things[i].counts |= 1u << s;
+        others += m->things[i].counts == 0 && m->things[i].kind != TOUCHED;
+    }
+    return others;
+}
+
+static bool counts(const struct thing *t, int stage)
+{
+    return t->counts >> stage & 1;
+}
+
 static const struct thing *next_first(const struct model *m, int entity, const struct thing *after)
 {
     const struct thing *next = NULL;
     for (size_t i = 0; i < m->n; i++) {
         const struct thing *t = &m->things[i];
-        if (t->entity != entity || t->kind != PLACED)
+        if (t->entity != entity || !counts(t, PLACED))
             continue;
         if (after &&
             (t->time_ms < after->time_ms || (t->time_ms == after->time_ms && t->id <= after->id)))
@@ -297,7 +341,7 @@ static const struct thing *next_first(const struct model *m, int entity, const s
     return next;
 }
 
-#define MODEL_LIVES 64
+#define MODEL_LIVES 1024
 
 static size_t model_lives(const struct model *m, int entity, struct model_life lives[MODEL_LIVES])
 {
@@ -311,7 +355,7 @@ static size_t model_lives(const struct model *m, int entity, struct model_life l
     }
     for (size_t i = 0; i < m->n; i++)
         for (int s = PAID; s < N_STAGES && m->things[i].entity == entity; s++)
-            for (size_t l = 0; l < n && reaches(&m->things[i], s); l++)
+            for (size_t l = 0; l < n && counts(&m->things[i], s); l++)
                 if (llabs(m->things[i].time_ms - lives[l].stages[PLACED]->time_ms) <= EXPIRE) {
                     take_best(&lives[l], s, &m->things[i]);
                     break;
@@ -355,8 +399,10 @@ struct run {
     struct lifecycle_runner *runner;
     size_t expire_max, memory_bytes, label_bytes;
     int64_t watermark;
-    bool limited; /* how many series there may be changes with every opening */
-    bool refuses; /* label sets too: with values that are too long */
+    bool limited;    /* how many series there may be changes with every opening */
+    bool refuses;    /* label sets too: with values that are too long */
+    bool crowded;    /* a few entities have ever so many events at once */
+    size_t n_others; /* events of which there were better ones, when it was checked last */
     struct model model;
     struct thing *queue; /* what comes */
     size_t n_queue, queue_cap;
@@ -551,6 +597,14 @@ static void enqueue(struct run *r, const struct thing *t)
     r->queue[r->n_queue++] = *t;
 }
 
+/* The last that is taken is as old as dedupe allows. */
+static bool is_late(const struct run *r, int64_t time_ms)
+{
+    if (r->crowded)
+        return dedupe_is_gone(LATE, r->watermark, time_ms);
+    return r->watermark != INT64_MIN && time_ms < r->watermark - LATE;
+}
+
 /* A batch of what comes, in any order. crash: it is never committed, and comes again. */
 static void run_batch(struct run *r, int64_t watermark, bool crash)
 {
@@ -559,8 +613,8 @@ static void run_batch(struct run *r, int64_t watermark, bool crash)
         size_t at = (size_t)below(r, (int64_t)r->n_queue);
         struct thing t = r->queue[at];
         r->queue[at] = r->queue[--r->n_queue];
-        if (r->watermark != INT64_MIN && t.time_ms < r->watermark - LATE)
-            continue; /* it is late by now */
+        if (is_late(r, t.time_ms))
+            continue;
         feed(r, &t);
         GROW(r->batch, r->batch_cap, r->n_batch + 1);
         r->batch[r->n_batch++] = t;
@@ -700,6 +754,7 @@ static void check(struct run *r)
     static const char *const names[] = {"delivery", "eta", "steps", "outcomes", "amounts", "open"};
     struct sums got = {0}, want = {0};
     int64_t expired = lifecycle_expired_ms(r->runner);
+    r->n_others = find_the_best(&r->model);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         read_metric(r, names[i], &got);
     for (int i = 0; i < ENTITIES; i++)
@@ -717,30 +772,20 @@ static void check(struct run *r)
 
 /* ---- random runs ---- */
 
-static int n_of(const struct run *r, int entity, int kind)
+/* Many are about the full hour, before and after which an event is late. */
+static int64_t crowded_time(struct run *r, int64_t now)
 {
-    int n = 0;
-    for (size_t i = 0; i < r->model.n; i++)
-        n += r->model.things[i].entity == entity && r->model.things[i].kind == kind;
-    for (size_t i = 0; i < r->n_queue; i++)
-        n += r->queue[i].entity == entity && r->queue[i].kind == kind;
-    return n;
-}
-
-/* Whether one more might be a fact too many of a stage. */
-static bool is_full(const struct run *r, const struct thing *t)
-{
-    int n = n_of(r, t->entity, t->kind);
-    if (reaches(t, TOUCHED))
-        n = n_of(r, t->entity, ACCEPTED) + n_of(r, t->entity, DELIVERED);
-    return n >= (int)FACT_RECORDS_MAX;
+    if (chance(r, 40))
+        return now - below(r, 10 * MINUTE);
+    return now - now % HOUR - HOUR * below(r, 2) + below(r, 8 * MINUTE) - 4 * MINUTE;
 }
 
 static struct thing make_thing(struct run *r, int64_t now)
 {
     const char *const markets[] = {"", "a", "ab", "b", r->longs[0], r->longs[1], r->longs[2]};
     const char *const categories[] = {"", "b", "bc", "c", r->longs[0]};
-    struct thing t = {.entity = (int)(chance(r, 30) ? below(r, 3) : below(r, ENTITIES)),
+    int hot = r->crowded ? 100 : 30;
+    struct thing t = {.entity = (int)(chance(r, hot) ? below(r, 3) : below(r, ENTITIES)),
         .kind = (int)below(r, N_STAGES),
         .id = next_random(r),
         .time_ms = now - below(r, LATE),
@@ -755,33 +800,40 @@ static struct thing make_thing(struct run *r, int64_t now)
         t.kind = PLACED;
     if (t.kind != PAID && chance(r, 20))
         t.revision = below(r, 4) - 1;
+    if (r->crowded)
+        t.time_ms = crowded_time(r, now);
     t.promised_ms = t.time_ms + below(r, HOUR) - HOUR / 4;
     return t;
 }
 
-static void random_run(uint64_t seed, bool limited, bool refuses)
+enum run_kind { PLAIN, LIMITED, REFUSES, CROWDED };
+
+/* Returns how many events did not count in the end. */
+static size_t random_run(uint64_t seed, enum run_kind kind)
 {
     struct run r;
+    bool limited = kind == LIMITED || kind == REFUSES;
     begin(&r, seed, 0);
+    r.crowded = kind == CROWDED;
     if (limited) {
         close_store(&r);
         r.limited = limited;
-        r.refuses = refuses;
+        r.refuses = kind == REFUSES;
         open_store(&r);
     }
     int64_t now = BEGIN + (limited ? 20 * HOUR : 0), watermark = INT64_MIN;
-    int batches = (int)(5 + below(&r, 60));
+    int batches = (int)(5 + below(&r, r.crowded ? 10 : 60));
     for (int b = 0; b < batches; b++) {
-        now += chance(&r, 10) ? below(&r, 3 * HOUR) : below(&r, 10 * MINUTE);
-        for (int64_t i = below(&r, 40); i > 0; i--) {
+        now += chance(&r, 10) ? below(&r, 3 * HOUR) : below(&r, r.crowded ? HOUR : 10 * MINUTE);
+        for (int64_t i = below(&r, r.crowded ? 400 : 40); i > 0; i--) {
             struct thing t = make_thing(&r, now);
-            if (is_full(&r, &t))
-                continue;
             enqueue(&r, &t);
             if (chance(&r, 10))
                 enqueue(&r, &t);
         }
         int64_t to = now - below(&r, HOUR);
+        if (r.crowded) /* lives are forgotten up to a full hour */
+            to = now - now % HOUR - HOUR * below(&r, 2) + LATE;
         if (chance(&r, 60) && to > watermark)
             watermark = to;
         bool crash = chance(&r, 10);
@@ -807,25 +859,25 @@ static void random_run(uint64_t seed, bool limited, bool refuses)
             run_batch(&r, watermark, false);
         check(&r);
     }
-    struct lifecycle_stats stats;
-    lifecycle_stats(r.runner, &stats);
-    assert_int_equal(stats.dropped, 0);
     end(&r);
+    return r.n_others;
 }
 
-static void random_runs(bool limited, bool refuses)
+static void random_runs(enum run_kind kind)
 {
+    size_t others = 0;
     const char *seed = getenv("LARDER_SEED"), *runs = getenv("LARDER_RUNS");
     uint64_t first = seed ? strtoull(seed, NULL, 10) : 1, n = runs ? strtoull(runs, NULL, 10) : 40;
     print_message("seeds %" PRIu64 " to %" PRIu64 "\n", first, first + n - 1);
     for (uint64_t i = 0; i < n; i++)
-        random_run(first + i, limited, refuses);
+        others += random_run(first + i, kind);
+    assert_true(kind != CROWDED || others > 20 * n);
 }
 
 static void test_random(void **state)
 {
     (void)state;
-    random_runs(false, false);
+    random_runs(PLAIN);
 }
 
 /* Label sets fold and have series of their own again, over days and restarts: what is taken back
@@ -833,14 +885,22 @@ static void test_random(void **state)
 static void test_random_with_limits(void **state)
 {
     (void)state;
-    random_runs(true, false);
+    random_runs(LIMITED);
 }
 
 /* Some are refused, and taken later: of what was refused nothing is taken back. */
 static void test_random_with_refusals(void **state)
 {
     (void)state;
-    random_runs(true, true);
+    random_runs(REFUSES);
+}
+
+/* Of too many events of a stage at once the best count, whichever came first, and whatever was
+ * forgotten meanwhile. */
+static void test_random_with_too_many(void **state)
+{
+    (void)state;
+    random_runs(CROWDED);
 }
 
 /* ---- corrections of what has folded ---- */
@@ -970,34 +1030,25 @@ static void test_corrections_of_what_was_refused(void **state)
     end(&r);
 }
 
-/* One entity with as many facts as there may be, whose order changes them all. More than that are
- * left out, and counted. */
+/* One entity with as many records as there may be, and a life in each. One more is left out, and
+ * counted. */
 static void test_full_entity(void **state)
 {
     struct run r;
     (void)state;
     begin(&r, 1, 40);
-    for (int round = 0; round < 2; round++)
-        for (int i = 0; i < (int)FACT_RECORDS_MAX; i++)
-            for (int kind = PLACED; kind < N_STAGES; kind++) {
-                struct thing t = {.kind = kind,
-                    .id = (uint64_t)(1 + kind + N_STAGES * i),
-                    .time_ms = BEGIN + i * 2 * HOUR + kind * MINUTE,
-                    .market = "a",
-                    .category = "b",
-                    .has_promised = true,
-                    .has_amount = true,
-                    .amount = 100};
-                if (kind == TOUCHED || kind == ACCEPTED || (kind == PLACED) == (round == 0))
-                    continue;
+    int n = (int)(FACT_KEY_BYTES / fact_record_bytes(&r.config.streams.lifecycles[0].layout));
+    assert_in_range(n, 100, FACT_RECORDS_MAX - 1);
+    for (int i = 0; i < n; i++)
+        for (int kind = PLACED; kind < N_STAGES; kind++) {
+            struct thing t = event_of(0, kind, BEGIN + i * 2 * HOUR + kind * MINUTE, "a");
+            if (kind != TOUCHED && kind != ACCEPTED)
                 enqueue(&r, &t);
-            }
+        }
     while (r.n_queue)
         run_batch(&r, INT64_MIN, false);
     check(&r);
-    /* Every life gets an earlier first at once. */
-    struct thing more = {
-        .kind = PLACED, .id = 1000, .time_ms = BEGIN, .market = "a", .category = ""};
+    struct thing more = event_of(0, PLACED, BEGIN - 2 * HOUR, "a");
     feed(&r, &more);
     settle(&r, INT64_MIN);
     assert_true(try_commit(&r, false));
@@ -1017,7 +1068,7 @@ static void test_many_lives(void **state)
     struct lifecycle_stats stats;
     (void)state;
     begin(&r, 3, 0);
-    for (int i = 0; i < 3 * (int)FACT_RECORDS_MAX; i++) {
+    for (int i = 0; i < 3 * FACTS_BEST; i++) {
         int64_t at = BEGIN + i * HOUR;
         struct thing things[] = {event_of(1, DELIVERED, at + 20 * MINUTE, ""),
             event_of(1, PLACED, at + i * 1000, "a"), event_of(1, PLACED, at + i * 1000 + 7, "b"),
@@ -1037,6 +1088,42 @@ static void test_many_lives(void **state)
     }
     lifecycle_stats(r.runner, &stats);
     assert_int_equal(stats.dropped, 0);
+    end(&r);
+}
+
+/* What may be forgotten and what may come lie in one span, in which only the best count: nothing of
+ * it goes yet. */
+static void test_span_that_goes(void **state)
+{
+    struct run r;
+    (void)state;
+    begin(&r, 1, 0);
+    r.crowded = true;
+    int64_t hour = BEGIN; /* in the middle of a span, and the earliest that comes later */
+    while (hour % span_ms() < 90000 || hour % span_ms() > span_ms() - 60000)
+        hour += HOUR;
+    int64_t watermark = hour + LATE + HOUR;
+    struct thing t = event_of(1, PLACED, hour - EXPIRE - MINUTE, "a");
+    enqueue(&r, &t);
+    for (int i = 0; i < FACTS_BEST; i++) {
+        t = event_of(1, ACCEPTED, hour - MINUTE - 1 - i, "");
+        enqueue(&r, &t);
+    }
+    while (r.n_queue)
+        run_batch(&r, INT64_MIN, false);
+    do
+        run_batch(&r, watermark, false);
+    while (lifecycle_is_behind(r.runner));
+    t = event_of(1, PLACED, hour + 20 * MINUTE, "a");
+    enqueue(&r, &t);
+    t = event_of(1, ACCEPTED, hour + 1, "");
+    assert_false(is_late(&r, t.time_ms));
+    assert_int_equal(span_of(t.time_ms), span_of(hour - MINUTE - FACTS_BEST));
+    enqueue(&r, &t);
+    while (r.n_queue)
+        run_batch(&r, watermark, false);
+    check(&r);
+    assert_int_equal(r.n_others, 1);
     end(&r);
 }
 
@@ -1118,10 +1205,12 @@ int main(void)
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_random_with_limits),
         cmocka_unit_test(test_random_with_refusals),
+        cmocka_unit_test(test_random_with_too_many),
         cmocka_unit_test(test_corrections_of_what_has_folded),
         cmocka_unit_test(test_corrections_of_what_was_refused),
         cmocka_unit_test(test_full_entity),
         cmocka_unit_test(test_many_lives),
+        cmocka_unit_test(test_span_that_goes),
         cmocka_unit_test(test_late_changes),
         cmocka_unit_test(test_other_rules),
     };

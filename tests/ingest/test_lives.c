@@ -24,6 +24,19 @@ static struct fact fact(int stage, int64_t time_ms, int64_t revision, uint64_t i
         .stage = (uint8_t)stage, .time_ms = time_ms, .revision = revision, .id = id};
 }
 
+#define LIVES_MAX 16
+static struct lives room;
+
+static size_t lives_in(const struct fact *facts, size_t n, struct life *out, size_t *outside)
+{
+    lives_of(&rules, facts, n, &room);
+    assert_true(room.n <= LIVES_MAX);
+    for (size_t i = 0; i < room.n; i++)
+        out[i] = room.items[i];
+    *outside = room.outside;
+    return room.n;
+}
+
 static void test_ordinary(void **state)
 {
     (void)state;
@@ -31,7 +44,7 @@ static void test_ordinary(void **state)
         fact(ACCEPTED, HOUR, 0, 2), fact(ACCEPTED, HOUR / 2, 0, 9)};
     struct life lives[LIVES_MAX];
     size_t outside;
-    assert_int_equal(lives_of(&rules, facts, 4, lives, &outside), 1);
+    assert_int_equal(lives_in(facts, 4, lives, &outside), 1);
     assert_int_equal(outside, 0);
     assert_ptr_equal(lives[0].stages[PLACED], &facts[1]);
     assert_ptr_equal(lives[0].stages[ACCEPTED], &facts[3]); /* the earlier one */
@@ -46,20 +59,20 @@ static void test_bounds(void **state)
         fact(CANCELLED, 6 * HOUR + 1, 0, 3)};
     struct life lives[LIVES_MAX];
     size_t outside;
-    assert_int_equal(lives_of(&rules, facts, 3, lives, &outside), 1);
+    assert_int_equal(lives_in(facts, 3, lives, &outside), 1);
     assert_int_equal(lives[0].end, DELIVERED);
     assert_null(lives[0].stages[CANCELLED]);
     assert_int_equal(outside, 1);
     /* A first that late begins the next life, which an end before it may end. */
     struct fact again[] = {fact(PLACED, 0, 0, 1), fact(PLACED, 6 * HOUR + 5, 0, 4),
         fact(CANCELLED, 6 * HOUR + 1, 0, 3)};
-    assert_int_equal(lives_of(&rules, again, 3, lives, &outside), 2);
+    assert_int_equal(lives_in(again, 3, lives, &outside), 2);
     assert_int_equal(lives[0].end, -1);
     assert_int_equal(lives[1].end, CANCELLED);
     assert_int_equal(outside, 0);
     /* At the very bound it is the same life. */
     again[1].time_ms = 6 * HOUR;
-    assert_int_equal(lives_of(&rules, again, 3, lives, &outside), 1);
+    assert_int_equal(lives_in(again, 3, lives, &outside), 1);
 }
 
 static void test_revisions(void **state)
@@ -70,12 +83,12 @@ static void test_revisions(void **state)
         fact(DELIVERED, 8 * HOUR, 2, 3), fact(DELIVERED, 5 * HOUR, 1, 4)};
     struct life lives[LIVES_MAX];
     size_t outside;
-    assert_int_equal(lives_of(&rules, facts, 4, lives, &outside), 1);
+    assert_int_equal(lives_in(facts, 4, lives, &outside), 1);
     assert_ptr_equal(lives[0].stages[PLACED], &facts[1]);
     assert_ptr_equal(lives[0].stages[DELIVERED], &facts[2]);
     /* Without it the first delivery is the one that counts. */
     struct fact less[] = {facts[0], facts[2], facts[3]};
-    assert_int_equal(lives_of(&rules, less, 3, lives, &outside), 1);
+    assert_int_equal(lives_in(less, 3, lives, &outside), 1);
     assert_ptr_equal(lives[0].stages[DELIVERED], &less[2]);
     assert_int_equal(outside, 1);
 }
@@ -86,9 +99,9 @@ static void test_without_first(void **state)
     struct fact facts[] = {fact(DELIVERED, 0, 0, 1), fact(ACCEPTED, 1, 0, 2)};
     struct life lives[LIVES_MAX];
     size_t outside;
-    assert_int_equal(lives_of(&rules, facts, 2, lives, &outside), 0);
+    assert_int_equal(lives_in(facts, 2, lives, &outside), 0);
     assert_int_equal(outside, 2);
-    assert_int_equal(lives_of(&rules, facts, 0, lives, &outside), 0);
+    assert_int_equal(lives_in(facts, 0, lives, &outside), 0);
 }
 
 static void test_far_times(void **state)
@@ -98,7 +111,7 @@ static void test_far_times(void **state)
         fact(PLACED, INT64_MIN, 0, 3)};
     struct life lives[LIVES_MAX];
     size_t outside;
-    assert_int_equal(lives_of(&rules, facts, 3, lives, &outside), 2);
+    assert_int_equal(lives_in(facts, 3, lives, &outside), 2);
     assert_int_equal(lives[1].end, DELIVERED);
 }
 
@@ -150,11 +163,11 @@ static int model(const struct fact *facts, size_t n, int *life)
 
 static void check(const struct fact *facts, size_t n)
 {
-    int life[FACTS_MAX];
+    int life[16];
     struct life lives[LIVES_MAX];
     size_t outside, without = 0;
     int expected = model(facts, n, life);
-    assert_int_equal(lives_of(&rules, facts, n, lives, &outside), expected);
+    assert_int_equal(lives_in(facts, n, lives, &outside), expected);
     for (size_t i = 0; i < n; i++)
         without += life[i] < 0;
     assert_int_equal(outside, without);
@@ -202,8 +215,8 @@ static void test_random(void **state)
             shuffled[i] = shuffled[k];
             shuffled[k] = kept;
         }
-        size_t lives = lives_of(&rules, facts, n, a, &outside_a);
-        assert_int_equal(lives_of(&rules, shuffled, n, b, &outside_b), lives);
+        size_t lives = lives_in(facts, n, a, &outside_a);
+        assert_int_equal(lives_in(shuffled, n, b, &outside_b), lives);
         assert_int_equal(outside_a, outside_b);
         for (size_t l = 0; l < lives; l++)
             for (int s = 0; s < STAGES; s++) {
@@ -222,6 +235,25 @@ static bool is_same(const struct life *a, const struct life *b)
     return a->end == b->end;
 }
 
+/* An entity that comes again and again. */
+static void test_many(void **state)
+{
+    static struct fact facts[2 * FIRSTS_MAX];
+    (void)state;
+    for (int i = 0; i < FIRSTS_MAX; i++) { /* the latest first */
+        facts[i] = fact(PLACED, (FIRSTS_MAX - i) * (int64_t)7 * HOUR, 0, 1);
+        facts[FIRSTS_MAX + i] = fact(DELIVERED, facts[i].time_ms + HOUR, 0, 2);
+    }
+    lives_of(&rules, facts, 2 * FIRSTS_MAX, &room);
+    assert_int_equal(room.n, FIRSTS_MAX);
+    assert_int_equal(room.outside, 0);
+    for (size_t i = 0; i < room.n; i++) {
+        assert_ptr_equal(room.items[i].stages[PLACED], &facts[FIRSTS_MAX - 1 - i]);
+        assert_ptr_equal(room.items[i].stages[DELIVERED], &facts[2 * FIRSTS_MAX - 1 - i]);
+        assert_int_equal(room.items[i].end, DELIVERED);
+    }
+}
+
 /* What was forgotten has no part in what may still come, nor that in it. */
 static void test_forgetting(void **state)
 {
@@ -231,7 +263,7 @@ static void test_forgetting(void **state)
     for (int round = 0; round < 20000; round++) {
         struct fact all[16], some[16];
         struct life was[LIVES_MAX], want[LIVES_MAX], got[LIVES_MAX];
-        size_t n = next_random(&seed) % 10 + 1, m = n + next_random(&seed) % 6, had, outside;
+        size_t n = next_random(&seed) % 10 + 1, m = n + next_random(&seed) % 6, outside;
         int64_t since = (int64_t)(next_random(&seed) % 40) * HOUR;
         for (size_t i = 0; i < m; i++) {
             int64_t hour = (int64_t)(next_random(&seed) % 48);
@@ -241,15 +273,15 @@ static void test_forgetting(void **state)
                 all[i].time_ms = since + hour * HOUR / 4;
         }
         memcpy(some, all, sizeof all);
-        size_t lives = lives_of(&rules, all, n, was, &outside);
-        size_t left = lives_forget(&rules, some, n, since, &had);
-        assert_int_equal(had, lives);
+        size_t lives = lives_in(all, n, was, &outside);
+        size_t left = lives_forget(&rules, some, n, since, &room);
+        assert_int_equal(room.n, lives);
         size_t gone = 0;
         while (gone < lives && life_until(&rules, &was[gone]) < since)
             gone++;
         memcpy(some + left, all + n, (m - n) * sizeof *all);
-        lives = lives_of(&rules, all, m, want, &outside);
-        assert_int_equal(lives_of(&rules, some, left + m - n, got, &outside), lives - gone);
+        lives = lives_in(all, m, want, &outside);
+        assert_int_equal(lives_in(some, left + m - n, got, &outside), lives - gone);
         for (size_t i = 0; i < lives; i++)
             assert_true(is_same(&want[i], i < gone ? &was[i] : &got[i - gone]));
         forgotten += n - left;
@@ -267,7 +299,10 @@ int main(void)
         cmocka_unit_test(test_without_first),
         cmocka_unit_test(test_far_times),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_many),
         cmocka_unit_test(test_forgetting),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    lives_fini(&room);
+    return failed;
 }

@@ -20,7 +20,7 @@ static void test_stored_form_survives(void **state)
         in.tally.refused[i] = (uint64_t)i * 1000;
     marks_init(&in.marks);
     in.marks.print = (struct fingerprint){41, 0x123456789abcdef0};
-    in.marks.paused = true;
+    in.marks.paused = in.marks.given_up = true;
     marks_hole(&in.marks, 10, 20);
     marks_change(&in.marks, 1700000000000, SLICE("somebody"), "pause");
     buf_init(&buf, 0);

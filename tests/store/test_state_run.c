@@ -150,7 +150,7 @@ static void check_run(const char *dir, uint32_t record_bytes, int shape, size_t 
     assert_string_equal(name, again);
     if (!run_open(dir, name, &run, &err))
         fail_msg("%s", err.text);
-    run_cache_init(&cache);
+    run_cache_init(&cache, 32 << 20);
     assert_int_equal(run_info(run)->entries, n);
     assert_int_equal(run_info(run)->generation, -7);
     if (!run_verify(run, &err))
@@ -248,7 +248,7 @@ static bool ask_everything(const struct damaged *d, bool lies)
         assert_non_null(strstr(err.text, d->name));
         return false;
     }
-    run_cache_init(&cache);
+    run_cache_init(&cache, 32 << 20);
     for (size_t i = 0; ok && i < d->n; i++) {
         ok = run_get(run, &cache, d->keys[i], record, &answer, &err);
         if (!ok || lies)
@@ -481,6 +481,41 @@ static void test_leftovers_are_swept(void **state)
     folder_remove(dir);
 }
 
+/* ---- memory ---- */
+
+#define LIMIT_BYTES (2u << 20)
+
+/* Memtables, filters, fences and pages that were read share what there is. */
+static void test_memory_is_bounded(void **state)
+{
+    char dir[FOLDER_MAX];
+    struct err err;
+    struct store_stats stats;
+    uint32_t table;
+    bool found;
+    (void)state;
+    folder_make("memory", dir);
+    struct store_options options = {.path = dir, .state_bytes = LIMIT_BYTES};
+    struct store *store;
+    assert_true(store_open(&options, &store, &err));
+    for (uint64_t batch = 0; batch < 100; batch++) {
+        struct txn *txn = txn_begin(store);
+        assert_true(txn_state_table(txn, SLICE("ids"), 4, &table, &err));
+        for (uint64_t i = batch * 10000; i < (batch + 1) * 10000; i++)
+            txn_state_put(txn, table, (int64_t)batch / 10, hashed(i), "abcd");
+        assert_true(txn_commit(&txn, NULL, &err));
+        for (uint64_t i = 0; i < batch * 10000; i += 37)
+            assert_true(store_state_get(store, table, (int64_t)(i / 100000), hashed(i),
+                            (char[4]){0}, &found, &err) &&
+                        found);
+        store_stats(store, &stats);
+        assert_in_range(stats.state_memory_bytes, 0, 2 * LIMIT_BYTES);
+        assert_true(store_maintain(store, INT64_MIN, &err));
+    }
+    store_close(&store);
+    folder_remove(dir);
+}
+
 /* ---- a drop that the manifest does not know when a checkpoint is written ---- */
 
 static void apply(struct state *state, struct state_changes *changes, uint64_t lsn)
@@ -547,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_left_of_deletions),
         cmocka_unit_test(test_a_run_newer_than_the_log),
         cmocka_unit_test(test_leftovers_are_swept),
+        cmocka_unit_test(test_memory_is_bounded),
         cmocka_unit_test(test_a_drop_is_carried),
     };
     const char *seed = getenv("LARDER_SEED");
