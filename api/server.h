@@ -18,7 +18,6 @@
 #include "store/store.h"
 
 struct server;
-struct replay_request;
 
 struct server_options {
     const char *address; /* "127.0.0.1" */

@@ -18,6 +18,8 @@ static const struct {
     {"auto.offset.reset", "a position that is out of range halts its partition"},
     {"isolation.level", "only committed messages count"},
     {"enable.partition.eof", "the ingestion needs its own"},
+    {"check.crcs", "what is broken must not be taken for events"},
+    {"statistics.interval.ms", "the ingestion hears by them how far it is"},
     {"transactional.id", "that of dead letters is made of 'group.id'"},
     {"bootstrap.servers", "it is called 'brokers' here"},
     {"metadata.broker.list", "it is called 'brokers' here"},

@@ -20,15 +20,17 @@ const char *refusal_name(enum refusal refusal)
     return names[refusal];
 }
 
-enum refusal contract_judge_time(
-    const struct contract *contract, int64_t time_ms, int64_t arrival_ms)
+/* History produced anew is older than its records, too; what is newer would make all that follows
+ * late. Against the partition's own past nothing is too early: one gap longer than ahead_ms would
+ * refuse all the rest. */
+enum refusal contract_judge_time(const struct contract *contract, int64_t time_ms,
+    int64_t timestamp_ms, int64_t newest_ms, int64_t *arrival_ms)
 {
-    int128 behind = (int128)arrival_ms - time_ms;
-    if (behind > contract->late_ms)
-        return REFUSED_LATE;
-    /* Judged against the partition's own past, one gap longer than ahead_ms would refuse all that
-     * follows. */
-    if (!contract->arrival_partition && -behind > contract->ahead_ms)
+    *arrival_ms = timestamp_ms;
+    if (timestamp_ms != INT64_MIN && (int128)time_ms - timestamp_ms > contract->ahead_ms)
         return REFUSED_AHEAD;
-    return REFUSED_NOT;
+    if (contract->arrival_partition)
+        *arrival_ms = newest_ms;
+    bool late = *arrival_ms != INT64_MIN && (int128)*arrival_ms - time_ms > contract->late_ms;
+    return late ? REFUSED_LATE : REFUSED_NOT;
 }

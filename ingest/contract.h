@@ -80,7 +80,8 @@ struct field_value {
     struct slice str;
 };
 
-/* W3C Trace Context: which trace the event belongs to. */
+/* W3C Trace Context: which trace the event belongs to, and whether it is recorded (in flags). */
+#define TRACE_SAMPLED 0x01
 struct trace {
     bool present;
     uint8_t trace_id[16], parent_id[8], flags;
@@ -88,16 +89,17 @@ struct trace {
 
 struct event {
     const struct contract *contract;
-    struct trace trace; /* of the header traceparent; kept here alone, for exemplars */
+    struct trace trace; /* of the header traceparent: exemplars/exemplar.h */
     struct field_value v[FIELDS_MAX];
     int64_t time_ms; /* the event time */
 };
 
-/* Checks lateness by the record alone: arrival_ms is the record's timestamp, or for arrival:
- * partition the greatest event time of the partition before this record (INT64_MIN: none). An event
- * exactly late_ms or ahead_ms away is accepted. For arrival: partition nothing is too far ahead: an
- * event that passes the greatest time becomes it. REFUSED_NOT, REFUSED_LATE or REFUSED_AHEAD. */
-enum refusal contract_judge_time(
-    const struct contract *contract, int64_t time_ms, int64_t arrival_ms);
+/* Whether the event comes too late or too early, by its record alone. timestamp_ms: the record's;
+ * INT64_MIN: it has none. newest_ms: the greatest event time of the partition before it, INT64_MIN:
+ * none; of use for arrival: partition, which measures lateness against that instead. *arrival_ms is
+ * what decided, INT64_MIN: nothing did. An event exactly late_ms or ahead_ms away is accepted.
+ * REFUSED_NOT, REFUSED_LATE or REFUSED_AHEAD. */
+enum refusal contract_judge_time(const struct contract *contract, int64_t time_ms,
+    int64_t timestamp_ms, int64_t newest_ms, int64_t *arrival_ms);
 
 #endif

@@ -87,7 +87,8 @@ bool kafka_source_new(
     s->streams = options->streams;
     s->shard = options->shard;
     s->lanes = lanes_new(free_message);
-    if (!topics_init(s, err) || !connect_to(s, options, err)) {
+    topics_init(s);
+    if (!connect_to(s, options, err)) {
         kafka_source_free(&s);
         return false;
     }

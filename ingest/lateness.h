@@ -16,6 +16,7 @@ struct lateness {
     uint64_t corrections; /* events that the watermark had passed when they came */
 };
 
-void lateness_add(struct lateness *lateness, int64_t late_ms);
+/* Any two numbers; a record says what it likes. */
+void lateness_add(struct lateness *lateness, int64_t timestamp_ms, int64_t time_ms);
 
 #endif

@@ -1,5 +1,7 @@
 #include "ingest/partition.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 
 /*
@@ -74,6 +76,25 @@ struct slice partition_stream(struct slice state)
             return text;
     }
     return SLICE("");
+}
+
+/* More digits are no number of a partition. */
+#define NUMBER_DIGITS 6
+
+bool partition_name_split(struct slice name, struct slice *topic, int32_t *id)
+{
+    const char *slash = name.len ? memchr(name.ptr, '/', name.len) : NULL;
+    size_t digits = slash ? name.len - (size_t)(slash - name.ptr) - 1 : 0;
+    if (digits == 0 || digits > NUMBER_DIGITS || slash == name.ptr)
+        return false;
+    *id = 0;
+    for (size_t i = 1; i <= digits; i++) {
+        if (slash[i] < '0' || slash[i] > '9')
+            return false;
+        *id = 10 * *id + (slash[i] - '0');
+    }
+    *topic = slice_of(name.ptr, (size_t)(slash - name.ptr));
+    return true;
 }
 
 void tally_add(struct tally *to, const struct tally *in)

@@ -43,6 +43,7 @@ struct partition {
                                       INT64_MIN: none */
     struct tally tally;
     struct partition_marks marks;
+    bool retried;      /* of the stream's retry topic */
     bool dirty;        /* changed since the last commit */
     bool halted;       /* it cannot be read any more as it was: the operator decides, by cause */
     enum halt halt;    /* why, when it is */
@@ -77,6 +78,10 @@ struct partition {
     int64_t first, first_ms; /* the first record that was ever read, its timestamp; -1: none was */
 };
 
+/* A partition's name, "topic/number". False: it is that of something else, "dead-letters/topic/0"
+ * say. */
+bool partition_name_split(struct slice name, struct slice *topic, int32_t *id);
+
 /* The stored form of a partition: its tally, its marks, and the name of the stream that it was read
  * for. False: it does not read. The text of an earlier version has no marks, and no stream. */
 void partition_encode(const struct partition *partition, struct slice stream, struct buf *out);
@@ -86,13 +91,17 @@ struct slice partition_stream(struct slice state);
 void tally_add(struct tally *to, const struct tally *in);
 
 /*
- * The clocks of a stream from its partitions.
- *   frontier   everything up to here was read: the least over the partitions of now, when caught
- * up, else of the greatest event time read. INT64_MIN: a partition that has not been caught up has
- * shown nothing yet. watermark  everything up to here has come, for all that is known: the slowest
- * partition's newest event less bound_ms; partitions at their end and quiet for idle_ms do not
- * count, and when none counts it is now less bound_ms. INT64_MIN: not known. partitions: those of
- * the stream; those that are given up do not count.
+ * The clocks of a stream from its partitions; INT64_MIN: not known.
+ *
+ * Frontier: everything up to here was read. It is the least over the partitions of now, for one
+ * that is caught up, else of the greatest event time that was read of it, and not known while one
+ * that was never caught up has shown nothing.
+ *
+ * Watermark: everything up to here has come, for all that is known. It is the newest event of the
+ * slowest partition less bound_ms; partitions that are at their end and quiet for idle_ms do not
+ * count, and when none counts it is now less bound_ms.
+ *
+ * partitions: those of the stream; NULL entries are skipped.
  */
 void partitions_clocks(const struct partition *const *partitions, size_t n, int64_t bound_ms,
     int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms);

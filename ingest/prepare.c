@@ -86,11 +86,10 @@ static void no_answer(struct hand *hand, struct prepared *x, size_t i, const str
 }
 
 /* Without an id of its own an event is told by its origin. */
-static struct dedupe_id id_of(
-    const struct stream *stream, const struct kafka_record *r, const struct event *event)
+static struct dedupe_id id_of(const struct kafka_record *r, const struct event *event)
 {
     char place[PARTITION_NAME_MAX + 24];
-    struct slice id = record_origin(stream, r);
+    struct slice id = record_origin(r);
     if (event->contract->event_id >= 0)
         id = event->v[event->contract->event_id].str;
     else if (!id.ptr)
@@ -121,8 +120,8 @@ static void decode(
     x->kind = wait.waits ? PREPARED_WAITS : x->why ? PREPARED_REFUSED : PREPARED_EVENT;
     if (x->kind != PREPARED_EVENT)
         return;
-    x->id = id_of(stream, r, x->event);
-    x->may_repeat = stream->contract.event_id >= 0 || record_is_retried(stream, r);
+    x->id = id_of(r, x->event);
+    x->may_repeat = stream->contract.event_id >= 0 || r->partition->retried;
 }
 
 /* Where to look for its id; NULL: it is new. */

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/ensure.h"
 #include "base/mem.h"
 #include "base/regex.h"
+#include "ingest/partition.h"
 
 struct pattern {
     size_t stream;
@@ -22,7 +22,8 @@ static void add_pattern(struct stream_topics *t, struct slice text, size_t strea
 {
     struct regex *regex;
     struct err err;
-    ensure(regex_new(slice_of(text.ptr + 1, text.len - 1), &regex, &err)); /* the config has */
+    if (!regex_new(slice_of(text.ptr + 1, text.len - 1), &regex, &err))
+        return;
     GROW(t->patterns, t->cap, t->n_patterns + 1);
     t->patterns[t->n_patterns++] = (struct pattern){stream, regex};
 }
@@ -59,30 +60,27 @@ static int stream_that_names(const struct streams *streams, struct slice topic)
     return -1;
 }
 
-static bool is_number(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-    return text.len > 0;
-}
+/* Kafka keeps names that begin so for itself. */
+#define INTERNAL "__"
 
-int stream_topics_of(const struct stream_topics *topics, struct slice source)
+int stream_topics_find(const struct stream_topics *topics, struct slice topic, bool *by_pattern)
 {
-    const char *slash = memrchr(source.ptr, '/', source.len);
-    if (!slash)
-        return -1;
-    size_t len = (size_t)(slash - source.ptr);
-    struct slice topic = slice_of(source.ptr, len);
-    if (!is_number(slice_of(slash + 1, source.len - len - 1)))
-        return -1;
-    if (len == 0 || memchr(topic.ptr, '/', len)) /* no topic's: "dead-letters/TOPIC/0" */
-        return -1;
     int stream = stream_that_names(topics->streams, topic);
-    if (stream >= 0 || slice_starts(topic, SLICE("__"))) /* what Kafka keeps for itself */
+    *by_pattern = stream < 0;
+    if (stream >= 0 || slice_starts(topic, SLICE(INTERNAL)))
         return stream;
     for (size_t i = 0; i < topics->n_patterns; i++)
         if (regex_match(topics->patterns[i].regex, topic))
             return (int)topics->patterns[i].stream;
     return -1;
+}
+
+int stream_topics_of(const struct stream_topics *topics, struct slice source)
+{
+    struct slice topic;
+    int32_t id;
+    bool by_pattern;
+    return partition_name_split(source, &topic, &id)
+               ? stream_topics_find(topics, topic, &by_pattern)
+               : -1;
 }

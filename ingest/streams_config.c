@@ -12,18 +12,20 @@
 #include "ingest/letters/outbox.h"
 #include "ingest/lifecycles_config.h"
 #include "ingest/rollups_config.h"
+#include "ingest/stream_topics.h"
 #include "store/labels.h"
 
 #define LATE_DEFAULT_MS  INT64_C(86400000)
 #define AHEAD_DEFAULT_MS INT64_C(300000)
 #define IDLE_DEFAULT_MS  INT64_C(30000)
+#define EXEMPLARS_MS     INT64_C(86400000)
 #define TOPIC_NAME_MAX   249 /* Kafka's */
 #define PATTERN_MAX      1000
 #define OUTBOX_DEFAULT   (64u << 20)
 
 static const char *const stream_keys[] = {"topics", "key", "format", "schema", "event_time",
     "event_id", "revision", "fields", "late", "ahead", "arrival", "owner", "watermark_bound",
-    "idle_after", "start", "out_of_range", "dead_letters", "outbox", "retry"};
+    "idle_after", "start", "out_of_range", "dead_letters", "outbox", "retry", "exemplars"};
 
 /* Kafka's own rule. */
 static bool topic_is_valid(struct slice name)
@@ -237,6 +239,10 @@ static void read_times(
         settings_error(settings, value, "'watermark_bound' must be at least 'ahead'");
     if ((value = yaml_get(node, "idle_after")))
         settings_duration(settings, value, "'idle_after'", &stream->idle_after_ms);
+    if ((value = yaml_get(node, "exemplars")) && !slice_is(value->text, "0"))
+        settings_duration(settings, value, "'exemplars'", &stream->exemplars_ms);
+    else if (value)
+        stream->exemplars_ms = 0;
 }
 
 static void read_start(
@@ -279,46 +285,23 @@ static void read_letters(
         settings_error(settings, value, "'retry' is for letters, and there is no 'dead_letters'");
 }
 
-/* Whether one of the stream's patterns wants the topic. Patterns that are none want nothing. */
-static bool pattern_wants(const struct stream *stream, struct slice topic)
-{
-    bool wants = false;
-    for (size_t k = 0; k < stream->n_topics && !wants; k++) {
-        struct slice text = stream->topics[k];
-        struct regex *regex;
-        struct err err;
-        if (!topic_is_pattern(text) ||
-            !regex_new(slice_of(text.ptr + 1, text.len - 1), &regex, &err))
-            continue;
-        wants = regex_match(regex, topic);
-        regex_free(&regex);
-    }
-    return wants;
-}
-
-/* The stream that would read the topic; NULL: none. */
-static const struct stream *reader_of_topic(
-    const struct stream *streams, size_t n, struct slice topic)
-{
-    const struct stream *reader = topic_owner(streams, n, topic);
-    for (size_t i = 0; i < n && !reader; i++)
-        if (pattern_wants(&streams[i], topic))
-            reader = &streams[i];
-    return reader;
-}
-
 /* Letters that are read as events would become letters, for ever. */
 static void check_letters(
     struct settings *settings, const struct yaml_node *streams, const struct stream *all, size_t n)
 {
+    struct stream_topics *topics =
+        stream_topics_new(&(struct streams){.streams = all, .n_streams = n});
     for (size_t i = 0; i < n; i++) {
-        const struct stream *reader =
-            all[i].dead_letters.len ? reader_of_topic(all, n, all[i].dead_letters) : NULL;
-        if (reader)
+        bool by_pattern;
+        int reader = all[i].dead_letters.len
+                         ? stream_topics_find(topics, all[i].dead_letters, &by_pattern)
+                         : -1;
+        if (reader >= 0)
             settings_error(settings, yaml_get(streams->values[i], "dead_letters"),
                 "stream '%.*s' reads topic '%.*s': its letters would come back as events",
-                SLICE_FMT(reader->name), SLICE_FMT(all[i].dead_letters));
+                SLICE_FMT(all[reader].name), SLICE_FMT(all[i].dead_letters));
     }
+    stream_topics_free(&topics);
 }
 
 /* streams[n] is the one that is read. Returns whether the types of its fields are known. */
@@ -330,6 +313,7 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     struct contract *contract = &stream->contract;
     stream->name = contract->stream = name->text;
     stream->idle_after_ms = IDLE_DEFAULT_MS;
+    stream->exemplars_ms = EXEMPLARS_MS;
     contract->late_ms = LATE_DEFAULT_MS;
     contract->ahead_ms = AHEAD_DEFAULT_MS;
     contract->event_time = contract->event_id = contract->key = contract->revision = -1;

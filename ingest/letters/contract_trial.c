@@ -54,9 +54,8 @@ static void judge(struct contract_trial *t, int64_t at_ms, struct refusal_case *
     size_t n;
     out->field = -1;
     out->time_ms = t->event.time_ms;
-    out->arrival_ms = at_ms;
-    if (at_ms != INT64_MIN)
-        out->reason = contract_judge_time(&t->stream->contract, out->time_ms, at_ms);
+    out->reason =
+        contract_judge_time(&t->stream->contract, out->time_ms, at_ms, INT64_MIN, &out->arrival_ms);
     if (!out->reason)
         out->reason = rollup_runner_look(t->runner, t->number, &t->event, t->hits, &n);
 }

@@ -19,8 +19,9 @@ struct contract_trial;
 struct contract_trial *contract_trial_new(const struct streams *streams, size_t stream);
 void contract_trial_free(struct contract_trial **trial);
 
-/* Tries the record, of which value, key and headers count; its partition may be NULL. at_ms: what
- * late and ahead are measured against; INT64_MIN: they are not judged. out->reason REFUSED_NOT: it
+/* Tries the record, of which value, key and headers count; its partition may be NULL. at_ms: the
+ * record's timestamp, for late and ahead; INT64_MIN: they are not judged. With arrival: partition
+ * late is not, since nothing is known of the partition. out->reason REFUSED_NOT: it
  * is taken; then out->time_ms is its event time. Waits for its schema. ERR_UNAVAILABLE: that cannot
  * be had. */
 bool contract_trial_record(struct contract_trial *trial, const struct kafka_record *record,

@@ -24,54 +24,17 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     log_debug("kafka: letters: %s: %s", rd_kafka_err2name((rd_kafka_resp_err_t)code), reason);
 }
 
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
-{
-    char text[512];
-    return rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK ||
-           err_set(err, ERR_INVALID, "kafka: %s", text);
-}
-
-static bool set_users(rd_kafka_conf_t *conf, const struct ingest_options *options, struct err *err)
-{
-    for (size_t i = 0; i < options->n_kafka; i++) {
-        char name[256], value[4096];
-        const struct kafka_setting *k = &options->kafka[i];
-        if (k->name.len >= sizeof name || k->value.len >= sizeof value)
-            return err_set(err, ERR_INVALID, "kafka: setting %.40s is too long", k->name.ptr);
-        snprintf(name, sizeof name, "%.*s", SLICE_FMT(k->name));
-        snprintf(value, sizeof value, "%.*s", SLICE_FMT(k->value));
-        if (!set(conf, name, value, err))
-            return false;
-    }
-    return true;
-}
-
-static bool set_all(
-    rd_kafka_conf_t *conf, const struct client_setting *settings, size_t n, struct err *err)
-{
-    bool ok = true;
-    for (size_t i = 0; ok && i < n; i++)
-        ok = set(conf, settings[i].name, settings[i].value, err);
-    return ok;
-}
-
 bool kafka_client_new(rd_kafka_type_t type, const struct ingest_options *options,
     const struct client_setting *defaults, size_t n_defaults, const struct client_setting *fixed,
     size_t n_fixed, rd_kafka_conf_t *conf_take, rd_kafka_t **out, struct err *err)
 {
-    static const struct client_setting common[] = {
-        {"client.id", "larder"},
-        {"reconnect.backoff.ms", "100"},
-        {"reconnect.backoff.max.ms", "2000"},
-        {"socket.keepalive.enable", "true"},
-    };
     char text[512];
     rd_kafka_conf_t *conf = conf_take ? conf_take : rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_error_cb(conf, on_error);
-    bool ok = set_all(conf, common, sizeof common / sizeof *common, err) &&
-              set_all(conf, defaults, n_defaults, err) && set_users(conf, options, err) &&
-              set_all(conf, fixed, n_fixed, err);
+    bool ok =
+        client_settings_common(conf, err) && client_settings_set(conf, defaults, n_defaults, err) &&
+        client_settings_user(conf, options, err) && client_settings_set(conf, fixed, n_fixed, err);
     *out = ok ? rd_kafka_new(type, conf, text, sizeof text) : NULL;
     if (ok && !*out)
         err_set(err, ERR_INVALID, "kafka: %s", text);

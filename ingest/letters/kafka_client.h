@@ -12,10 +12,7 @@
 
 #include "base/err.h"
 #include "ingest/ingest.h"
-
-struct client_setting {
-    const char *name, *value;
-};
+#include "ingest/source/kafka_settings.h"
 
 /* defaults come before the config's settings, fixed ones after them. conf_take: callbacks and what
  * they are given; NULL: none. ERR_INVALID: librdkafka does not take a setting. Does not connect

@@ -53,26 +53,19 @@ struct outbox *letters_outbox(const struct letters *letters, size_t stream)
 
 /* ---- records sent anew ---- */
 
-bool record_is_retried(const struct stream *stream, const struct kafka_record *record)
-{
-    struct slice name = slice_from(record->partition->name);
-    return stream->retry.len && slice_starts(name, stream->retry) &&
-           name.ptr[stream->retry.len] == '/';
-}
-
-struct slice record_origin(const struct stream *stream, const struct kafka_record *record)
+struct slice record_origin(const struct kafka_record *record)
 {
     struct slice none = {NULL, 0};
-    if (!record_is_retried(stream, record) || !record->message)
+    if (!record->partition->retried || !record->message)
         return none;
     struct slice origin = letter_header(record->message, ANEW_FIRST, LETTER_ORIGIN);
     return origin.len && origin.len < LETTER_PLACE_MAX ? origin : none;
 }
 
-int64_t record_timestamp_ms(const struct stream *stream, const struct kafka_record *record)
+int64_t record_timestamp_ms(const struct kafka_record *record)
 {
     int64_t ms;
-    if (record_is_retried(stream, record) && record->message &&
+    if (record->partition->retried && record->message &&
         letter_time_parse(letter_header(record->message, ANEW_FIRST, LETTER_TIMESTAMP), &ms))
         return ms;
     return record->timestamp_ms;
@@ -97,14 +90,13 @@ static size_t take_headers(struct letters *l, const rd_kafka_message_t *message,
     return n;
 }
 
-static void fill(struct letters *l, const struct stream *stream, const struct kafka_record *r,
-    struct letter *out)
+static void fill(struct letters *l, const struct kafka_record *r, struct letter *out)
 {
-    struct slice origin = record_origin(stream, r);
+    struct slice origin = record_origin(r);
     *out = (struct letter){.partition = slice_from(r->partition->name),
         .offset = r->offset,
         .origin = origin.ptr ? origin : SLICE(""),
-        .timestamp_ms = record_timestamp_ms(stream, r),
+        .timestamp_ms = record_timestamp_ms(r),
         .value = r->value,
         .value_bytes = r->value.len,
         .value_crc = crc32c(0, r->value.ptr, r->value.len),
@@ -114,7 +106,7 @@ static void fill(struct letters *l, const struct stream *stream, const struct ka
     const rd_kafka_message_t *m = r->message;
     out->key = slice_of(m->key, m->key ? m->key_len : 0);
     out->key_bytes = out->key.len;
-    out->n_headers = take_headers(l, m, record_is_retried(stream, r));
+    out->n_headers = take_headers(l, m, r->partition->retried);
 }
 
 static uint64_t pending(const struct letters *l)
@@ -136,7 +128,7 @@ enum letter_room letters_take(
     if (pending(letters) >= LETTERS_BATCH_MAX)
         return LETTER_BATCH_FULL;
     const struct stream *stream = &letters->streams->streams[number];
-    fill(letters, stream, record, &letter);
+    fill(letters, record, &letter);
     letter.reason = refused->reason;
     letter.cause = slice_from(refusal_cause(stream, refused, cause, sizeof cause));
     return outbox_add(letters->outboxes[number], &letter) ? LETTER_TAKEN : LETTER_OUTBOX_FULL;

@@ -47,11 +47,10 @@ bool letters_have_room(const struct letters *letters, size_t stream);
 
 /* ---- records that were sent anew (`larder replay dlq`) ---- */
 
-/* Whether it comes from the stream's retry topic. */
-bool record_is_retried(const struct stream *stream, const struct kafka_record *record);
-/* The place of the event's first record, which such a record tells; {NULL, 0}: it does not. */
-struct slice record_origin(const struct stream *stream, const struct kafka_record *record);
+/* The place of the event's first record, which a record of a retry topic tells; {NULL, 0}: it is
+ * none, or does not. */
+struct slice record_origin(const struct kafka_record *record);
 /* The timestamp of the record; of one that was sent anew, its first one's. */
-int64_t record_timestamp_ms(const struct stream *stream, const struct kafka_record *record);
+int64_t record_timestamp_ms(const struct kafka_record *record);
 
 #endif

@@ -59,14 +59,16 @@ static void of_time(const struct contract *c, const struct refusal_case *r, char
 {
     const char *against = c->arrival_partition ? "the partition's newest event" : "its record";
     bool late = r->reason == REFUSED_LATE;
+    /* As if unsigned: a record says what time it likes. */
+    uint64_t past = (uint64_t)r->arrival_ms - (uint64_t)r->time_ms;
     if (r->arrival_ms == INT64_MIN) {
         snprintf(
             out, size, "the event's time lies in an hour that is over: ids that old are not kept");
         return;
     }
-    snprintf(out, size, "the event's time is %" PRId64 " ms %s %s; '%s' is %" PRId64 " ms",
-        late ? r->arrival_ms - r->time_ms : r->time_ms - r->arrival_ms, late ? "behind" : "before",
-        late ? against : "its record", late ? "late" : "ahead", late ? c->late_ms : c->ahead_ms);
+    snprintf(out, size, "the event's time is %" PRIu64 " ms %s %s; '%s' is %" PRId64 " ms",
+        late ? past : 0 - past, late ? "behind" : "before", late ? against : "its record",
+        late ? "late" : "ahead", late ? c->late_ms : c->ahead_ms);
 }
 
 const char *refusal_cause(

@@ -159,6 +159,18 @@ bool lifecycle_fits(
                SLICE_FMT(l->name));
 }
 
+struct expiry lifecycle_expiry(struct store *store, struct slice lifecycle)
+{
+    char source[STATE_TABLE_NAME_MAX + 1];
+    struct source_state state;
+    snprintf(source, sizeof source, "lifecycle/%.*s", SLICE_FMT(lifecycle));
+    if (!store_source(store, slice_from(source), &state))
+        return (struct expiry){INT64_MIN, 0};
+    struct reader bytes = reader_of(slice_of(state.state, state.state_len));
+    read_le64(&bytes); /* the fingerprint */
+    return (struct expiry){state.next, read_le64(&bytes)};
+}
+
 static void longest(int64_t *ms, uint64_t hours)
 {
     if (hours < INT64_MAX / HOUR_MS && (int64_t)hours * HOUR_MS > *ms)

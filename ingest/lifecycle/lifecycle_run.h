@@ -27,6 +27,7 @@
 
 #include "base/err.h"
 #include "ingest/lifecycle/entities.h"
+#include "ingest/lifecycle/life_outputs.h"
 #include "ingest/rollup_run.h"
 #include "store/store.h"
 
@@ -36,6 +37,9 @@ struct lifecycle_runner;
  * ERR_INVALID: it has changed. */
 bool lifecycle_fits(
     struct store *store, const struct streams *streams, size_t number, struct err *err);
+
+/* How far expiry has come in a store; {INT64_MIN, 0}: not at all. */
+struct expiry lifecycle_expiry(struct store *store, struct slice lifecycle);
 
 /* number: the lifecycle's in streams, which fits. memory_bytes: for entities that were touched
  * lately. All outlive it. */

@@ -49,7 +49,6 @@ struct registry {
     int64_t confirms_ms; /* when the minute began in which so many */
     int confirms;
     size_t n_known, known_bytes;
-    struct registry_stats stats;
 };
 
 static int64_t mono_ms(void)
@@ -144,19 +143,6 @@ enum registry_answer registry_get(struct registry *registry, const struct schema
     return answer;
 }
 
-void registry_stats(struct registry *registry, struct registry_stats *out)
-{
-    mutex_lock(&registry->lock);
-    *out = registry->stats;
-    for (size_t i = 0; i < registry->n_entries; i++) {
-        enum entry_state state = registry->entries[i].state;
-        out->known += state == ENTRY_KNOWN;
-        out->missing += state == ENTRY_MISSING;
-        out->waiting += state == ENTRY_WANTED;
-    }
-    mutex_unlock(&registry->lock);
-}
-
 /* ---- the thread ---- */
 
 /* What is due first. Sleeps until something is; NULL: stop. The lock is held. */
@@ -187,7 +173,6 @@ static bool is_final(const struct err *err)
 /* It is away: everybody waits, longer with every failure. */
 static void back_off(struct registry *r, const struct err *err)
 {
-    r->stats.failures++;
     if (r->retry_ms == 0)
         log_warn("schema registry: %s; it is tried again", err->text);
     r->retry_ms = r->retry_ms ? r->retry_ms * 2 : RETRY_MS_MIN;
@@ -235,7 +220,6 @@ static void take_answer(struct registry *r, const struct schema_ref *ref, bool o
     struct entry *e = find(r, ref); /* entries may have moved; wanted ones stay */
     char text[SCHEMA_REF_TEXT];
     ensure(e != NULL);
-    r->stats.requests++;
     if (!ok)
         e->why = *err;
     if (ok) {

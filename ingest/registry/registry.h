@@ -57,12 +57,4 @@ enum registry_answer { REGISTRY_KNOWN, REGISTRY_WAIT, REGISTRY_NONE };
 enum registry_answer registry_get(struct registry *registry, const struct schema_ref *ref,
     const struct avro_schema **schema, struct err *why);
 
-struct registry_stats {
-    uint64_t requests, failures; /* since the start; a schema that is not there is no failure */
-    uint64_t known, missing;     /* schemas */
-    uint64_t waiting;            /* schemas that are wanted and not there yet */
-};
-
-void registry_stats(struct registry *registry, struct registry_stats *out);
-
 #endif

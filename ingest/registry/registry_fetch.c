@@ -106,16 +106,23 @@ static void set_up(struct registry_fetch *f, const char *url, struct curl_slist 
         curl_easy_setopt(c, CURLOPT_SSLKEY, option_text(o->key_file));
 }
 
+/* The registry's own answer, an object, will be as large again; a page of something in between will
+ * not. */
+static bool too_large(const struct registry_fetch *f, const char *url, long status, struct err *err)
+{
+    bool own = status == 200 && f->body.len && f->body.ptr[0] == '{';
+    return err_set(err, own ? ERR_LIMIT : ERR_UNAVAILABLE, "%s: an answer of more than %u bytes",
+        url, ANSWER_MAX);
+}
+
 static bool perform(struct registry_fetch *f, const char *url, long *status, struct err *err)
 {
     CURLcode code = curl_easy_perform(f->curl);
-    if (code == CURLE_OK) {
-        curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, status);
+    curl_easy_getinfo(f->curl, CURLINFO_RESPONSE_CODE, status);
+    if (code == CURLE_OK)
         return true;
-    }
     if (f->body.failed)
-        return err_set(
-            err, ERR_UNAVAILABLE, "%s: an answer of more than %u bytes", url, ANSWER_MAX);
+        return too_large(f, url, *status, err);
     return err_set(
         err, ERR_UNAVAILABLE, "%s: %s", url, *f->detail ? f->detail : curl_easy_strerror(code));
 }
@@ -182,14 +189,16 @@ static bool get(void *ctx, const char *path, json_t **answer, struct err *err)
     for (size_t i = 0; i < n; i++) {
         size_t at = (start + i) % n;
         enum answer_verdict verdict = get_one(f, at, path, answer, &away);
-        if (verdict == ANSWER_NOTHING)
+        if (verdict == ANSWER_NOTHING && away.code != ERR_LIMIT)
             continue;
         f->url = at;
+        if (verdict == ANSWER_NOTHING)
+            break;
         if (verdict == ANSWER_SCHEMA)
             return true;
         denied = true;
     }
-    if (denied)
+    if (denied && away.code != ERR_LIMIT)
         return err_set(err, ERR_NOT_FOUND, "the registry has no %s", path);
     *err = away;
     return false;

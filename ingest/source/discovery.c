@@ -376,7 +376,7 @@ bool kafka_source_discover(
     struct kafka_source *source, int wait_ms, int64_t now_ms, partition_found_f *found, void *ctx)
 {
     struct look look = {source, wait_ms, now_ms, found, ctx, true};
-    bool all = source->n_patterns ? look_at_all(&look) : look_at_each(&look);
+    bool all = source->has_patterns ? look_at_all(&look) : look_at_each(&look);
     check_shards(source);
     start_topics(&look);
     examine(&look);
@@ -390,8 +390,9 @@ bool kafka_source_knows(const struct kafka_source *source, size_t stream)
         if (source->topics[i].stream == stream && !source->topics[i].listed &&
             !source->topics[i].by_pattern)
             return false;
-    for (size_t i = 0; i < source->n_patterns; i++)
-        if (source->patterns[i].stream == stream && !source->looked)
+    const struct stream *config = &source->streams->streams[stream];
+    for (size_t i = 0; i < config->n_topics; i++)
+        if (topic_is_pattern(config->topics[i]) && !source->looked)
             return false;
     return true;
 }

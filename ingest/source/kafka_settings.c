@@ -3,12 +3,42 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
+bool client_settings_set(
+    rd_kafka_conf_t *conf, const struct client_setting *settings, size_t n, struct err *err)
 {
     char text[512];
-    if (rd_kafka_conf_set(conf, name, value, text, sizeof text) == RD_KAFKA_CONF_OK)
-        return true;
-    return err_set(err, ERR_INVALID, "kafka: %s", text);
+    for (size_t i = 0; i < n; i++)
+        if (rd_kafka_conf_set(conf, settings[i].name, settings[i].value, text, sizeof text) !=
+            RD_KAFKA_CONF_OK)
+            return err_set(err, ERR_INVALID, "kafka: %s", text);
+    return true;
+}
+
+bool client_settings_common(rd_kafka_conf_t *conf, struct err *err)
+{
+    static const struct client_setting common[] = {
+        {"client.id", "larder"},
+        {"reconnect.backoff.ms", "100"},
+        {"reconnect.backoff.max.ms", "2000"},
+        {"socket.keepalive.enable", "true"},
+    };
+    return client_settings_set(conf, common, sizeof common / sizeof *common, err);
+}
+
+bool client_settings_user(
+    rd_kafka_conf_t *conf, const struct ingest_options *options, struct err *err)
+{
+    for (size_t i = 0; i < options->n_kafka; i++) {
+        char name[256], value[4096];
+        const struct kafka_setting *k = &options->kafka[i];
+        if (k->name.len >= sizeof name || k->value.len >= sizeof value)
+            return err_set(err, ERR_INVALID, "kafka: setting %.40s is too long", k->name.ptr);
+        snprintf(name, sizeof name, "%.*s", SLICE_FMT(k->name));
+        snprintf(value, sizeof value, "%.*s", SLICE_FMT(k->value));
+        if (!client_settings_set(conf, &(struct client_setting){name, value}, 1, err))
+            return false;
+    }
+    return true;
 }
 
 /*
@@ -16,8 +46,7 @@ static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, stru
  * than a second's worth. One answer comes on top of it, per broker, so it is bounded as well; and
  * many partitions have their turn in one answer, so that none of them is far ahead of the others.
  */
-static const char *const defaults[][2] = {
-    {"client.id", "larder"},
+static const struct client_setting defaults[] = {
     {"group.id", "larder"},
     {"queued.min.messages", "500000"},
     {"queued.max.messages.kbytes", "131072"},
@@ -25,14 +54,11 @@ static const char *const defaults[][2] = {
     {"fetch.max.bytes", "16777216"},
     {"fetch.message.max.bytes", "262144"},
     {"fetch.error.backoff.ms", "200"},
-    {"reconnect.backoff.ms", "100"},
-    {"reconnect.backoff.max.ms", "2000"},
-    {"socket.keepalive.enable", "true"},
 };
 
 /* allow.auto.create.topics is false for consumers already; said aloud, librdkafka warns of it every
  * ten seconds where the broker is older than the setting. */
-static const char *const fixed[][2] = {
+static const struct client_setting fixed[] = {
     {"enable.auto.commit", "false"}, {"enable.auto.offset.store", "false"},
     {"isolation.level", "read_committed"}, {"auto.offset.reset", "error"}, {"check.crcs", "true"},
     {"enable.partition.eof", "false"}, {"statistics.interval.ms", "500"}, /* KAFKA_STATS_MS */
@@ -41,23 +67,10 @@ static const char *const fixed[][2] = {
 bool kafka_settings_apply(
     rd_kafka_conf_t *conf, const struct ingest_options *options, struct err *err)
 {
-    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
-        if (!set(conf, defaults[i][0], defaults[i][1], err))
-            return false;
-    for (size_t i = 0; i < options->n_kafka; i++) {
-        char name[256], value[4096];
-        const struct kafka_setting *k = &options->kafka[i];
-        if (k->name.len >= sizeof name || k->value.len >= sizeof value)
-            return err_set(err, ERR_INVALID, "kafka: setting %.40s is too long", k->name.ptr);
-        snprintf(name, sizeof name, "%.*s", SLICE_FMT(k->name));
-        snprintf(value, sizeof value, "%.*s", SLICE_FMT(k->value));
-        if (!set(conf, name, value, err))
-            return false;
-    }
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
-        if (!set(conf, fixed[i][0], fixed[i][1], err))
-            return false;
-    return true;
+    return client_settings_common(conf, err) &&
+           client_settings_set(conf, defaults, sizeof defaults / sizeof *defaults, err) &&
+           client_settings_user(conf, options, err) &&
+           client_settings_set(conf, fixed, sizeof fixed / sizeof *fixed, err);
 }
 
 size_t kafka_settings_queue_bytes(const rd_kafka_conf_t *conf)

@@ -10,9 +10,9 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "base/regex.h"
 #include "ingest/kafka_source.h"
 #include "ingest/source/lanes.h"
+#include "ingest/stream_topics.h"
 
 #define POLL_MAX 2000
 /* One that does not read again and again is broken where it lies, and not on the way. */
@@ -36,11 +36,6 @@ struct topic {
     char trouble[256]; /* why it cannot be read now; "" when it can */
 };
 
-struct pattern {
-    size_t stream;
-    struct regex *regex;
-};
-
 struct kafka_source {
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
@@ -51,8 +46,8 @@ struct kafka_source {
     struct shard shard;
     struct topic *topics;
     size_t n_topics, topics_cap;
-    struct pattern *patterns;
-    size_t n_patterns, patterns_cap;
+    struct stream_topics *names;
+    bool has_patterns;
     bool *stream_read_before; /* by stream: an earlier run has read one of its topics */
     struct partition **partitions;
     size_t n_partitions, partitions_cap;
@@ -73,8 +68,7 @@ struct kafka_source {
 
 /* ---- topics.c ---- */
 
-/* ERR_INVALID: a pattern is none. */
-bool topics_init(struct kafka_source *s, struct err *err);
+void topics_init(struct kafka_source *s);
 void topics_fini(struct kafka_source *s);
 struct topic *topic_named(const struct kafka_source *s, const char *name);
 /* The topic that a pattern wants, made when it is not known; NULL: none wants it. */

@@ -29,30 +29,19 @@ static struct topic *add_topic(struct kafka_source *s, struct slice name, size_t
     return topic;
 }
 
-/* "^orders\\..*" is matched against whole names, as if it ended in '$'. */
-static bool add_pattern(struct kafka_source *s, struct slice text, size_t stream, struct err *err)
+void topics_init(struct kafka_source *s)
 {
-    struct regex *regex;
-    if (!regex_new(slice_of(text.ptr + 1, text.len - 1), &regex, err))
-        return err_wrap(err, "topics: %.*s", SLICE_FMT(text));
-    GROW(s->patterns, s->patterns_cap, s->n_patterns + 1);
-    s->patterns[s->n_patterns++] = (struct pattern){stream, regex};
-    return true;
-}
-
-bool topics_init(struct kafka_source *s, struct err *err)
-{
+    s->names = stream_topics_new(s->streams);
     s->stream_read_before = xcalloc(s->streams->n_streams + 1, sizeof *s->stream_read_before);
     for (size_t i = 0; i < s->streams->n_streams; i++) {
         const struct stream *stream = &s->streams->streams[i];
         for (size_t k = 0; k < stream->n_topics; k++) {
-            if (!topic_is_pattern(stream->topics[k]))
+            if (topic_is_pattern(stream->topics[k]))
+                s->has_patterns = true;
+            else
                 add_topic(s, stream->topics[k], i);
-            else if (!add_pattern(s, stream->topics[k], i, err))
-                return false;
         }
     }
-    return true;
 }
 
 void topics_fini(struct kafka_source *s)
@@ -61,31 +50,24 @@ void topics_fini(struct kafka_source *s)
         free(s->topics[i].name);
         free(s->topics[i].partitions);
     }
-    for (size_t i = 0; i < s->n_patterns; i++)
-        regex_free(&s->patterns[i].regex);
     for (size_t i = 0; i < s->n_partitions; i++)
         free(s->partitions[i]);
     free(s->topics);
-    free(s->patterns);
     free(s->partitions);
     free(s->stream_read_before);
+    stream_topics_free(&s->names);
 }
-
-/* Kafka keeps names that begin so for itself. */
-#define INTERNAL "__"
 
 struct topic *topic_matched(struct kafka_source *s, const char *name)
 {
+    bool by_pattern;
     struct topic *topic = topic_named(s, name);
-    if (topic || strncmp(name, INTERNAL, strlen(INTERNAL)) == 0)
+    int stream = topic ? -1 : stream_topics_find(s->names, slice_from(name), &by_pattern);
+    if (stream < 0)
         return topic;
-    for (size_t i = 0; i < s->n_patterns; i++)
-        if (regex_match(s->patterns[i].regex, slice_from(name))) {
-            topic = add_topic(s, slice_from(name), s->patterns[i].stream);
-            topic->by_pattern = true;
-            return topic;
-        }
-    return NULL;
+    topic = add_topic(s, slice_from(name), (size_t)stream);
+    topic->by_pattern = by_pattern;
+    return topic;
 }
 
 void topic_trouble(struct topic *topic, const char *text)
@@ -139,6 +121,7 @@ bool topic_add_partition(struct kafka_source *s, struct topic *topic, int32_t id
     p->stream = topic->stream;
     p->topic = (size_t)(topic - s->topics);
     p->id = id;
+    p->retried = slice_is(s->streams->streams[topic->stream].retry, topic->name);
     p->next = p->end = p->committed = p->passed = p->first = p->stop_at = -1;
     p->leader = -1;
     p->newest_ms = INT64_MIN;
@@ -159,21 +142,15 @@ bool topic_add_partition(struct kafka_source *s, struct topic *topic, int32_t id
 void kafka_source_recall(struct kafka_source *source, struct slice name, int64_t now_ms,
     partition_found_f *found, void *ctx)
 {
-    char text[PARTITION_NAME_MAX], extra;
-    uint32_t id;
-    if (name.len >= sizeof text)
+    struct slice name_of;
+    char text[PARTITION_NAME_MAX];
+    int32_t id;
+    if (name.len >= sizeof text || !partition_name_split(name, &name_of, &id))
         return;
-    memcpy(text, name.ptr, name.len);
-    text[name.len] = 0;
-    char *slash = strrchr(text, '/');
-    if (!slash || sscanf(slash, "/%6" SCNu32 "%c", &id, &extra) != 1)
-        return;
-    *slash = 0;
-    if (slash == text || strchr(text, '/')) /* no topic's: "dead-letters/TOPIC/0" */
-        return;
+    snprintf(text, sizeof text, "%.*s", SLICE_FMT(name_of));
     struct topic *topic = topic_matched(source, text);
     if (!topic)
         return;
     topic->read_before = source->stream_read_before[topic->stream] = true;
-    topic_add_partition(source, topic, (int32_t)id, now_ms, found, ctx);
+    topic_add_partition(source, topic, id, now_ms, found, ctx);
 }

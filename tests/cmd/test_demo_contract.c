@@ -56,7 +56,7 @@ static enum refusal judge(const struct json_decoder *decoder, const struct contr
     arena_init(&scratch, 0);
     enum refusal refusal = json_decode(decoder, value, &scratch, event, NULL);
     if (refusal == REFUSED_NOT)
-        refusal = contract_judge_time(contract, event->time_ms, arrival_ms);
+        refusal = contract_judge_time(contract, event->time_ms, arrival_ms, INT64_MIN, &arrival_ms);
     arena_fini(&scratch);
     return refusal;
 }

@@ -56,6 +56,15 @@ def every_reason():
                        "1 missing, 2 type, 3 range, 1 not_allowed, 1 late, 1 ahead)"), out[-1]
 
 
+def by_partition():
+    """With arrival: partition early is told by the time, late by a partition that nobody knows here."""
+    past = ["--set", "streams.orders.arrival=partition", "--at", "2023-11-14T22:13:20Z"]
+    lines = [order(at=AT), order(at=AT - 400 * 86400000), order(at=AT + 300000), order(at=AT + 300001)]
+    status, out, err = check(lines, *past)
+    assert status == 1 and not err and out[0].startswith("FILE:4: ahead: "), (out, err)
+    assert out[1] == "FILE: 4 events: 3 accepted, 1 refused (1 ahead)", out
+
+
 def no_values():
     """Causes name fields and bounds, never what an event holds: it may be personal."""
     secret = "anna.virtanen@example.org"
@@ -170,6 +179,7 @@ def usage():
 
 CASES = [
     ("every reason is told with line, column and cause; totals by outcome", every_reason),
+    ("history: early by its time, late by nothing", by_partition),
     ("values of fields are not told", no_values),
     ("good files, and empty ones", good_files),
     ("JSON, and totals alone", as_json),

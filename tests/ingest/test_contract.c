@@ -24,23 +24,37 @@ static void test_record_time(void **state)
 {
     (void)state;
     struct contract c = {.late_ms = 1000, .ahead_ms = 300};
-    assert_int_equal(contract_judge_time(&c, 5000, 5000), REFUSED_NOT);
-    assert_int_equal(contract_judge_time(&c, 5000, 6000), REFUSED_NOT);
-    assert_int_equal(contract_judge_time(&c, 5000, 6001), REFUSED_LATE);
-    assert_int_equal(contract_judge_time(&c, 5000, 4700), REFUSED_NOT);
-    assert_int_equal(contract_judge_time(&c, 5000, 4699), REFUSED_AHEAD);
-    assert_int_equal(contract_judge_time(&c, INT64_MIN, INT64_MAX), REFUSED_LATE);
-    assert_int_equal(contract_judge_time(&c, INT64_MAX, INT64_MIN), REFUSED_AHEAD);
+    int64_t at;
+    assert_int_equal(contract_judge_time(&c, 5000, 5000, 9000, &at), REFUSED_NOT);
+    assert_int_equal(contract_judge_time(&c, 5000, 6000, 9000, &at), REFUSED_NOT);
+    assert_int_equal(contract_judge_time(&c, 5000, 6001, 9000, &at), REFUSED_LATE);
+    assert_int_equal(at, 6001);
+    assert_int_equal(contract_judge_time(&c, 5000, 4700, 9000, &at), REFUSED_NOT);
+    assert_int_equal(contract_judge_time(&c, 5000, 4699, 9000, &at), REFUSED_AHEAD);
+    assert_int_equal(at, 4699);
+    assert_int_equal(contract_judge_time(&c, 5000, INT64_MIN, 9000, &at), REFUSED_NOT);
+    assert_true(at == INT64_MIN);
+    assert_int_equal(contract_judge_time(&c, INT64_MIN, INT64_MAX, 0, &at), REFUSED_LATE);
+    assert_int_equal(contract_judge_time(&c, INT64_MAX, INT64_MIN + 1, 0, &at), REFUSED_AHEAD);
 }
 
+/* Late by what the partition has shown before, early by the record. */
 static void test_partition_time(void **state)
 {
     (void)state;
     struct contract c = {.late_ms = 1000, .ahead_ms = 300, .arrival_partition = true};
-    assert_int_equal(contract_judge_time(&c, 5000, 6000), REFUSED_NOT);
-    assert_int_equal(contract_judge_time(&c, 5000, 6001), REFUSED_LATE);
-    assert_int_equal(contract_judge_time(&c, 5000, 10), REFUSED_NOT);
-    assert_int_equal(contract_judge_time(&c, 5000, INT64_MIN), REFUSED_NOT);
+    int64_t at;
+    assert_int_equal(contract_judge_time(&c, 5000, INT64_MAX, 6000, &at), REFUSED_NOT);
+    assert_int_equal(contract_judge_time(&c, 5000, INT64_MAX, 6001, &at), REFUSED_LATE);
+    assert_int_equal(at, 6001);
+    assert_int_equal(contract_judge_time(&c, 5000, 4700, 10, &at), REFUSED_NOT);
+    assert_int_equal(contract_judge_time(&c, 5000, 4699, 10, &at), REFUSED_AHEAD);
+    assert_int_equal(at, 4699);
+    assert_int_equal(contract_judge_time(&c, 5000, INT64_MIN, 10, &at), REFUSED_NOT);
+    assert_int_equal(contract_judge_time(&c, 5000, 9000, INT64_MIN, &at), REFUSED_NOT);
+    assert_true(at == INT64_MIN);
+    assert_int_equal(contract_judge_time(&c, INT64_MAX, INT64_MAX - 300, 0, &at), REFUSED_NOT);
+    assert_int_equal(contract_judge_time(&c, INT64_MAX, INT64_MIN + 1, 0, &at), REFUSED_AHEAD);
 }
 
 int main(void)

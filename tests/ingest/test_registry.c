@@ -195,8 +195,22 @@ static void test_huge_answer(void **state)
     buf_str(&body, "{\"schema\": \"");
     for (int i = 0; i < 5 << 20; i++)
         buf_char(&body, 'x');
+    /* A schema that is too large stays so. */
     http_stub_says(f->stub, "/schemas/ids/1", 200, buf_cstr(&body));
-    waits(f, 1, "an answer of more than 4194304 bytes");
+    is_none(f, 1, "an answer of more than 4194304 bytes");
+    registry_free(&f->registry);
+    f->options.urls[1] = slice_from(f->url[2]);
+    f->options.n_urls = 2;
+    is_none(f, 1, "an answer of more than 4194304 bytes");
+    registry_free(&f->registry);
+    f->options.n_urls = 1;
+    /* A page of something in between is none of its answers. */
+    http_stub_says(f->stub, "/schemas/ids/2", 500, buf_cstr(&body));
+    waits(f, 2, "an answer of more than 4194304 bytes");
+    registry_free(&f->registry);
+    body.ptr[0] = '<';
+    http_stub_says(f->stub, "/schemas/ids/3", 200, buf_cstr(&body));
+    waits(f, 3, "an answer of more than 4194304 bytes");
     buf_fini(&body);
 }
 
