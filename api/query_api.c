@@ -237,11 +237,3 @@ void query_format(const struct api *api, struct request *request, struct respons
     response->body.failed |= printed.failed;
     buf_fini(&printed);
 }
-
-void query_exemplars(const struct api *api, struct request *request, struct response *response)
-{
-    (void)api, (void)request;
-    json_out_begin(&response->body);
-    buf_str(&response->body, "[]");
-    json_out_end(&response->body, NULL, false);
-}

@@ -1,5 +1,5 @@
 /*
- * The endpoints that evaluate PromQL: /api/v1/query, query_range, format_query, query_exemplars.
+ * The endpoints that evaluate PromQL: /api/v1/query, query_range, format_query.
  * Parameters, texts and limits are those of Prometheus 3.
  */
 #ifndef API_QUERY_API_H
@@ -13,8 +13,5 @@ void query_instant(const struct api *api, struct request *request, struct respon
 void query_range(const struct api *api, struct request *request, struct response *response);
 /* query, printed in its canonical form */
 void query_format(const struct api *api, struct request *request, struct response *response);
-/* Exemplars are not stored, so the list is always empty: Grafana asks once whether there are any.
- */
-void query_exemplars(const struct api *api, struct request *request, struct response *response);
 
 #endif

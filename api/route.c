@@ -1,5 +1,6 @@
 #include "api/route.h"
 
+#include "api/exemplars_api.h"
 #include "api/metadata_api.h"
 #include "api/metrics_api.h"
 #include "api/query_api.h"
@@ -16,7 +17,7 @@ static const struct route routes[] = {
     {"/api/v1/query",                GET_POST,  false, true,  false,   query_instant},
     {"/api/v1/query_range",          GET_POST,  false, true,  false,   query_range},
     {"/api/v1/format_query",         GET_POST,  false, false, false,   query_format},
-    {"/api/v1/query_exemplars",      GET_POST,  false, true,  false,   query_exemplars},
+    {"/api/v1/query_exemplars",      GET_POST,  false, true,  false,   exemplars_query},
     {"/api/v1/labels",               GET_POST,  false, true,  false,   metadata_labels},
     {"/api/v1/label/*/values",       HTTP_GET,  false, true,  false,   metadata_label_values},
     {"/api/v1/series",               GET_POST,  false, true,  false,   metadata_series},

@@ -27,6 +27,14 @@ void search_free(struct series_search **search);
 /* Reads start, end and match[]; sets the number of selectors. ERR_INVALID as Prometheus words it.
  */
 bool search_params(struct series_search *search, size_t *n_selectors, struct err *err);
+/* The same, with every selector of the expression `query` in the place of match[]. */
+bool search_expression(struct series_search *search, size_t *n_selectors, struct err *err);
+/* What search_params has read; without the parameters the ends of time. */
+void search_range(const struct series_search *search, int64_t *start_ms, int64_t *end_ms);
+/* Looks for cells up to so much behind the end. */
+void search_reach(struct series_search *search, int64_t ms);
+/* False: the request has no more time (ERR_TIMEOUT), or nobody waits for it (ERR_CANCELED). */
+bool search_goes_on(const struct series_search *search, struct err *err);
 /* Calls ask once for every selector. ERR_CANCELED, ERR_TIMEOUT (after the time that a query may
  * take), and what ask says. */
 bool search_run(struct series_search *search, search_ask_f *ask, void *ctx, struct err *err);

@@ -25,6 +25,7 @@
 #include "cmd/config_arguments.h"
 #include "cmd/event_file.h"
 #include "cmd/event_place.h"
+#include "cmd/refusal_json.h"
 #include "ingest/json_event.h"
 #include "ingest/letters/contract_trial.h"
 #include "ingest/letters/letter.h"
@@ -141,8 +142,8 @@ static bool parse_arguments(int argc, char **argv, struct checking *c)
 
 /* ---- what is told ---- */
 
-static void tell_json(const struct checking *c, const struct event_file *f, size_t column,
-    const char *reason, const char *cause)
+static void tell_json(
+    const struct event_file *f, size_t column, const char *reason, const char *cause)
 {
     json_t *line = json_pack("{s:s, s:I, s:s, s:s}", "file", f->name, "line", (json_int_t)f->number,
         "reason", reason, "cause", cause);
@@ -152,7 +153,6 @@ static void tell_json(const struct checking *c, const struct event_file *f, size
     puts(text ? text : "{}");
     free(text);
     json_decref(line);
-    (void)c;
 }
 
 static void tell(const struct checking *c, const struct event_file *f, size_t column,
@@ -161,7 +161,7 @@ static void tell(const struct checking *c, const struct event_file *f, size_t co
     if (c->quiet)
         return;
     if (c->json)
-        tell_json(c, f, column, reason, cause);
+        tell_json(f, column, reason, cause);
     else if (column)
         printf("%s:%" PRIu64 ":%zu: %s: %s\n", f->name, f->number, column, reason, cause);
     else
@@ -202,13 +202,9 @@ static uint64_t all_refused(const struct outcomes *o)
 
 static void print_totals_json(const struct outcomes *o)
 {
-    json_t *refused = json_object();
-    for (int r = REFUSED_NOT + 1; r < REFUSALS; r++)
-        json_object_set_new(
-            refused, refusal_name((enum refusal)r), json_integer((json_int_t)o->refused[r]));
     json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:o}", "events", (json_int_t)o->events,
         "accepted", (json_int_t)o->accepted, "duplicates", (json_int_t)o->duplicates, "conflicts",
-        (json_int_t)o->conflicts, "refused", refused);
+        (json_int_t)o->conflicts, "refused", refusal_json(o->refused));
     char *text = json_dumps(all, JSON_COMPACT);
     puts(text ? text : "{}");
     free(text);

@@ -17,6 +17,7 @@
 #include "cmd/ask.h"
 #include "cmd/commands.h"
 #include "cmd/config_arguments.h"
+#include "cmd/refusal_json.h"
 #include "ingest/json_event.h"
 #include "ingest/letters/letter_replay.h"
 #include "ingest/lifecycle/lifecycle.h"
@@ -205,13 +206,9 @@ static void print_progress(void *ctx, const struct replay_counts *n)
 
 static void print_json(const struct arguments *a, const struct replay_counts *n)
 {
-    json_t *refused = json_object();
-    for (int r = REFUSED_NOT + 1; r < REFUSALS; r++)
-        json_object_set_new(
-            refused, refusal_name((enum refusal)r), json_integer((json_int_t)n->refused[r]));
     json_t *all = json_pack("{s:I, s:I, s:b, s:I, s:I, s:o}", "letters", (json_int_t)n->letters,
         "sent", (json_int_t)n->sent, "dry_run", a->dry ? 1 : 0, "cut", (json_int_t)n->cut, "gone",
-        (json_int_t)n->gone, "refused", refused);
+        (json_int_t)n->gone, "refused", refusal_json(n->refused));
     char *text = json_dumps(all, JSON_COMPACT);
     puts(text ? text : "{}");
     free(text);

@@ -233,7 +233,8 @@ static int show_end(const json_t *data, bool json)
 
 /* ---- the command ---- */
 
-/* Until it is over; a server that starts again goes on. */
+/* Until it is over; a server that starts again goes on. One that knows of no replay has another
+ * data folder than it had. */
 static int watch(const struct arguments *a)
 {
     struct buf nothing;
@@ -249,6 +250,8 @@ static int watch(const struct arguments *a)
             if (terminal)
                 fputs("\r\033[K", stderr);
             code = show_end(data, a->json);
+            if (strcmp(text_of(data, "state"), "none") == 0)
+                code = EXIT_FOUND;
         } else if (data && a->json && look % JSON_LOOKS == 0) {
             print_json(data);
         } else if (data) {

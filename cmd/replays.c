@@ -13,6 +13,7 @@
 #include "base/thread.h"
 #include "ingest/follow.h"
 #include "ingest/lifecycle/lifecycle.h"
+#include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/replay_net.h"
 #include "ingest/rollup_history.h"
 #include "ingest/rollup_run.h"
@@ -24,7 +25,8 @@
 #define LOOK_MS     100
 #define NEAR_MIN    20000 /* so few records are left: worth a pause */
 #define PAUSE_MS    15000 /* the first ingestion waits no longer */
-#define AGAIN_MS    5000  /* after a pause that was for nothing */
+#define AGAIN_MS    5000 /* after a pause that was for nothing, and twice as long after each other */
+#define PAUSES_MAX  6    /* that were for nothing: it gives up */
 #define STUCK_MS    30000 /* it stands still for a reason, and no longer than that */
 #define RATE_MS     1000
 #define DAY_MS      INT64_C(86400000)
@@ -51,6 +53,10 @@ struct replays {
     struct ingest *ingest;
     int64_t rate_ms;
     int64_t stuck_ms; /* since when it stands still; 0: it does not */
+    unsigned pauses;  /* that were for nothing */
+    int64_t again_ms; /* not before */
+    /* What holds it up, each "" when it does not: the first that there is, is told. */
+    char stuck[ERR_TEXT_MAX], unkept[ERR_TEXT_MAX], unpaused[ERR_TEXT_MAX];
 };
 
 /* ---- folders ---- */
@@ -196,27 +202,13 @@ static bool start_second(struct replays *r, struct err *err)
 
 /* ---- the exchange, in the first ingestion's thread ---- */
 
-static bool same_source(const struct replays *r, const char *name)
-{
-    struct source_state a, b;
-    bool has_a = store_source(r->first, slice_from(name), &a);
-    bool has_b = store_source(r->second, slice_from(name), &b);
-    if (!has_a || !has_b)
-        return has_a == has_b;
-    /* Expiry's key stands behind the layout's fingerprint, which is another one where former
-     * generations need fields. */
-    return a.next == b.next && a.state_len >= 16 && b.state_len >= 16 &&
-           memcmp(a.state + 8, b.state + 8, 8) == 0;
-}
-
 static bool lives_have_expired_alike(const struct replays *r)
 {
-    char name[LIFECYCLE_NAME_MAX + 16];
     if (r->rollup.stream >= 0)
         return true;
-    const struct lifecycle *l = &r->streams.lifecycles[r->rollup.lifecycle];
-    snprintf(name, sizeof name, "lifecycle/%.*s", SLICE_FMT(l->name));
-    return same_source(r, name);
+    struct slice name = r->streams.lifecycles[r->rollup.lifecycle].name;
+    struct expiry a = lifecycle_expiry(r->first, name), b = lifecycle_expiry(r->second, name);
+    return a.minute == b.minute && a.key == b.key;
 }
 
 static bool await_level(struct replays *r, struct err *err)
@@ -362,10 +354,16 @@ static bool take_place(void *ctx, struct err *err)
 
 /* ---- the thread ---- */
 
-static void note(struct replays *r, const char *text)
+static void keep_text(char to[ERR_TEXT_MAX], const char *text)
 {
+    snprintf(to, ERR_TEXT_MAX, "%s", text);
+}
+
+static void tell_trouble(struct replays *r)
+{
+    const char *text = r->stuck[0] ? r->stuck : r->unkept[0] ? r->unkept : r->unpaused;
     mutex_lock(&r->lock);
-    snprintf(r->status.text, sizeof r->status.text, "%s", text);
+    keep_text(r->status.text, text);
     mutex_unlock(&r->lock);
 }
 
@@ -392,8 +390,11 @@ static void maintain(struct replays *r)
 {
     struct err err = {0};
     bool more = false;
-    if (!store_maintain_step(r->second, ingest_passed_ms(r->ingest), &more, &err))
-        note(r, err.text);
+    bool ok = store_maintain_step(r->second, ingest_passed_ms(r->ingest), &more, &err);
+    if (!ok && !r->unkept[0])
+        log_warn("replay of %s: maintenance failed and will be tried again: %s", r->order.rollup,
+            err.text);
+    keep_text(r->unkept, ok ? "" : err.text);
 }
 
 /* So little is left that the first ingestion may wait for it. */
@@ -403,20 +404,26 @@ static bool is_near(const struct replays *r)
     return ingest_behind(r->ingest) <= (near > NEAR_MIN ? near : NEAR_MIN);
 }
 
-/* True: it is over. */
-static bool try_to_end(struct replays *r, int64_t *again_ms, struct err *err)
+/* True: it is over, since that will not change, or has been so too often. */
+static bool failed_for_good(struct replays *r, const struct err *err)
 {
-    int64_t mono_ms = clock_mono_ns() / 1000000;
-    if (mono_ms < *again_ms || !is_near(r))
+    bool passes = err->code == ERR_TIMEOUT || err->code == ERR_CANCELED ||
+                  err->code == ERR_UNAVAILABLE || err->code == ERR_NO_SPACE;
+    if (!passes || ++r->pauses >= PAUSES_MAX)
+        return true;
+    r->again_ms = clock_mono_ns() / 1000000 + (AGAIN_MS << (r->pauses - 1));
+    keep_text(r->unpaused, err->text);
+    log_info("replay of %s: %s; it is tried again", r->order.rollup, err->text);
+    return false;
+}
+
+/* True: it is over. */
+static bool try_to_end(struct replays *r, struct err *err)
+{
+    if (clock_mono_ns() / 1000000 < r->again_ms || !is_near(r))
         return false;
-    if (r->pause(r->ctx, take_place, r, &r->stop, err))
+    if (r->pause(r->ctx, take_place, r, &r->stop, err) || failed_for_good(r, err))
         return true;
-    *again_ms = clock_mono_ns() / 1000000 + AGAIN_MS;
-    bool later_perhaps = err->code == ERR_TIMEOUT || err->code == ERR_CANCELED ||
-                         err->code == ERR_UNAVAILABLE || err->code == ERR_NO_SPACE;
-    if (!later_perhaps)
-        return true;
-    note(r, err->text);
     err->code = ERR_OK;
     return !r->ingest && !start_second(r, err);
 }
@@ -435,7 +442,7 @@ static bool is_stuck(struct replays *r, struct err *err)
     bool waits = halted || (stats.trouble[0] && ingest_behind(r->ingest) > 0);
     if (!waits || r->stuck_ms == 0)
         r->stuck_ms = waits ? mono_ms : 0;
-    note(r, waits ? stats.trouble : "");
+    keep_text(r->stuck, waits ? stats.trouble : "");
     if (!halted && !(waits && stats.connected && mono_ms - r->stuck_ms > STUCK_MS))
         return false;
     return err_set(err, ERR_UNAVAILABLE, "%s",
@@ -446,11 +453,11 @@ static bool is_stuck(struct replays *r, struct err *err)
 /* *err ERR_OK: it was done, or is to be stopped. */
 static void replay(struct replays *r, struct err *err)
 {
-    int64_t again_ms = 0;
     while (!atomic_load(&r->stop) && !atomic_load(&r->canceled)) {
-        if (is_stuck(r, err) || try_to_end(r, &again_ms, err))
+        if (!check_outdated(r, err) || is_stuck(r, err) || try_to_end(r, err))
             return;
         maintain(r);
+        tell_trouble(r);
         note_progress(r, clock_mono_ns() / 1000000);
         clock_sleep_ms(LOOK_MS);
     }
@@ -551,7 +558,9 @@ static void start_thread(struct replays *r)
     r->status = (struct replay_status){0};
     show_order(r);
     r->rate_ms = 0;
-    r->stuck_ms = 0;
+    r->stuck_ms = r->again_ms = 0;
+    r->pauses = 0;
+    r->stuck[0] = r->unkept[0] = r->unpaused[0] = 0;
     atomic_store(&r->canceled, false);
     r->thread_runs = true;
     thread_start(&r->thread, "replay", run, r);

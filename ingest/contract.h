@@ -80,7 +80,8 @@ struct field_value {
     struct slice str;
 };
 
-/* W3C Trace Context: which trace the event belongs to. */
+/* W3C Trace Context: which trace the event belongs to, and whether it is recorded (in flags). */
+#define TRACE_SAMPLED 0x01
 struct trace {
     bool present;
     uint8_t trace_id[16], parent_id[8], flags;
@@ -88,7 +89,7 @@ struct trace {
 
 struct event {
     const struct contract *contract;
-    struct trace trace; /* of the header traceparent; kept here alone, for exemplars */
+    struct trace trace; /* of the header traceparent: exemplars/exemplar.h */
     struct field_value v[FIELDS_MAX];
     int64_t time_ms; /* the event time */
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "ingest/source_names.h"
 
 #define FIRST    "first/"
@@ -96,31 +97,129 @@ static int64_t passed_by(const struct partition *p, int64_t now_ms)
     return passed > 0 ? passed : 0;
 }
 
-static int64_t partition_behind(
-    struct kafka_source *source, struct slice name, int64_t position, int64_t now_ms)
+struct follower {
+    struct store *followed;
+    size_t n_streams;
+    struct stream_topics *topics;
+    int64_t *behind;            /* by stream */
+    struct partition **by_name; /* the source's */
+    size_t n_by_name;
+    struct source_names asked;  /* what the other had read when the topics were asked for */
+    struct source_names absent; /* of it, what was not there; its items are of its own arena */
+};
+
+struct follower *follower_new(struct store *followed, const struct streams *streams)
+{
+    struct follower *f = xcalloc(1, sizeof *f);
+    f->followed = followed;
+    f->n_streams = streams->n_streams;
+    f->topics = stream_topics_new(streams);
+    f->behind = xcalloc(streams->n_streams + 1, sizeof *f->behind);
+    return f;
+}
+
+void follower_free(struct follower **follower)
+{
+    struct follower *f = *follower;
+    *follower = NULL;
+    if (!f)
+        return;
+    stream_topics_free(&f->topics);
+    source_names_free(&f->asked);
+    source_names_free(&f->absent);
+    free(f->by_name);
+    free(f->behind);
+    free(f);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct partition *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* They have stable addresses, and none goes. */
+static void sort_partitions(struct follower *f, struct kafka_source *source)
 {
     struct partition *const *all;
     size_t n = kafka_source_partitions(source, &all);
-    for (size_t i = 0; i < n; i++)
-        if (slice_eq(slice_from(all[i]->name), name))
-            position -= passed_by(all[i], now_ms);
-    return position > 0 ? position : 0;
+    if (n == f->n_by_name)
+        return;
+    f->by_name = xreallocarray(f->by_name, n, sizeof(void *));
+    memcpy(f->by_name, all, n * sizeof(void *));
+    qsort(f->by_name, n, sizeof(void *), compare_names);
+    f->n_by_name = n;
 }
 
-int64_t follow_behind(struct store *followed, struct kafka_source *source,
-    const struct stream_topics *topics, size_t stream, int64_t now_ms)
+static int compare_name(const void *name, const void *partition)
 {
+    const struct partition *const *p = partition;
+    return slice_cmp(*(const struct slice *)name, slice_from((*p)->name));
+}
+
+/* NULL: the source does not have it. */
+static const struct partition *find_partition(const struct follower *f, struct slice name)
+{
+    struct partition *const *found =
+        f->n_by_name ? bsearch(&name, f->by_name, f->n_by_name, sizeof(void *), compare_name)
+                     : NULL;
+    return found ? *found : NULL;
+}
+
+static bool is_absent(const struct follower *f, struct slice name)
+{
+    for (size_t i = 0; i < f->absent.n; i++)
+        if (slice_eq(f->absent.items[i], name))
+            return true;
+    return false;
+}
+
+void follower_look(struct follower *follower, struct kafka_source *source, int64_t now_ms)
+{
+    struct follower *f = follower;
     struct source_names names;
-    int64_t behind = 0;
-    source_names_read(followed, SLICE(""), &names);
+    for (size_t s = 0; s < f->n_streams; s++)
+        f->behind[s] = kafka_source_knows(source, s) ? 0 : INT64_MAX;
+    sort_partitions(f, source);
+    source_names_read(f->followed, SLICE(""), &names);
     for (size_t i = 0; i < names.n; i++) {
-        int64_t position = position_of(followed, names.items[i]);
-        if (stream_topics_of(topics, names.items[i]) == (int)stream &&
-            !is_given_up(followed, names.items[i]))
-            behind += partition_behind(source, names.items[i], position, now_ms);
+        int stream = stream_topics_of(f->topics, names.items[i]);
+        if (stream < 0 || f->behind[stream] == INT64_MAX)
+            continue;
+        const struct partition *p = find_partition(f, names.items[i]);
+        int64_t left = position_of(f->followed, names.items[i]) - (p ? passed_by(p, now_ms) : 0);
+        if (left > 0 && (p || !is_absent(f, names.items[i])))
+            f->behind[stream] += left;
     }
     source_names_free(&names);
-    return kafka_source_knows(source, stream) ? behind : INT64_MAX;
+}
+
+int64_t follower_behind(const struct follower *follower, size_t stream)
+{
+    return follower->behind[stream];
+}
+
+void follower_asks(struct follower *follower)
+{
+    source_names_free(&follower->asked);
+    source_names_read(follower->followed, SLICE(""), &follower->asked);
+}
+
+void follower_listed(struct follower *follower, struct kafka_source *source, bool all)
+{
+    struct follower *f = follower;
+    if (!all)
+        return;
+    sort_partitions(f, source);
+    source_names_free(&f->absent);
+    arena_init(&f->absent.arena, 0);
+    for (size_t i = 0; i < f->asked.n; i++) {
+        struct slice name = f->asked.items[i];
+        if (stream_topics_of(f->topics, name) < 0 || find_partition(f, name))
+            continue;
+        GROW(f->absent.items, f->absent.cap, f->absent.n + 1);
+        f->absent.items[f->absent.n++] = arena_slice(&f->absent.arena, name);
+    }
 }
 
 /* ---- clocks ---- */
@@ -173,15 +272,24 @@ static bool first_of(struct store *store, struct slice partition, struct source_
     return store_source(store, first_name(partition, &name), out);
 }
 
+/* Whether records lie in the order of timestamps, and those say how late events may be. */
+static bool is_in_order(const struct stream *stream, struct slice name)
+{
+    const char *slash = memrchr(name.ptr, '/', name.len);
+    struct slice topic = slice_of(name.ptr, (size_t)(slash - name.ptr));
+    return !stream->contract.arrival_partition &&
+           !(stream->retry.len && slice_eq(topic, stream->retry));
+}
+
 /* An event lies at most `ahead` after its record. Of a log that has nothing left, what was read of
  * it is lost. */
-static int64_t lost_until(const struct stream *stream, bool found, const struct source_state *first,
-    const struct source_state *read)
+static int64_t lost_until(const struct stream *stream, struct slice name, bool found,
+    const struct source_state *first, const struct source_state *read)
 {
     int64_t ms;
     if (read->next <= 0 || (found && first->next == 0))
         return INT64_MIN;
-    if (!found)
+    if (!found || first->newest_ms == INT64_MIN || !is_in_order(stream, name))
         return read->newest_ms;
     bool over = __builtin_add_overflow(first->newest_ms, stream->contract.ahead_ms, &ms);
     return over ? INT64_MAX : ms;
@@ -205,8 +313,8 @@ struct follow_span follow_span_of(
         if (stream < 0 || !store_source(followed, names.items[i], &read))
             continue;
         bool found = first_of(store, names.items[i], &first);
-        span.whole_after_ms =
-            later(span.whole_after_ms, lost_until(&streams->streams[stream], found, &first, &read));
+        span.whole_after_ms = later(span.whole_after_ms,
+            lost_until(&streams->streams[stream], names.items[i], found, &first, &read));
         span.newest_ms = later(span.newest_ms, read.newest_ms);
     }
     source_names_free(&names);

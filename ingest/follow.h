@@ -28,10 +28,23 @@ void follow_stop(struct kafka_source *source);
 /* Lets partitions go on that the other has read further. */
 void follow_resume(struct store *followed, struct kafka_source *source, int64_t now_ms);
 
+/* How far it is behind. */
+struct follower;
+
+/* Both outlive it. */
+struct follower *follower_new(struct store *followed, const struct streams *streams);
+void follower_free(struct follower **follower);
+/* Looks at both, before follower_behind is asked. */
+void follower_look(struct follower *follower, struct kafka_source *source, int64_t now_ms);
 /* How many offsets of the stream the other has passed, and this one has not; INT64_MAX: not known.
  */
-int64_t follow_behind(struct store *followed, struct kafka_source *source,
-    const struct stream_topics *topics, size_t stream, int64_t now_ms);
+int64_t follower_behind(const struct follower *follower, size_t stream);
+/* Around each look at the topics. A partition that the other has read, and that is not there when
+ * all topics are found, cannot be read any more: it does not count. What was read of it is lost,
+ * as follow_span_of says. all: of kafka_source_discover. */
+void follower_asks(struct follower *follower);
+void follower_listed(struct follower *follower, struct kafka_source *source, bool all);
+
 /* The stream's clocks: the other's, when it is level with it, else at most those. */
 void follow_clocks(struct store *followed, const struct stream *stream, bool level,
     int64_t *frontier_ms, int64_t *watermark_ms);
@@ -45,7 +58,9 @@ void follow_write(const struct partition *partition, struct txn *txn);
 struct follow_span {
     /* From when on all that the other has read was there to be read: the end of the span of event
      * time of which the topics may have lost something. INT64_MIN: they have lost nothing. It rests
-     * on records that lie in the order of their timestamps where the logs begin now. */
+     * on records that lie in the order of their timestamps where the logs begin now. Where they say
+     * nothing (without timestamps, of arrival: partition, of a retry topic), all that was read of
+     * the partition counts as lost when its beginning is. */
     int64_t whole_after_ms;
     int64_t newest_ms; /* the greatest event time that the other has read; INT64_MIN: none */
 };

@@ -10,6 +10,7 @@
 #include "base/rfc3339.h"
 #include "base/settings.h"
 #include "ingest/lifecycle/lifecycle.h"
+#include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/partition.h"
 #include "ingest/rollup_run.h"
 #include "ingest/rollups_config.h"
@@ -17,6 +18,7 @@
 #include "ingest/stream_topics.h"
 
 #define MINUTE_MS INT64_C(60000)
+#define END_BYTES 64 /* of a generation without a definition */
 _Static_assert(ROLLUP_GAPS_MAX == GENERATIONS_MAX + 1, "one before all, and each former one");
 
 struct entry {
@@ -83,13 +85,10 @@ static void read_positions(struct generations *g)
 /* Lives have ended by expiry up to here, which may be later than any event. */
 static int64_t expired_ms(struct store *store, struct slice lifecycle)
 {
-    char name[LIFECYCLE_NAME_MAX + 16];
-    struct source_state state;
-    int64_t ms;
-    snprintf(name, sizeof name, "lifecycle/%.*s", SLICE_FMT(lifecycle));
-    if (!store_source(store, slice_from(name), &state) || state.next == INT64_MIN)
+    int64_t minute = lifecycle_expiry(store, lifecycle).minute, ms;
+    if (minute == INT64_MIN)
         return INT64_MIN;
-    return __builtin_mul_overflow(state.next + 1, MINUTE_MS, &ms) ? INT64_MIN : ms;
+    return __builtin_mul_overflow(minute + 1, MINUTE_MS, &ms) ? INT64_MIN : ms;
 }
 
 /* No cell of the rollup lies later than the window of this time; INT64_MIN: there is none. */
@@ -163,16 +162,44 @@ static void tell(const struct entry *e)
             last->number, at);
 }
 
-static void append(struct rollup_history *h, const struct generation *generation)
+static bool has_been_of_lives(const struct generations *g, const struct entry *e)
 {
-    if (h->n == GENERATIONS_MAX)
-        memmove(h->items, h->items + 1, --h->n * sizeof h->items[0]);
-    h->items[h->n++] = *generation;
+    const struct rollup_history *h = &e->history;
+    if (e->now && e->now->lifecycle >= 0)
+        return true;
+    for (size_t i = 0; i < h->n; i++) {
+        const struct rollup *former = former_rollup(g, h->name, &h->items[i]);
+        if (former && former->lifecycle >= 0)
+            return true;
+    }
+    return false;
+}
+
+/* Of lives none is forgotten for it. */
+static bool append(
+    const struct generations *g, struct entry *e, const struct generation *next, struct err *err)
+{
+    struct rollup_history longer = e->history;
+    bool bound = !next->none && has_been_of_lives(g, e);
+    bool full = longer.n >= (bound ? GENERATIONS_MAX - 1 : GENERATIONS_MAX);
+    if (full && !bound)
+        memmove(longer.items, longer.items + 1, --longer.n * sizeof longer.items[0]);
+    if (!full || !bound)
+        longer.items[longer.n++] = *next;
+    if (bound && longer.n > 1 && (full || !rollup_history_fits(&longer, END_BYTES)))
+        return err_set(err, ERR_LIMIT,
+            "rollup %.*s: of a lifecycle no definition may be forgotten, and there is no room for "
+            "one more than its %zu; give the changed one another name",
+            SLICE_FMT(longer.name), e->history.n);
+    rollup_history_trim(&longer);
+    e->history = longer;
+    return true;
 }
 
 /* What the config says is another definition than the last one, of which nothing was read yet, or
  * windows up to *after_ms. */
-static void begin_generation(struct entry *e, int64_t after_ms)
+static bool begin_generation(
+    const struct generations *g, struct entry *e, int64_t after_ms, struct err *err)
 {
     struct rollup_history *h = &e->history;
     struct generation *last = h->n ? &h->items[h->n - 1] : NULL;
@@ -183,14 +210,28 @@ static void begin_generation(struct entry *e, int64_t after_ms)
         next.meaning = e->now->meaning;
         next.text = e->now->text;
     }
-    if (unread) {
-        *last = next;
-    } else {
+    if (unread)
+        h->n--;
+    else
         next.number += last != NULL;
-        append(h, &next);
-    }
+    if (!append(g, e, &next, err))
+        return false;
     e->changed = true;
     tell(e);
+    return true;
+}
+
+/* Its help, say: what decides about nothing is kept when there is room. */
+static void take_text(struct entry *e)
+{
+    struct rollup_history newer = e->history;
+    struct generation *last = &newer.items[newer.n - 1];
+    if (slice_eq(last->text, e->now->text))
+        return;
+    last->text = e->now->text;
+    e->changed = rollup_history_fits(&newer, 0);
+    if (e->changed)
+        e->history = newer;
 }
 
 /* No window of the last definition that was begun ends later; INT64_MIN: none was, or nothing of
@@ -218,7 +259,7 @@ static int64_t end_of_lost(const struct generations *g, const struct generation 
 
 /* The config does not have it any more. When its stream is not read any more either, it goes on as
  * it was when that comes back. */
-static void settle_removed(struct generations *g, struct entry *e)
+static bool settle_removed(struct generations *g, struct entry *e, struct err *err)
 {
     const struct generation *last = &e->history.items[e->history.n - 1];
     const struct rollup *before = last->none ? NULL : former_rollup(g, e->history.name, last);
@@ -229,29 +270,26 @@ static void settle_removed(struct generations *g, struct entry *e)
     } else if (!last->none) {
         after = end_of_lost(g, last);
     }
-    if (before || after != INT64_MIN)
-        begin_generation(e, after);
+    return (!before && after == INT64_MIN) || begin_generation(g, e, after, err);
 }
 
-static void settle(struct generations *g, struct entry *e)
+static bool settle(struct generations *g, struct entry *e, struct err *err)
 {
     struct rollup_history *h = &e->history;
     const struct rollup *now = e->now;
     struct generation *last = h->n ? &h->items[h->n - 1] : NULL;
     const struct rollup *before = last && !last->none ? former_rollup(g, h->name, last) : NULL;
-    if (!now) {
-        settle_removed(g, e);
-        return;
-    }
+    if (!now)
+        return settle_removed(g, e, err);
     if (last && !last->none && hash128_eq(last->meaning, now->meaning)) {
-        e->changed = !slice_eq(last->text, now->text); /* its help, say */
-        last->text = now->text;
-        return;
+        take_text(e);
+        return true;
     }
     int64_t newest = greatest(read_up_to(g, now), before ? read_up_to(g, before) : INT64_MIN);
     /* A folder that knows no generations has made its cells by what the config says. */
     bool first = g->stored.n == 0 || newest == INT64_MIN;
-    begin_generation(e, first ? INT64_MIN : window_end(newest, now->def.every_ms));
+    int64_t after = first ? INT64_MIN : window_end(newest, now->def.every_ms);
+    return begin_generation(g, e, after, err);
 }
 
 static void list_entries(struct generations *g)
@@ -354,8 +392,13 @@ bool generations_new(
     }
     read_positions(g);
     list_entries(g);
-    for (size_t i = 0; i < g->n_entries; i++)
-        settle(g, &g->entries[i]);
+    bool ok = true;
+    for (size_t i = 0; ok && i < g->n_entries; i++)
+        ok = settle(g, &g->entries[i], err);
+    if (!ok) {
+        generations_free(&g);
+        return false;
+    }
     make_terms(g);
     *out = g;
     return true;

@@ -16,7 +16,7 @@
 struct generations;
 
 /* config: with its former rollups, as streams_config_read gives them, which outlives it.
- * ERR_CORRUPT as rollup_histories_read. */
+ * ERR_CORRUPT as rollup_histories_read; ERR_LIMIT: a rollup of a lifecycle has changed too often. */
 bool generations_new(
     struct store *store, const struct streams *config, struct generations **out, struct err *err);
 void generations_free(struct generations **generations);

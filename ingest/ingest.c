@@ -22,7 +22,6 @@
 #include "ingest/partition.h"
 #include "ingest/source/source_orders.h"
 #include "ingest/source_names.h"
-#include "ingest/stream_topics.h"
 
 #define COMMIT_MS       50
 #define POLL_RECORDS    2000
@@ -72,7 +71,7 @@ struct ingest {
     _Atomic int64_t passed_ms, level_ms, told_behind;
     int64_t follow_ms; /* monotonic */
     int64_t behind;    /* records, as of the last look at the clocks; INT64_MAX: not known */
-    struct stream_topics *topics; /* of one that follows */
+    struct follower *follower; /* NULL: it follows nobody */
     pthread_mutex_t lock;
     struct {
         struct ingest_stats stats;
@@ -171,7 +170,7 @@ static void sum_partitions(
 static void follow(
     struct ingest *in, const struct stream *stream, size_t s, struct stream_stats *out)
 {
-    int64_t behind = follow_behind(in->follows, in->source, in->topics, s, clock_now_ms());
+    int64_t behind = follower_behind(in->follower, s);
     follow_clocks(in->follows, stream, behind == 0, &out->frontier_ms, &out->watermark_ms);
     in->behind = behind == INT64_MAX || in->behind == INT64_MAX ? INT64_MAX : in->behind + behind;
 }
@@ -189,6 +188,8 @@ static void keep_clocks(const struct ingest *in, struct stream_stats *out)
 static void refresh_streams(struct ingest *in)
 {
     in->behind = 0;
+    if (in->follower)
+        follower_look(in->follower, in->source, clock_now_ms());
     struct partition *const *all;
     const struct partition **mine =
         xcalloc(kafka_source_partitions(in->source, &all), sizeof(void *));
@@ -439,6 +440,12 @@ static void note_level(struct ingest *in, int64_t looked_ms)
     atomic_store(&in->told_behind, in->behind);
 }
 
+static void take_watermarks(struct ingest *in)
+{
+    for (size_t s = 0; s < in->streams->n_streams; s++)
+        in->watermarks[s] = in->streams_now[s].watermark_ms;
+}
+
 /* Tries until it works. False: it never will in this run, or the ingestion is to stop. Between two
  * tries the store is free for others: a checkpoint may make the room that is missing. */
 static bool commit_batch(struct ingest *in, int64_t mono_ms)
@@ -448,8 +455,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     int64_t t0 = clock_thread_cpu_ns(), settled = in->settled_ns;
     int64_t looked_ms = mono_now_ms();
     refresh_streams(in);
-    for (size_t s = 0; s < in->streams->n_streams; s++)
-        in->watermarks[s] = in->streams_now[s].watermark_ms;
+    take_watermarks(in);
     while (!try_commit(in, &err)) {
         stand_still(in, &err);
         store_stats(in->store, &stats);
@@ -624,7 +630,6 @@ static void begin(struct ingest *in)
 {
     recall_partitions(in, clock_now_ms());
     refresh_streams(in);
-    share(in, true);
     in->discover_ms = in->asked_ms = 0;
 }
 
@@ -635,7 +640,11 @@ static void discover(struct ingest *in, int64_t now_ms, int64_t mono_ms)
     bool restless = kafka_source_restless(in->source) && mono_ms >= in->asked_ms + RETRY_MS;
     if (mono_ms < in->discover_ms && !restless)
         return;
+    if (in->follower)
+        follower_asks(in->follower);
     bool all = kafka_source_discover(in->source, METADATA_MS, now_ms, partition_found, in);
+    if (in->follower)
+        follower_listed(in->follower, in->source, all);
     in->asked_ms = mono_ms;
     in->discover_ms = mono_ms + (all ? DISCOVER_MS : RETRY_MS);
 }
@@ -721,22 +730,42 @@ static void start_sender(struct ingest *in)
         letter_sender_start(in->store, &in->options, intake_letters(in->intake), in->fenced);
 }
 
+/* Generations that begin are in the store before anybody hears of them. One try: whoever asks waits
+ * for it. False: it goes on as it was. */
+static bool run_on(struct ingest *in, struct works *works, struct err *err)
+{
+    struct ingest_options options = in->options;
+    struct ingest_stats before = in->before;
+    int64_t settled_ns = in->settled_ns;
+    split_steps(in);
+    in->before = in->now;
+    in->settled_ns = 0;
+    works_swap(in, works, in->reload.options);
+    begin(in);
+    take_watermarks(in);
+    if (try_commit(in, err)) {
+        mark_committed(in);
+        intake_clear(in->intake);
+        share(in, true);
+        return true;
+    }
+    works_swap(in, works, &options);
+    intake_give_back(works->intake, in->intake);
+    in->before = before;
+    in->settled_ns = settled_ns;
+    struct err why = *err;
+    return err_set(err, why.code, "it could not be committed: %s", why.text);
+}
+
 /* Letters that are being sent leave the outboxes before others are made of the same tables. */
 static bool change_works(struct ingest *in, struct err *err)
 {
-    struct works *works = in->reload.made;
     letter_sender_stop(&in->sender, in->fenced);
-    bool made = works_make(in->store, in->reload.options, in->intake, works, err);
-    if (made) {
-        hint(in, 0);
-        split_steps(in);
-        in->before = in->now;
-        in->settled_ns = 0;
-        works_swap(in, works, in->reload.options);
-        begin(in);
-    }
+    hint(in, 0);
+    bool done = works_make(in->store, in->reload.options, in->intake, in->reload.made, err) &&
+                run_on(in, in->reload.made, err);
     start_sender(in);
-    return made;
+    return done;
 }
 
 static bool pause_for(struct ingest *in, struct err *err)
@@ -750,18 +779,14 @@ static bool pause_for(struct ingest *in, struct err *err)
     return ok;
 }
 
-/* The batch is committed. Generations that begin are in the store before anybody hears of them.
- * False as commit_batch. */
-static bool take_over(struct ingest *in)
+/* The batch is committed. */
+static void take_over(struct ingest *in)
 {
     struct err err = {0};
     if (!reload_begin(in))
-        return true;
-    bool changes = in->reload.options != NULL;
-    bool done = changes ? change_works(in, &err) : pause_for(in, &err);
-    bool ok = !(changes && done) || commit_batch(in, mono_now_ms());
+        return;
+    bool done = in->reload.options ? change_works(in, &err) : pause_for(in, &err);
     reload_end(in, done, &err);
-    return ok;
 }
 
 static void refuse_reload(struct ingest *in)
@@ -781,7 +806,7 @@ static void *run(void *arg)
         if (atomic_load(&in->reload_asked)) {
             ok = commit_batch(in, mono_ms);
             if (ok && !intake_is_behind(in->intake))
-                ok = take_over(in);
+                take_over(in);
             continue;
         }
         discover(in, now_ms, mono_ms);
@@ -818,7 +843,7 @@ static void free_all(struct ingest *in)
     letter_sender_stop(&in->sender, in->fenced);
     struct works works = works_of(in);
     works_free(&works);
-    stream_topics_free(&in->topics);
+    follower_free(&in->follower);
     source_desk_put(&in->desk);
     free(in->shared.streams);
     free(in->shared.lifecycles);
@@ -848,8 +873,9 @@ bool ingest_start(
         return false;
     }
     if (in->follows)
-        in->topics = stream_topics_new(in->streams);
+        in->follower = follower_new(in->follows, in->streams);
     begin(in);
+    share(in, true);
     start_sender(in);
     thread_start(&in->thread, "ingest", run, in);
     *out = in;

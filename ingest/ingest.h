@@ -1,9 +1,12 @@
 /*
  * The ingestion: Kafka topics to committed cells. One thread reads all assigned partitions from the
- * store's own positions, decodes, checks, rolls up, and commits one transaction per batch: cells,
- * positions, clocks and counts live or die together.
+ * store's own positions and commits one transaction per batch: cells, ids, lives, dead letters,
+ * positions, clocks and counts live or die together. It decodes and looks up with the other workers
+ * (crew.h), and judges alone.
  *
- *     batch -> decode -> contract -> rollups -> one transaction -> fdatasync -> visible
+ *     batch -> decode -> contract -> dedupe -> lifecycles -> rollups -> one transaction ->
+ * fdatasync
+ *           -> visible
  *
  * When a commit fails for lack of space the batch is kept and tried again; nothing is read
  * meanwhile. When the broker is away it retries for ever and says so.
@@ -67,8 +70,9 @@ void ingest_stop(struct ingest **ingest);
  * batch, and reads on from the positions that are committed, a topic that is new as at a start.
  * True: nothing of the old streams is used any more, but for names that ingest_stats and its like
  * have given out before. False: it goes on as it was. ERR_INVALID as ingest_start; ERR_TIMEOUT: the
- * batch could not be committed for RELOAD_WAIT_MS; ERR_CANCELED: *cancel (may be NULL). One thread
- * at a time calls it, and not beside ingest_stop. */
+ * batch could not be committed for RELOAD_WAIT_MS; as txn_commit: what the new ones begin with
+ * could not; ERR_CANCELED: *cancel (may be NULL). One thread at a time calls it, and not beside
+ * ingest_stop. */
 #define RELOAD_WAIT_MS 30000
 bool ingest_reload(struct ingest *ingest, const struct ingest_options *options,
     const atomic_bool *cancel, struct err *err);

@@ -10,18 +10,20 @@
 #include "base/mem.h"
 #include "ingest/crew.h"
 #include "ingest/dedupe.h"
+#include "ingest/exemplars/exemplars.h"
 #include "ingest/letters/letters.h"
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "ingest/prepare.h"
 #include "ingest/rollup_run.h"
 
-/* What one transaction may hold, and a slice more: cells, bytes of labels that are new, and bytes
- * of entities. With what lives that expire add (lifecycle_run.c) and with letters (letters.h) it
- * stays below TRANSACTION_BYTES_MAX. */
+/* What one transaction may hold, and a slice more: cells, bytes of labels that are new, bytes of
+ * entities, and exemplars. With what lives that expire add (lifecycle_run.c) and with letters
+ * (letters.h) it stays below TRANSACTION_BYTES_MAX. */
 #define BATCH_CELLS       500000
 #define BATCH_LABEL_BYTES (8u << 20)
 #define BATCH_LIFE_BYTES  (24u << 20)
+#define BATCH_EXEMPLARS   50000
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 
@@ -40,6 +42,7 @@ struct intake {
     struct dedupe **dedupes;   /* by stream; NULL: its events have no id, and none comes again */
     size_t filters_left;       /* bytes that they may still take */
     struct lifecycle_runner **lifecycles;
+    struct exemplars *exemplars;
     struct letters *letters;   /* NULL: no stream sends any */
     struct lateness *lateness; /* by stream */
     int64_t *watermarks;       /* likewise, as settled last */
@@ -118,6 +121,14 @@ static struct registry *registry_of(const struct streams *streams, struct intake
     return registry;
 }
 
+void intake_give_back(struct intake *intake, struct intake *before)
+{
+    if (before->registry || !before->streams->registry)
+        return;
+    before->registry = intake->registry;
+    intake->registry = NULL;
+}
+
 /* Of its part of the memory. */
 static void begin_lifecycle(struct intake *in, struct store *store, size_t i, size_t memory_bytes)
 {
@@ -150,6 +161,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     if (before)
         keep_lateness(in, before);
     in->letters = letters_new(store, streams);
+    in->exemplars = exemplars_new(store, streams);
     in->lifecycles = xcalloc(streams->n_lifecycles + 1, sizeof(void *));
     for (size_t i = 0; i < streams->n_lifecycles; i++)
         begin_lifecycle(in, store, i, memory_bytes / streams->n_lifecycles);
@@ -176,6 +188,7 @@ void intake_free(struct intake **intake)
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
         lifecycle_runner_free(&in->lifecycles[i]);
     letters_free(&in->letters);
+    exemplars_free(&in->exemplars);
     registry_free(&in->registry);
     rollup_runner_free(&in->runner);
     free(in->dedupes);
@@ -429,6 +442,13 @@ static bool judge_all(
 
 /* ---- what was taken is counted ---- */
 
+static void keep_exemplars(struct intake *in, const struct prepared *x)
+{
+    for (size_t i = 0; i < x->n_hits; i++)
+        exemplars_add(in->exemplars, rollup_runner_rollup(in->runner, x->hits[i].rollup), x->event,
+            x->hits[i].value);
+}
+
 static void count_in_rollups(struct intake *in)
 {
     int64_t t0 = clock_thread_cpu_ns();
@@ -440,6 +460,8 @@ static void count_in_rollups(struct intake *in)
         }
         size_t stream = in->slice[in->counted[k]].partition->stream;
         rollup_runner_count(in->runner, stream, x->event, x->hits, x->n_hits);
+        if (exemplars_want(x->event))
+            keep_exemplars(in, x);
     }
     in->stats.rollup_ns += clock_thread_cpu_ns() - t0;
 }
@@ -526,8 +548,8 @@ bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err 
 {
     memcpy(intake->watermarks, watermarks, intake->streams->n_streams * sizeof *watermarks);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
-        if (!lifecycle_settle(
-                intake->lifecycles[i], lifecycle_watermark(intake, i, watermarks), err))
+        if (!lifecycle_settle(intake->lifecycles[i], intake->crew,
+                lifecycle_watermark(intake, i, watermarks), err))
             return false;
     return true;
 }
@@ -556,7 +578,8 @@ bool intake_write(
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_write(intake->lifecycles[i], txn, err))
             return false;
-    return letters_write(intake->letters, txn, err);
+    return exemplars_write(intake->exemplars, txn, watermarks, err) &&
+           letters_write(intake->letters, txn, err);
 }
 
 void intake_unwrite(struct intake *intake)
@@ -573,6 +596,7 @@ void intake_clear(struct intake *intake)
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         lifecycle_clear(intake->lifecycles[i]);
     letters_clear(intake->letters);
+    exemplars_clear(intake->exemplars);
 }
 
 struct letters *intake_letters(const struct intake *intake)
@@ -599,7 +623,8 @@ bool intake_is_full(const struct intake *intake)
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         life_bytes += lifecycle_batch_bytes(intake->lifecycles[i]);
     return intake_cells(intake) >= BATCH_CELLS || life_bytes >= BATCH_LIFE_BYTES ||
-           rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES;
+           rollup_runner_new_label_bytes(intake->runner) >= BATCH_LABEL_BYTES ||
+           exemplars_pending(intake->exemplars) >= BATCH_EXEMPLARS;
 }
 
 void intake_lateness(const struct intake *intake, size_t stream, struct lateness *out)

@@ -146,19 +146,33 @@ static void encode(const struct rollup_history *h, struct buf *out)
         write_generation(&h->items[i], out);
 }
 
-bool rollup_history_write(struct rollup_history *history, struct txn *txn)
+bool rollup_history_fits(const struct rollup_history *history, size_t more)
+{
+    struct buf state;
+    buf_init(&state, 0);
+    encode(history, &state);
+    bool fits = state.len + more <= SOURCE_STATE_MAX;
+    buf_fini(&state);
+    return fits;
+}
+
+void rollup_history_trim(struct rollup_history *history)
+{
+    while (history->n > 1 && !rollup_history_fits(history, 0))
+        memmove(history->items, history->items + 1, --history->n * sizeof history->items[0]);
+    if (!rollup_history_fits(history, 0))
+        history->items[0].text = SLICE("");
+}
+
+bool rollup_history_write(const struct rollup_history *history, struct txn *txn)
 {
     struct buf name, state;
     buf_init(&name, 0);
     buf_init(&state, 0);
     buf_str(&name, PREFIX);
     buf_slice(&name, history->name);
-    for (encode(history, &state); state.len > SOURCE_STATE_MAX; encode(history, &state)) {
-        if (history->n > 1)
-            memmove(history->items, history->items + 1, --history->n * sizeof history->items[0]);
-        else
-            history->items[0].text = SLICE("");
-    }
+    encode(history, &state);
+    ensure(state.len <= SOURCE_STATE_MAX);
     bool ok = txn_source(
         txn, buf_view(&name), history->items[history->n - 1].number, INT64_MIN, buf_view(&state));
     buf_fini(&name);

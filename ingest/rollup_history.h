@@ -23,7 +23,9 @@
 #include "base/err.h"
 #include "store/store.h"
 
-/* Older ones are forgotten. */
+/* Older ones are forgotten. Of a lifecycle none may be, since its facts lie in a layout that knows
+ * their fields: a definition more than one less than these is refused, so that an end finds room.
+ */
 #define GENERATIONS_MAX 8
 
 struct generation {
@@ -60,8 +62,11 @@ void rollup_history_extend(struct rollup_history *history, int64_t after_ms, boo
 /* After which windows the newest definition holds, of windows of that length. INT64_MIN: all. */
 int64_t rollup_history_begin(const struct rollup_history *history, int64_t every_ms);
 
-/* Puts the list into the transaction; generations, and texts, that find no room are forgotten,
- * oldest first. */
-bool rollup_history_write(struct rollup_history *history, struct txn *txn);
+/* Whether the store has room for the list, and for so many bytes more. */
+bool rollup_history_fits(const struct rollup_history *history, size_t more);
+/* Forgets generations, oldest first, and at last the text of the newest, until it fits. */
+void rollup_history_trim(struct rollup_history *history);
+/* Puts the list, which fits, into the transaction. */
+bool rollup_history_write(const struct rollup_history *history, struct txn *txn);
 
 #endif

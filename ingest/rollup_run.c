@@ -24,8 +24,8 @@ struct slot {
     bool refused;         /* the store does not take it: series stays NONE */
     bool folded;          /* the series is the metric's overflow series */
     bool is_overflow;     /* no label set, but the overflow series itself */
-    uint32_t newest;      /* the accumulator that was used last, of this batch, or NONE */
-    uint64_t batch;       /* for which `newest` holds */
+    uint32_t newest;      /* the accumulator that was used last, in the batch */
+    uint64_t batch;       /* of that number; 0: in none */
     uint64_t resolved;    /* the batch that gave it its series, or had it refused */
 };
 
@@ -312,6 +312,11 @@ static enum expr_result value_of(
     rc = def->value ? expr_eval(def->value, event, &v) : EXPR_OK;
     *value = v.num;
     return rc;
+}
+
+const struct rollup *rollup_runner_rollup(const struct rollup_runner *runner, uint32_t rollup)
+{
+    return runner->rollups[rollup].def;
 }
 
 size_t rollup_runner_hits(const struct rollup_runner *runner, size_t stream)

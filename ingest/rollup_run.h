@@ -43,6 +43,8 @@ struct rollup_hit {
     struct hash128 labels; /* until slot is known */
 };
 
+/* The definition of a rollup that a hit names. */
+const struct rollup *rollup_runner_rollup(const struct rollup_runner *runner, uint32_t rollup);
 /* Rollups of the stream: hits that an event has at most. */
 size_t rollup_runner_hits(const struct rollup_runner *runner, size_t stream);
 /* Fills hits with what the event comes to, *n of them, whose slots are to be found. REFUSED_RANGE:

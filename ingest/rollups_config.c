@@ -11,10 +11,13 @@
 
 #define STALE_DEFAULT_MS 3600000
 #define MINUTE_MS        60000
-#define HOUR_MS          3600000
-#define SCHEMA_DEFAULT   5
-#define SCHEMA_MIN       (-4)
-#define SCHEMA_MAX       8
+/* Former definitions that a lifecycle keeps lie in the milliseconds before a window's end. */
+#define LIVES_EVERY_MIN_MS 10
+_Static_assert(LIVES_EVERY_MIN_MS > GENERATIONS_MAX, "each has one");
+#define HOUR_MS        3600000
+#define SCHEMA_DEFAULT 5
+#define SCHEMA_MIN     (-4)
+#define SCHEMA_MAX     8
 
 static const char *const rollup_keys[] = {"kind", "from", "at", "when", "value", "by", "every",
     "stale_after", "schema", "reduce", "help", "unit"};
@@ -294,6 +297,9 @@ static void read_rollup(struct settings *settings, const struct yaml_node *name,
     r.stream = value ? read_from(&r, value, streams) : NULL;
     if (known && out->lifecycle >= 0)
         read_of_lifecycle(&r, node, streams, lifecycles);
+    if (out->lifecycle >= 0 && out->def.every_ms > 0 && out->def.every_ms < LIVES_EVERY_MIN_MS)
+        settings_error(settings, yaml_get(node, "every"),
+            "'every' must be at least %dms of a lifecycle", LIVES_EVERY_MIN_MS);
     if (!r.stream)
         return;
     if ((value = yaml_get(node, "at")))

@@ -18,13 +18,14 @@
 #define LATE_DEFAULT_MS  INT64_C(86400000)
 #define AHEAD_DEFAULT_MS INT64_C(300000)
 #define IDLE_DEFAULT_MS  INT64_C(30000)
+#define EXEMPLARS_MS     INT64_C(86400000)
 #define TOPIC_NAME_MAX   249 /* Kafka's */
 #define PATTERN_MAX      1000
 #define OUTBOX_DEFAULT   (64u << 20)
 
 static const char *const stream_keys[] = {"topics", "key", "format", "schema", "event_time",
     "event_id", "revision", "fields", "late", "ahead", "arrival", "owner", "watermark_bound",
-    "idle_after", "start", "out_of_range", "dead_letters", "outbox", "retry"};
+    "idle_after", "start", "out_of_range", "dead_letters", "outbox", "retry", "exemplars"};
 
 /* Kafka's own rule. */
 static bool topic_is_valid(struct slice name)
@@ -238,6 +239,10 @@ static void read_times(
         settings_error(settings, value, "'watermark_bound' must be at least 'ahead'");
     if ((value = yaml_get(node, "idle_after")))
         settings_duration(settings, value, "'idle_after'", &stream->idle_after_ms);
+    if ((value = yaml_get(node, "exemplars")) && !slice_is(value->text, "0"))
+        settings_duration(settings, value, "'exemplars'", &stream->exemplars_ms);
+    else if (value)
+        stream->exemplars_ms = 0;
 }
 
 static void read_start(
@@ -308,6 +313,7 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
     struct contract *contract = &stream->contract;
     stream->name = contract->stream = name->text;
     stream->idle_after_ms = IDLE_DEFAULT_MS;
+    stream->exemplars_ms = EXEMPLARS_MS;
     contract->late_ms = LATE_DEFAULT_MS;
     contract->ahead_ms = AHEAD_DEFAULT_MS;
     contract->event_time = contract->event_id = contract->key = contract->revision = -1;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash_set.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -18,9 +19,8 @@ struct source_end {
 };
 
 struct found_letters {
-    struct map ids_map, sources_map;
-    struct hash128 *ids;
-    size_t n_ids, ids_cap;
+    struct hash_set ids;
+    struct map sources_map;
     struct source_end *sources;
     size_t n_sources, sources_cap;
 };
@@ -28,7 +28,7 @@ struct found_letters {
 struct found_letters *found_letters_new(void)
 {
     struct found_letters *f = xcalloc(1, sizeof *f);
-    map_init(&f->ids_map);
+    hash_set_init(&f->ids);
     map_init(&f->sources_map);
     return f;
 }
@@ -39,18 +39,17 @@ void found_letters_free(struct found_letters **found)
     *found = NULL;
     if (!f)
         return;
-    map_fini(&f->ids_map);
+    hash_set_fini(&f->ids);
     map_fini(&f->sources_map);
-    free(f->ids);
     free(f->sources);
     free(f);
 }
 
 void found_letters_clear(struct found_letters *found)
 {
-    map_clear(&found->ids_map);
+    hash_set_clear(&found->ids);
     map_clear(&found->sources_map);
-    found->n_ids = found->n_sources = 0;
+    found->n_sources = 0;
 }
 
 /* ---- their records ---- */
@@ -101,37 +100,26 @@ bool found_letters_are_read(const struct found_letters *found, struct store *sto
 
 /* ---- letters ---- */
 
-static bool id_is(const void *ctx, const void *key, uint32_t id)
-{
-    const struct found_letters *f = ctx;
-    return hash128_eq(f->ids[id], *(const struct hash128 *)key);
-}
-
 bool found_letters_has(const struct found_letters *found, struct hash128 id)
 {
-    return map_find(&found->ids_map, id.lo, id_is, found, &id) != MAP_NONE;
+    return hash_set_has(&found->ids, id);
 }
 
 void found_letters_add(struct found_letters *found, struct slice place)
 {
     struct found_letters *f = found;
     struct hash128 id = hash128(place.ptr, place.len);
-    if (found_letters_has(f, id))
-        return;
-    if (f->n_ids == FOUND_LETTERS_MAX) {
+    if (!hash_set_has(&f->ids, id) && f->ids.n == FOUND_LETTERS_MAX) {
         log_warn("more than %u dead letters were sent since the data folder was as it is now: "
                  "the oldest of them may be sent again",
             FOUND_LETTERS_MAX);
-        f->n_ids = 0;
-        map_clear(&f->ids_map);
+        hash_set_clear(&f->ids);
     }
-    GROW(f->ids, f->ids_cap, f->n_ids + 1);
-    map_insert(&f->ids_map, id.lo, (uint32_t)f->n_ids);
-    f->ids[f->n_ids++] = id;
-    watch_source(f, place);
+    if (hash_set_add(&f->ids, id))
+        watch_source(f, place);
 }
 
 size_t found_letters_count(const struct found_letters *found)
 {
-    return found->n_ids;
+    return found->ids.n;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/map.h"
+#include "base/hash_set.h"
 #include "base/mem.h"
 #include "ingest/dedupe.h"
 #include "ingest/letters/contract_trial.h"
@@ -29,32 +29,12 @@ struct replaying {
     int n, left;
     int n_retry; /* partitions */
     struct contract_trial *trial;
-    struct map seen; /* of origins */
-    struct hash128 *origins;
-    size_t n_origins, origins_cap;
-    uint64_t failed; /* records that were not acknowledged */
+    struct hash_set seen; /* origins */
+    uint64_t failed;      /* records that were not acknowledged */
     char failure[256];
 };
 
 /* ---- which letters ---- */
-
-static bool origin_is(const void *ctx, const void *key, uint32_t id)
-{
-    const struct replaying *r = ctx;
-    return hash128_eq(r->origins[id], *(const struct hash128 *)key);
-}
-
-/* Whether the origin comes for the first time. */
-static bool is_new(struct replaying *r, struct slice origin)
-{
-    struct hash128 id = hash128(origin.ptr, origin.len);
-    if (map_find(&r->seen, id.lo, origin_is, r, &id) != MAP_NONE)
-        return false;
-    GROW(r->origins, r->origins_cap, r->n_origins + 1);
-    map_insert(&r->seen, id.lo, (uint32_t)r->n_origins);
-    r->origins[r->n_origins++] = id;
-    return true;
-}
 
 static struct slice header_of(const struct kafka_record *record, const char *name)
 {
@@ -72,7 +52,7 @@ static bool is_wanted(struct replaying *r, const struct kafka_record *record, in
     if (!letter_time_parse(header_of(record, LETTER_TIMESTAMP), timestamp_ms))
         *timestamp_ms = INT64_MIN;
     bool in_time = *timestamp_ms >= replay->from_ms && *timestamp_ms < replay->to_ms;
-    return in_time && is_new(r, origin);
+    return in_time && hash_set_add(&r->seen, hash128(origin.ptr, origin.len));
 }
 
 /* Whether it is to be sent; else it is counted why not. */
@@ -309,8 +289,7 @@ static void close_all(struct replaying *r)
     if (r->producer)
         rd_kafka_destroy(r->producer);
     contract_trial_free(&r->trial);
-    map_fini(&r->seen);
-    free(r->origins);
+    hash_set_fini(&r->seen);
     free(r->ends);
 }
 
@@ -320,7 +299,7 @@ bool letter_replay(const struct letter_replay *replay, struct replay_counts *out
     struct replaying r = {
         .replay = replay, .stream = &streams->streams[replay->stream], .counts = out};
     *out = (struct replay_counts){0};
-    map_init(&r.seen);
+    hash_set_init(&r.seen);
     r.trial = contract_trial_new(streams, replay->stream);
     snprintf(r.letters, sizeof r.letters, "%.*s", SLICE_FMT(r.stream->dead_letters));
     snprintf(r.retry, sizeof r.retry, "%.*s", SLICE_FMT(r.stream->retry));

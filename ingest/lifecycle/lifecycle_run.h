@@ -26,7 +26,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/crew.h"
 #include "ingest/lifecycle/entities.h"
+#include "ingest/lifecycle/life_outputs.h"
 #include "ingest/rollup_run.h"
 #include "store/store.h"
 
@@ -36,6 +38,9 @@ struct lifecycle_runner;
  * ERR_INVALID: it has changed. */
 bool lifecycle_fits(
     struct store *store, const struct streams *streams, size_t number, struct err *err);
+
+/* How far expiry has come in a store; {INT64_MIN, 0}: not at all. */
+struct expiry lifecycle_expiry(struct store *store, struct slice lifecycle);
 
 /* number: the lifecycle's in streams, which fits. memory_bytes: for entities that were touched
  * lately. All outlive it. */
@@ -77,9 +82,10 @@ void lifecycle_take(
 size_t lifecycle_batch_bytes(const struct lifecycle_runner *runner);
 
 /* Expires what the watermark has passed, a part of it when that is much, and puts what the batch
- * has changed into the rollups. Once per batch, before it is written. False as lifecycle_look: it
- * is to be tried again. */
-bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, struct err *err);
+ * has changed into the rollups; the crew joins the facts. Once per batch, before it is written.
+ * False as lifecycle_look: it is to be tried again. */
+bool lifecycle_settle(
+    struct lifecycle_runner *runner, struct crew *crew, int64_t watermark_ms, struct err *err);
 /* Puts the batch's facts into the transaction. */
 bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct err *err);
 void lifecycle_clear(struct lifecycle_runner *runner);

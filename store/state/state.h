@@ -24,8 +24,9 @@
  * with a store_maintain after each, a small checkpoint_bytes; a drop while runs exist; and a new
  * open.
  *
- * Threads: as store.h. The txn_ calls are the writer's; store_state_get and store_state_table may
- * be called from any thread, and wait for a commit that is being applied, never for I/O of others.
+ * Threads: as store.h. The txn_ calls are the writer's; store_state_get, store_state_table and
+ * store_state_generations may be called from any thread, and wait for a commit that is being
+ * applied, never for I/O of others.
  *
  * Calls that read fail with ERR_CORRUPT, naming file and page, where a page is damaged, or ERR_IO.
  */
@@ -106,5 +107,7 @@ bool store_state_table(struct store *store, struct slice name, uint32_t *table,
     uint32_t *record_bytes, struct err *err);
 bool store_state_get(struct store *store, uint32_t table, int64_t generation, struct hash128 key,
     void *record, bool *found, struct err *err);
+/* As txn_state_generations, from any thread; does not wait for a replay. */
+size_t store_state_generations(struct store *store, uint32_t table, int64_t *out, size_t max);
 
 #endif

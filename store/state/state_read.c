@@ -227,15 +227,28 @@ bool txn_state_list(struct txn *txn, uint32_t table, int64_t generation, struct 
     return ok;
 }
 
-size_t txn_state_generations(struct txn *txn, uint32_t table, int64_t *out, size_t max)
+static size_t list_generations(const struct state *state, uint32_t table, int64_t *out, size_t max)
 {
-    struct state *state = &txn->store->state;
     if (table >= state->n_tables)
         return 0;
-    const struct state_table *t = state->tables[table]; /* only the writer changes it */
+    const struct state_table *t = state->tables[table];
     for (size_t i = 0; i < t->n && i < max; i++)
         out[i] = t->generations[i]->number;
     return t->n;
+}
+
+size_t txn_state_generations(struct txn *txn, uint32_t table, int64_t *out, size_t max)
+{
+    return list_generations(&txn->store->state, table, out, max); /* only the writer changes it */
+}
+
+size_t store_state_generations(struct store *store, uint32_t table, int64_t *out, size_t max)
+{
+    struct state *state = &store->state;
+    mutex_lock(&state->mutex);
+    size_t n = list_generations(state, table, out, max);
+    mutex_unlock(&state->mutex);
+    return n;
 }
 
 void txn_state_drop_below(struct txn *txn, uint32_t table, int64_t below)

@@ -191,6 +191,7 @@ static void test_settings_of_sources(void **state)
     (void)state;
     static const char *const set[] = {"shard=2/3", "streams.orders.start=2026-11-21T01:00:00+01:00",
         "streams.fridges.start=latest", "streams.reviews.out_of_range=skip",
+        "streams.fridges.exemplars=0", "streams.reviews.exemplars=90m",
         "streams.orders.topics=[orders, '^orders[.].*']",
         "streams.orders.fields.order_id={type: string, from: key}",
         "streams.orders.fields.store={type: string, from: header, name: x-store}"};
@@ -202,6 +203,7 @@ static void test_settings_of_sources(void **state)
     assert_true(s[0].start == START_TIME && s[0].start_ms == INT64_C(1795219200000));
     assert_true(s[1].start == START_LATEST && s[2].start == START_EARLIEST);
     assert_true(!s[1].skip_out_of_range && s[2].skip_out_of_range);
+    assert_true(s[1].exemplars_ms == 0 && s[2].exemplars_ms == 5400000);
     assert_int_equal(s[0].n_topics, 2);
     assert_true(!topic_is_pattern(s[0].topics[0]) && topic_is_pattern(s[0].topics[1]));
     int found = 0;
@@ -217,6 +219,22 @@ static void test_settings_of_sources(void **state)
     assert_int_equal(found, 2);
     err_list_fini(&errors);
     config_free(&config);
+}
+
+static void test_exemplars(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "kafka: {brokers: [a:1]}\n"
+        "streams:\n"
+        "  s: {topics: [t], event_time: at, fields: {at: time}, exemplars: soon}\n"
+        "  u: {topics: [u], event_time: at, fields: {at: time}, exemplars: [1h]}\n"
+        "rollups: {m: {kind: counter, from: s}}\n";
+    static const struct want want[] = {
+        {3, 67, "'exemplars' must be a duration such as 5s, 30m, 24h or 1h30m, not 'soon'"},
+        {4, 67, "'exemplars' must be a single value, it is a list"},
+    };
+    check_text(text, NULL, 0, want, 2);
 }
 
 /* Settings of security that do not go together are refused where they stand. */
@@ -544,6 +562,7 @@ static void test_defaults(void **state)
     assert_int_equal(s->contract.ahead_ms, 300000);
     assert_int_equal(s->watermark_bound_ms, 300000);
     assert_int_equal(s->idle_after_ms, 30000);
+    assert_int_equal(s->exemplars_ms, 86400000);
     assert_int_equal(s->contract.event_id, -1);
     assert_int_equal(s->contract.key, -1);
     assert_false(s->contract.arrival_partition);
@@ -778,6 +797,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_mistake),
         cmocka_unit_test(test_broken_stage),
+        cmocka_unit_test(test_exemplars),
         cmocka_unit_test(test_security),
         cmocka_unit_test(test_what_is_decided),
         cmocka_unit_test(test_letters),

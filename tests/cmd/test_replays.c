@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "tests/cmd/support/running.h"
 
+#define FETCH 1 /* a request of Kafka's protocol */
 #define HEAD                                                                                       \
     "streams:\n"                                                                                   \
     "  orders:\n"                                                                                  \
@@ -148,6 +149,30 @@ static void test_the_end_is_told_after_a_restart(void **state)
     assert_says(text, "nothing to replay");
 }
 
+/* While records do not come, the replay cannot be level with the ingestion. */
+static void test_a_pause_for_nothing_is_told(void **state)
+{
+    struct running *r = *state;
+    rd_kafka_resp_err_t errors[1000];
+    for (int i = 0; i < 1000; i++)
+        errors[i] = RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT;
+    running_produce(r, "orders", 100);
+    running_await(r, "sum(increase(orders_total[2h]))", 100);
+    rd_kafka_mock_push_request_errors_array(r->cluster, FETCH, 1000, errors);
+    ask(r, "/api/v1/replay", "rollup=orders_total", 200);
+    const char *text = "";
+    for (int i = 0; i < 300 && !strstr(text, "was not level"); i++) {
+        clock_sleep_ms(100);
+        text = ask(r, "/api/v1/replay/status", "", 200);
+    }
+    for (int i = 0; i < 20; i++) {
+        clock_sleep_ms(100);
+        assert_says(ask(r, "/api/v1/replay/status", "", 200), "was not level");
+    }
+    rd_kafka_mock_clear_request_errors(r->cluster, FETCH);
+    assert_says(await_end(r), "\"state\":\"done\"");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -155,6 +180,7 @@ int main(void)
         TEST(test_open_lives_have_no_boundary),
         TEST(test_another_contract_is_taken_over_first),
         TEST(test_the_end_is_told_after_a_restart),
+        TEST(test_a_pause_for_nothing_is_told),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests_name("replays", tests, NULL, NULL);

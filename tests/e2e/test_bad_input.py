@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import signal
 import tempfile
 import threading
 import time
@@ -141,6 +142,41 @@ def full_disk():
         server.kill()
         server.start()
         assert total(server) == 550, "after a kill"
+
+
+def full_disk_in_a_reload():
+    """The batch fits, and what a new config begins with does not: it is refused, and the one before goes on."""
+    folder = os.path.join(tempfile.mkdtemp(prefix="bad-"), "data")
+    config, flag = folder + ".yml", folder + ".full"
+    with open(CONFIG, encoding="utf-8") as f:
+        text = f.read()
+    marked = text.replace("by: [market, category, {stage: type}]", "by: [{qzjxwvkq: market}]")
+    assert marked != text
+    with open(config, "w", encoding="utf-8") as f:
+        f.write(text)
+    env = {"LD_PRELOAD": SHIM, "LARDER_ENOSPC_DIR": folder, "LARDER_ENOSPC_FLAG": flag,
+           "LARDER_ENOSPC_TEXT": "qzjxwvkq", "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    with Broker(orders=2) as broker, Larder(config, folder, sets=["kafka.brokers=" + broker.bootstrap],
+                                            env=env).start() as server:
+        send(broker, events(0, 50))
+        server.wait_events(50)
+        with open(flag, "w", encoding="ascii"):
+            pass
+        with open(config, "w", encoding="utf-8") as f:
+            f.write(marked)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for("refused", lambda: server.metrics()["larder_config_last_reload_successful"] == 0, 10)
+        says(server, "could not be committed")
+        send(broker, events(50, 50))
+        server.wait_events(100)
+        assert total(server) == 100
+        os.unlink(flag)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for("taken over", lambda: server.metrics()["larder_config_last_reload_successful"] == 1, 10)
+        send(broker, events(100, 50))
+        server.wait_events(150)
+        assert total(server) == 150
+        assert server.stop(15) == 0
 
 
 def full_disk_and_operators():
@@ -329,6 +365,7 @@ CASES = [
     ("a topic that does not exist: said, and read once it is there", missing_topic),
     ("a broker that is away: said, tried again, what is there is served", missing_broker),
     ("a full disk: ingesting stops, answering goes on, room brings it back", full_disk),
+    ("a full disk: a reload that it catches is refused, at once", full_disk_in_a_reload),
     ("a full disk: a stop waits for no operator's request", full_disk_and_operators),
     ("a port in use", port_in_use),
     ("a data folder in use", folder_in_use),

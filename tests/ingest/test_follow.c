@@ -156,6 +156,13 @@ static void round_of(struct run *r)
     follow_stop(r->source);
 }
 
+static void look_at_topics(struct run *r, struct follower *follower)
+{
+    follower_asks(follower);
+    bool all = kafka_source_discover(r->source, 1000, clock_now_ms(), found, r->f->own);
+    follower_listed(follower, r->source, all);
+}
+
 /* It stops and goes on at once, before anybody hears of it, and again later. */
 static void test_takes_each_record_once(void **state)
 {
@@ -168,9 +175,16 @@ static void test_takes_each_record_once(void **state)
         {SLICE("fetch.wait.max.ms"), SLICE("5")}};
     struct ingest_options options = {.kafka = settings, .n_kafka = 2, .streams = &streams};
     assert_true(kafka_source_new(&options, &run.source, &err));
-    struct stream_topics *names = stream_topics_new(&streams);
+    struct follower *follower = follower_new(run.f->followed, &streams);
+    put_source(run.f->followed, "orders/7", 50, T0); /* it was there once */
+    follower_look(follower, run.source, clock_now_ms());
+    assert_true(follower_behind(follower, 0) == INT64_MAX);
     for (int i = 0; i < 100 && !kafka_source_knows(run.source, 0); i++)
-        kafka_source_discover(run.source, 1000, clock_now_ms(), found, run.f->own);
+        look_at_topics(&run, follower);
+    put_source(run.f->followed, "orders/8", 30, T0); /* it is there since, perhaps */
+    follower_look(follower, run.source, clock_now_ms());
+    assert_int_equal(follower_behind(follower, 0), 30);
+    look_at_topics(&run, follower);
     int64_t deadline = clock_mono_ns() + INT64_C(60000000000);
     bool all = false;
     for (int round = 0; !all && clock_mono_ns() < deadline; round++) {
@@ -185,11 +199,11 @@ static void test_takes_each_record_once(void **state)
             behind += run.position[p] - run.taken[p];
             all = all && run.taken[p] == RECORDS;
         }
-        assert_int_equal(
-            follow_behind(run.f->followed, run.source, names, 0, clock_now_ms()), behind);
+        follower_look(follower, run.source, clock_now_ms());
+        assert_int_equal(follower_behind(follower, 0), behind);
     }
     assert_true(all);
-    stream_topics_free(&names);
+    follower_free(&follower);
     kafka_source_free(&run.source);
     broker_stop(&broker);
 }
@@ -217,6 +231,27 @@ static void test_what_the_topics_have_lost(void **state)
     put_source(f->followed, "orders/2", 50, T0 + 2 * AHEAD_MS);
     assert_int_equal(
         follow_span_of(f->own, f->followed, &streams).whole_after_ms, T0 + 2 * AHEAD_MS);
+}
+
+/* Where timestamps say nothing of what came before, all that was read may be lost. */
+static void test_lost_without_timestamps(void **state)
+{
+    struct fixture *f = *state;
+    struct stream other = stream;
+    struct streams config = {.streams = &other, .n_streams = 1};
+    put_source(f->followed, "orders/0", 100, T0 + 5 * AHEAD_MS);
+    put_source(f->own, "first/orders/0", 10, INT64_MIN);
+    int64_t all = T0 + 5 * AHEAD_MS;
+    assert_int_equal(follow_span_of(f->own, f->followed, &config).whole_after_ms, all);
+    put_source(f->own, "first/orders/0", 10, T0);
+    assert_int_equal(follow_span_of(f->own, f->followed, &config).whole_after_ms, T0 + AHEAD_MS);
+    other.contract.arrival_partition = true;
+    assert_int_equal(follow_span_of(f->own, f->followed, &config).whole_after_ms, all);
+    other.contract.arrival_partition = false;
+    other.retry = topics[0];
+    assert_int_equal(follow_span_of(f->own, f->followed, &config).whole_after_ms, all);
+    put_source(f->own, "first/orders/0", 0, T0); /* nothing is lost */
+    assert_true(follow_span_of(f->own, f->followed, &config).whole_after_ms == INT64_MIN);
 }
 
 static void test_progress(void **state)
@@ -254,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_takes_each_record_once),
         TEST(test_what_the_topics_have_lost),
+        TEST(test_lost_without_timestamps),
         TEST(test_progress),
         TEST(test_clocks),
     };

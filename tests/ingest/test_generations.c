@@ -546,6 +546,64 @@ static void test_goes_with_its_field(void **state)
     leave(&t);
 }
 
+static void load_life(struct config *c, struct store *store, int i)
+{
+    char line[1024];
+    snprintf(line, sizeof line,
+        "  x: {kind: counter, from: life, at: one, every: 1m, when: one.n == %d}\n" LIFE, i);
+    load(c, store, "", line);
+    assert_int_equal(c->mistakes, 0);
+}
+
+static enum err_code refused(struct fixture *f, int i)
+{
+    struct config c;
+    struct generations *g;
+    struct err err = {0};
+    load_life(&c, f->store, i);
+    if (generations_new(f->store, &c.streams, &g, &err))
+        generations_free(&g);
+    unload(&c);
+    return err.code;
+}
+
+/* The layout of facts knows the fields of all of them. */
+static void test_of_lives_none_is_forgotten(void **state)
+{
+    static const char other[] = "  y: {kind: counter, from: orders, every: 1m}\n" LIFE;
+    struct fixture *f = *state;
+    struct taken t;
+    char line[1024];
+    int i = 0;
+    for (; i < GENERATIONS_MAX - 1; i++) {
+        snprintf(line, sizeof line,
+            "  x: {kind: counter, from: life, at: one, every: 1m, when: one.n == %d}\n" LIFE, i);
+        take(f, "", line, &t);
+        assert_int_equal(t.streams->n_former, i);
+        leave(&t);
+        read_to(f, "orders/0", T0 + i * MINUTE);
+    }
+    assert_int_equal(refused(f, i), ERR_LIMIT);
+    assert_int_equal(refused(f, i - 1), ERR_OK); /* what it is now */
+    take(f, "", other, &t);                      /* it may end */
+    assert_int_equal(t.streams->n_former, i);
+    leave(&t);
+    read_to(f, "orders/0", T0 + i * MINUTE);
+    assert_int_equal(refused(f, i - 1), ERR_LIMIT);
+}
+
+static void test_windows_of_lives_have_room(void **state)
+{
+    (void)state;
+    struct config c;
+    load(&c, NULL, "", "  x: {kind: counter, from: life, at: one, every: 5ms}\n" LIFE);
+    assert_int_equal(c.mistakes, 1);
+    unload(&c);
+    load(&c, NULL, "", "  x: {kind: counter, from: life, at: one, every: 10ms}\n" LIFE);
+    assert_int_equal(c.mistakes, 0);
+    unload(&c);
+}
+
 /* What its stream has read of a topic that goes with the same change lies before it, too. */
 static void test_topics_that_go(void **state)
 {
@@ -604,6 +662,8 @@ int main(void)
         TEST(test_goes_with_its_lifecycle),
         TEST(test_goes_with_its_field),
         TEST(test_topics_that_go),
+        TEST(test_of_lives_none_is_forgotten),
+        cmocka_unit_test(test_windows_of_lives_have_room),
     };
     log_set_level(LOG_WARN);
     return cmocka_run_group_tests(tests, NULL, NULL);

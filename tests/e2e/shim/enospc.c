@@ -1,7 +1,8 @@
 /*
  * A disk that is full while a file exists, for LD_PRELOAD: writes and allocations under the folder
  * LARDER_ENOSPC_DIR fail with ENOSPC as long as LARDER_ENOSPC_FLAG names an existing file. As on a
- * real disk the last write before the end is short: every other write takes half of its bytes.
+ * real disk the last write before the end is short: every other write takes half of its bytes. With
+ * LARDER_ENOSPC_TEXT only writes fail that hold this text, and they fail whole.
  *
  * Syncing does not fail: a disk runs full when blocks are allocated, and these file systems
  * allocate when a write extends a file.
@@ -35,6 +36,11 @@ static bool is_full(void)
     return flag && access(flag, F_OK) == 0;
 }
 
+static bool by_text(void)
+{
+    return getenv("LARDER_ENOSPC_TEXT") != NULL;
+}
+
 static bool fails(int fd)
 {
     char link[64], path[PATH_MAX];
@@ -48,9 +54,17 @@ static bool fails(int fd)
     return is_under(path);
 }
 
-/* Bytes of a write that still fit: half of it, or nothing, in turn. */
-static size_t room(size_t len)
+static bool holds(const char *text, const void *data, size_t len)
 {
+    return memmem(data, len, text, strlen(text)) != NULL;
+}
+
+/* Bytes of a write that still fit: half of it, or nothing, in turn. */
+static size_t room(const void *data, size_t len)
+{
+    const char *text = getenv("LARDER_ENOSPC_TEXT");
+    if (text)
+        return holds(text, data, len) ? 0 : len;
     return atomic_fetch_add(&writes, 1) % 2 == 0 ? len / 2 : 0;
 }
 
@@ -62,49 +76,49 @@ static int no_space(void)
 
 ssize_t write(int fd, const void *data, size_t len)
 {
-    if (fails(fd) && (len = room(len)) == 0)
+    if (fails(fd) && (len = room(data, len)) == 0)
         return no_space();
     return NEXT(ssize_t(*)(int, const void *, size_t), "write")(fd, data, len);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
 {
-    if (fails(fd) && (len = room(len)) == 0)
+    if (fails(fd) && (len = room(data, len)) == 0)
         return no_space();
     return NEXT(ssize_t(*)(int, const void *, size_t, off_t), "pwrite")(fd, data, len, at);
 }
 
 ssize_t writev(int fd, const struct iovec *part, int n)
 {
-    if (fails(fd))
+    if (!by_text() && fails(fd))
         return no_space();
     return NEXT(ssize_t(*)(int, const struct iovec *, int), "writev")(fd, part, n);
 }
 
 ssize_t pwritev(int fd, const struct iovec *part, int n, off_t at)
 {
-    if (fails(fd))
+    if (!by_text() && fails(fd))
         return no_space();
     return NEXT(ssize_t(*)(int, const struct iovec *, int, off_t), "pwritev")(fd, part, n, at);
 }
 
 int fallocate(int fd, int mode, off_t at, off_t len)
 {
-    if (fails(fd))
+    if (!by_text() && fails(fd))
         return no_space();
     return NEXT(int (*)(int, int, off_t, off_t), "fallocate")(fd, mode, at, len);
 }
 
 int posix_fallocate(int fd, off_t at, off_t len)
 {
-    if (fails(fd))
+    if (!by_text() && fails(fd))
         return ENOSPC;
     return NEXT(int (*)(int, off_t, off_t), "posix_fallocate")(fd, at, len);
 }
 
 static int open_next(const char *name, const char *path, int flags, mode_t mode)
 {
-    if ((flags & O_CREAT) && is_full() && is_under(path) && access(path, F_OK) != 0)
+    if ((flags & O_CREAT) && !by_text() && is_full() && is_under(path) && access(path, F_OK) != 0)
         return no_space();
     return NEXT(int (*)(const char *, int, ...), name)(path, flags, mode);
 }
