@@ -19,7 +19,7 @@
 /* Generations that are held of entities, about: an entity is looked for in each. */
 #define HELD 4
 /* Spans that facts are held in, about: of each the best are kept. */
-#define SPANS 16
+#define SPANS        16
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
 /* What lives that expire may add to a transaction: cells of all lifecycles, and new label sets
