@@ -548,8 +548,8 @@ bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err 
 {
     memcpy(intake->watermarks, watermarks, intake->streams->n_streams * sizeof *watermarks);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
-        if (!lifecycle_settle(
-                intake->lifecycles[i], lifecycle_watermark(intake, i, watermarks), err))
+        if (!lifecycle_settle(intake->lifecycles[i], intake->crew,
+                lifecycle_watermark(intake, i, watermarks), err))
             return false;
     return true;
 }
