@@ -121,14 +121,14 @@ static const struct known_schema *schema_of(
 /* ---- records ---- */
 
 static enum refusal decode_avro(struct decoder *d, const struct kafka_record *record,
-    const struct record_fields *beside, struct arena *scratch, struct event *out, int *field,
-    struct decoder_wait *wait)
+    const struct rd_kafka_headers_s *headers, const struct record_fields *beside,
+    struct arena *scratch, struct event *out, int *field, struct decoder_wait *wait)
 {
     struct schema_ref ref;
     struct slice message, header = {NULL, 0};
     enum framing framing = d->stream->framing;
     if (framing == FRAMING_CONFLUENT)
-        header = kafka_record_header(record, FRAMING_HEADER);
+        header = kafka_header(headers, FRAMING_HEADER);
     enum refusal refusal =
         framing_open(framing, record->value, header, &d->room, scratch, &ref, &message);
     if (field)
@@ -144,12 +144,13 @@ static enum refusal decode_avro(struct decoder *d, const struct kafka_record *re
 enum refusal decoder_decode(struct decoder *decoder, const struct kafka_record *record,
     struct arena *scratch, struct event *out, int *field, struct decoder_wait *wait)
 {
+    const struct rd_kafka_headers_s *headers = kafka_record_headers(record);
     struct record_fields room, *beside = decoder->beside ? &room : NULL;
     wait->waits = false;
     if (beside)
         record_fields_read(decoder->rules, decoder->beside, record, beside);
-    trace_parse(kafka_record_header(record, TRACE_HEADER), &out->trace);
+    trace_parse(kafka_header(headers, TRACE_HEADER), &out->trace);
     if (decoder->json)
         return json_decode_beside(decoder->json, beside, record->value, scratch, out, field);
-    return decode_avro(decoder, record, beside, scratch, out, field, wait);
+    return decode_avro(decoder, record, headers, beside, scratch, out, field, wait);
 }

@@ -47,7 +47,8 @@ struct ingest_options {
     struct shard shard;
     struct store *follows; /* reads no further than the ingestion of this store, which outlives it:
                               follow.h; NULL: as far as there is */
-    uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
+    uint32_t commit_ms;    /* a batch is committed at the latest after this time, a large one after
+                              twice    as long; 0: 50 */
     uint32_t
         batch_events; /* or when it has this many events; 0: 100,000, fewer with little memory */
     uint32_t workers; /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */
