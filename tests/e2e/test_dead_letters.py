@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from lib import DATA, ROOT, Larder, Producer, Tap, consume, larder, wait_for
+from lib import DATA, ROOT, Larder, Producer, consume, larder, run, wait_for
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
 from cluster import Cluster  # noqa: E402
@@ -441,18 +441,9 @@ CASES = [
 
 
 def main():
-    tap = Tap()
-    wanted = sys.argv[1:]
     folder, settings = os.path.join(tempfile.mkdtemp(), "kafka"), {"log.segment.bytes": 128 << 20}
     with Cluster(folder, settings=settings) as kafka:
-        for name, case in CASES:
-            if not wanted or case.__name__ in wanted:
-                with tap.case(name):
-                    try:
-                        case(kafka)
-                    finally:
-                        remove(kafka)
-    tap.end()
+        run(CASES, kafka, clean=remove)
 
 
 if __name__ == "__main__":
