@@ -218,6 +218,24 @@ def held_up(kafka):
         wait_for("no trouble", lambda: trouble(server) == ["larder_ingest_trouble 0"], 60)
 
 
+def deleted(kafka):
+    """The letters' topic goes while it is known: letters wait, the server ends in time, and when there is
+    another topic of this name they go there."""
+    topics(kafka)
+    with serving(kafka).start() as server:
+        produce_broken(kafka, 0, 50)
+        wait_sent(server, 50)
+        kafka.delete("letters")
+        broken = produce_broken(kafka, 50, 50)
+        wait_for("it said", lambda: any("dead letters wait" in t for t in trouble(server)), 60)
+        assert server.stop() == 0
+        server.start()
+        kafka.create("letters", partitions=2)
+        wait_sent(server, 100)
+        compare(kafka, broken)
+        assert server.stop() == 0
+
+
 def put_back_killed(kafka):
     """A data folder that is put back as it was, and killed again and again while it refuses once more."""
     print("# seed %d" % SEED)
@@ -429,6 +447,7 @@ CASES = [
     ("a data folder that is put back sends nothing again", put_back),
     ("and when it is killed again and again", put_back_killed),
     ("a transaction of somebody else holds letters up", held_up),
+    ("a topic that is deleted while letters are sent to it", deleted),
     ("an instance that has a successor is shut out", fenced),
     ("and stays so when it reloads", fenced_reload),
     ("shards send each under a name of its own", shards),
