@@ -1,11 +1,19 @@
 #include "cmd/ask.h"
 
+#include <stdlib.h>
+
 #include <curl/curl.h>
 #include <string.h>
 
 #include "base/ensure.h"
 
 #define CONNECT_MS 5000L
+
+const char *ask_server(const char *given, const char *otherwise)
+{
+    const char *server = given && *given ? given : getenv("LARDER_SERVER");
+    return server && *server ? server : otherwise;
+}
 
 void ask_field(struct buf *form, const char *name, struct slice value)
 {

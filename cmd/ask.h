@@ -14,6 +14,10 @@
 #define ASK_DEFAULT_SERVER "http://127.0.0.1:9595"
 #define ASK_ANSWER_MAX     (1024u << 20) /* bytes of an answer */
 
+/* The server that is asked: the one that is given, else $LARDER_SERVER, else otherwise. NULL and ""
+ * name none. */
+const char *ask_server(const char *given, const char *otherwise);
+
 /* Adds "name=value" to an application/x-www-form-urlencoded body. */
 void ask_field(struct buf *form, const char *name, struct slice value);
 

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -217,24 +216,6 @@ static int print_error(const json_t *answer, long status)
     return wrong ? EXIT_FOUND : EXIT_USAGE;
 }
 
-/* Not through stdio, which would keep what could not be written. */
-static int write_all(const struct buf *out)
-{
-    for (size_t at = 0; at < out->len;) {
-        ssize_t n = write(STDOUT_FILENO, out->ptr + at, out->len - at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EPIPE)
-            return EXIT_FINE; /* `| head` has seen enough */
-        if (n < 0) {
-            fprintf(stderr, "larder query: cannot write the answer: %s\n", strerror(errno));
-            return EXIT_USAGE;
-        }
-        at += (size_t)n;
-    }
-    return EXIT_FINE;
-}
-
 static int print_answer(const struct arguments *arguments, struct buf *body, long status)
 {
     json_error_t where;
@@ -248,10 +229,10 @@ static int print_answer(const struct arguments *arguments, struct buf *body, lon
         code = print_error(answer, status);
     } else if (arguments->format == FORMAT_JSON) {
         buf_char(body, '\n');
-        code = write_all(body);
+        code = terminal_print("larder query", body) ? EXIT_FINE : EXIT_USAGE;
     } else if (answer_table(
                    json_object_get(answer, "data"), arguments->format == FORMAT_CSV, &out, &err)) {
-        code = write_all(&out);
+        code = terminal_print("larder query", &out) ? EXIT_FINE : EXIT_USAGE;
     } else {
         fprintf(stderr, "larder query: %s\n", err.text);
         code = EXIT_USAGE;
@@ -272,7 +253,6 @@ static int ask(const struct arguments *arguments)
     long status;
     bool range;
     int code = EXIT_USAGE;
-    const char *server = arguments->server ? arguments->server : getenv("LARDER_SERVER");
     int64_t timeout_ms = 120000;
     buf_init(&form, 0);
     buf_init(&body, ASK_ANSWER_MAX);
@@ -281,7 +261,7 @@ static int ask(const struct arguments *arguments)
     if (arguments->timeout)
         option_duration("timeout", arguments->timeout, &timeout_ms);
     /* The server gives up first, so that its reason is what is shown. */
-    if (ask_post(server && *server ? server : ASK_DEFAULT_SERVER,
+    if (ask_post(ask_server(arguments->server, ASK_DEFAULT_SERVER),
             range ? "/api/v1/query_range" : "/api/v1/query", buf_view(&form), timeout_ms + 10000,
             &body, &status, &err))
         code = print_answer(arguments, &body, status);

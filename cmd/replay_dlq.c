@@ -184,9 +184,9 @@ static bool ask_watermark(
 static const char *server_of(
     const struct arguments *a, const struct config *config, char out[SERVER_BYTES])
 {
-    const char *given = a->server ? a->server : getenv("LARDER_SERVER");
+    const char *given = ask_server(a->server, NULL);
     const char *host = config->http_address;
-    if (given && *given)
+    if (given)
         return given;
     if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
         host = "127.0.0.1";

@@ -73,10 +73,7 @@ static bool check(int argc, char **argv, struct arguments *a)
     struct err err;
     if (a->from && !params_parse_time(slice_from(a->from), &from, &err))
         return usage("--from", err.text);
-    if (!a->server)
-        a->server = getenv("LARDER_SERVER");
-    if (!a->server || !*a->server)
-        a->server = ASK_DEFAULT_SERVER;
+    a->server = ask_server(a->server, ASK_DEFAULT_SERVER);
     return true;
 }
 

@@ -9,16 +9,10 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/rfc3339.h"
 #include "base/thread.h"
 #include "ingest/follow.h"
 #include "ingest/lifecycle/lifecycle.h"
-#include "ingest/lifecycle/lifecycle_run.h"
-#include "ingest/replay_net.h"
-#include "ingest/rollup_history.h"
-#include "ingest/rollup_run.h"
-#include "store/metadata.h"
-#include "store/transaction.h"
+#include "ingest/replay/replay_exchange.h"
 
 #define HEAD_BYTES  (UINT64_C(256) << 20)
 #define STATE_BYTES (UINT64_C(64) << 20)
@@ -29,7 +23,6 @@
 #define PAUSES_MAX  6    /* that were for nothing: it gives up */
 #define STUCK_MS    30000 /* it stands still for a reason, and no longer than that */
 #define RATE_MS     1000
-#define DAY_MS      INT64_C(86400000)
 
 /* The thread's, but for what the lock of replays guards. */
 struct replays {
@@ -202,13 +195,13 @@ static bool start_second(struct replays *r, struct err *err)
 
 /* ---- the exchange, in the first ingestion's thread ---- */
 
-static bool lives_have_expired_alike(const struct replays *r)
+static struct replay_exchange exchange_of(const struct replays *r)
 {
-    if (r->rollup.stream >= 0)
-        return true;
-    struct slice name = r->streams.lifecycles[r->rollup.lifecycle].name;
-    struct expiry a = lifecycle_expiry(r->first, name), b = lifecycle_expiry(r->second, name);
-    return a.minute == b.minute && a.key == b.key;
+    return (struct replay_exchange){.first = r->first,
+        .second = r->second,
+        .streams = &r->streams,
+        .rollup = &r->rollup,
+        .retention = &r->start->retention};
 }
 
 static bool await_level(struct replays *r, struct err *err)
@@ -225,131 +218,42 @@ static bool await_level(struct replays *r, struct err *err)
     return true;
 }
 
-static int64_t later(int64_t a, int64_t b)
+static bool take_place_level(struct replays *r, struct err *err)
 {
-    return a > b ? a : b;
-}
-
-/* Retention takes raw cells, and counts from what is sealed, which the frontier has passed. */
-static int64_t retention_after(const struct replays *r)
-{
-    const struct retention *all = &r->start->retention;
-    int64_t raw_ms = all->raw_ms, frontier, watermark;
-    for (size_t i = 0; i < all->n_metrics; i++)
-        if (slice_eq(all->metrics[i].metric, r->rollup.def.name) && all->metrics[i].raw_ms)
-            raw_ms = all->metrics[i].raw_ms;
-    if (raw_ms == 0 || raw_ms == RETENTION_FOR_EVER ||
-        !store_clock(r->first, r->rollup.def.clock, &frontier, &watermark) || frontier == INT64_MIN)
-        return INT64_MIN;
-    return window_end(frontier - raw_ms, DAY_MS);
-}
-
-/* Windows with later ends are whole: in the topics, and in what retention leaves raw. A lifecycle's
- * are when all that was open then began within what is there. */
-static int64_t whole_after(const struct replays *r, const struct follow_span *span)
-{
-    int64_t after = span->whole_after_ms;
-    if (r->rollup.stream < 0 && after != INT64_MIN)
-        after += r->streams.lifecycles[r->rollup.lifecycle].rules.expire_ms;
-    after = later(after, r->order.from_ms);
-    if (after != INT64_MIN)
-        after = window_end(after, r->rollup.def.every_ms);
-    return later(after, retention_after(r));
-}
-
-static bool note_one(void *ctx, struct labels labels, const struct metric_def *def)
-{
-    (void)labels, (void)def;
-    *(bool *)ctx = true;
-    return false;
-}
-
-/* A life of before the boundary is counted up there and down behind it: by two definitions, in
- * series that would never come to zero again. */
-static bool fits_open(
-    const struct replays *r, struct store *store, int64_t after_ms, struct err *err)
-{
-    bool has = false;
-    struct matcher matcher = {MATCH_EQUAL, SLICE(LABEL_METRIC_NAME), r->rollup.def.name, NULL};
-    struct listing listing = {
-        .matchers = &matcher, .n_matchers = 1, .from_ms = INT64_MIN, .to_ms = after_ms};
-    if (r->rollup.at != ROLLUP_AT_OPEN || after_ms == INT64_MIN)
-        return true;
-    if (!store_list_series(store, &listing, note_one, &has, err))
+    struct replay_exchange exchange = exchange_of(r);
+    if (!check_outdated(r, err) || !await_level(r, err))
         return false;
-    char at[RFC3339_MAX];
-    rfc3339_format(after_ms, at);
-    return !has || err_set(err, ERR_UNSUPPORTED,
-                       "%s counts lives from their beginning to their end (at: open): it is made "
-                       "anew only as a whole, and windows up to %s would stay as they are",
-                       r->order.rollup, at);
-}
-
-static bool too_many(struct err *err)
-{
-    return err_set(err, ERR_LIMIT,
-        "more cells would change than one transaction holds (%u, of %u MiB): leave older windows "
-        "alone, with --from",
-        TRANSACTION_CELLS_MAX, TRANSACTION_BYTES_MAX >> 20);
-}
-
-/* One transaction: the cells, whose windows they are, and that the replay is over. */
-static bool commit_net(struct replays *r, const struct replay_net *net,
-    struct rollup_history *history, int64_t after_ms, struct err *err)
-{
-    uint64_t refused;
-    struct replay_order done = r->order;
-    if (replay_net_cells(net) > TRANSACTION_CELLS_MAX)
-        return too_many(err);
-    done.state = REPLAY_DONE;
-    done.whole_after_ms = after_ms;
-    done.cells = replay_net_cells(net);
-    struct txn *txn = txn_begin(r->first);
-    rollup_history_extend(history, after_ms, r->rollup.stream < 0);
-    rollup_history_write(history, txn);
-    replay_order_write(&done, txn);
-    if (!replay_net_write(net, txn, &refused, err) || !txn_commit(&txn, NULL, err)) {
-        txn_abort(&txn);
-        return err->code == ERR_LIMIT ? too_many(err) : false;
-    }
-    r->order = done;
-    if (refused)
-        log_warn("replay of %s: a limit refused the label sets of %llu cells", r->order.rollup,
-            (unsigned long long)refused);
-    return true;
-}
-
-static bool exchange(struct replays *r, struct err *err)
-{
-    struct follow_span span = follow_span_of(r->second, r->first, &r->streams);
-    struct rollup_histories all;
-    struct replay_net *net = NULL;
-    int64_t after = whole_after(r, &span);
-    if (span.newest_ms == INT64_MIN || after >= span.newest_ms)
-        return err_set(err, ERR_NOT_FOUND,
-            "nothing to replay: of no window do the topics still hold all that was read");
-    if (!fits_open(r, r->first, after, err) || !fits_open(r, r->second, after, err) ||
-        !rollup_histories_read(r->first, &all, err))
-        return false;
-    struct rollup_history *h = rollup_history_find(&all, slice_from(r->order.rollup));
-    bool ok = (h && hash128_eq(h->items[h->n - 1].meaning, r->rollup.meaning)) ||
-              err_set(err, ERR_INVALID, "the store does not know the rollup as it is in force");
-    ok = ok && replay_net_new(r->first, r->second, &r->rollup.def, after, INT64_MAX, &net, err) &&
-         commit_net(r, net, h, after, err);
-    replay_net_free(&net);
-    rollup_histories_fini(&all);
-    return ok;
+    ingest_stop(&r->ingest);
+    if (!replay_exchange_is_even(&exchange))
+        return err_set(err, ERR_TIMEOUT, "lives have not expired as far in the replay");
+    return replay_exchange_do(&exchange, &r->order, err);
 }
 
 static bool take_place(void *ctx, struct err *err)
 {
     struct replays *r = ctx;
-    if (!check_outdated(r, err) || !await_level(r, err))
-        return false;
-    ingest_stop(&r->ingest);
-    if (!lives_have_expired_alike(r))
-        return err_set(err, ERR_TIMEOUT, "lives have not expired as far in the replay");
-    return exchange(r, err);
+    int64_t begin_ms = clock_mono_ns() / 1000000;
+    bool ok = take_place_level(r, err);
+    log_info("replay of %s: the ingestion has waited %lld ms for it", r->order.rollup,
+        (long long)(clock_mono_ns() / 1000000 - begin_ms));
+    return ok;
+}
+
+/* What takes the longest while the ingestion waits is done once before, for nothing, so that it is
+ * known how long that is. The stores are nearly what they will be. */
+static bool rehearse(struct replays *r, struct err *err)
+{
+    struct replay_exchange exchange = exchange_of(r);
+    int64_t begin_ms = clock_mono_ns() / 1000000;
+    size_t cells = replay_exchange_rehearse(&exchange, &r->order);
+    int64_t took_ms = clock_mono_ns() / 1000000 - begin_ms;
+    log_info("replay of %s: %zu cells differ, which took %lld ms", r->order.rollup, cells,
+        (long long)took_ms);
+    return took_ms <= PAUSE_MS ||
+           err_set(err, ERR_LIMIT,
+               "the ingestion would have to wait %lld s for it: leave older windows alone, with "
+               "--from",
+               (long long)(took_ms / 1000));
 }
 
 /* ---- the thread ---- */
@@ -422,7 +326,8 @@ static bool try_to_end(struct replays *r, struct err *err)
 {
     if (clock_mono_ns() / 1000000 < r->again_ms || !is_near(r))
         return false;
-    if (r->pause(r->ctx, take_place, r, &r->stop, err) || failed_for_good(r, err))
+    bool done = rehearse(r, err) && r->pause(r->ctx, take_place, r, &r->stop, err);
+    if (done || failed_for_good(r, err))
         return true;
     err->code = ERR_OK;
     return !r->ingest && !start_second(r, err);
@@ -597,7 +502,8 @@ static bool begin(struct replays *r, struct slice rollup, int64_t from_ms, struc
     struct replay_order before = r->order;
     r->order = order;
     /* The thread reads the file as well; what is wrong with it is better told at once. */
-    bool fits = load(r, err) && fits_open(r, r->first, later(from_ms, retention_after(r)), err);
+    struct replay_exchange exchange = exchange_of(r);
+    bool fits = load(r, err) && replay_exchange_may(&exchange, from_ms, err);
     unload(r);
     if (fits)
         remove_folder(r);

@@ -161,14 +161,6 @@ static void print_notes(const json_t *data)
     }
 }
 
-static bool print_out(const struct buf *out)
-{
-    bool ok = fwrite(out->ptr, 1, out->len, stdout) == out->len && fflush(stdout) == 0;
-    if (!ok)
-        perror("larder source: cannot write the answer");
-    return ok;
-}
-
 static int print_answer(const struct arguments *arguments, struct buf *body, long status)
 {
     json_error_t where;
@@ -186,7 +178,7 @@ static int print_answer(const struct arguments *arguments, struct buf *body, lon
     } else {
         bool lists = strcmp(arguments->action, "list") == 0;
         buf_char(body, '\n');
-        if (print_out(arguments->json ? body : &table))
+        if (terminal_print("larder source", arguments->json ? body : &table))
             code = lists && halted ? EXIT_FOUND : EXIT_FINE;
         print_notes(data);
     }
@@ -202,13 +194,12 @@ static int ask(const struct arguments *arguments)
     char path[64];
     long status;
     int code = EXIT_USAGE;
-    const char *server = arguments->server ? arguments->server : getenv("LARDER_SERVER");
     buf_init(&form, 0);
     buf_init(&body, ASK_ANSWER_MAX);
     build_form(arguments, &form);
     snprintf(path, sizeof path, "/api/v1/source/%s", arguments->action);
-    if (ask_post(server && *server ? server : ASK_DEFAULT_SERVER, path, buf_view(&form), TIMEOUT_MS,
-            &body, &status, &err))
+    if (ask_post(ask_server(arguments->server, ASK_DEFAULT_SERVER), path, buf_view(&form),
+            TIMEOUT_MS, &body, &status, &err))
         code = print_answer(arguments, &body, status);
     else
         fprintf(stderr, "larder source: %s\n", err.text);

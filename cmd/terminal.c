@@ -1,7 +1,11 @@
 #include "cmd/terminal.h"
 
-#include <stdbool.h>
+#include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <unistd.h>
 
 /* The code points with the property Bidi_Control (UAX 9), and the control characters. */
 static bool steers(uint32_t c)
@@ -37,4 +41,21 @@ void terminal_text(struct buf *out, const char *text)
             buf_add(out, at, len);
         at += len;
     }
+}
+
+bool terminal_print(const char *command, const struct buf *text)
+{
+    for (size_t at = 0; at < text->len;) {
+        ssize_t n = write(STDOUT_FILENO, text->ptr + at, text->len - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EPIPE)
+            return true;
+        if (n < 0) {
+            fprintf(stderr, "%s: cannot write the answer: %s\n", command, strerror(errno));
+            return false;
+        }
+        at += (size_t)n;
+    }
+    return true;
 }

@@ -27,6 +27,8 @@ struct crew {
     bool open;     /* who comes may join it */
     size_t inside; /* hands that have joined */
     bool ending;
+    crew_aside_f *aside; /* NULL: nothing is asked */
+    void *aside_ctx;
     /* of the job; written before it is opened */
     crew_work_f *work;
     void *ctx;
@@ -45,6 +47,17 @@ static void do_parts(struct crew *crew, size_t member)
     }
 }
 
+/* The lock is held, and let go meanwhile. */
+static void do_aside(struct crew *crew)
+{
+    crew_aside_f *aside = crew->aside;
+    void *ctx = crew->aside_ctx;
+    crew->aside = NULL;
+    mutex_unlock(&crew->lock);
+    aside(ctx);
+    mutex_lock(&crew->lock);
+}
+
 static void *run(void *arg)
 {
     const struct hand *hand = arg;
@@ -52,6 +65,10 @@ static void *run(void *arg)
     uint64_t done = 0;
     mutex_lock(&crew->lock);
     while (!crew->ending) {
+        if (crew->aside) {
+            do_aside(crew);
+            continue;
+        }
         if (!crew->open || crew->job == done) {
             cond_wait_ms(&crew->begun, &crew->lock, IDLE_MS);
             continue;
@@ -134,5 +151,18 @@ void crew_run(struct crew *crew, size_t n, size_t part, crew_work_f *work, void 
     crew->open = false;
     while (crew->inside > 0)
         cond_wait_ms(&crew->left, &crew->lock, IDLE_MS);
+    mutex_unlock(&crew->lock);
+}
+
+void crew_aside(struct crew *crew, crew_aside_f *aside, void *ctx)
+{
+    if (crew->members == 1) {
+        aside(ctx);
+        return;
+    }
+    mutex_lock(&crew->lock);
+    crew->aside = aside;
+    crew->aside_ctx = ctx;
+    pthread_cond_signal(&crew->begun);
     mutex_unlock(&crew->lock);
 }

@@ -27,4 +27,10 @@ typedef void crew_work_f(void *ctx, size_t member, size_t from, size_t to);
 /* Returns when all n items are done; what was written is seen by everybody then. */
 void crew_run(struct crew *crew, size_t n, size_t part, crew_work_f *work, void *ctx);
 
+/* Something beside the jobs, which nobody waits for: a member that is free does it, while the
+ * others share the jobs; a crew of one does it at once. Asked again before it was begun, it is done
+ * once; not at all when the crew is freed before. */
+typedef void crew_aside_f(void *ctx);
+void crew_aside(struct crew *crew, crew_aside_f *aside, void *ctx);
+
 #endif

@@ -20,7 +20,8 @@ struct decoder {
     struct json_decoder *json; /* NULL: it is Avro: */
     struct registry *registry;
     bool quiet;
-    struct event_rules rules;
+    struct event_rules own; /* of Avro */
+    const struct event_rules *rules;
     uint64_t beside;            /* fields that stand beside the value */
     struct avro_schema *reader; /* NULL: what the writer wrote */
     struct known_schema *known;
@@ -36,11 +37,13 @@ struct decoder *decoder_new(const struct stream *stream, struct registry *regist
     d->registry = registry;
     d->quiet = quiet;
     d->beside = record_fields_of(&stream->contract);
-    event_rules_init(&d->rules, &stream->contract);
     if (stream->format == FORMAT_JSON) {
         d->json = json_decoder_new(&stream->contract);
+        d->rules = json_decoder_rules(d->json);
         return d;
     }
+    event_rules_init(&d->own, &stream->contract);
+    d->rules = &d->own;
     buf_init(&d->room, EVENT_BYTES_MAX);
     if (stream->reader_schema.len) /* the config has checked it */
         ensure(avro_schema_parse(&stream->reader_schema, 1, &d->reader, &err));
@@ -57,8 +60,9 @@ void decoder_free(struct decoder **decoder)
         avro_program_free(&d->known[i].program);
     free(d->known);
     avro_schema_free(&d->reader);
+    if (!d->json)
+        event_rules_fini(&d->own);
     json_decoder_free(&d->json);
-    event_rules_fini(&d->rules);
     buf_fini(&d->room);
     free(d);
 }
@@ -83,7 +87,7 @@ static const struct known_schema *learn(
     struct known_schema known = {.ref = *ref};
     char text[SCHEMA_REF_TEXT];
     struct err err;
-    if (!avro_program_new(writer, d->reader, &d->rules, &known.program, &err)) {
+    if (!avro_program_new(writer, d->reader, d->rules, &known.program, &err)) {
         known.program = NULL;
         if (!d->quiet)
             log_warn("stream %.*s: events of schema %s are refused: %s", SLICE_FMT(d->stream->name),
@@ -117,14 +121,14 @@ static const struct known_schema *schema_of(
 /* ---- records ---- */
 
 static enum refusal decode_avro(struct decoder *d, const struct kafka_record *record,
-    const struct record_fields *beside, struct arena *scratch, struct event *out, int *field,
-    struct decoder_wait *wait)
+    const struct rd_kafka_headers_s *headers, const struct record_fields *beside,
+    struct arena *scratch, struct event *out, int *field, struct decoder_wait *wait)
 {
     struct schema_ref ref;
     struct slice message, header = {NULL, 0};
     enum framing framing = d->stream->framing;
     if (framing == FRAMING_CONFLUENT)
-        header = kafka_record_header(record, FRAMING_HEADER);
+        header = kafka_header(headers, FRAMING_HEADER);
     enum refusal refusal =
         framing_open(framing, record->value, header, &d->room, scratch, &ref, &message);
     if (field)
@@ -140,12 +144,13 @@ static enum refusal decode_avro(struct decoder *d, const struct kafka_record *re
 enum refusal decoder_decode(struct decoder *decoder, const struct kafka_record *record,
     struct arena *scratch, struct event *out, int *field, struct decoder_wait *wait)
 {
+    const struct rd_kafka_headers_s *headers = kafka_record_headers(record);
     struct record_fields room, *beside = decoder->beside ? &room : NULL;
     wait->waits = false;
     if (beside)
-        record_fields_read(&decoder->rules, decoder->beside, record, beside);
-    trace_parse(kafka_record_header(record, TRACE_HEADER), &out->trace);
+        record_fields_read(decoder->rules, decoder->beside, record, beside);
+    trace_parse(kafka_header(headers, TRACE_HEADER), &out->trace);
     if (decoder->json)
         return json_decode_beside(decoder->json, beside, record->value, scratch, out, field);
-    return decode_avro(decoder, record, beside, scratch, out, field, wait);
+    return decode_avro(decoder, record, headers, beside, scratch, out, field, wait);
 }

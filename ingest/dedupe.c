@@ -17,6 +17,10 @@
 #define HELD_HOURS 24
 /* Ids whose place is asked for ahead of the one that is noted. */
 #define AHEAD 8
+/* Of generations that were there before, with every batch: some milliseconds. A look at one costs
+ * as much as so many ids. */
+#define LEARN_IDS  262144
+#define LEARN_LOOK 1024
 
 struct added {
     struct hash128 hash;
@@ -36,6 +40,9 @@ struct dedupe {
     struct state_reader *reader; /* NULL: between two batches */
     uint32_t *columns;           /* of the reader's generations; 0: it has none */
     size_t n_columns, columns_cap;
+    bool learns;      /* the ids of generation `learning`, from learn_from on; */
+    int64_t learning; /* until then its column is not whole. Those below are next */
+    struct hash128 learn_from;
     struct added *added; /* of the batch */
     size_t n_added, added_cap;
     struct map by_hash;
@@ -99,6 +106,7 @@ struct dedupe *dedupe_new(
     recall(d);
     int64_t oldest = oldest_of(late_ms, d->longest_ms, watermark_ms);
     d->oldest = d->next_oldest = oldest > d->oldest ? oldest : d->oldest;
+    d->learning = INT64_MAX;
     map_init(&d->by_hash);
     d->filter = held_filter_new(left);
     return d;
@@ -138,8 +146,19 @@ void dedupe_open(struct dedupe *dedupe)
     d->reader = state_reader_new(d->store, table, d->oldest, INT64_MAX);
     d->n_columns = state_reader_generations(d->reader);
     GROW(d->columns, d->columns_cap, d->n_columns + 1);
-    for (size_t i = 0; i < d->n_columns; i++)
-        d->columns[i] = held_filter_column(d->filter, state_reader_generation(d->reader, i));
+    for (size_t i = 0; i < d->n_columns; i++) {
+        int64_t generation = state_reader_generation(d->reader, i);
+        bool whole = !(d->learns && generation == d->learning);
+        d->columns[i] = whole ? held_filter_column(d->filter, generation) : 0;
+    }
+}
+
+size_t dedupe_unlearnt(const struct dedupe *dedupe)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < dedupe->n_columns; i++)
+        n += dedupe->columns[i] == 0;
+    return n;
 }
 
 void dedupe_prefetch(const struct dedupe *dedupe, struct hash128 id)
@@ -223,6 +242,53 @@ size_t dedupe_pending(const struct dedupe *dedupe)
     return dedupe->n_added;
 }
 
+/* ---- what was there before ---- */
+
+static bool next_to_learn(struct dedupe *d)
+{
+    for (size_t i = 0; d->reader && i < d->n_columns && !d->learns; i++) {
+        int64_t generation = state_reader_generation(d->reader, i);
+        if (generation >= d->learning || held_filter_column(d->filter, generation))
+            continue;
+        held_filter_begin(d->filter, generation);
+        if (!held_filter_column(d->filter, generation))
+            return false;
+        held_filter_expect(d->filter, state_reader_keys(d->reader, i));
+        d->learning = generation;
+        d->learn_from = (struct hash128){0, 0};
+        d->learns = true;
+    }
+    return d->learns;
+}
+
+/* The next ids of the generation, max at most. One that cannot be read is looked into as before. */
+static size_t learn_some(
+    struct dedupe *d, struct txn *txn, uint32_t table, struct hash128 *keys, size_t max)
+{
+    struct err err;
+    size_t n = 0;
+    bool end = true;
+    if (!txn_state_list(txn, table, d->learning, &d->learn_from, max, keys, NULL, &n, &end, &err))
+        held_filter_end(d->filter, d->learning);
+    uint32_t column = held_filter_column(d->filter, d->learning);
+    for (size_t i = 0; i < n && column; i++)
+        held_filter_add(d->filter, keys[i], column);
+    d->learns = column && !end;
+    return column ? n : 0;
+}
+
+static void learn(struct dedupe *d, struct txn *txn, uint32_t table)
+{
+    struct hash128 *keys = NULL;
+    for (size_t left = LEARN_IDS; left > 0 && next_to_learn(d);) {
+        if (!keys)
+            keys = xreallocarray(NULL, LEARN_IDS, sizeof *keys);
+        size_t n = learn_some(d, txn, table, keys, left) + LEARN_LOOK;
+        left -= n < left ? n : left;
+    }
+    free(keys);
+}
+
 /* ---- writing ---- */
 
 static void record_gone(const struct dedupe *d, struct txn *txn)
@@ -244,6 +310,7 @@ bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, 
         return true;
     if (!txn_state_table(txn, slice_from(d->table), RECORD_BYTES, &table, err))
         return false;
+    learn(d, txn, table);
     if (d->next_oldest != d->oldest)
         txn_state_drop_below(txn, table, d->next_oldest);
     if (d->next_oldest != d->oldest || !d->recorded)

@@ -88,6 +88,10 @@ bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, 
 /* The transaction is committed. */
 void dedupe_clear(struct dedupe *dedupe);
 
+/* Generations, of those that the open batch looks into, in which every id is looked for: at first
+ * those that were there before this run. With every batch that adds ids a part of theirs is read,
+ * the newest generation first. */
+size_t dedupe_unlearnt(const struct dedupe *dedupe);
 /* Ids that the batch has added. */
 size_t dedupe_pending(const struct dedupe *dedupe);
 

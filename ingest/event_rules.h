@@ -13,6 +13,7 @@
 
 #include "ingest/contract.h"
 #include "ingest/json_names.h"
+#include "ingest/json_scan.h"
 
 _Static_assert(FIELDS_MAX <= 64, "the fields of a contract have one bit each in a word");
 
@@ -75,6 +76,22 @@ static inline void event_number(struct event *event, const struct event_rules *r
     if ((f->has_min && value < f->min) || (f->has_max && value > f->max) ||
         (f->type == FIELD_TIME && (value < EVENT_TIME_MS_MIN || value > EVENT_TIME_MS_MAX)))
         verdict->bad_range |= UINT64_C(1) << field;
+}
+
+/* The same of a number that was written in decimal: a FIELD_DECIMAL is rounded, half even, and
+ * nothing else has a fraction. */
+static inline void event_number_text(struct event *event, const struct event_rules *rules,
+    struct verdict *verdict, int field, const struct json_number *number)
+{
+    bool decimal = rules->contract->fields[field].type == FIELD_DECIMAL, exact;
+    int64_t value;
+    if (!json_number_scale(
+            number, decimal ? rules->contract->fields[field].digits : 0, &value, &exact))
+        verdict->bad_range |= UINT64_C(1) << field;
+    else if (!exact && !decimal)
+        verdict->bad_type |= UINT64_C(1) << field;
+    else
+        event_number(event, rules, verdict, field, value);
 }
 
 /* What becomes of the event, which is complete then. REFUSED_NOT, or the first of missing, type,

@@ -75,17 +75,27 @@ void held_filter_begin(struct held_filter *filter, int64_t generation)
 }
 
 /* One pass over all of it, as often as a generation goes. */
+static void clear_columns(struct held_filter *f, uint32_t gone)
+{
+    if (!gone)
+        return;
+    f->used &= ~gone;
+    for (size_t i = 0; i < f->n * LINE_WORDS; i++)
+        f->words[i] &= ~gone;
+}
+
 void held_filter_drop(struct held_filter *filter, int64_t below)
 {
     uint32_t gone = 0;
     for (uint32_t left = filter->used; left; left &= left - 1)
         if (filter->generations[__builtin_ctz(left)] < below)
             gone |= left & -left;
-    if (!gone)
-        return;
-    filter->used &= ~gone;
-    for (size_t i = 0; i < filter->n * LINE_WORDS; i++)
-        filter->words[i] &= ~gone;
+    clear_columns(filter, gone);
+}
+
+void held_filter_end(struct held_filter *filter, int64_t generation)
+{
+    clear_columns(filter, held_filter_column(filter, generation));
 }
 
 /* ---- ids ---- */
@@ -131,10 +141,15 @@ static void double_lines(struct held_filter *f)
 }
 
 /* An id's line is chosen by its first bits: it lies in one of the two behind each other. */
+void held_filter_expect(struct held_filter *filter, uint64_t ids)
+{
+    while (ids > filter->n * IDS_PER_LINE && take(filter, filter->n))
+        double_lines(filter);
+}
+
 void held_filter_grow(struct held_filter *filter)
 {
-    while (most_ids(filter) > filter->n * IDS_PER_LINE && take(filter, filter->n))
-        double_lines(filter);
+    held_filter_expect(filter, most_ids(filter));
 }
 
 void held_filter_prefetch(const struct held_filter *filter, struct hash128 id)

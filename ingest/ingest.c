@@ -24,6 +24,7 @@
 #include "ingest/source_names.h"
 
 #define COMMIT_MS       50
+#define BUSY_EVENTS     8000 /* a batch that has so many when it is due may take as long again */
 #define POLL_RECORDS    2000
 #define WORKERS         2
 #define MEMORY_BYTES    (UINT64_C(128) << 20)
@@ -61,9 +62,9 @@ struct ingest {
     int64_t *watermarks;              /* by stream */
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
-    struct ingest_stats before; /* of `now`, what intakes have done that are gone */
-    int64_t settled_ns;         /* CPU time of settling lives */
-    size_t batch;               /* events of the open batch */
+    struct ingest_stats before;    /* of `now`, what intakes have done that are gone */
+    int64_t settled_ns, commit_ns; /* CPU time of settling lives, and of committing */
+    size_t batch;                  /* events of the open batch */
     int64_t batch_ms, discover_ms, asked_ms, hint_ms, clocks_ms; /* monotonic */
     char trouble[ERR_TEXT_MAX];                                  /* of commits */
     pthread_t thread;
@@ -231,6 +232,7 @@ static void split_steps(struct ingest *in)
     in->now.ns_lifecycle =
         in->before.ns_lifecycle + (uint64_t)(stats.lifecycle_ns + in->settled_ns);
     in->now.ns_rollup = in->before.ns_rollup + (uint64_t)stats.rollup_ns;
+    in->now.ns_commit = in->before.ns_commit + (uint64_t)(in->commit_ns + stats.publish_ns);
     in->now.refused_cells = in->before.refused_cells + stats.refused_cells;
 }
 
@@ -476,7 +478,7 @@ static bool commit_batch(struct ingest *in, int64_t mono_ms)
     in->batch = 0;
     in->clocks_ms = mono_ms;
     note_level(in, looked_ms);
-    in->now.ns_commit += (uint64_t)(clock_thread_cpu_ns() - t0 - (in->settled_ns - settled));
+    in->commit_ns += clock_thread_cpu_ns() - t0 - (in->settled_ns - settled);
     share(in, true);
     wait_for_store(in);
     return true;
@@ -693,7 +695,8 @@ static bool batch_is_due(const struct ingest *in, int64_t mono_ms)
         return true;
     if (in->batch == 0)
         return mono_ms - in->clocks_ms >= CLOCKS_MS;
-    return in->batch >= in->batch_events || mono_ms - in->batch_ms >= in->commit_ms ||
+    int64_t most_ms = in->batch < BUSY_EVENTS ? in->commit_ms : 2 * (int64_t)in->commit_ms;
+    return in->batch >= in->batch_events || mono_ms - in->batch_ms >= most_ms ||
            intake_is_full(in->intake) || letters_due(intake_letters(in->intake));
 }
 
@@ -736,10 +739,10 @@ static bool run_on(struct ingest *in, struct works *works, struct err *err)
 {
     struct ingest_options options = in->options;
     struct ingest_stats before = in->before;
-    int64_t settled_ns = in->settled_ns;
+    int64_t settled_ns = in->settled_ns, commit_ns = in->commit_ns;
     split_steps(in);
     in->before = in->now;
-    in->settled_ns = 0;
+    in->settled_ns = in->commit_ns = 0;
     works_swap(in, works, in->reload.options);
     begin(in);
     take_watermarks(in);
@@ -753,6 +756,7 @@ static bool run_on(struct ingest *in, struct works *works, struct err *err)
     intake_give_back(works->intake, in->intake);
     in->before = before;
     in->settled_ns = settled_ns;
+    in->commit_ns = commit_ns;
     struct err why = *err;
     return err_set(err, why.code, "it could not be committed: %s", why.text);
 }

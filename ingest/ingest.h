@@ -1,9 +1,12 @@
 /*
  * The ingestion: Kafka topics to committed cells. One thread reads all assigned partitions from the
- * store's own positions, decodes, checks, rolls up, and commits one transaction per batch: cells,
- * positions, clocks and counts live or die together.
+ * store's own positions and commits one transaction per batch: cells, ids, lives, dead letters,
+ * positions, clocks and counts live or die together. It decodes and looks up with the other workers
+ * (crew.h), and judges alone.
  *
- *     batch -> decode -> contract -> rollups -> one transaction -> fdatasync -> visible
+ *     batch -> decode -> contract -> dedupe -> lifecycles -> rollups -> one transaction ->
+ * fdatasync
+ *           -> visible
  *
  * When a commit fails for lack of space the batch is kept and tried again; nothing is read
  * meanwhile. When the broker is away it retries for ever and says so.
@@ -44,7 +47,8 @@ struct ingest_options {
     struct shard shard;
     struct store *follows; /* reads no further than the ingestion of this store, which outlives it:
                               follow.h; NULL: as far as there is */
-    uint32_t commit_ms;    /* a batch is committed at the latest after this time; 0: 50 */
+    uint32_t commit_ms;    /* a batch is committed at the latest after this time, a large one after
+                              twice    as long; 0: 50 */
     uint32_t
         batch_events; /* or when it has this many events; 0: 100,000, fewer with little memory */
     uint32_t workers; /* threads that take events in, to INGEST_WORKERS_MAX; 0: 2 */

@@ -1,5 +1,6 @@
 #include "ingest/intake.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct parked {
 };
 
 struct intake {
+    struct store *store;
     const struct streams *streams;
     struct kafka_source *source;
     struct rollup_runner *runner;
@@ -51,7 +53,8 @@ struct intake {
     struct preparer *preparer;
     struct parked *parked;
     size_t n_parked, parked_cap;
-    struct intake_stats stats; /* without what was prepared */
+    struct intake_stats stats; /* without what was prepared and published */
+    _Atomic int64_t publish_ns;
     /* of the records that were taken and are counted now */
     const struct kafka_record *slice;
     uint32_t *counted;          /* their numbers in the slice */
@@ -146,6 +149,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before)
 {
     struct intake *in = xcalloc(1, sizeof *in);
+    in->store = store;
     in->streams = streams;
     in->source = source;
     in->filters_left = memory_bytes / 2;
@@ -548,8 +552,8 @@ bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err 
 {
     memcpy(intake->watermarks, watermarks, intake->streams->n_streams * sizeof *watermarks);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
-        if (!lifecycle_settle(
-                intake->lifecycles[i], lifecycle_watermark(intake, i, watermarks), err))
+        if (!lifecycle_settle(intake->lifecycles[i], intake->crew,
+                lifecycle_watermark(intake, i, watermarks), err))
             return false;
     return true;
 }
@@ -578,6 +582,8 @@ bool intake_write(
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_write(intake->lifecycles[i], txn, err))
             return false;
+    if (crew_members(intake->crew) > 1)
+        txn_leave_cells(txn);
     return exemplars_write(intake->exemplars, txn, watermarks, err) &&
            letters_write(intake->letters, txn, err);
 }
@@ -587,16 +593,45 @@ void intake_unwrite(struct intake *intake)
     rollup_runner_unwrite(intake->runner);
 }
 
+static void clear_ids(struct intake *in)
+{
+    for (size_t s = 0; s < in->streams->n_streams; s++)
+        if (in->dedupes[s])
+            dedupe_clear(in->dedupes[s]);
+}
+
+static void clear_lives(struct intake *in)
+{
+    rollup_runner_clear(in->runner);
+    for (size_t i = 0; i < in->streams->n_lifecycles; i++)
+        lifecycle_clear(in->lifecycles[i]);
+}
+
+/* Two items, as count_part. */
+static void clear_part(void *ctx, size_t member, size_t from, size_t to)
+{
+    (void)member;
+    for (size_t part = from; part < to; part++)
+        (part == 0 ? clear_lives : clear_ids)(ctx);
+}
+
+/* Beside the next batch: of all this it touches the store and its own count. */
+static void publish(void *ctx)
+{
+    struct intake *in = ctx;
+    int64_t t0 = clock_thread_cpu_ns();
+    while (store_publish(in->store))
+        ;
+    atomic_fetch_add(&in->publish_ns, clock_thread_cpu_ns() - t0);
+}
+
 void intake_clear(struct intake *intake)
 {
-    rollup_runner_clear(intake->runner);
-    for (size_t s = 0; s < intake->streams->n_streams; s++)
-        if (intake->dedupes[s])
-            dedupe_clear(intake->dedupes[s]);
-    for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
-        lifecycle_clear(intake->lifecycles[i]);
+    crew_run(intake->crew, 2, 1, clear_part, intake);
     letters_clear(intake->letters);
     exemplars_clear(intake->exemplars);
+    if (crew_members(intake->crew) > 1)
+        crew_aside(intake->crew, publish, intake);
 }
 
 struct letters *intake_letters(const struct intake *intake)
@@ -656,6 +691,7 @@ void intake_stats(const struct intake *intake, struct intake_stats *out)
     out->dedupe_ns += times.dedupe_ns;
     out->lifecycle_ns += times.lifecycle_ns;
     out->rollup_ns += times.rollup_ns;
+    out->publish_ns = atomic_load(&intake->publish_ns);
     out->refused_cells = rollup_runner_refused(intake->runner);
     out->label_bytes = rollup_runner_label_bytes(intake->runner);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)

@@ -88,6 +88,7 @@ struct intake_stats {
     int64_t judge_ns;  /* who counts, and what the batch knows of ids */
     int64_t dedupe_ns; /* what the store knows of ids */
     int64_t lifecycle_ns, rollup_ns;
+    int64_t publish_ns; /* of taking cells to the head, beside all else */
 };
 
 /* Of the stream's accepted events, since the first intake of those that came one after the other.

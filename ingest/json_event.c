@@ -40,6 +40,11 @@ struct json_decoder *json_decoder_new(const struct contract *contract)
     return decoder;
 }
 
+const struct event_rules *json_decoder_rules(const struct json_decoder *decoder)
+{
+    return &decoder->rules;
+}
+
 void json_decoder_free(struct json_decoder **decoder)
 {
     if (!*decoder)
@@ -99,26 +104,16 @@ static inline const char *field_string(struct scan *scan, int i, const char *p)
 
 static inline const char *field_number(struct scan *scan, int i, const char *p)
 {
-    const struct field *field = &scan->rules->contract->fields[i];
-    uint64_t bit = UINT64_C(1) << i;
+    enum field_type type = scan->rules->contract->fields[i].type;
     struct json_number number;
     p = json_number_scan(p, scan->end, &number);
     if (!p)
         return NULL;
-    if (field->type == FIELD_STRING || field->type == FIELD_BOOL) {
-        scan->verdict.bad_type |= bit;
+    if (type == FIELD_STRING || type == FIELD_BOOL) {
+        scan->verdict.bad_type |= UINT64_C(1) << i;
         return p;
     }
-    int64_t num;
-    bool exact;
-    bool fits =
-        json_number_scale(&number, field->type == FIELD_DECIMAL ? field->digits : 0, &num, &exact);
-    if (!fits)
-        scan->verdict.bad_range |= bit;
-    else if (!exact && field->type != FIELD_DECIMAL)
-        scan->verdict.bad_type |= bit;
-    else
-        event_number(scan->event, scan->rules, &scan->verdict, i, num);
+    event_number_text(scan->event, scan->rules, &scan->verdict, i, &number);
     return p;
 }
 

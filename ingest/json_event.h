@@ -20,6 +20,8 @@ struct json_decoder;
 /* The contract outlives the decoder. */
 struct json_decoder *json_decoder_new(const struct contract *contract);
 void json_decoder_free(struct json_decoder **decoder);
+/* The contract's, borrowed. */
+const struct event_rules *json_decoder_rules(const struct json_decoder *decoder);
 
 /* Decodes and checks everything but lateness. scratch holds unescaped strings, at most
  * FIELDS_MAX * FIELD_STRING_MAX bytes of an event, for which its limit must leave room; the event

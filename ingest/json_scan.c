@@ -29,6 +29,22 @@ size_t utf8_sequence(const char *p, const char *end)
     return n;
 }
 
+bool utf8_is_valid(struct slice text)
+{
+    const char *p = text.ptr, *end = p + text.len;
+    while (p < end) {
+        if (end - p >= 8 && !(json_load8(p) & JSON_HIGHS)) {
+            p += 8;
+            continue;
+        }
+        size_t n = utf8_sequence(p, end);
+        if (n == 0)
+            return false;
+        p += n;
+    }
+    return true;
+}
+
 const char *json_string_odd(const char *p, const char *end, bool *escaped)
 {
     while (p < end) {

@@ -40,6 +40,8 @@ static inline uint64_t json_special(uint64_t w)
 
 /* Bytes of the UTF-8 sequence at p, or 0 when it is not well-formed (Unicode 15, table 3-7). */
 size_t utf8_sequence(const char *p, const char *end);
+/* All of it is. */
+bool utf8_is_valid(struct slice text);
 
 /* p is at a byte that json_special marks; the closing quote, or NULL: malformed. */
 const char *json_string_odd(const char *p, const char *end, bool *escaped);

@@ -341,16 +341,27 @@ size_t kafka_source_poll(
     return n;
 }
 
-struct slice kafka_record_header(const struct kafka_record *record, const char *name)
+const struct rd_kafka_headers_s *kafka_record_headers(const struct kafka_record *record)
 {
     rd_kafka_headers_t *headers;
+    bool some = record->message &&
+                rd_kafka_message_headers(record->message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    return some ? headers : NULL;
+}
+
+struct slice kafka_header(const struct rd_kafka_headers_s *headers, const char *name)
+{
     const void *value;
     size_t size;
-    if (!record->message ||
-        rd_kafka_message_headers(record->message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+    if (!headers ||
         rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return (struct slice){NULL, 0};
     return slice_of(value, size);
+}
+
+struct slice kafka_record_header(const struct kafka_record *record, const char *name)
+{
+    return kafka_header(kafka_record_headers(record), name);
 }
 
 /* The last record before the offset that this poll has given, or an earlier one. */

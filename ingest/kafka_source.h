@@ -14,6 +14,7 @@
 #include "ingest/partition.h"
 
 struct kafka_source;
+struct rd_kafka_headers_s; /* librdkafka's */
 
 struct kafka_record {
     struct partition *partition;
@@ -24,8 +25,13 @@ struct kafka_record {
     const void *message;  /* librdkafka's; NULL: a record of a test */
 };
 
-/* The value of the last header with the name; ptr NULL: the record has none. Borrowed like the
- * record. */
+/* The record's headers, borrowed like the record; NULL: it has none. To find that out, librdkafka
+ * allocates: who wants several asks once. */
+const struct rd_kafka_headers_s *kafka_record_headers(const struct kafka_record *record);
+/* The value of the last one with the name, borrowed likewise; ptr NULL: there is none, or no
+ * headers at all. */
+struct slice kafka_header(const struct rd_kafka_headers_s *headers, const char *name);
+/* Both. */
 struct slice kafka_record_header(const struct kafka_record *record, const char *name);
 
 /* ERR_INVALID: a setting that librdkafka does not know or take; the text is librdkafka's. Does not

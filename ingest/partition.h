@@ -91,13 +91,17 @@ struct slice partition_stream(struct slice state);
 void tally_add(struct tally *to, const struct tally *in);
 
 /*
- * The clocks of a stream from its partitions.
- *   frontier   everything up to here was read: the least over the partitions of now, when caught
- * up, else of the greatest event time read. INT64_MIN: a partition that has not been caught up has
- * shown nothing yet. watermark  everything up to here has come, for all that is known: the slowest
- * partition's newest event less bound_ms; partitions at their end and quiet for idle_ms do not
- * count, and when none counts it is now less bound_ms. INT64_MIN: not known. partitions: those of
- * the stream; those that are given up do not count.
+ * The clocks of a stream from its partitions; INT64_MIN: not known.
+ *
+ * Frontier: everything up to here was read. It is the least over the partitions of now, for one
+ * that is caught up, else of the greatest event time that was read of it, and not known while one
+ * that was never caught up has shown nothing.
+ *
+ * Watermark: everything up to here has come, for all that is known. It is the newest event of the
+ * slowest partition less bound_ms; partitions that are at their end and quiet for idle_ms do not
+ * count, and when none counts it is now less bound_ms.
+ *
+ * partitions: those of the stream; NULL entries are skipped.
  */
 void partitions_clocks(const struct partition *const *partitions, size_t n, int64_t bound_ms,
     int64_t idle_ms, int64_t *frontier_ms, int64_t *watermark_ms);

@@ -14,18 +14,6 @@ uint64_t record_fields_of(const struct contract *contract)
 
 /* ---- values ---- */
 
-static bool is_utf8(struct slice text)
-{
-    const char *p = text.ptr, *end = text.ptr + text.len;
-    while (p < end) {
-        size_t n = (uint8_t)*p < 0x80 ? 1 : utf8_sequence(p, end);
-        if (n == 0)
-            return false;
-        p += n;
-    }
-    return true;
-}
-
 /* What a decoder of values would do with an event of this one field. */
 struct reading {
     const struct event_rules *rules;
@@ -35,21 +23,12 @@ struct reading {
 
 static void read_number(struct reading *r, int i, struct slice text)
 {
-    const struct field *field = &r->rules->contract->fields[i];
     const char *end = text.ptr + text.len;
-    uint64_t bit = UINT64_C(1) << i;
     struct json_number number;
-    int64_t value;
-    bool exact;
-    if (json_number_scan(text.ptr, end, &number) != end)
-        r->verdict.bad_type |= bit;
-    else if (!json_number_scale(
-                 &number, field->type == FIELD_DECIMAL ? field->digits : 0, &value, &exact))
-        r->verdict.bad_range |= bit;
-    else if (!exact && field->type != FIELD_DECIMAL)
-        r->verdict.bad_type |= bit;
+    if (json_number_scan(text.ptr, end, &number) == end)
+        event_number_text(&r->event, r->rules, &r->verdict, i, &number);
     else
-        event_number(&r->event, r->rules, &r->verdict, i, value);
+        r->verdict.bad_type |= UINT64_C(1) << i;
 }
 
 static void read_value(struct reading *r, int i, struct slice text)
@@ -58,7 +37,7 @@ static void read_value(struct reading *r, int i, struct slice text)
     int64_t time_ms;
     switch (r->rules->contract->fields[i].type) {
     case FIELD_STRING:
-        if (is_utf8(text))
+        if (utf8_is_valid(text))
             event_text(&r->event, r->rules, &r->verdict, i, text, text.ptr + text.len);
         else
             r->verdict.bad_type |= bit;

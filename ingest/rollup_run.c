@@ -24,8 +24,8 @@ struct slot {
     bool refused;         /* the store does not take it: series stays NONE */
     bool folded;          /* the series is the metric's overflow series */
     bool is_overflow;     /* no label set, but the overflow series itself */
-    uint32_t newest;      /* the accumulator that was used last, of this batch, or NONE */
-    uint64_t batch;       /* for which `newest` holds */
+    uint32_t newest;      /* the accumulator that was used last, in the batch */
+    uint64_t batch;       /* of that number; 0: in none */
     uint64_t resolved;    /* the batch that gave it its series, or had it refused */
 };
 

@@ -229,7 +229,7 @@ static void publish(struct store *store, struct txn *t)
     state_changes_init(&t->data.state);
     ensure(store_define(store, &t->data, &broken));
     overflow_commit(t);
-    publish_transaction(store, &t->data, t->lsn, t->payload.len);
+    publish_transaction(store, &t->data, t->lsn, t->payload.len, t->leave);
 }
 
 /* Those that failed are first in line for the turn, unless they have it. */

@@ -89,6 +89,11 @@ bool publish_some(struct store *store)
     return publish_slice(store, false);
 }
 
+bool store_publish(struct store *store)
+{
+    return publish_some(store);
+}
+
 void publish_all(struct store *store)
 {
     while (apply(store, SIZE_MAX))
@@ -115,7 +120,7 @@ static bool push(struct store *store, struct pending *p, uint64_t lsn, uint64_t 
 }
 
 void publish_transaction(
-    struct store *store, struct transaction *take, uint64_t lsn, uint64_t wal_bytes)
+    struct store *store, struct transaction *take, uint64_t lsn, uint64_t wal_bytes, bool leave)
 {
     struct pending *p = xcalloc(1, sizeof *p);
     atomic_init(&p->refs, 1);
@@ -126,7 +131,7 @@ void publish_transaction(
     change_log_reserve(&store->changes, store->changed.n);
     /* As much again as it has itself, of what others left: so it gets less, and none waits long. */
     size_t slices = 2 * (transaction_cells(&p->data) / SLICE_CELLS + 1);
-    bool over = push(store, p, lsn, wal_bytes), more = true;
+    bool over = push(store, p, lsn, wal_bytes), more = over || !leave;
     pending_put(&p);
     for (size_t i = 0; i < slices && more; i++)
         more = publish_slice(store, over);

@@ -5,7 +5,8 @@
  *
  * A transaction is visible once it is on the list, which takes a moment under store.lock. It is
  * applied to the head when nobody is there (store.gate): by who leads the commit at once as a rule,
- * else by the next ones, in slices, so that a reader never waits long for that either. A reader
+ * else by the next ones, or by store_publish, in slices, so that a reader never waits long for that
+ * either. A reader
  * sees the head and what is pending at the moment when it comes in: exactly one transaction's end.
  */
 #ifndef STORE_PUBLISH_H
@@ -34,11 +35,12 @@ struct pending *pending_get(struct pending *pending);
 void pending_put(struct pending **pending);
 
 /* Makes the transaction visible as number lsn, takes its contents, and applies what can be applied
- * now, about twice as many cells as it has. Waits for readers' moments (store/moment.c) only when
- * more is pending than PENDING_BYTES_MAX. Who leads a commit calls it (store/commit.h). */
+ * now, about twice as many cells as it has, or nothing when its cells are left. Waits for readers'
+ * moments (store/moment.c) only when more is pending than PENDING_BYTES_MAX. Who leads a commit
+ * calls it (store/commit.h). */
 #define PENDING_BYTES_MAX (16u << 20)
 void publish_transaction(
-    struct store *store, struct transaction *take, uint64_t lsn, uint64_t wal_bytes);
+    struct store *store, struct transaction *take, uint64_t lsn, uint64_t wal_bytes, bool leave);
 
 /* Applies a slice of what is pending, unless somebody is at the head. False when nothing is left,
  * or nothing could be done. */

@@ -152,6 +152,13 @@ bool txn_refused(struct txn *txn, struct err *err);
  * pass. After a failed sync every further commit fails with ERR_IO until the store is opened anew.
  */
 bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err);
+/* Its cells, visible with the commit as ever, need not be in the head when txn_commit returns,
+ * which is what a commit of many cells takes longest for: who says so calls store_publish
+ * afterwards. */
+void txn_leave_cells(struct txn *txn);
+/* Takes some thousand cells that commits have left to the head, from any thread, unless somebody is
+ * there. False: nothing is left, or nothing could be done; then others do it, sooner or later. */
+bool store_publish(struct store *store);
 /* Drops the transaction. Series and metrics it defined are dropped with it. */
 void txn_abort(struct txn **txn);
 

@@ -135,6 +135,7 @@ struct txn {
     struct fold_entry *folds; /* metrics that begin to fold; until when is said at the commit */
     size_t n_folds, folds_cap;
     uint64_t folded; /* label sets that were given an overflow series */
+    bool leave;      /* cells go to the head later */
     bool refused;    /* something was, and nobody has asked */
     struct err refusal;
 };

@@ -251,6 +251,11 @@ bool txn_finish(struct txn **txn, uint64_t *lsn, struct err *err)
     return true;
 }
 
+void txn_leave_cells(struct txn *txn)
+{
+    txn->leave = true;
+}
+
 bool txn_commit(struct txn **txn, uint64_t *lsn, struct err *err)
 {
     return txn_make_ready(*txn, err) && txn_finish(txn, lsn, err);

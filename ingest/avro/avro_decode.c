@@ -113,22 +113,6 @@ static void put_long(struct run *r, const struct avro_op *op, int64_t v)
     }
 }
 
-static bool is_utf8(struct slice text)
-{
-    const char *p = text.ptr, *end = p + text.len;
-    while (p < end) {
-        if (end - p >= 8 && !(json_load8(p) & JSON_HIGHS)) {
-            p += 8;
-            continue;
-        }
-        size_t n = utf8_sequence(p, end);
-        if (n == 0)
-            return false;
-        p += n;
-    }
-    return true;
-}
-
 static void put_uuid(struct run *r, const struct avro_op *op, struct slice bytes)
 {
     static const char hex[] = "0123456789abcdef";
@@ -146,7 +130,7 @@ static void put_uuid(struct run *r, const struct avro_op *op, struct slice bytes
 
 static bool put_text(struct run *r, const struct avro_op *op, struct slice text)
 {
-    if (!is_utf8(text)) {
+    if (!utf8_is_valid(text)) {
         r->verdict.bad_type |= bit_of(op);
         return op->take == TAKE_BYTES;
     }

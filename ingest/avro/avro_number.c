@@ -1,8 +1,8 @@
 #include "ingest/avro/avro_number.h"
 
-#include <math.h>
 #include <string.h>
 
+#include "base/double_bits.h"
 #include "base/number.h"
 
 /* Half to even; rest says what was cut: -1 less than half (or nothing), 0 half, 1 more. */
@@ -15,14 +15,19 @@ static bool finish(uint128 v, int rest, bool negative, int64_t *out)
     return true;
 }
 
+/* The bits of a double. */
+#define FRACTION ((UINT64_C(1) << 52) - 1)
+#define EXPONENT 0x7ff
+
 bool avro_scale_double(double v, int digits, int64_t *out, bool *exact)
 {
-    int exponent;
-    if (!isfinite(v))
+    uint64_t bits = double_bits(v), fraction = bits & FRACTION;
+    int exponent = (int)(bits >> 52 & EXPONENT); /* v = fraction * 2^exponent, in a moment */
+    if (exponent == EXPONENT)
         return false;
-    double fraction = frexp(fabs(v), &exponent); /* v = fraction * 2^exponent, 53 bits of it */
-    uint128 m = (uint128)ldexp(fraction, 53) * (uint128)pow10_int(digits); /* below 2^113 */
-    exponent -= 53;
+    fraction += exponent ? FRACTION + 1 : 0;
+    exponent -= exponent ? 1075 : 1074;
+    uint128 m = (uint128)fraction * (uint128)pow10_int(digits); /* below 2^113 */
     *exact = true;
     if (m == 0 || exponent >= 0)
         return (m == 0 || (exponent < 64 && m >> (64 - exponent) == 0)) &&
@@ -50,6 +55,15 @@ struct magnitude {
     uint32_t limbs[LIMBS]; /* least significant first */
     bool negative;
 };
+
+/* Of at most 8 bytes. */
+static int64_t small_number(struct slice bytes)
+{
+    uint64_t v = bytes.len && (uint8_t)bytes.ptr[0] >= 0x80 ? UINT64_MAX : 0;
+    for (size_t i = 0; i < bytes.len; i++)
+        v = v << 8 | (uint8_t)bytes.ptr[i];
+    return (int64_t)v;
+}
 
 /* Bytes that say no more than the sign are left out. */
 static struct slice significant(struct slice bytes)
@@ -122,6 +136,10 @@ bool avro_scale_decimal(struct slice bytes, int scale, int digits, int64_t *out,
 {
     struct magnitude m;
     uint64_t v;
+    if (bytes.len <= 8 && scale <= digits) {
+        *exact = true;
+        return avro_scale_long(small_number(bytes), digits - scale, out);
+    }
     if (!magnitude_of(bytes, &m))
         return false;
     if (scale > digits)

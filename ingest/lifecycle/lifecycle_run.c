@@ -10,6 +10,7 @@
 #include "base/number.h"
 #include "ingest/dedupe.h"
 #include "ingest/lifecycle/folded.h"
+#include "ingest/lifecycle/life_changes.h"
 #include "ingest/lifecycle/life_counts.h"
 #include "ingest/lifecycle/life_labels.h"
 #include "ingest/lifecycle/life_outputs.h"
@@ -19,7 +20,7 @@
 /* Generations that are held of entities, about: an entity is looked for in each. */
 #define HELD 4
 /* Spans that facts are held in, about: of each the best are kept. */
-#define SPANS 16
+#define SPANS        16
 #define EXPIRE_MAX   50000
 #define EXPIRE_CHUNK 256
 /* What lives that expire may add to a transaction: cells of all lifecycles, and new label sets
@@ -28,6 +29,8 @@
 #define EXPIRE_LABEL_BYTES (16u << 20)
 /* Of the texts of label values, and of which series they are. */
 #define LABEL_BYTES ((size_t)8 << 20)
+/* Entities whose changes are found before they are put. */
+#define SETTLE_PART 8192
 #define STATS_BYTES (100 + LIFE_COUNTS_BYTES)
 
 struct timer {
@@ -60,6 +63,7 @@ struct lifecycle_runner {
     struct life_labels *labels;
     struct folded *folded;
     struct entities *entities;
+    struct life_changes *changes;
     struct known_output *known; /* which series outputs of a kind go to */
     size_t n_known, known_cap;
     uint64_t forgotten; /* by the rollups, as of `known` */
@@ -73,8 +77,6 @@ struct lifecycle_runner {
     struct timer *timers;
     size_t n_timers, timers_cap;
     size_t n_expiring; /* cells that expiry has brought, at most */
-    struct life_outputs outputs;
-    struct lives lives;
     bool settled;
 };
 
@@ -235,6 +237,7 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     r->labels = life_labels_new(store, l, r->label_bytes / 2);
     r->folded = folded_new(store, &r->outputs_of, number, rollups);
     r->entities = entities_new(store, r->name, &l->layout, &l->rules, &r->spans, memory_bytes);
+    r->changes = life_changes_new(&r->outputs_of, r->entities);
     r->watermark_ms = INT64_MIN;
     map_init(&r->known_map);
     recall(r);
@@ -255,8 +258,7 @@ void lifecycle_runner_free(struct lifecycle_runner **runner)
     free(r->known);
     free(r->list);
     free(r->timers);
-    free(r->outputs.items);
-    lives_fini(&r->lives);
+    life_changes_free(&r->changes);
     free(r);
 }
 
@@ -468,82 +470,53 @@ static void put_output(
         folded_note(r->folded, e->key, o, series, entities_next_generation(r->entities, e));
 }
 
-/* Of the lives that so many facts have. */
-static struct life_tally tally_of(const struct lifecycle_runner *r, const struct lives *lives,
-    size_t facts, struct hash128 key, struct expiry expiry)
+static void settle_entity(
+    struct lifecycle_runner *r, struct entity *e, const struct life_change *change)
 {
-    struct life_tally tally = {.incomplete = lives->n == 0 && facts > 0};
-    for (size_t i = 0; i < lives->n; i++) {
-        const struct life *life = &lives->items[i];
-        if (life->end >= 0)
-            continue;
-        bool over = life_has_expired(life_until(&r->lifecycle->rules, life), key, expiry);
-        tally.expired += over;
-        tally.open += !over;
-    }
-    return tally;
+    struct life_tally before = change->before, now = change->now;
+    for (size_t i = 0; i < change->n; i++)
+        put_output(r, e, &change->outputs[i]);
+    r->next_stats.expired += now.expired > before.expired ? now.expired - before.expired : 0;
+    if (change->outside > change->outside_before)
+        r->next_stats.outside += change->outside - change->outside_before;
+    before.generation = e->generation;
+    if (now.incomplete)
+        now.generation = e->changed ? entities_next_generation(r->entities, e) : e->generation;
+    life_counts_move(&r->next_counts, &before, &now);
+    e->ended = change->ended;
 }
 
-/* What the entity was and is, and what changes with it in the rollups, into outputs. */
-struct change {
-    struct life_tally before, now;
-    size_t outside_before, outside; /* facts of no life */
-    bool ended;                     /* no life goes on */
-};
-
-static void find_change(struct lifecycle_runner *r, const struct entity *e, struct change *out)
+/* Where what is taken back was put, before anything changes. */
+static bool ask_folded(struct lifecycle_runner *r, size_t from, size_t to, struct err *err)
 {
-    const struct life_rules *rules = &r->lifecycle->rules;
-    struct lives *lives = &r->lives;
-    r->outputs.n = 0;
-    lives_of(rules, e->before, e->n_before, lives);
-    out->before = tally_of(r, lives, e->n_before, e->key, r->expiry);
-    out->before.incomplete = !e->had_lives && (out->before.incomplete || e->was_incomplete);
-    out->outside_before = lives->outside;
-    life_outputs_add(&r->outputs_of, lives->items, lives->n, e->key, r->expiry, true, &r->outputs);
-    size_t n_before = r->outputs.n;
-    lives_of(rules, e->facts.items, e->facts.n, lives);
-    out->now = tally_of(r, lives, e->facts.n, e->key, r->next_expiry);
-    if (!e->changed) /* what it has forgotten is still stored */
-        out->now.incomplete = out->before.incomplete;
-    out->outside = lives->outside;
-    life_outputs_add(
-        &r->outputs_of, lives->items, lives->n, e->key, r->next_expiry, false, &r->outputs);
-    life_outputs_cancel(&r->outputs, n_before);
-    out->ended = out->now.open + out->now.expired == 0;
-}
-
-static void settle_entity(struct lifecycle_runner *r, struct entity *e)
-{
-    struct change change;
-    find_change(r, e, &change);
-    for (size_t i = 0; i < r->outputs.n; i++)
-        put_output(r, e, &r->outputs.items[i]);
-    uint64_t before = change.before.expired, now = change.now.expired;
-    r->next_stats.expired += now > before ? now - before : 0;
-    if (change.outside > change.outside_before)
-        r->next_stats.outside += change.outside - change.outside_before;
-    change.before.generation = e->generation;
-    if (change.now.incomplete)
-        change.now.generation =
-            e->changed ? entities_next_generation(r->entities, e) : e->generation;
-    life_counts_move(&r->next_counts, &change.before, &change.now);
-    e->ended = change.ended;
-}
-
-/* Where what is taken back was put, before anything changes. Hardly ever is there anything. */
-static bool ask_folded(struct lifecycle_runner *r, struct err *err)
-{
-    struct change change;
-    if (!folded_any(r->folded))
-        return true;
-    for (size_t i = 0; i < entities_count(r->entities); i++) {
-        const struct entity *e = entities_at(r->entities, i);
-        find_change(r, e, &change);
-        for (size_t k = 0; k < r->outputs.n; k++)
-            if (r->outputs.items[k].negative &&
-                !folded_ask(r->folded, e->key, &r->outputs.items[k], err))
+    for (size_t i = from; i < to; i++) {
+        struct life_change change;
+        life_changes_at(r->changes, i, &change);
+        for (size_t k = 0; k < change.n; k++)
+            if (change.outputs[k].negative &&
+                !folded_ask(r->folded, entities_at(r->entities, i)->key, &change.outputs[k], err))
                 return false;
+    }
+    return true;
+}
+
+/* Some entities at a time, whose outputs are in memory; but all at once when, hardly ever, anything
+ * has folded: it is asked for before anything is put. */
+static bool settle_all(struct lifecycle_runner *r, struct crew *crew, struct err *err)
+{
+    size_t n = entities_count(r->entities);
+    bool any_folded = folded_any(r->folded);
+    size_t part = any_folded ? n : SETTLE_PART;
+    for (size_t from = 0, to; from < n; from = to) {
+        to = n - from < part ? n : from + part;
+        life_changes_find(r->changes, crew, from, to, r->expiry, r->next_expiry);
+        if (any_folded && !ask_folded(r, from, to, err))
+            return false;
+        for (size_t i = from; i < to; i++) {
+            struct life_change change;
+            life_changes_at(r->changes, i, &change);
+            settle_entity(r, entities_at(r->entities, i), &change);
+        }
     }
     return true;
 }
@@ -583,16 +556,16 @@ static bool timers_table(const struct lifecycle_runner *r, uint32_t *table)
 
 /* Names the series that the entity's outputs go to if it expires, so that their label sets are
  * counted now. */
-static bool weigh(struct lifecycle_runner *r, const struct entity *e, struct err *err)
+static bool weigh(struct lifecycle_runner *r, size_t entity, struct err *err)
 {
-    struct change change;
-    if (!load_entity_labels(r, e, err))
+    struct life_change change;
+    if (!load_entity_labels(r, entities_at(r->entities, entity), err))
         return false;
-    find_change(r, e, &change);
-    r->n_expiring += r->outputs.n;
-    for (size_t i = 0; i < r->outputs.n; i++)
-        if (output_has_window(r, &r->outputs.items[i]))
-            series_of(r, &r->outputs.items[i]);
+    life_changes_of(r->changes, entity, r->expiry, r->next_expiry, &change);
+    r->n_expiring += change.n;
+    for (size_t i = 0; i < change.n; i++)
+        if (output_has_window(r, &change.outputs[i]))
+            series_of(r, &change.outputs[i]);
     return true;
 }
 
@@ -613,8 +586,7 @@ static bool expire_keys(struct lifecycle_runner *r, int64_t minute, const struct
     for (size_t i = 0; i < *n; i++) {
         size_t entity;
         r->next_expiry = (struct expiry){minute + 1, 0}; /* to see what becomes of it */
-        bool ok = entities_get(r->entities, keys[i], &entity, err) &&
-                  weigh(r, entities_at(r->entities, entity), err);
+        bool ok = entities_get(r->entities, keys[i], &entity, err) && weigh(r, entity, err);
         /* Keys are in order of hi, then lo: those of one hi stay together. */
         r->next_expiry = (struct expiry){minute, keys[i].hi};
         if (!ok)
@@ -675,7 +647,8 @@ static bool expire(struct lifecycle_runner *r, int64_t passed_minute, struct err
 
 /* ---- the batch ---- */
 
-bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, struct err *err)
+bool lifecycle_settle(
+    struct lifecycle_runner *runner, struct crew *crew, int64_t watermark_ms, struct err *err)
 {
     struct lifecycle_runner *r = runner;
     if (r->settled)
@@ -686,10 +659,8 @@ bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, str
     int64_t passed = r->watermark_ms == INT64_MIN ? INT64_MIN : expiry_minute(r->watermark_ms);
     if (passed > r->next_expiry.minute && !expire(r, passed, err))
         return false;
-    if (!load_labels(r, err) || !ask_folded(r, err))
+    if (!load_labels(r, err) || !settle_all(r, crew, err))
         return false;
-    for (size_t i = 0; i < entities_count(r->entities); i++)
-        settle_entity(r, entities_at(r->entities, i));
     r->behind = passed > r->next_expiry.minute;
     r->settled = true;
     return true;

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "ingest/crew.h"
 #include "ingest/lifecycle/entities.h"
 #include "ingest/lifecycle/life_outputs.h"
 #include "ingest/rollup_run.h"
@@ -81,9 +82,10 @@ void lifecycle_take(
 size_t lifecycle_batch_bytes(const struct lifecycle_runner *runner);
 
 /* Expires what the watermark has passed, a part of it when that is much, and puts what the batch
- * has changed into the rollups. Once per batch, before it is written. False as lifecycle_look: it
- * is to be tried again. */
-bool lifecycle_settle(struct lifecycle_runner *runner, int64_t watermark_ms, struct err *err);
+ * has changed into the rollups; the crew joins the facts. Once per batch, before it is written.
+ * False as lifecycle_look: it is to be tried again. */
+bool lifecycle_settle(
+    struct lifecycle_runner *runner, struct crew *crew, int64_t watermark_ms, struct err *err);
 /* Puts the batch's facts into the transaction. */
 bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct err *err);
 void lifecycle_clear(struct lifecycle_runner *runner);

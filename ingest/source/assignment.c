@@ -88,7 +88,8 @@ void assignment_sync(struct kafka_source *s)
 
 void partition_drop(struct kafka_source *s, struct partition *p)
 {
-    lane_drop(s->lanes, p->lane);
+    if (p->lane) /* else it is none of the source's (bench/intake_speed.c) */
+        lane_drop(s->lanes, p->lane);
     /* librdkafka has passed on what was dropped, and goes on behind it, unless it is told. */
     if (p->reading)
         p->anew = s->changed = true;

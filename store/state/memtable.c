@@ -36,7 +36,9 @@ void memtable_unref(struct memtable **memtable)
     *memtable = NULL;
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
-    free(m->entries);
+    for (size_t i = 0; i * MEMTABLE_PAGE < m->cap; i++)
+        free(m->pages[i]);
+    free(m->pages);
     free(m->gone);
     free(m->slots);
     free(m);
@@ -113,12 +115,13 @@ static size_t gone_words(size_t cap)
     return (cap + 63) / 64;
 }
 
-/* By a quarter when it is large, so that little lies idle. */
 static void grow_entries(struct memtable *m)
 {
-    size_t old = m->cap;
-    m->cap = old < CAP_MIN ? CAP_MIN : old < 4096 ? old * 2 : old + old / 4;
-    m->entries = xreallocarray(m->entries, m->cap, m->entry_bytes);
+    size_t old = m->cap, page = old / MEMTABLE_PAGE;
+    m->cap = old < CAP_MIN ? CAP_MIN : old < MEMTABLE_PAGE ? old * 2 : old + MEMTABLE_PAGE;
+    GROW(m->pages, m->pages_cap, page + 1);
+    size_t n = m->cap - page * MEMTABLE_PAGE;
+    m->pages[page] = xreallocarray(old % MEMTABLE_PAGE ? m->pages[page] : NULL, n, m->entry_bytes);
     if (m->gone) {
         m->gone = xreallocarray(m->gone, gone_words(m->cap), sizeof *m->gone);
         memset(
@@ -134,7 +137,7 @@ static uint32_t add_entry(struct memtable *m, struct hash128 key)
     if (!m->slot_bits || m->n >= ((size_t)3 << m->slot_bits) / 4)
         grow_slots(m);
     uint32_t at = m->n++;
-    memcpy(m->entries + (size_t)at * m->entry_bytes, &key, sizeof key);
+    memcpy(memtable_entry(m, at), &key, sizeof key);
     fill_slot(m, key, at);
     return at;
 }
@@ -154,7 +157,7 @@ static void change(struct memtable *m, struct hash128 key, const void *record, b
     uint32_t at = memtable_find(m, key);
     if (at == MEMTABLE_NONE)
         at = add_entry(m, key);
-    uint8_t *to = m->entries + (size_t)at * m->entry_bytes + STATE_KEY_BYTES;
+    uint8_t *to = memtable_entry(m, at) + STATE_KEY_BYTES;
     if (m->record_bytes && record)
         memcpy(to, record, m->record_bytes);
     else if (m->record_bytes)
@@ -175,7 +178,8 @@ void memtable_delete(struct memtable *memtable, struct hash128 key)
 
 size_t memtable_bytes(const struct memtable *m)
 {
-    return sizeof *m + m->cap * m->entry_bytes + (m->gone ? gone_words(m->cap) * 8 : 0) +
+    return sizeof *m + m->cap * m->entry_bytes + m->pages_cap * sizeof *m->pages +
+           (m->gone ? gone_words(m->cap) * 8 : 0) +
            (m->slot_bits ? ((size_t)4 << m->slot_bits) : 0);
 }
 

@@ -3,11 +3,11 @@
  * transaction has changed there. Open addressing over entries that lie in the order they came:
  *
  *     slots    u32 each: place of the entry + 1 (26 bits) | tag of the key (6 bits); 0: empty
- *     entries  key 16 bytes | record, one behind the other
+ *     entries  key 16 bytes | record, one behind the other, in pages: none is copied when it grows
  *     gone     a bit per entry: deleted here, whatever older runs say; absent until the first one
  *
  * A slot costs 4 bytes at a load of at most 3/4, so a key of a set costs 16 + 5 to 11 bytes and
- * what the entries' array has in reserve; memtable_bytes counts all of it. A key that is put again
+ * what the last page has in reserve; memtable_bytes counts all of it. A key that is put again
  * replaces its record in place. Keys are hashes already, yet any keys work.
  *
  * One thread changes a memtable; who reads it meanwhile is kept away by the owner's lock.
@@ -27,13 +27,15 @@
 #define STATE_KEY_BYTES      16
 #define MEMTABLE_NONE        UINT32_MAX
 #define MEMTABLE_ENTRIES_MAX ((1u << 26) - 2)
+#define MEMTABLE_PAGE        4096 /* entries */
 
 struct memtable {
     atomic_uint refs;
     uint32_t record_bytes, entry_bytes;
     uint32_t n, deleted; /* entries; those that are deletions */
     size_t cap;
-    uint8_t *entries;
+    uint8_t **pages; /* of entries; the first one is smaller while it is the only one */
+    size_t pages_cap;
     uint64_t *gone;
     uint32_t *slots;
     unsigned slot_bits; /* 0: no slots yet */
@@ -64,16 +66,21 @@ size_t memtable_bytes(const struct memtable *memtable);
 /* The places of all entries in the order of their keys; order has room for n. */
 void memtable_order(const struct memtable *memtable, uint32_t *order);
 
+static inline uint8_t *memtable_entry(const struct memtable *m, uint32_t at)
+{
+    return m->pages[at / MEMTABLE_PAGE] + (size_t)(at % MEMTABLE_PAGE) * m->entry_bytes;
+}
+
 static inline struct hash128 memtable_key(const struct memtable *m, uint32_t at)
 {
     struct hash128 key;
-    memcpy(&key, m->entries + (size_t)at * m->entry_bytes, sizeof key);
+    memcpy(&key, memtable_entry(m, at), sizeof key);
     return key;
 }
 
 static inline const uint8_t *memtable_record(const struct memtable *m, uint32_t at)
 {
-    return m->entries + (size_t)at * m->entry_bytes + STATE_KEY_BYTES;
+    return memtable_entry(m, at) + STATE_KEY_BYTES;
 }
 
 static inline bool memtable_gone(const struct memtable *m, uint32_t at)

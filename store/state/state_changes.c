@@ -146,15 +146,21 @@ static void encode_batch(const struct state_batch *b, enum section section, stru
     bool deletes = section == SECTION_DELETES;
     buf_varint(out, b->record_bytes);
     buf_varint(out, deletes ? m->deleted : m->n - m->deleted);
+    size_t entry_bytes = STATE_KEY_BYTES + (deletes ? 0 : b->record_bytes);
+    char *p = buf_reserve(out, (deletes ? m->deleted : m->n - m->deleted) * entry_bytes);
+    char *from = p;
+    ensure(p != NULL);
     for (uint32_t at = 0; at < m->n; at++) {
         if (memtable_gone(m, at) != deletes)
             continue;
         struct hash128 key = memtable_key(m, at);
-        buf_le64(out, key.hi);
-        buf_le64(out, key.lo);
-        if (!deletes)
-            buf_add(out, memtable_record(m, at), b->record_bytes);
+        le64_put(p, key.hi);
+        le64_put(p + 8, key.lo);
+        if (!deletes && b->record_bytes)
+            memcpy(p + STATE_KEY_BYTES, memtable_record(m, at), b->record_bytes);
+        p += entry_bytes;
     }
+    out->len += (size_t)(p - from);
 }
 
 static void encode_section(

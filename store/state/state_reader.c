@@ -55,6 +55,15 @@ int64_t state_reader_generation(const struct state_reader *reader, size_t i)
     return reader->generations[i].number;
 }
 
+uint64_t state_reader_keys(const struct state_reader *reader, size_t i)
+{
+    const struct state_view *view = reader->generations[i].view;
+    uint64_t n = (view->mem ? view->mem->n : 0) + (view->frozen ? view->frozen->n : 0);
+    for (size_t k = 0; k < view->n_runs; k++)
+        n += run_info(view->runs[k])->entries;
+    return n;
+}
+
 void state_reader_prefetch_in(const struct state_reader *reader, size_t i, struct hash128 key)
 {
     const struct state_view *view = reader->generations[i].view;

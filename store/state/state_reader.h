@@ -27,6 +27,8 @@ void state_reader_free(struct state_reader **reader);
 /* How many these are; numbered from 0, newest first. */
 size_t state_reader_generations(const struct state_reader *reader);
 int64_t state_reader_generation(const struct state_reader *reader, size_t i);
+/* Its keys; one that was put twice may count twice. */
+uint64_t state_reader_keys(const struct state_reader *reader, size_t i);
 /* Says that a find of the key comes soon; as txn_state_prefetch. */
 void state_reader_prefetch(const struct state_reader *reader, struct hash128 key);
 /* The newest generation that has the key. record: NULL, or room for it. Any thread. Errors as those

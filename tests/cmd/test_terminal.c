@@ -4,6 +4,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "cmd/terminal.h"
 
@@ -42,8 +46,41 @@ static void test_text(void **state)
     buf_fini(&out);
 }
 
+static bool print_to(int fd, size_t bytes)
+{
+    struct buf text;
+    int before = dup(STDOUT_FILENO);
+    buf_init(&text, 0);
+    while (text.len < bytes)
+        buf_str(&text, "a line\n");
+    fflush(stdout);
+    dup2(fd, STDOUT_FILENO);
+    bool ok = terminal_print("larder test", &text);
+    dup2(before, STDOUT_FILENO);
+    close(before);
+    buf_fini(&text);
+    return ok;
+}
+
+static void test_nobody_reads_on(void **state)
+{
+    int ends[2];
+    (void)state;
+    assert_int_equal(signal(SIGPIPE, SIG_IGN) == SIG_ERR, 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_true(print_to(ends[1], 1000));
+    close(ends[0]);
+    assert_true(print_to(ends[1], 1000000));
+    close(ends[1]);
+    int full = open("/dev/full", O_WRONLY);
+    assert_true(full >= 0);
+    assert_false(print_to(full, 1000));
+    close(full);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text), cmocka_unit_test(test_nobody_reads_on)};
     return cmocka_run_group_tests_name("terminal", tests, NULL, NULL);
 }

@@ -216,14 +216,15 @@ def consume(bootstrap, topic):
 class Larder:
     """A `larder serve` on a free port. The folder outlives it; start again to recover."""
 
-    def __init__(self, config, folder, sets=(), env=None, port=None):
+    def __init__(self, config, folder, sets=(), env=None, port=None, flags=()):
         self.config, self.folder, self.sets, self.env = config, folder, list(sets), env or {}
+        self.flags = list(flags)
         self.port = port or free_port()
         self.log_path = tempfile.mkstemp(prefix="larder-", suffix=".log")[1]
         self.process = None
 
     def start(self, wait=True):
-        argv = [LARDER, "serve", "-c", self.config]
+        argv = [LARDER, "serve", "-c", self.config] + self.flags
         sets = ["http.listen=127.0.0.1:%d" % self.port, "store.path=%s" % self.folder] + self.sets
         for item in sets:
             argv += ["--set", item]

@@ -167,7 +167,7 @@ def deleted_while_read(kafka):
         counts(server, 20)
         kafka.delete("brief")
         wait_state(server, "brief/0", "halted", "deleted")
-        assert "larder_ingest_partitions_halted" in "".join(server.metrics())
+        wait_for("the metric", lambda: server.metric_sum("larder_ingest_partitions_halted") == 1, 10, 0.1)
         wait_for("it is made again", lambda: made(kafka, "brief"), 30, 0.2)
         wait_state(server, "brief/0", "halted", "ends at 0")
         send(kafka, "brief", range(100, 107))

@@ -116,6 +116,51 @@ static void test_twice(void **state)
     assert_int_equal(ask(f, id(2, 5 * HOUR)), DEDUPE_NEW);
 }
 
+#define MANY 300000
+
+/* Of hour 5, the oldest, there are more than one batch reads. */
+static void add_hours(struct fixture *f)
+{
+    for (int i = 0; i < MANY; i++) {
+        struct dedupe_id x = id(i, 5 * HOUR);
+        dedupe_add(f->dedupe, &x);
+    }
+    for (int i = 0; i < 300; i++)
+        for (int hour = 6; hour < 9; hour++)
+            add(f, id(hour * 1000000 + i, hour * HOUR));
+    commit(f, NONE);
+}
+
+static void assert_held(struct fixture *f)
+{
+    for (int i = 0; i < MANY; i += 7)
+        assert_int_equal(ask(f, id(i, 5 * HOUR)), DEDUPE_SEEN);
+    for (int i = 0; i < 300; i++)
+        for (int hour = 6; hour < 9; hour++)
+            assert_int_equal(ask(f, id(hour * 1000000 + i, hour * HOUR)), DEDUPE_SEEN);
+    assert_int_equal(ask(f, id(9000000, 6 * HOUR)), DEDUPE_NEW);
+}
+
+/* After a start it is known again, some batches later, in which generations an id may be; until
+ * then it is looked for in all of them. */
+static void test_learns_what_was_there(void **state)
+{
+    struct fixture *f = *state;
+    add_hours(f);
+    close_store(f);
+    open_store(f, 24 * HOUR, NONE);
+    for (int batch = 0; batch < 5; batch++) {
+        assert_held(f);
+        assert_int_equal(dedupe_unlearnt(f->dedupe), batch == 0 ? 4 : batch == 1);
+        add(f, id(-batch - 1, (5 + batch) * HOUR));
+        commit(f, NONE);
+    }
+    assert_held(f);
+    assert_int_equal(dedupe_unlearnt(f->dedupe), 0);
+    for (int batch = 0; batch < 5; batch++)
+        assert_int_equal(ask(f, id(-batch - 1, (5 + batch) * HOUR)), DEDUPE_SEEN);
+}
+
 static void test_failed_commit(void **state)
 {
     struct fixture *f = *state;
@@ -249,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_learns_what_was_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_generations_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_added_and_gone, setup, teardown),

@@ -397,6 +397,7 @@ struct run {
     struct store *store;
     struct rollup_runner *rollups;
     struct lifecycle_runner *runner;
+    struct crew *crew;
     size_t expire_max, memory_bytes, label_bytes;
     int64_t watermark;
     bool limited;    /* how many series there may be changes with every opening */
@@ -477,6 +478,7 @@ static void begin(struct run *r, uint64_t seed, int more)
     r->memory_bytes = chance(r, 50) ? 4096 : 1 << 20; /* some entities are at hand, or all */
     r->label_bytes = chance(r, 50) ? (size_t)(1 + below(r, 20000)) : 1 << 20; /* likewise */
     r->expire_max = chance(r, 50) ? (size_t)(2 + below(r, 5)) : 50000;
+    r->crew = crew_new(1 + seed % 3);
     r->watermark = INT64_MIN;
     for (int i = 0; i < 3; i++) {
         memset(r->longs[i], 'x', sizeof r->longs[i] - 1);
@@ -488,6 +490,7 @@ static void begin(struct run *r, uint64_t seed, int more)
 static void end(struct run *r)
 {
     close_store(r);
+    crew_free(&r->crew);
     folder_remove(r->folder);
     config_free(&r->config);
     free(r->model.things);
@@ -571,7 +574,7 @@ static bool try_commit(struct run *r, bool abort)
 static void settle(struct run *r, int64_t watermark)
 {
     struct err err;
-    if (!lifecycle_settle(r->runner, watermark, &err))
+    if (!lifecycle_settle(r->runner, r->crew, watermark, &err))
         fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
 }
 

@@ -14,7 +14,7 @@
 
 #include "base/arena.h"
 #include "base/log.h"
-#include "ingest/replay_net.h"
+#include "ingest/replay/replay_net.h"
 #include "store/columns.h"
 #include "store/read.h"
 

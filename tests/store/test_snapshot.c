@@ -345,6 +345,31 @@ static void test_too_much_is_left_over(void **state)
     assert_int_equal(stats.pending_waits, 1);
 }
 
+/* Cells that a commit leaves are seen at once, and go to the head when they are taken there; what
+ * snapshot_fetch takes is one slice. */
+static void test_cells_are_left(void **state)
+{
+    struct fixture *f = *state;
+    struct store_stats stats;
+    struct txn *txn = txn_begin(f->store);
+    uint32_t id = series(txn, &orders, "berlin");
+    for (int i = 0; i < 40000; i++)
+        assert_true(txn_add(txn, id, i % 1000 * 5000 + 5000, 1));
+    txn_leave_cells(txn);
+    commit(txn);
+    assert_int_equal(head_cells(&f->store->head), 0);
+    check_sum(f, 40000);
+    store_stats(f->store, &stats);
+    assert_true(stats.pending_bytes > 0);
+    while (store_publish(f->store))
+        check_sum(f, 40000);
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.pending_bytes, 0);
+    check_sum(f, 40000);
+    reopen(f);
+    check_sum(f, 40000);
+}
+
 /* Between its moment and the fetch a snapshot is in nobody's way: blocks are sealed, cells deleted,
  * series forgotten, and it does not see any of that. */
 static void test_a_snapshot_holds_nobody_up(void **state)
@@ -403,6 +428,7 @@ int main(void)
         TEST(test_too_much_is_left_over),
         TEST(test_a_snapshot_holds_nobody_up),
         TEST(test_plans_have_a_memory_limit),
+        TEST(test_cells_are_left),
     };
     log_set_level(LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-#include "ingest/replay_net.h"
+#include "ingest/replay/replay_net.h"
 
 #include <stdlib.h>
 #include <string.h>

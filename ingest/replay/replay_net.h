@@ -8,8 +8,8 @@
  *     like                        m{b="2"} 9     m{b="3"} 1
  *     written      m{a="1"} -5    m{b="2"} 2
  */
-#ifndef INGEST_REPLAY_NET_H
-#define INGEST_REPLAY_NET_H
+#ifndef INGEST_REPLAY_REPLAY_NET_H
+#define INGEST_REPLAY_REPLAY_NET_H
 
 #include <stdbool.h>
 #include <stdint.h>
