@@ -37,8 +37,8 @@ uint32_t intake_batch_events(uint64_t memory_bytes);
 struct intake *intake_new(struct store *store, const struct streams *streams,
     struct kafka_source *source, size_t workers, size_t memory_bytes, struct intake *before);
 void intake_free(struct intake **intake);
-/* An intake that was made after `before`, and that nothing has come to, is given up: before goes on,
- * with the registry that it had. */
+/* An intake that was made after `before`, and that nothing has come to, is given up: before goes
+ * on, with the registry that it had. */
 void intake_give_back(struct intake *intake, struct intake *before);
 
 /* Takes records in, or a record's partition waits at it (for its schema, or for room for its

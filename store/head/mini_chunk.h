@@ -8,8 +8,8 @@
  *            | the streams of the cells           store/segment/chunk.h
  *
  * or, when that would be larger, or the columns have no such streams, or the cells are few and
- * large: the cells as a run (cell_run.h). The cells of a column form are sorted and merged, those of
- * a run may be; those of two mini-chunks may share times, and the newer is the later commit.
+ * large: the cells as a run (cell_run.h). The cells of a column form are sorted and merged, those
+ * of a run may be; those of two mini-chunks may share times, and the newer is the later commit.
  */
 #ifndef STORE_HEAD_MINI_CHUNK_H
 #define STORE_HEAD_MINI_CHUNK_H
