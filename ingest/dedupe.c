@@ -217,17 +217,6 @@ enum dedupe_answer dedupe_judge(
     return generation_at(id->time_ms, d->span_ms) < d->oldest ? DEDUPE_GONE : DEDUPE_NEW;
 }
 
-bool dedupe_ask(
-    struct dedupe *dedupe, const struct dedupe_id *id, enum dedupe_answer *answer, struct err *err)
-{
-    struct dedupe_known known;
-    dedupe_open(dedupe);
-    if (!dedupe_look(dedupe, id->hash, &known, err))
-        return false;
-    *answer = dedupe_judge(dedupe, id, &known);
-    return true;
-}
-
 void dedupe_add(struct dedupe *dedupe, const struct dedupe_id *id)
 {
     struct dedupe *d = dedupe;
@@ -235,11 +224,6 @@ void dedupe_add(struct dedupe *dedupe, const struct dedupe_id *id)
     map_insert(&d->by_hash, id->hash.lo, (uint32_t)d->n_added);
     d->added[d->n_added++] =
         (struct added){id->hash, generation_at(id->time_ms, d->span_ms), id->crc};
-}
-
-size_t dedupe_pending(const struct dedupe *dedupe)
-{
-    return dedupe->n_added;
 }
 
 /* ---- what was there before ---- */

@@ -77,9 +77,6 @@ bool dedupe_look(
     const struct dedupe *dedupe, struct hash128 id, struct dedupe_known *out, struct err *err);
 enum dedupe_answer dedupe_judge(
     const struct dedupe *dedupe, const struct dedupe_id *id, const struct dedupe_known *known);
-/* All in one. */
-bool dedupe_ask(
-    struct dedupe *dedupe, const struct dedupe_id *id, enum dedupe_answer *answer, struct err *err);
 /* The event was accepted. */
 void dedupe_add(struct dedupe *dedupe, const struct dedupe_id *id);
 
@@ -92,7 +89,5 @@ void dedupe_clear(struct dedupe *dedupe);
  * those that were there before this run. With every batch that adds ids a part of theirs is read,
  * the newest generation first. */
 size_t dedupe_unlearnt(const struct dedupe *dedupe);
-/* Ids that the batch has added. */
-size_t dedupe_pending(const struct dedupe *dedupe);
 
 #endif

@@ -445,14 +445,11 @@ const struct streams *generations_streams(const struct generations *generations)
     return &generations->streams;
 }
 
-bool generations_write(struct generations *generations, struct txn *txn)
+void generations_write(struct generations *generations, struct txn *txn)
 {
-    for (size_t i = 0; i < generations->n_entries; i++) {
-        struct entry *e = &generations->entries[i];
-        if (e->changed && !rollup_history_write(&e->history, txn))
-            return false;
-    }
-    return true;
+    for (size_t i = 0; i < generations->n_entries; i++)
+        if (generations->entries[i].changed)
+            rollup_history_write(&generations->entries[i].history, txn);
 }
 
 void generations_written(struct generations *generations)

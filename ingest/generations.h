@@ -16,7 +16,8 @@
 struct generations;
 
 /* config: with its former rollups, as streams_config_read gives them, which outlives it.
- * ERR_CORRUPT as rollup_histories_read; ERR_LIMIT: a rollup of a lifecycle has changed too often. */
+ * ERR_CORRUPT as rollup_histories_read; ERR_LIMIT: a rollup of a lifecycle has changed too often.
+ */
 bool generations_new(
     struct store *store, const struct streams *config, struct generations **out, struct err *err);
 void generations_free(struct generations **generations);
@@ -28,7 +29,8 @@ const struct streams *generations_streams(const struct generations *generations)
  * still the newest: each rollup that runs knows its windows anew. False: it stays as it was. */
 bool generations_again(struct generations *generations, struct err *err);
 
-bool generations_write(struct generations *generations, struct txn *txn);
+/* What the store refuses fails the commit, as cells do. */
+void generations_write(struct generations *generations, struct txn *txn);
 void generations_written(struct generations *generations);
 
 /* Of all of them; any thread, as long as they live. out has room for n; returns how many. */

@@ -397,13 +397,8 @@ static void count_outcome(const struct kafka_record *r, enum outcome outcome, en
 static void ask_ahead(
     const struct intake *in, const struct kafka_record *r, const struct prepared *x)
 {
-    if (x->kind != PREPARED_EVENT)
-        return;
-    if (x->may_repeat)
+    if (x->kind == PREPARED_EVENT && x->may_repeat)
         dedupe_prefetch_added(in->dedupes[r->partition->stream], x->id.hash);
-    for (size_t l = 0; l < in->streams->n_lifecycles; l++)
-        if (x->lives[l].stages)
-            entities_prefetch_entered(lifecycle_entities(in->lifecycles[l]), &x->lives[l].found);
 }
 
 /* What a record waits for may have come meanwhile: then it is to be prepared again. */
@@ -669,17 +664,7 @@ void intake_lateness(const struct intake *intake, size_t stream, struct lateness
 
 void intake_lifecycle(const struct intake *intake, size_t lifecycle, struct lifecycle_counts *out)
 {
-    struct lifecycle_stats stats;
-    lifecycle_stats(intake->lifecycles[lifecycle], &stats);
-    *out = (struct lifecycle_counts){.name = intake->streams->lifecycles[lifecycle].name,
-        .facts = stats.facts,
-        .outside = stats.outside,
-        .dropped = stats.dropped,
-        .expired = stats.expired,
-        .corrections = stats.corrections,
-        .open = stats.open,
-        .incomplete = stats.incomplete,
-        .forgotten = stats.forgotten};
+    lifecycle_counted(intake->lifecycles[lifecycle], out);
 }
 
 void intake_stats(const struct intake *intake, struct intake_stats *out)

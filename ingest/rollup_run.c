@@ -61,7 +61,6 @@ struct rollup_runner {
     size_t n_rollups;
     uint32_t *of_stream, *of_lifecycle; /* lifecycles likewise */
     bool *has_gaps;                     /* by stream: some windows have no definition */
-    struct rollup_hit *hits;            /* of the event that is looked at and counted at once */
     struct arena labels;
     size_t label_bytes; /* that slots with their labels may take */
     uint64_t forgotten;
@@ -100,7 +99,6 @@ struct rollup_runner *rollup_runner_new(const struct streams *streams)
     r->rollups = xcalloc(streams->n_rollups, sizeof *r->rollups);
     r->of_stream = xcalloc(streams->n_streams + 1, sizeof *r->of_stream);
     r->has_gaps = xcalloc(streams->n_streams + 1, sizeof *r->has_gaps);
-    r->hits = xcalloc(streams->n_rollups, sizeof *r->hits);
     r->batch = 1;
     r->label_bytes = LABEL_BYTES;
     arena_init(&r->labels, 0); /* bounded by label_bytes and a batch */
@@ -137,7 +135,6 @@ void rollup_runner_free(struct rollup_runner **runner)
     free(r->of_stream);
     free(r->of_lifecycle);
     free(r->has_gaps);
-    free(r->hits);
     free(r->accumulators);
     map_fini(&r->windows);
     arena_fini(&r->labels);
@@ -408,18 +405,6 @@ void rollup_runner_count(struct rollup_runner *runner, size_t stream, const stru
             hit.slot = new_slot(runner, &runner->rollups[hit.rollup], event);
         accumulate(runner, &hit, event->time_ms);
     }
-}
-
-enum refusal rollup_runner_event(
-    struct rollup_runner *runner, size_t stream, const struct event *event)
-{
-    size_t n;
-    enum refusal why = rollup_runner_look(runner, stream, event, runner->hits, &n);
-    if (why)
-        return why;
-    rollup_runner_find(runner, runner->hits, n);
-    rollup_runner_count(runner, stream, event, runner->hits, n);
-    return REFUSED_NOT;
 }
 
 struct rollup_series rollup_runner_series(

@@ -61,9 +61,6 @@ void rollup_runner_prefetch(
  * is told by it. */
 void rollup_runner_count(struct rollup_runner *runner, size_t stream, const struct event *event,
     const struct rollup_hit *hits, size_t n);
-/* Both: REFUSED_RANGE, and nothing was counted. */
-enum refusal rollup_runner_event(
-    struct rollup_runner *runner, size_t stream, const struct event *event);
 
 /* Names the series of rollup number i of the lifecycle (among those of it, in their order) that has
  * these label values, by its labels; "": the label is left out. It is named so until label sets are

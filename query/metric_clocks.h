@@ -24,7 +24,7 @@ struct metric_clock {
 
 /* *n of them, each metric once, in the order of the selectors; no more than METRIC_CLOCKS_MAX. In
  * the query's arena. */
-#define METRIC_CLOCKS_MAX 1000
+#define METRIC_CLOCKS_MAX 1024
 bool metric_clocks_of(struct eval *eval, struct selections *from, struct metric_clock **out,
     size_t *n, struct err *err);
 

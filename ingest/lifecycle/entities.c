@@ -14,7 +14,6 @@
 
 #define HOUR_MS INT64_C(3600000)
 /* Entities whose places are asked for ahead of the one that is put. */
-#define LINE  64
 #define AHEAD 8
 /* Of a record in a transaction: its key, and that of the one that it takes the place of. */
 #define KEYS_BYTES 40
@@ -102,14 +101,6 @@ void entities_prefetch(const struct entities *entities, struct hash128 key)
 void entities_prefetch_stored(const struct entities *entities, struct hash128 key)
 {
     state_reader_prefetch(entities->reader, key);
-}
-
-/* Another thread may have found it: what lies in that one's cache is far from this one. */
-void entities_prefetch_entered(const struct entities *entities, const struct entity_found *found)
-{
-    map_prefetch(&entities->by_key, found->key.lo);
-    for (size_t at = 0; at < found->n_records * entities->record_bytes; at += LINE)
-        __builtin_prefetch(found->records + at);
 }
 
 static bool entity_is(const void *ctx, const void *key, uint32_t id)

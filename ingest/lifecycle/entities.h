@@ -72,8 +72,6 @@ void entities_open(struct entities *entities);
  * entities_open to entities_write. */
 void entities_prefetch(const struct entities *entities, struct hash128 key);
 void entities_prefetch_stored(const struct entities *entities, struct hash128 key);
-/* Says that what was found is entered soon. */
-void entities_prefetch_entered(const struct entities *entities, const struct entity_found *found);
 /* In memory, or part of the batch already. Any thread, likewise. */
 bool entities_at_hand(
     const struct entities *entities, struct hash128 key, struct entity_found *out);

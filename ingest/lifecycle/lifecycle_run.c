@@ -71,7 +71,7 @@ struct lifecycle_runner {
     struct expiry expiry, next_expiry;
     int64_t watermark_ms; /* as settled last */
     bool behind;
-    struct lifecycle_stats stats, next_stats;
+    struct lifecycle_counts stats, next_stats; /* but for what is in counts */
     struct life_counts counts, next_counts;
     /* of the batch */
     struct timer *timers;
@@ -122,7 +122,7 @@ static void put_captured(const struct field *field, struct buf *out)
 }
 
 /* What stored facts and labels are read by, and what lives are made of them by. */
-static uint64_t fingerprint_of(const struct streams *streams, const struct lifecycle *l)
+static uint64_t hash_of(const struct streams *streams, const struct lifecycle *l)
 {
     struct buf text;
     buf_init(&text, 0);
@@ -153,7 +153,7 @@ bool lifecycle_fits(
     if (!store_source(store, slice_from(source), &state))
         return true;
     struct reader bytes = reader_of(slice_of(state.state, state.state_len));
-    return read_le64(&bytes) == fingerprint_of(streams, l) ||
+    return read_le64(&bytes) == hash_of(streams, l) ||
            err_set(err, ERR_INVALID,
                "lifecycle %.*s: its stages, ends, 'expire', or the fields that its rollups need, "
                "are "
@@ -363,31 +363,6 @@ void lifecycle_add(struct lifecycle_runner *runner, const struct event *event, u
         struct fact fact = fact_of(runner, event, stage, id, entry->labels, captured);
         add_fact(runner, e, &fact);
     }
-}
-
-static bool look(struct lifecycle_runner *r, const struct event *event, uint32_t stages,
-    struct life_entry *out, struct err *err)
-{
-    struct hash128 key = lifecycle_key(r, event, stages);
-    struct entity_found found = {.key = key};
-    return entities_get(r->entities, key, &out->entity, err) &&
-           lifecycle_enter(r, event, stages, &found, out, err);
-}
-
-bool lifecycle_look(
-    struct lifecycle_runner *runner, const struct event *event, uint32_t stages, struct err *err)
-{
-    struct life_entry entry;
-    return look(runner, event, stages, &entry, err);
-}
-
-void lifecycle_take(
-    struct lifecycle_runner *runner, const struct event *event, uint32_t stages, uint64_t id)
-{
-    struct err err;
-    struct life_entry entry;
-    ensure(look(runner, event, stages, &entry, &err)); /* it was, once */
-    lifecycle_add(runner, event, stages, &entry, id);
 }
 
 /* ---- settling ---- */
@@ -690,7 +665,7 @@ static void write_source(struct lifecycle_runner *r, struct txn *txn)
 {
     struct buf state;
     buf_init(&state, STATS_BYTES);
-    buf_le64(&state, fingerprint_of(r->streams, r->lifecycle));
+    buf_le64(&state, hash_of(r->streams, r->lifecycle));
     buf_le64(&state, r->next_expiry.key);
     buf_varint(&state, r->next_stats.facts);
     buf_varint(&state, r->next_stats.outside);
@@ -755,9 +730,10 @@ size_t lifecycle_label_bytes(const struct lifecycle_runner *runner)
     return life_labels_bytes(runner->labels) + known_bytes(runner);
 }
 
-void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out)
+void lifecycle_counted(const struct lifecycle_runner *runner, struct lifecycle_counts *out)
 {
     *out = runner->stats;
+    out->name = runner->lifecycle->name;
     out->open = runner->counts.open;
     out->incomplete = life_counts_incomplete(&runner->counts);
     out->forgotten = runner->counts.forgotten;

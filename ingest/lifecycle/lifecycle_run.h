@@ -27,6 +27,7 @@
 
 #include "base/err.h"
 #include "ingest/crew.h"
+#include "ingest/ingest.h"
 #include "ingest/lifecycle/entities.h"
 #include "ingest/lifecycle/life_outputs.h"
 #include "ingest/rollup_run.h"
@@ -72,18 +73,13 @@ bool lifecycle_enter(struct lifecycle_runner *runner, const struct event *event,
 /* Adds an event that was entered, for these stages; id is a hash of its id. */
 void lifecycle_add(struct lifecycle_runner *runner, const struct event *event, uint32_t stages,
     const struct life_entry *entry, uint64_t id);
-/* Finding and entering in one; then the event can be taken. */
-bool lifecycle_look(
-    struct lifecycle_runner *runner, const struct event *event, uint32_t stages, struct err *err);
-void lifecycle_take(
-    struct lifecycle_runner *runner, const struct event *event, uint32_t stages, uint64_t id);
 
 /* What the batch so far writes of entities and of their label values, about. */
 size_t lifecycle_batch_bytes(const struct lifecycle_runner *runner);
 
 /* Expires what the watermark has passed, a part of it when that is much, and puts what the batch
  * has changed into the rollups; the crew joins the facts. Once per batch, before it is written.
- * False as lifecycle_look: it is to be tried again. */
+ * False: the store cannot be read now; it is to be tried again. */
 bool lifecycle_settle(
     struct lifecycle_runner *runner, struct crew *crew, int64_t watermark_ms, struct err *err);
 /* Puts the batch's facts into the transaction. */
@@ -99,18 +95,7 @@ int64_t lifecycle_expired_ms(const struct lifecycle_runner *runner);
 /* That label sets at hand take. */
 size_t lifecycle_label_bytes(const struct lifecycle_runner *runner);
 
-/* Since the data folder began, but for what is now. */
-struct lifecycle_stats {
-    uint64_t facts;       /* that came */
-    uint64_t outside;     /* of them, of no life with their batch: too late, or without a first */
-    uint64_t dropped;     /* of them, left out then or later: an entity has too many (facts.h) */
-    uint64_t expired;     /* lives */
-    uint64_t corrections; /* cells that were taken back */
-    uint64_t open;        /* now: lives that have not ended */
-    uint64_t incomplete;  /* now: entities that are held without a first stage */
-    uint64_t forgotten;   /* entities that never got one */
-};
-
-void lifecycle_stats(const struct lifecycle_runner *runner, struct lifecycle_stats *out);
+/* What is committed. */
+void lifecycle_counted(const struct lifecycle_runner *runner, struct lifecycle_counts *out);
 
 #endif

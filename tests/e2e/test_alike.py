@@ -7,7 +7,6 @@ order. Once the clocks of all metrics have passed the end, `data` of every query
     LARDER_SEED     of the first run; LARDER_SEEDS: a quarter of it is how many runs there are, each with a seed of its own
     LARDER_ORDERS   how many orders each has (600, or 2000 when there are several runs): eight records for each
 """
-import json
 import os
 import random
 import tempfile
@@ -15,7 +14,7 @@ import time
 
 from business_events import BEGIN_S, END_S, HOUR, PARTITIONS, SPAN, Business, last_events
 from business_truth import Truth, check
-from lib import ROOT, Broker, Larder, Producer, Tap, wait_for
+from lib import ROOT, Broker, Larder, Producer, Tap, data_of, wait_for
 
 SEED = int(os.environ.get("LARDER_SEED", "1"))
 SEEDS = max(1, int(os.environ.get("LARDER_SEEDS", "1")) // 4)
@@ -64,12 +63,6 @@ def queries():
     yield 'sum(increase(order_outcomes_total{outcome="delivered"}[6h])) / sum(increase(order_outcomes_total[6h]))'
     yield "sum by (market) (orders_open) / on (market) sum by (market) (increase(orders_total[1h]))"
     yield "absent(orders_open)"
-
-
-def data_of(text):
-    """The bytes of `data`; what stands beside it says how far the clocks are, and may differ."""
-    begin = text.index('"data":') + len('"data":')
-    return text[begin:json.JSONDecoder().raw_decode(text, begin)[1]]
 
 
 def answers(server):

@@ -54,7 +54,8 @@ def main():
             if rng.random() < 0.15:
                 server.kill()
                 server.start()
-            wait_for("some of it taken in", lambda: server.events_taken() >= sent * rng.random())
+            some = sent * rng.random()
+            wait_for("some of it taken in", lambda: server.events_taken() >= some)
             ask_what_is_final(server, asked)
         server.wait_events(sent)
         ask_what_is_final(server, asked)

@@ -25,6 +25,7 @@
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/lifecycle/lifecycle_run.h"
 #include "store/read.h"
+#include "tests/ingest/support/rollup_event.h"
 #include "tests/store/support/folder.h"
 
 #define MINUTE   INT64_C(60000)
@@ -545,10 +546,13 @@ static void feed(struct run *r, const struct thing *t)
         assert_int_equal(stages >> s & 1, reaches(t, s));
     if (!stages)
         return;
-    if (!lifecycle_look(r->runner, &e, stages, &err))
+    struct entity_found found = {.key = lifecycle_key(r->runner, &e, stages)};
+    struct life_entry entry;
+    if (!entities_get(lifecycle_entities(r->runner), found.key, &entry.entity, &err) ||
+        !lifecycle_enter(r->runner, &e, stages, &found, &entry, &err))
         fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
-    if (rollup_runner_event(r->rollups, stream, &e) == REFUSED_NOT)
-        lifecycle_take(r->runner, &e, stages, t->id);
+    if (rollup_event(r->rollups, stream, &e) == REFUSED_NOT)
+        lifecycle_add(r->runner, &e, stages, &entry, t->id);
 }
 
 /* False: it was aborted; what was to be written still is. */
@@ -738,9 +742,9 @@ static int64_t oldest_of(const struct model *m)
 /* Once entities may have been forgotten, one may come again without the first that it had. */
 static void check_held(struct run *r, int64_t expired_minute)
 {
-    struct lifecycle_stats stats;
+    struct lifecycle_counts stats;
     uint64_t open = 0, incomplete = 0;
-    lifecycle_stats(r->runner, &stats);
+    lifecycle_counted(r->runner, &stats);
     for (int i = 0; i < ENTITIES; i++)
         model_counts(&r->model, i, expired_minute, &open, &incomplete);
     bool all = r->model.n == 0 || expired_minute == INT64_MIN ||
@@ -1055,8 +1059,8 @@ static void test_full_entity(void **state)
     feed(&r, &more);
     settle(&r, INT64_MIN);
     assert_true(try_commit(&r, false));
-    struct lifecycle_stats stats;
-    lifecycle_stats(r.runner, &stats);
+    struct lifecycle_counts stats;
+    lifecycle_counted(r.runner, &stats);
     assert_int_equal(stats.dropped, 1);
     check(&r);
     end(&r);
@@ -1068,7 +1072,7 @@ static void test_full_entity(void **state)
 static void test_many_lives(void **state)
 {
     struct run r;
-    struct lifecycle_stats stats;
+    struct lifecycle_counts stats;
     (void)state;
     begin(&r, 3, 0);
     for (int i = 0; i < 3 * FACTS_BEST; i++) {
@@ -1089,7 +1093,7 @@ static void test_many_lives(void **state)
         }
         check(&r);
     }
-    lifecycle_stats(r.runner, &stats);
+    lifecycle_counted(r.runner, &stats);
     assert_int_equal(stats.dropped, 0);
     end(&r);
 }

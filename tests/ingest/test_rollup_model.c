@@ -22,6 +22,7 @@
 #include "cmd/config.h"
 #include "ingest/rollup_run.h"
 #include "store/read.h"
+#include "tests/ingest/support/rollup_event.h"
 #include "tests/store/support/folder.h"
 
 #define EVENTS_MAX 300
@@ -344,7 +345,7 @@ static void feed(struct run *r, const struct thing *t)
     set(&e, "market", t->market > 0, 0, markets[t->market]);
     set(&e, "amount", t->has_amount, t->has_amount ? t->amount : 0, "");
     set(&e, "value", t->has_value, t->has_value ? t->value : 0, "");
-    assert_int_equal(rollup_runner_event(r->runner, 0, &e), REFUSED_NOT);
+    assert_int_equal(rollup_event(r->runner, 0, &e), REFUSED_NOT);
 }
 
 static void commit(struct run *r, bool reopen)
@@ -438,7 +439,7 @@ static void test_ever_new_labels(void **state)
         snprintf(market, sizeof market, "m%d", i % 7 ? i : 1);
         set(&e, "at", true, 1000, "");
         set(&e, "market", true, 0, market);
-        assert_int_equal(rollup_runner_event(r.runner, 0, &e), REFUSED_NOT);
+        assert_int_equal(rollup_event(r.runner, 0, &e), REFUSED_NOT);
         if (i % BATCH == BATCH - 1)
             commit(&r, false);
     }

@@ -11,6 +11,7 @@
 #include "ingest/json_event.h"
 #include "store/bounds.h"
 #include "store/read.h"
+#include "tests/ingest/support/rollup_event.h"
 #include "tests/ingest/orders_stream.h"
 
 struct fixture {
@@ -52,7 +53,7 @@ static enum refusal feed(struct fixture *f, const char *json)
     struct event event;
     assert_int_equal(
         json_decode(f->decoder, slice_from(json), &f->arena, &event, NULL), REFUSED_NOT);
-    return rollup_runner_event(f->runner, 0, &event);
+    return rollup_event(f->runner, 0, &event);
 }
 
 static void commit(struct fixture *f)
@@ -166,11 +167,11 @@ static void test_times_out_of_bounds(void **state)
     assert_int_equal(json_decode(f->decoder, slice_from(json), &f->arena, &event, NULL), 0);
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         event.time_ms = times[i];
-        assert_int_equal(rollup_runner_event(f->runner, 0, &event), REFUSED_RANGE);
+        assert_int_equal(rollup_event(f->runner, 0, &event), REFUSED_RANGE);
     }
     assert_int_equal(rollup_runner_cells(f->runner), 0);
     event.time_ms = TIME_BOUND_MS - 10000;
-    assert_int_equal(rollup_runner_event(f->runner, 0, &event), REFUSED_NOT);
+    assert_int_equal(rollup_event(f->runner, 0, &event), REFUSED_NOT);
     commit(f);
 }
 
