@@ -110,7 +110,8 @@ $(TESTS): %: %.o $(THREADS) $(BUILD)/libsupport.a $(LIBRARY)
 	$(Q)$(CXX) $(SANFLAG) -pthread -o $@ $^ $(LIBS) -lcmocka
 
 # A fuzz target is a plain function; the replay driver runs it over its corpus, libFuzzer for ever.
-$(FUZZERS): %: %.o $(if $(FUZZ),,$(BUILD)/tests/fuzz/replay.o) $(LIBRARY)
+$(FUZZERS): %: %.o $(if $(FUZZ),,$(BUILD)/tests/fuzz/replay.o) \
+        $(BUILD)/tests/store/support/folder.o $(LIBRARY)
 	@echo "  LINK   $@"
 	$(Q)$(CXX) $(SANFLAG) $(if $(FUZZ),-fsanitize=fuzzer) -pthread -o $@ $^ $(LIBS)
 

@@ -7,9 +7,8 @@
  *        and it sends no dead letters.
  *     2  when little is left, the first one stands still between two transactions until the second
  *        has read just as far. Then each has read the same records.
- *     3  one transaction makes the metric's cells what the second store has, for all windows that
- *        the topics held whole (ingest/replay/replay_exchange.h), and says that these windows are of the
- *        definition of now (ingest/rollup_history.h) and that the replay is over.
+ *     3  one transaction changes all windows that the topics held whole, and says that the replay
+ *        is over (ingest/replay/replay_exchange.h).
  *     4  the first one goes on, the second store is removed.
  *
  * A query sees all of it or nothing. After a crash 1 goes on from its positions; 2 and 3 are done

@@ -36,7 +36,7 @@ QUERY = 'sum by (market) (increase(orders_total{stage="delivered"}[1h]))'
 
 # Settings by which the host reaches its registries.
 ENVIRONMENT = re.compile(r"^(https?|ftp|no|all)_proxy$|^npm_config_|^NODE_EXTRA_CA_CERTS$|^PIP_(CERT|"
-                         r"INDEX_URL|PROXY)$|^SSL_CERT_(FILE|DIR)$|^CURL_CA_BUNDLE$|"
+                         r"INDEX_URL|PROXY)$|^MAVEN_(OPTS|ARGS)$|^SSL_CERT_(FILE|DIR)$|^CURL_CA_BUNDLE$|"
                          r"^REQUESTS_CA_BUNDLE$|^GIT_SSL_CAINFO$", re.I)
 
 
@@ -80,9 +80,9 @@ class Room:
         subprocess.run(["mount", *options, self.path(target)], check=True)
         self.mounts.append(self.path(target))
 
-    def copy(self, path):
-        """A file or folder of the host to the same place."""
-        target = self.path(path)
+    def copy(self, path, to=None):
+        """A file or folder of the host to the same place, or another."""
+        target = self.path(to or path)
         if os.path.isdir(path):
             shutil.copytree(path, target, dirs_exist_ok=True)
         elif os.path.exists(path):
@@ -127,8 +127,12 @@ def furnish(room):
                      "/etc/apt/keyrings", "/usr/share/keyrings"):
             room.copy(path)
     for path in ("/etc/resolv.conf", "/etc/hosts", "/usr/local/share/ca-certificates",
-                 os.path.expanduser("~/.npmrc"), "/etc/npmrc", "/etc/pip.conf"):
+                 os.path.expanduser("~/.npmrc"), "/etc/npmrc", "/etc/pip.conf", "/etc/mavenrc"):
         room.copy(path)
+    for path in (os.path.expanduser("~/.m2/settings.xml"), "/etc/maven/settings.xml"):
+        if os.path.exists(path):  # under /etc it would be in the way of Debian's own
+            room.copy(path, "/root/.m2/settings.xml")
+            break
     room.mount("/proc", "-t", "proc", "proc")
     room.mount("/dev/shm", "-t", "tmpfs", "tmpfs")
     subprocess.run(["chroot", room.root, "update-ca-certificates"], check=True,

@@ -127,7 +127,7 @@ uint32_t catalog_add_metric(struct catalog *catalog, const struct metric_def *de
 uint32_t catalog_add_series(struct catalog *catalog, uint32_t metric, struct labels labels);
 /* An id that is given to nobody: of a series that was removed before the catalogue was written. */
 void catalog_add_dead(struct catalog *catalog);
-/* Replaces clock, help, unit and stale_after of a metric. Old addresses stay valid. */
+/* Replaces clock, help, unit, stale_after and schema of a metric. Old addresses stay valid. */
 void catalog_update_metric(struct catalog *catalog, uint32_t metric, const struct metric_def *def);
 /* Removes series: ids ascending, none dead. Readers may see some of them gone before the others. */
 void catalog_remove(struct catalog *catalog, const uint32_t *ids, size_t n);

@@ -16,15 +16,15 @@
  *
  * Over max_bytes the oldest window goes, its raw cells first, then 1m, then 1h, then what was set
  * aside there as damaged; then the next. A window that is not passed stays: nothing is derived from
- * it yet. The bytes are those of all files in the folder that are the store's but its lock: the
- * log, the checkpoint, the catalogue and state tables count too, and take their part of the bound.
- * What lies elsewhere (struct segment_remote) takes none, and stays: of a window that has raw cells
- * there, nothing goes by bytes but what was kept earlier.
- * A file that nobody needs any more and that cannot be removed fails the step: no cells go in its
- * place.
+ * it yet. The bytes are those of the files in the folder, wal/, seg/ and state/, whoever put them
+ * there: the log, the checkpoint, the catalogue and state tables count too, and take their part of
+ * the bound. Not counted are the lock, runs that are merged already, and what a repair has put
+ * away. What lies elsewhere (struct segment_remote) takes none, and stays: of a window that has raw
+ * cells there, nothing goes by bytes but what was kept earlier. A file that nobody needs any more
+ * and that cannot be removed fails the step: no cells go in its place.
  *
  * Damaged segments go by age when nothing else of their window is left to be kept, and so do those
- * that a repair has put away (put_away.h), which count for no bytes; a mark (mark.h) says from then
+ * that a repair has put away (put_away.h); a mark (mark.h) says from then
  * on what levels may lack. Raw cells wait while a kept segment of their window is set aside, and
  * for derived segments that have more than they (keep.h).
  *

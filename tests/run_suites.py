@@ -6,6 +6,11 @@ A suite is a list of jobs; a job is one program that speaks TAP ("ok 1 - name", 
 job that crashes, hangs, stops before its plan is through or says nothing at all adds one failed
 case with its own name, so no program can vanish unseen.
 
+Every job has a folder on disk (TMPDIR) and one in memory (LARDER_SCRATCH), inside folders of the run.
+They are removed when it ends, and what it has left running is killed, whichever process group that is
+in: its environment names the room. An end by a signal does the same, and what a run that was killed
+outright has left goes with the next one.
+
     tests/run_suites.py                all suites
     tests/run_suites.py unit e2e       some of them
     tests/run_suites.py --list         their names
@@ -17,6 +22,7 @@ others.
 """
 import argparse
 import concurrent.futures
+import fcntl
 import glob
 import os
 import re
@@ -25,6 +31,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -47,28 +54,126 @@ class Result:
         self.output, self.seconds = "", 0.0
 
 
+# ---- what a run leaves behind -----------------------------------------------------------------
+
+PREFIX = "larder-run-"
+
+
+def roots():
+    """Where the folders of a run are: on disk, and in memory where the machine has a place for that."""
+    return [tempfile.gettempdir(), "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()]
+
+
+def kill_room(room):
+    """Kills what was started in the room, or in one inside it: what it starts meanwhile, too."""
+    mark = b"\0LARDER_ROOM=" + os.fsencode(room)
+    for _ in range(100):
+        found = False
+        for path in glob.glob("/proc/[0-9]*/environ"):
+            try:
+                with open(path, "rb") as f:
+                    environment = b"\0" + f.read() + b"\0"
+                if mark + b"\0" in environment or mark + b"/" in environment:
+                    os.kill(int(path.split("/")[2]), signal.SIGKILL)
+                    found = True
+            except OSError:  # it has ended, or is somebody else's
+                pass
+        if not found:
+            return
+        time.sleep(0.02)
+
+
+def lock_folder(path):
+    """A descriptor that says, as long as it is open, that the folder is somebody's; None: it is."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return fd
+    except OSError:
+        os.close(fd)
+        return None
+
+
+def sweep():
+    """What runs that are no more have left."""
+    for root in set(roots()):
+        for path in glob.glob(os.path.join(root, PREFIX + "*")):
+            try:
+                fd = lock_folder(path)
+            except OSError:
+                continue
+            if fd is not None:
+                kill_room(path)
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(fd)
+
+
+def make_folder(root):
+    """A locked one, and its descriptor."""
+    while True:
+        path = tempfile.mkdtemp(prefix=PREFIX, dir=root)
+        fd = lock_folder(path)
+        if fd is not None and os.path.isdir(path):  # else another run has just swept it away
+            return path, fd
+
+
+class Rooms:
+    """The folders of a run, and in them those of its jobs."""
+
+    def __init__(self):
+        self.folders, self.locks = zip(*map(make_folder, roots()))
+        self.lock, self.n = threading.Lock(), 0
+
+    def begin(self):
+        """Folders of one job: on disk, in memory."""
+        with self.lock:
+            self.n += 1
+            name = str(self.n)
+        folders = [os.path.join(folder, name + "-" + kind) for folder, kind in zip(self.folders, "dm")]
+        for folder in folders:
+            os.mkdir(folder)
+        return folders
+
+    def end(self, folders):
+        kill_room(folders[0])
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def end_all(self):
+        kill_room(self.folders[0])
+        for folder in self.folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_by_signal(number, _):
+    ROOMS.end_all()
+    os._exit(128 + number)
+
+
 def run(argv, seconds, env):
     """Exit status and output (both streams, as they came); None as status: it ran out of time."""
-    folder = tempfile.mkdtemp(prefix="larder-check-")
-    merged = dict(os.environ, TMPDIR=folder, LARDER_SHARED=SHARED, **env)
+    folders = ROOMS.begin()
+    merged = dict(os.environ, TMPDIR=folders[0], LARDER_SCRATCH=folders[1], LARDER_ROOM=folders[0],
+                  LARDER_SHARED=SHARED, **env)
     merged.setdefault("LARDER_SEED", "1")
-    with tempfile.TemporaryFile() as out:
-        child = subprocess.Popen(argv, cwd=ROOT, env=merged, stdin=subprocess.DEVNULL, stdout=out,
-                                 stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            status = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            status = None
-        finally:
-            try:  # whatever the program left running goes with it
-                os.killpg(child.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            child.wait()
-        out.seek(0)
-        text = out.read().decode("utf-8", "replace")
-    shutil.rmtree(folder, ignore_errors=True)
-    return status, text
+    try:
+        with tempfile.TemporaryFile() as out:
+            child = subprocess.Popen(argv, cwd=ROOT, env=merged, stdin=subprocess.DEVNULL, stdout=out,
+                                     stderr=subprocess.STDOUT, start_new_session=True)
+            try:
+                status = child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                try:
+                    os.killpg(child.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                child.wait()
+            out.seek(0)
+            return status, out.read().decode("utf-8", "replace")
+    finally:
+        ROOMS.end(folders)
 
 
 TAP = re.compile(r"^(not )?ok\b\s*(\d+)?\s*(?:-\s*)?(.*)$")
@@ -159,7 +264,8 @@ def program(folder, source):
 
 SANITIZERS = {
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": "suppressions=" + os.path.join(ROOT, "tests", "sanitize", "thread.supp"),
+    # A server that goes on after a race would be killed by its test, and nobody would read of it.
+    "TSAN_OPTIONS": "halt_on_error=1 suppressions=" + os.path.join(ROOT, "tests", "sanitize", "thread.supp"),
 }
 
 
@@ -220,7 +326,12 @@ def promql_jobs():
 
 
 # They wait for servers of others more than they compute, or take long: once, plain.
-PLAIN_ONLY = ("exactly_once", "dead_letters", "real_kafka", "registries", "alike", "catch_up", "final")
+PLAIN_ONLY = ("exactly_once", "dead_letters", "real_kafka", "registries", "alike", "catch_up", "final",
+              "suites")
+
+
+# What the threads of a server do together: taking in, answering, reloading, replaying, sending letters.
+THREAD_E2E = ("replay", "letters", "replay_letters", "reload", "deliveries", "bad_input")
 
 
 def e2e_jobs(folder="build", names=("*",)):
@@ -255,10 +366,10 @@ SUITES = [
      lambda: unit_jobs("build/address-undefined", runs_sanitized, 300) +
      fuzz_jobs("build/address-undefined") +
      e2e_jobs("build/address-undefined")),
-    ("thread", "tests with threads, and a server end to end, under ThreadSanitizer",
+    ("thread", "tests with threads, and servers end to end, under ThreadSanitizer",
      lambda: [make(["SANITIZE=thread"], *threaded_programs())],
      lambda: unit_jobs("build/thread", uses_threads, 300) +
-     e2e_jobs("build/thread", ("deliveries", "bad_input"))),
+     e2e_jobs("build/thread", THREAD_E2E)),
 ]
 
 
@@ -311,7 +422,7 @@ def run_suite(name, about, builds, tests, built, skipped_before):
 
 
 def main():
-    global ARGS
+    global ARGS, ROOMS
     parser = argparse.ArgumentParser(description="Runs the suites of make check.")
     parser.add_argument("suites", nargs="*", help="names of suites; none: all")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
@@ -325,11 +436,18 @@ def main():
     for name in ARGS.suites:
         if name not in names:
             parser.error("no suite %s; there are: %s" % (name, " ".join(names)))
+    sweep()
+    ROOMS = Rooms()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end_by_signal)
     built, skipped, sums = {}, set(), [0, 0, 0]
-    for name, about, builds, tests in SUITES:
-        if not ARGS.suites or name in ARGS.suites:
-            counts = run_suite(name, about, builds, tests, built, skipped)
-            sums = [a + b for a, b in zip(sums, counts)]
+    try:
+        for name, about, builds, tests in SUITES:
+            if not ARGS.suites or name in ARGS.suites:
+                counts = run_suite(name, about, builds, tests, built, skipped)
+                sums = [a + b for a, b in zip(sums, counts)]
+    finally:
+        ROOMS.end_all()
     bad = sums[1] > 0 or sums[0] == 0
     if sums[2] and os.environ.get("CI") == "true":
         print("a skipped case fails a run under CI=true")

@@ -11,11 +11,16 @@
 #include <cmocka.h>
 
 #include "api/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/thread.h"
 #include "store/store_priv.h"
 #include "tests/api/raw_client.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 /* Sealed, and in the log alone. */
 #define OLD      INT64_C(1700000000000)
@@ -24,7 +29,7 @@
 #define NEW_TEXT "1700086400"
 
 struct fixture {
-    char dir[40], crashed[64];
+    char dir[64], crashed[80];
     struct store *store;
     struct server *server;
     int port;
@@ -57,8 +62,7 @@ static void make_folder(struct fixture *f)
 {
     struct store_options options = {.path = f->dir};
     struct err err = {0};
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-server-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("server", f->dir, sizeof f->dir);
     snprintf(f->crashed, sizeof f->crashed, "%s-crashed", f->dir);
     assert_true(store_open(&options, &f->store, &err));
     commit(f->store, OLD, 1);

@@ -18,6 +18,7 @@
 #include "cmd/demo/demo_sender.h"
 #include "cmd/demo/demo_truth.h"
 #include "cmd/demo/demo_world.h"
+#include "tests/store/support/folder.h"
 
 #define START_MS  1714550400000 /* 2024-05-01 08:00 UTC */
 #define MINUTE_MS 60000
@@ -365,8 +366,8 @@ static void count_open(const struct demo_event *events, size_t n, int open[DEMO_
 static void truth_equals_a_plain_count(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/larder-truth-XXXXXX", path[64];
-    assert_non_null(mkdtemp(dir));
+    char dir[64], path[80];
+    folder_new("truth", dir, sizeof dir);
     snprintf(path, sizeof path, "%s/truth.jsonl", dir);
     struct err err = {0};
     struct demo_truth *truth;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cmd/commands.h"
+#include "tests/store/support/folder.h"
 
 struct folder {
     char path[256], script[300], out[300];
@@ -24,10 +25,7 @@ struct folder {
 static int make_folder(void **state)
 {
     struct folder *f = calloc(1, sizeof *f);
-    const char *tmp = getenv("TMPDIR");
-    snprintf(f->path, sizeof f->path, "%s/larder-promql-XXXXXX", tmp ? tmp : "/tmp");
-    if (!f || !mkdtemp(f->path))
-        return -1;
+    folder_new("promql", f->path, sizeof f->path);
     snprintf(f->script, sizeof f->script, "%s/a.test", f->path);
     snprintf(f->out, sizeof f->out, "%s/out", f->path);
     *state = f;

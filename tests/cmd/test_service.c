@@ -13,6 +13,7 @@
 
 #include "cmd/ask.h"
 #include "cmd/service.h"
+#include "tests/store/support/folder.h"
 
 #define T0 INT64_C(1700000000000)
 
@@ -49,8 +50,7 @@ static void start(struct fixture *f, const char *limit)
     char path[128], file[96];
     struct err_list errors;
     struct err err = {0};
-    snprintf(f->folder, sizeof f->folder, "/tmp/larder_test_service_XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    folder_new("service", f->folder, sizeof f->folder);
     snprintf(file, sizeof file, "%s/larder.yml", f->folder);
     snprintf(path, sizeof path, "store.path=%s/data", f->folder);
     FILE *empty = fopen(file, "w");

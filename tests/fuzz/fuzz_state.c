@@ -15,6 +15,7 @@
 #include "store/state/run.h"
 #include "store/state/run_cursor.h"
 #include "tests/store/state_run_repair.h"
+#include "tests/store/support/folder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -93,8 +94,7 @@ static void try_bytes(const uint8_t *bytes, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!dir[0]) {
-        snprintf(dir, sizeof dir, "/dev/shm/larder-fuzz-state-XXXXXX");
-        ensure(mkdtemp(dir));
+        folder_new("fuzz-state", dir, sizeof dir);
         atexit(remove_dir);
     }
     uint8_t *repaired = xmalloc(size);

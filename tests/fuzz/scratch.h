@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/ensure.h"
+#include "tests/store/support/folder.h"
 
 #define SCRATCH_PATH_MAX 256
 
@@ -29,9 +30,7 @@ static inline const char *scratch_folder(void)
 {
     static char dir[64];
     if (!dir[0]) {
-        snprintf(dir, sizeof dir, "%s/larder-fuzz-XXXXXX",
-            access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-        ensure(mkdtemp(dir) != NULL);
+        folder_new("fuzz", dir, sizeof dir);
     }
     return dir;
 }

@@ -19,6 +19,7 @@
 #include "ingest/ingest.h"
 #include "ingest/source/source_desk.h"
 #include "tests/ingest/orders_stream.h"
+#include "tests/store/support/folder.h"
 
 #define WAIT_MS 60000
 
@@ -39,8 +40,7 @@ static inline struct mock_ingest *mock_new(const char *topics)
     struct mock_ingest *f = calloc(1, sizeof *f);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char text[256];
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-mock-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("mock", f->dir, sizeof f->dir);
     rd_kafka_conf_set(conf, "log_level", "2", NULL, 0);
     f->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     assert_non_null(f->host);
@@ -76,14 +76,12 @@ static inline void mock_stop(struct mock_ingest *f)
 
 static inline void mock_free(struct mock_ingest *f)
 {
-    char cmd[128];
     mock_stop(f);
     rd_kafka_mock_cluster_destroy(f->cluster);
     rd_kafka_destroy(f->host);
     orders_fini(&f->orders);
     arena_fini(&f->arena);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(f->dir);
     free(f);
 }
 

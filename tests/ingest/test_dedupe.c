@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "ingest/dedupe.h"
+#include "tests/store/support/folder.h"
 
 #define HOUR INT64_C(3600000)
 #define NONE INT64_MIN
@@ -40,9 +41,7 @@ static void close_store(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(
-        f->path, sizeof f->path, "%s/dedupe-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    assert_non_null(mkdtemp(f->path));
+    folder_new("dedupe", f->path, sizeof f->path);
     open_store(f, 24 * HOUR, NONE);
     *state = f;
     return 0;
@@ -51,10 +50,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char command[128];
     close_store(f);
-    snprintf(command, sizeof command, "rm -rf '%s'", f->path);
-    assert_int_equal(system(command), 0);
+    folder_remove(f->path);
     free(f);
     return 0;
 }

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "store/read.h"
 #include "tests/ingest/orders_stream.h"
+#include "tests/store/support/folder.h"
 
 struct fixture {
     struct orders orders;
@@ -59,8 +60,7 @@ static void stop(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-ingest-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("ingest", f->dir, sizeof f->dir);
     rd_kafka_t *host = producer_new(NULL);
     f->cluster = rd_kafka_mock_cluster_new(host, 1);
     assert_non_null(f->cluster);
@@ -76,13 +76,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     stop(f);
     rd_kafka_mock_cluster_destroy(f->cluster);
     rd_kafka_destroy(f->producer);
     orders_fini(&f->orders);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }

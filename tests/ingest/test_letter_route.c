@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 struct fixture {
     char path[64];
@@ -46,9 +46,7 @@ static void reopen(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(
-        f->path, sizeof f->path, "%s/route-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    assert_non_null(mkdtemp(f->path));
+    folder_new("route", f->path, sizeof f->path);
     open_at(f);
     *state = f;
     return 0;

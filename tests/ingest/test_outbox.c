@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define MIB (1u << 20)
 
@@ -49,9 +49,7 @@ static void reopen(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(
-        f->path, sizeof f->path, "%s/outbox-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    assert_non_null(mkdtemp(f->path));
+    folder_new("outbox", f->path, sizeof f->path);
     snprintf(f->copy, sizeof f->copy, "%s.copy", f->path);
     f->limit = 64 * MIB;
     buf_init(&f->bytes, 0);

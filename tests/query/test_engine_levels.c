@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tests/store/support/folder.h"
 
 #define EVERY   (20 * SECOND)
 #define DAYS    4
@@ -218,10 +219,8 @@ static void compare(struct model *m)
 static void run(uint64_t seed)
 {
     struct model *m = calloc(1, sizeof *m);
-    char cmd[80];
     rng = seed;
-    snprintf(m->dir, sizeof m->dir, "/tmp/larder-levels-XXXXXX");
-    assert_non_null(mkdtemp(m->dir));
+    folder_new("levels", m->dir, sizeof m->dir);
     arena_init(&m->f.arena, 64u << 20);
     open_store(m);
     while (m->newest < WINDOWS) {
@@ -241,8 +240,7 @@ static void run(uint64_t seed)
     for (int i = 0; i < 200; i++)
         compare_coarse(m, i % LEVELS);
     fixture_close(&m->f);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", m->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(m->dir);
     free(m);
 }
 
@@ -263,9 +261,7 @@ static void test_retention_leaves_levels(void **state)
 {
     (void)state;
     struct model *m = calloc(1, sizeof *m);
-    char cmd[80];
-    snprintf(m->dir, sizeof m->dir, "/tmp/larder-levels-XXXXXX");
-    assert_non_null(mkdtemp(m->dir));
+    folder_new("levels", m->dir, sizeof m->dir);
     arena_init(&m->f.arena, 64u << 20);
     m->raw_ms = DAY;
     open_store(m);
@@ -286,8 +282,7 @@ static void test_retention_leaves_levels(void **state)
     assert_true(fixture_value(&m->f, "open2", MIDNIGHT + 3 * DAY) == 1105);
     assert_int_equal(m->f.answer.notes.n_infos, 0);
     fixture_close(&m->f);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", m->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(m->dir);
     free(m);
 }
 

@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "store/files.h"
 #include "store/segment.h"
+#include "tests/store/support/folder.h"
 
 struct fixture {
     char dir[256];
@@ -33,24 +34,14 @@ struct fixture {
 
 static inline void fixture_init(struct fixture *f, int64_t t0, int64_t t1)
 {
-    const char *tmp = getenv("TMPDIR");
     *f = (struct fixture){.t0 = t0, .t1 = t1};
-    snprintf(f->dir, sizeof f->dir, "%s/segment-XXXXXX", tmp ? tmp : "/tmp");
-    ensure(mkdtemp(f->dir));
+    folder_new("segment", f->dir, sizeof f->dir);
     arena_init(&f->arena, 0);
-}
-
-static inline bool fixture_remove_entry(void *ctx, const char *name, struct err *err)
-{
-    char path[PATH_BYTES];
-    return path_join(path, ctx, name, err) && file_remove(path, err);
 }
 
 static inline void fixture_fini(struct fixture *f)
 {
-    struct err err;
-    dir_each(f->dir, fixture_remove_entry, f->dir, &err);
-    rmdir(f->dir);
+    folder_remove(f->dir);
     arena_fini(&f->arena);
     free(f->series);
 }

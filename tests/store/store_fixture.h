@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "store/read.h"
 #include "store/store.h"
+#include "tests/store/support/folder.h"
 
 #define BLOCK 7200000
 
@@ -43,8 +44,7 @@ static inline void reopen(struct fixture *f)
 static inline int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-store-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("store", f->dir, sizeof f->dir);
     f->options.path = f->dir;
     reopen(f);
     *state = f;
@@ -54,10 +54,8 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     store_close(&f->store);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }

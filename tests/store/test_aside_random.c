@@ -17,9 +17,12 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+
+#include <unistd.h>
+
 #include "store/read.h"
 #include "store/store_priv.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 #include "tests/store/support/aside.h"
 
 #define DAYS   4

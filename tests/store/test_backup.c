@@ -101,13 +101,13 @@ static void check_copy(const char *folder, int least, int most)
 
 static void test_while_writing(void **state)
 {
-    char dir[] = "/tmp/larder-backup-XXXXXX", path[64], folder[80], cmd[96];
+    char dir[64], path[80], folder[80];
     struct writer w = {0};
     struct err err = {0};
     pthread_t thread;
     uint64_t lsn;
     (void)state;
-    assert_non_null(mkdtemp(dir));
+    folder_new("backup", dir, sizeof dir);
     snprintf(path, sizeof path, "%s/data", dir);
     struct store_options options = {.path = path};
     assert_true(store_open(&options, &w.store, &err));
@@ -129,8 +129,7 @@ static void test_while_writing(void **state)
     pthread_join(thread, NULL);
     assert_int_equal(total(w.store, SLICE("a")), 50 + atomic_load(&w.done));
     store_close(&w.store);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(dir);
 }
 
 /* ---- where there are no hard links ---- */

@@ -4,6 +4,15 @@
  * are this program's own: slow, or failing.
  */
 #include "store/read.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
 #include "store/store.h"
 
 #include <errno.h>
@@ -17,7 +26,7 @@
 #include "store/delete.h"
 #include "store/state/state.h"
 #include "store/store_priv.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define THREADS 8
 #define COMMITS 60
@@ -73,9 +82,7 @@ static void open_store(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "%s/larder-commit-XXXXXX",
-        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("commit", f->dir, sizeof f->dir);
     snprintf(f->crashed, sizeof f->crashed, "%s-crashed", f->dir);
     f->options.path = f->dir;
     f->options.wal_file_bytes = 3000;

@@ -19,6 +19,7 @@
 #include "store/files.h"
 #include "store/read.h"
 #include "store/store.h"
+#include "tests/store/support/folder.h"
 
 #define EVERY   600000
 #define DAYS    3
@@ -150,14 +151,12 @@ static void step(struct store *store, int64_t passed, uint32_t steps)
 
 static void remove_folder(const char *dir)
 {
-    char cmd[128];
-    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(dir);
 }
 
 static void test_random_days(void **state)
 {
-    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    char dir[64];
     struct model *m = calloc(1, sizeof *m);
     struct store_stats stats;
     uint64_t compactions = 0;
@@ -166,7 +165,7 @@ static void test_random_days(void **state)
     int rounds = text ? atoi(text) / 200 : ROUNDS;
     rng = getenv("LARDER_SEED") ? strtoull(getenv("LARDER_SEED"), NULL, 10) : 88172645463325252u;
     printf("seed %llu\n", (unsigned long long)rng);
-    assert_non_null(mkdtemp(dir));
+    folder_new("compact", dir, sizeof dir);
     struct store *store = open_store(dir);
     for (int i = 0; i < rounds; i++) {
         uint32_t newest = (uint32_t)((uint64_t)i * (WINDOWS - 1) / (uint32_t)rounds);
@@ -225,12 +224,12 @@ static size_t files_in(const char *dir)
 
 static void test_a_passed_day_is_one_segment(void **state)
 {
-    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    char dir[64];
     struct model *m = calloc(1, sizeof *m);
     struct store_stats stats;
     (void)state;
     rng = 7;
-    assert_non_null(mkdtemp(dir));
+    folder_new("compact", dir, sizeof dir);
     struct store *store = open_store(dir);
     fill_day(store, m);
     step(store, DAY_MS - 1, UINT32_MAX); /* the last block is open: nothing is compacted */
@@ -265,14 +264,14 @@ static void test_a_passed_day_is_one_segment(void **state)
 /* Readers that hold segments which are compacted away keep reading them. */
 static void test_a_snapshot_outlives_its_segments(void **state)
 {
-    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    char dir[64];
     struct model *m = calloc(1, sizeof *m);
     struct matcher all = {MATCH_NOT_EQUAL, SLICE("__name__"), SLICE(""), NULL};
     struct arena arena;
     struct err err = {0};
     (void)state;
     rng = 8;
-    assert_non_null(mkdtemp(dir));
+    folder_new("compact", dir, sizeof dir);
     struct store *store = open_store(dir);
     fill_day(store, m);
     step(store, DAY_MS - 1, UINT32_MAX);
@@ -334,13 +333,13 @@ static double sample_at(struct store *store, int64_t t)
 static void test_late_ones_in_tiers(void **state)
 {
     enum { LATE_ROUNDS = 64, MERGED = 8 };
-    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    char dir[64];
     const int64_t hour = 3600000, step_ms = hour / 3;
     struct store_stats stats;
     uint64_t before, first = 0;
     (void)state;
     rng = 5;
-    assert_non_null(mkdtemp(dir));
+    folder_new("compact", dir, sizeof dir);
     struct store *store = open_store(dir);
     put_samples(store, 120, 60000, DAY_MS + 1, 1000);
     step(store, DAY_MS, UINT32_MAX);
@@ -364,11 +363,11 @@ static void test_late_ones_in_tiers(void **state)
  * what was committed last still counts. */
 static void test_passed_goes_back(void **state)
 {
-    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    char dir[64];
     const int64_t hour = 3600000, at = 3 * hour;
     (void)state;
     rng = 3;
-    assert_non_null(mkdtemp(dir));
+    folder_new("compact", dir, sizeof dir);
     struct store *store = open_store(dir);
     put_samples(store, 1, 60000, DAY_MS + 1, 1000);
     step(store, DAY_MS, UINT32_MAX);
@@ -396,7 +395,7 @@ static void test_passed_goes_back(void **state)
  * when the debt is paid. */
 static void test_debt_slows_the_writer(void **state)
 {
-    char dir[64] = "/tmp/larder-compact-XXXXXX";
+    char dir[64];
     struct model *m = calloc(1, sizeof *m);
     struct store_options options = {.path = dir, .debt_bytes = 1000};
     struct store_stats stats;
@@ -405,7 +404,7 @@ static void test_debt_slows_the_writer(void **state)
     bool more = true;
     (void)state;
     rng = 9;
-    assert_non_null(mkdtemp(dir));
+    folder_new("compact", dir, sizeof dir);
     struct store *store;
     assert_true(store_open(&options, &store, &err));
     fill_day(store, m);
@@ -459,12 +458,12 @@ static void run(const char *dir, struct model *m, bool reopen)
 
 static void test_same_transactions_same_files(void **state)
 {
-    char one[64] = "/tmp/larder-compact-XXXXXX", two[64] = "/tmp/larder-compact-XXXXXX";
+    char one[64], two[64];
     char cmd[200];
     struct model *m = calloc(1, sizeof *m), *other = calloc(1, sizeof *other);
     (void)state;
-    assert_non_null(mkdtemp(one));
-    assert_non_null(mkdtemp(two));
+    folder_new("compact", one, sizeof one);
+    folder_new("compact", two, sizeof two);
     rng = 11;
     run(one, m, false);
     rng = 11;

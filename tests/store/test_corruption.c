@@ -293,20 +293,10 @@ static void restore(const struct damage *d)
     folder_copy(d->kept, d->copy);
 }
 
-static void flip(const char *path, uint64_t byte_at, unsigned bit)
-{
-    uint8_t byte;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    ensure(fd >= 0 && pread(fd, &byte, 1, (off_t)byte_at) == 1);
-    byte ^= (uint8_t)(1u << bit);
-    ensure(pwrite(fd, &byte, 1, (off_t)byte_at) == 1);
-    close(fd);
-}
-
 static void flip_at(struct damage *d, size_t file, uint64_t at, unsigned bit)
 {
     restore(d);
-    flip(d->files[file], at, bit);
+    content_flip(d->files[file], at, (uint8_t)(1u << bit));
     try_damage(d, "a flip", file, at);
 }
 
@@ -502,9 +492,9 @@ static void test_shipped_log_files(void **state)
             fail_msg("%s", err.text);
         for (uint64_t at = 0; at < d->bytes[file]; at += step ? step : 1) {
             unsigned bit = (unsigned)(random_bits(d) % 8);
-            flip(d->files[file], at, bit);
+            content_flip(d->files[file], at, (uint8_t)(1u << bit));
             try_shipped(d, file, at, whole);
-            flip(d->files[file], at, bit);
+            content_flip(d->files[file], at, (uint8_t)(1u << bit));
         }
         files++;
     }

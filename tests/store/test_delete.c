@@ -22,7 +22,7 @@
 #include "store/files.h"
 #include "store/read.h"
 #include "store/store.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define BLOCK 7200000
 
@@ -58,8 +58,7 @@ static void reopen(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-delete-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("delete", f->dir, sizeof f->dir);
     f->options.path = f->dir;
     reopen(f);
     *state = f;
@@ -69,10 +68,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     store_close(&f->store);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }
@@ -548,8 +545,7 @@ static void test_manifest_that_lost_its_last_edit(void **state)
     reopen(&crashed);
     assert_int_equal(total(&crashed, "ada"), 0);
     store_close(&crashed.store);
-    snprintf(command, sizeof command, "rm -rf %s", crashed.dir);
-    assert_int_equal(system(command), 0);
+    folder_remove(crashed.dir);
     buf_fini(&name);
     buf_fini(&manifest);
 }

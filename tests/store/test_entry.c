@@ -15,7 +15,7 @@
 #include "store/bounds.h"
 #include "store/seal.h"
 #include "store/store.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define BUCKETS_MAX 65535
 #define BOUNDS_MAX  32768
@@ -35,8 +35,7 @@ static int setup(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof *f);
     struct store_options options = {.path = f->dir};
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-entry-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("entry", f->dir, sizeof f->dir);
     snprintf(f->copy, sizeof f->copy, "%s-crashed", f->dir);
     assert_true(store_open(&options, &f->store, NULL));
     *state = f;

@@ -1,6 +1,7 @@
 /* Folders are read to their end or not at all, and a new folder's name is on disk. */
 #include "store/files.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,7 @@
 #include "base/log.h"
 #include "store/wal.h"
 #include "tests/store/store_fixture.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 static const char *fails_at; /* the listing ends with an error before this name; NULL: at no name */
 static char synced[PATH_MAX]; /* the last that was */
@@ -53,11 +54,11 @@ static void put_file(const char *folder, const char *name)
 
 static void test_a_listing_that_fails_is_an_error(void **state)
 {
-    char dir[] = "/tmp/larder-files-XXXXXX";
+    char dir[64];
     struct err err = {0};
     int n = 0;
     (void)state;
-    assert_non_null(mkdtemp(dir));
+    folder_new("files", dir, sizeof dir);
     put_file(dir, "a");
     put_file(dir, "b");
     errno = EINTR; /* of something before */
@@ -109,11 +110,11 @@ static void test_a_log_is_listed_to_its_end(void **state)
 /* A file that the log does not know is not written over. */
 static void test_a_new_log_file_is_new(void **state)
 {
-    char dir[] = "/tmp/larder-files-XXXXXX", wal_dir[PATH_BYTES], path[PATH_BYTES];
+    char dir[64], wal_dir[PATH_BYTES], path[PATH_BYTES];
     struct err err = {0};
     struct wal *wal;
     (void)state;
-    assert_non_null(mkdtemp(dir));
+    folder_new("files", dir, sizeof dir);
     struct wal_options options = {.dir = dir, .file_bytes = 1000};
     struct slice payload = SLICE("payload");
     assert_true(wal_open(&options, &wal, &err));
@@ -134,10 +135,10 @@ static void test_a_new_log_file_is_new(void **state)
 static void test_the_parent_of_a_new_folder_is_synced(void **state)
 {
     static const char *const names[] = {"/a", "/b/", "/c///", "/b//d/"};
-    char dir[] = "/tmp/larder-files-XXXXXX", real[PATH_MAX], path[PATH_BYTES];
+    char dir[64], real[PATH_MAX], path[PATH_BYTES];
     struct err err = {0};
     (void)state;
-    assert_non_null(mkdtemp(dir));
+    folder_new("files", dir, sizeof dir);
     assert_non_null(realpath(dir, real));
     for (size_t i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "%s%s", dir, names[i]);

@@ -12,7 +12,7 @@
 
 #include "store/read.h"
 #include "store/store.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define HOUR INT64_C(3600000)
 #define DAY  (24 * HOUR)
@@ -38,8 +38,7 @@ static void reopen(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-limits-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("limits", f->dir, sizeof f->dir);
     f->options.path = f->dir;
     *state = f;
     return 0;
@@ -48,10 +47,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     store_close(&f->store);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }

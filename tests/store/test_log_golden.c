@@ -9,13 +9,23 @@
  * for a new version's file only.
  */
 #include "store/read.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
 #include "store/store.h"
 
 #include <stdatomic.h>
 
 #include "store/commit.h"
 #include "store/wal_priv.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define BLOCK INT64_C(7200000)
 /* In the hundredth block, and in one that only a late cell touches. */
@@ -32,7 +42,7 @@ static struct metric_def orders = {.name = {"orders_total", 12},
     .help = {"Orders.", 7}};
 
 struct fixture {
-    char dir[40];
+    char dir[64];
     struct store *store;
     struct store_options options;
     atomic_bool go;
@@ -41,8 +51,7 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-golden-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("golden", f->dir, sizeof f->dir);
     f->options = (struct store_options){.path = f->dir, .wal_file_bytes = 4096};
     *state = f;
     return 0;

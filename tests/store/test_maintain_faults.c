@@ -15,7 +15,7 @@
 #include "store/state/state.h"
 #include "store/store_priv.h"
 #include "tests/store/store_fixture.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define HOUR 3600000
 

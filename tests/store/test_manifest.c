@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -14,7 +15,8 @@
 
 #include "base/log.h"
 #include "store/frame.h"
-#include "tests/store/store_folder.h"
+#include "store/files.h"
+#include "tests/store/support/folder.h"
 
 static int fail_write_at; /* that many calls on; 0: none fails */
 
@@ -43,8 +45,7 @@ static void reopen(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-manifest-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("manifest", f->dir, sizeof f->dir);
     f->manifest.fd = -1;
     reopen(f);
     *state = f;
@@ -54,10 +55,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     manifest_close(&f->manifest);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }

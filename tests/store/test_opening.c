@@ -17,6 +17,7 @@
 #include "store/compact.h"
 #include "store/read.h"
 #include "store/resolution.h"
+#include "tests/store/support/folder.h"
 
 #define EVERY   60000
 #define DAYS    3
@@ -107,14 +108,14 @@ static struct store *open_store(const char *dir, int64_t raw_ms)
 
 static void test_sums_up_to_a_time(void **state)
 {
-    char dir[64] = "/tmp/larder-opening-XXXXXX", cmd[80];
+    char dir[64];
     struct model *m = calloc(1, sizeof *m);
     struct err err = {0};
     int64_t passed = 0, raw_ms = 0;
     (void)state;
     rng = getenv("LARDER_SEED") ? strtoull(getenv("LARDER_SEED"), NULL, 10) : 88172645463325252u;
     printf("seed %llu\n", (unsigned long long)rng);
-    assert_non_null(mkdtemp(dir));
+    folder_new("opening", dir, sizeof dir);
     struct store *store = open_store(dir, raw_ms);
     for (uint32_t i = 0; i < 400; i++) {
         uint32_t newest = i * (WINDOWS - 1) / 400;
@@ -138,8 +139,7 @@ static void test_sums_up_to_a_time(void **state)
     for (int64_t day = 1; day <= DAYS; day++)
         compare(store, m, day * DAY_MS);
     store_close(&store);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(dir);
     free(m);
 }
 

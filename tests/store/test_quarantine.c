@@ -23,6 +23,7 @@
 #include "store/compact.h"
 #include "store/files.h"
 #include "store/store_priv.h"
+#include "tests/store/support/folder.h"
 
 #define BLOCK INT64_C(7200000)
 #define EVERY 600000
@@ -93,8 +94,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     memset(&unreadable, 0, sizeof unreadable);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-quarantine-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("quarantine", f->dir, sizeof f->dir);
     open_store(f);
     fill(f, 0, DAY_MS);
     maintain(f, DAY_MS - 1); /* eleven blocks, not compacted */
@@ -105,10 +105,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     store_close(&f->store);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(f->dir);
     free(f);
     return 0;
 }

@@ -1,5 +1,16 @@
 /* Starts after every kind of end: clean stops, crashes, torn and damaged files. */
 #include "store/read.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
 #include "store/store.h"
 
 #include <pthread.h>
@@ -11,7 +22,7 @@
 #include "store/definitions.h"
 #include "store/state/state.h"
 #include "store/store_priv.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define BLOCK 7200000
 
@@ -23,7 +34,7 @@ static struct metric_def orders = {.name = {"orders_total", 12},
     .help = {"Orders.", 7}};
 
 struct fixture {
-    char dir[40], crashed[64], base[64];
+    char dir[64], crashed[80], base[80];
     struct store *store;
     struct store_options options;
 };
@@ -47,9 +58,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     /* Thousands of starts: in memory, where a sync costs nothing, when there is such a folder. */
-    snprintf(f->dir, sizeof f->dir, "%s/larder-recovery-XXXXXX",
-        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("recovery", f->dir, sizeof f->dir);
     snprintf(f->crashed, sizeof f->crashed, "%s-crashed", f->dir);
     snprintf(f->base, sizeof f->base, "%s-base", f->dir);
     f->options.path = f->dir;

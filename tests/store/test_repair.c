@@ -186,16 +186,6 @@ static enum outcome look(struct repair *r)
     return WRONG;
 }
 
-static void flip(const char *path, uint64_t byte_at, unsigned bit)
-{
-    uint8_t byte;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    ensure(fd >= 0 && pread(fd, &byte, 1, (off_t)byte_at) == 1);
-    byte ^= (uint8_t)(1u << bit);
-    ensure(pwrite(fd, &byte, 1, (off_t)byte_at) == 1);
-    close(fd);
-}
-
 static void try_flip(struct repair *r)
 {
     int status;
@@ -203,7 +193,7 @@ static void try_flip(struct repair *r)
     uint64_t at = random_bits(r) % r->bytes[file];
     folder_remove(r->copy);
     folder_copy(r->kept, r->copy);
-    flip(r->files[file], at, (unsigned)(random_bits(r) % 8));
+    content_flip(r->files[file], at, (uint8_t)(1u << (unsigned)(random_bits(r) % 8)));
     pid_t pid = fork();
     if (pid == 0) {
         alarm(30);

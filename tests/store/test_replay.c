@@ -6,6 +6,18 @@
  * what is said to wait would give a wrong answer if it did not.
  */
 #include "store/read.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
 #include "store/store.h"
 
 #include <pthread.h>
@@ -21,7 +33,7 @@
 #include "store/state/state.h"
 #include "store/store_priv.h"
 #include "store/wal_priv.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define BLOCK INT64_C(7200000)
 /* Cells lie 5 s behind the beginnings of blocks. */
@@ -47,7 +59,7 @@ static struct metric_def open_orders = {.name = {"orders_open", 11},
     .clock = {"orders", 6}};
 
 struct fixture {
-    char dir[48], crashed[64], copy[64];
+    char dir[64], crashed[80], copy[80];
     struct store *store;
     struct store_options options;
     uint64_t last; /* LSN of the log */
@@ -128,9 +140,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct err err = {0};
-    snprintf(f->dir, sizeof f->dir, "%s/larder-replay-XXXXXX",
-        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("replay", f->dir, sizeof f->dir);
     snprintf(f->crashed, sizeof f->crashed, "%s-crashed", f->dir);
     snprintf(f->copy, sizeof f->copy, "%s-copy", f->dir);
     f->options = (struct store_options){.path = f->dir, .wal_file_bytes = 1000};

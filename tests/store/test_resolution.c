@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "store/compact.h"
 #include "store/read.h"
+#include "tests/store/support/folder.h"
 
 #define EVERY  20000
 #define DAYS   2
@@ -336,14 +337,12 @@ static struct store *open_store(const char *dir)
 
 static void remove_folder(const char *dir)
 {
-    char cmd[128];
-    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-    assert_int_equal(system(cmd), 0);
+    folder_remove(dir);
 }
 
 static void test_coarser_cells_answer_as_raw_ones(void **state)
 {
-    char dir[64] = "/tmp/larder-resolution-XXXXXX";
+    char dir[64];
     struct err err = {0};
     struct store_stats stats;
     (void)state;
@@ -351,7 +350,7 @@ static void test_coarser_cells_answer_as_raw_ones(void **state)
     printf("seed %llu\n", (unsigned long long)rng);
     const char *text = getenv("LARDER_STEPS");
     int rounds = text ? atoi(text) / 200 : 300; /* a step of others is a cell */
-    assert_non_null(mkdtemp(dir));
+    folder_new("resolution", dir, sizeof dir);
     struct store *store = open_store(dir);
     for (int i = 1; i <= rounds; i++) {
         int64_t newest = (DAYS * DAY_MS + DAY_MS / 8) * i / rounds;
@@ -389,11 +388,11 @@ static void put_one(struct txn *txn, int kind, int64_t t, int64_t v)
  * up: then they are read raw. */
 static void read_derived(int kind)
 {
-    char dir[64] = "/tmp/larder-resolution-XXXXXX";
+    char dir[64];
     struct err err = {0};
     struct arena arena;
     bool samples = defs[kind].kind == KIND_SAMPLE;
-    assert_non_null(mkdtemp(dir));
+    folder_new("resolution", dir, sizeof dir);
     struct store *store = open_store(dir);
     struct txn *txn = txn_begin(store);
     for (int64_t t = EVERY; t <= DAY_MS; t += EVERY)
@@ -464,12 +463,12 @@ static void check_first_hour(struct store *store, int64_t amount, int64_t resolu
  * does not find that out again. */
 static void test_samples_are_stored_where_it_pays(void **state)
 {
-    char dir[64] = "/tmp/larder-resolution-XXXXXX";
+    char dir[64];
     struct err err = {0};
     struct store_stats stats;
     struct arena arena;
     (void)state;
-    assert_non_null(mkdtemp(dir));
+    folder_new("resolution", dir, sizeof dir);
     struct store *store = open_store(dir);
     struct txn *txn = txn_begin(store);
     for (int64_t t = EVERY; t <= DAY_MS; t += EVERY)
@@ -504,11 +503,11 @@ static void test_samples_are_stored_where_it_pays(void **state)
 /* Raw cells go after two days; coarser ones stay, and late cells find them. */
 static void test_coarser_cells_outlive_raw_ones(void **state)
 {
-    char dir[64] = "/tmp/larder-resolution-XXXXXX";
+    char dir[64];
     struct err err = {0};
     struct store_stats stats;
     (void)state;
-    assert_non_null(mkdtemp(dir));
+    folder_new("resolution", dir, sizeof dir);
     struct store *store = open_with(dir, 2 * DAY_MS);
     struct txn *txn = txn_begin(store);
     for (int64_t t = EVERY; t <= DAY_MS; t += EVERY) {

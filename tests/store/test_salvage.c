@@ -5,16 +5,26 @@
  */
 #include "store/salvage.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/log.h"
 #include "store/compact.h"
 #include "store/read.h"
 #include "store/store_priv.h"
 #include "store/verify_store.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define BLOCK INT64_C(7200000)
 #define EVERY INT64_C(60000)
@@ -55,8 +65,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     unreadable[0] = 0;
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-salvage-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("salvage", f->dir, sizeof f->dir);
     f->options.path = f->dir;
     reopen(f);
     *state = f;

@@ -6,6 +6,9 @@
  * The commit is made by the thread that maintains, inside the call, whenever nobody has the turn.
  */
 #include "store/read.h"
+
+#include <sys/stat.h>
+
 #include "store/store.h"
 
 #include <sys/syscall.h>
@@ -14,7 +17,7 @@
 #include "store/delete.h"
 #include "store/store_priv.h"
 #include "tests/store/store_fixture.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define COPIES_MAX 200
 
@@ -182,9 +185,7 @@ static void prepare_deletion(struct store *store)
 static struct fixture *new_store(void)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "%s/larder-second-XXXXXX",
-        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("second", f->dir, sizeof f->dir);
     f->options.path = f->dir;
     reopen(f);
     return f;

@@ -22,13 +22,21 @@
 #include "tests/store/segment_fixture.h"
 
 #include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/double_bits.h"
 #include "store/segment/postings.h"
 #include "store/segment/scaled.h"
 #include "store/segment/segment_reader.h"
 #include "tests/fuzz/segment_mutate.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define T0 INT64_C(1700000000000)
 #define T1 (T0 + 7200000)

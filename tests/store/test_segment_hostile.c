@@ -5,14 +5,21 @@
 #define PARTS_MAX 8192
 #include "tests/store/segment_fixture.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+
+#include <cmocka.h>
 
 #include "store/resolution.h"
 #include "store/segment/chunk.h"
 #include "store/segment/label_walk.h"
 #include "store/segment/segment_reader.h"
 #include "tests/fuzz/segment_mutate.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define T0 INT64_C(1700000000000)
 #define T1 (T0 + 7200000)

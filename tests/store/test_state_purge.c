@@ -1,9 +1,20 @@
 /* Purging state tables: what was deleted or put over is in no file afterwards, what counts is. */
 #include "store/state/state.h"
 
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
 #include "base/log.h"
 #include "store/store.h"
-#include "tests/store/store_folder.h"
+#include "store/files.h"
+#include "tests/store/support/folder.h"
 
 #define RECORD      32
 #define GENERATIONS 3
@@ -29,8 +40,7 @@ static void reopen(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-purge-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("purge", f->dir, sizeof f->dir);
     f->options = (struct store_options){.path = f->dir, .state_bytes = 20000};
     reopen(f);
     *state = f;

@@ -353,17 +353,6 @@ static void find_run(void *ctx, const char *path)
         snprintf(ctx, FOLDER_MAX, "%s", path);
 }
 
-static void flip_byte(const char *path, off_t at)
-{
-    uint8_t b;
-    int fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &b, 1, at), 1);
-    b ^= 0x10;
-    assert_int_equal(pwrite(fd, &b, 1, at), 1);
-    close(fd);
-}
-
 static void test_a_damaged_page_is_an_error_of_who_asks(void **state)
 {
     char dir[FOLDER_MAX], path[FOLDER_MAX] = "";
@@ -376,7 +365,7 @@ static void test_a_damaged_page_is_an_error_of_who_asks(void **state)
     flush_keys(store, 0, 2000);
     store_close(&store);
     folder_each(dir, find_run, path);
-    flip_byte(path, RUN_HEADER_BYTES + 4096 + 100); /* in the second page */
+    content_flip(path, RUN_HEADER_BYTES + 4096 + 100, 0x10); /* in the second page */
     store = open_small(dir, &err);
     assert_non_null(store);
     for (uint64_t i = 0; i < 2000; i++) {
@@ -391,10 +380,10 @@ static void test_a_damaged_page_is_an_error_of_who_asks(void **state)
     }
     assert_true(errors > 100 && errors < 600);
     store_close(&store);
-    flip_byte(path, 20); /* in the header */
+    content_flip(path, 20, 0x10); /* in the header */
     assert_null(open_small(dir, &err));
     assert_non_null(strstr(err.text, path));
-    flip_byte(path, 20);
+    content_flip(path, 20, 0x10);
     assert_int_equal(unlink(path), 0);
     assert_null(open_small(dir, &err));
     assert_non_null(strstr(err.text, path));

@@ -2,7 +2,16 @@
  * The buckets of classic histograms in a store: sealed, compacted, deleted from, reopened; what is
  * read is what was written, though segments hold most of them as differences to each other.
  */
-#include "tests/store/store_folder.h"
+#include "store/files.h"
+#include "tests/store/support/folder.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 #include "store/delete.h"
 #include "store/read.h"
@@ -40,8 +49,7 @@ static void reopen(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-families-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("families", f->dir, sizeof f->dir);
     f->options.path = f->dir;
     reopen(f);
     *state = f;

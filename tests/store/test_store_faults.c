@@ -6,6 +6,16 @@
  * of the log nothing is committed; a full disk may pass.
  */
 #include "store/read.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
 #include "store/store.h"
 
 #include <errno.h>
@@ -15,7 +25,7 @@
 #include "base/log.h"
 #include "store/changes.h"
 #include "store/store_priv.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 #define BLOCK 7200000
 
@@ -191,9 +201,7 @@ static void begin_run(struct run *r)
 {
     struct err err = {0};
     memset(r, 0, sizeof *r);
-    snprintf(r->dir, sizeof r->dir, "%s/larder-faults-XXXXXX",
-        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(r->dir));
+    folder_new("faults", r->dir, sizeof r->dir);
     r->options.path = r->dir;
     r->options.checkpoint_bytes = 200;
     r->options.wal_file_bytes = 1500;

@@ -197,16 +197,6 @@ static void file_of(
     memcpy(out, p.path, FOLDER_MAX);
 }
 
-static void flip(const char *path, uint64_t at)
-{
-    uint8_t byte;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    ensure(fd >= 0 && pread(fd, &byte, 1, (off_t)at) == 1);
-    byte ^= 4;
-    ensure(pwrite(fd, &byte, 1, (off_t)at) == 1);
-    close(fd);
-}
-
 static void add_content(void *ctx, const char *path)
 {
     struct buf *all = ctx, content;
@@ -316,7 +306,7 @@ static void a_damaged_page_is_dropped_and_the_rest_kept(void **state)
     assert_true(segment_pages(segment) >= 2);
     segment_page(segment, 1, &page);
     segment_put(&segment);
-    flip(path, page.offset + page.bytes / 2);
+    content_flip(path, page.offset + page.bytes / 2, 4);
     verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 1);
     assert_int_equal(f->result.repaired, 0);
@@ -344,7 +334,7 @@ static void coarser_cells_are_made_anew(void **state)
     char path[FOLDER_MAX];
     int64_t before = total(f, RESOLUTION_1H, false);
     file_of(f, ".seg", RESOLUTION_1H, path);
-    flip(path, 100);
+    content_flip(path, 100, 4);
     verify(f, VERIFY_REPAIR);
     assert_int_equal(f->result.repaired, 1);
     assert_int_equal(f->lost_cells, 0);
@@ -364,7 +354,7 @@ static void coarser_cells_stay_while_raw_ones_are_absent(void **state)
     file_of(f, ".seg", 0, raw);
     file_of(f, ".seg", RESOLUTION_1H, hours);
     assert_int_equal(rename(raw, away), 0);
-    flip(hours, 100);
+    content_flip(hours, 100, 4);
     for (int i = 0; i < 2; i++) {
         verify(f, VERIFY_REPAIR);
         assert_int_equal(f->result.absent, 1);
@@ -462,7 +452,7 @@ static void every_part_of_a_segment(void **state)
     for (size_t i = 0; i < n; i++) {
         folder_remove(f->path);
         folder_copy(kept, f->path);
-        flip(path, (parts[i].from + parts[i].to) / 2);
+        content_flip(path, (parts[i].from + parts[i].to) / 2, 4);
         verify(f, VERIFY_REPAIR);
         assert_int_equal(f->result.damaged, 1);
         assert_int_equal(f->result.repaired, 1);
@@ -484,7 +474,7 @@ static void pages_of_runs_are_dropped(void **state)
     struct fixture *f = *state;
     char path[FOLDER_MAX];
     file_of(f, ".run", 0, path);
-    flip(path, RUN_HEADER_BYTES + 4096 * 3 + 2000);
+    content_flip(path, RUN_HEADER_BYTES + 4096 * 3 + 2000, 4);
     verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 1);
     assert_non_null(strstr(buf_cstr(&f->told), "page 3"));
@@ -506,7 +496,7 @@ static void runs_that_are_put_away_are_purged(void **state)
     struct store_stats stats;
     uint32_t table, bytes;
     file_of(f, ".run", 0, path);
-    flip(path, RUN_HEADER_BYTES + 4096 * 3 + 2000);
+    content_flip(path, RUN_HEADER_BYTES + 4096 * 3 + 2000, 4);
     verify(f, VERIFY_REPAIR);
     assert_int_equal(f->result.put_away, 1);
     struct store *store = open_store(f);
@@ -532,7 +522,7 @@ static void fences_are_made_anew(void **state)
     struct stat st;
     file_of(f, ".run", 0, path);
     assert_int_equal(stat(path, &st), 0);
-    flip(path, (uint64_t)st.st_size - 1);
+    content_flip(path, (uint64_t)st.st_size - 1, 4);
     verify(f, VERIFY_ONLY);
     assert_int_equal(f->result.damaged, 1);
     assert_false(f->result.starts);
@@ -541,7 +531,7 @@ static void fences_are_made_anew(void **state)
     assert_true(f->result.starts);
     assert_int_equal(keys_found(f), KEYS);
     file_of(f, ".run", 0, path);
-    flip(path, 20);
+    content_flip(path, 20, 4);
     verify(f, VERIFY_REPAIR);
     assert_int_equal(f->result.repaired, 1);
     assert_int_equal(keys_found(f), 0);
@@ -552,7 +542,7 @@ static void what_stops_a_start_is_told(void **state)
     struct fixture *f = *state;
     char path[FOLDER_MAX];
     file_of(f, "/catalog-", 0, path);
-    flip(path, 60);
+    content_flip(path, 60, 4);
     verify(f, VERIFY_REPAIR);
     assert_false(f->result.starts);
     assert_int_equal(f->result.damaged, 1);
@@ -572,7 +562,7 @@ static void refusals(void **state)
     store_close(&store);
     char path[FOLDER_MAX];
     file_of(f, "/manifest-", 0, path);
-    flip(path, 40);
+    content_flip(path, 40, 4);
     assert_false(store_verify(f->path, true, NULL, &f->result, &err));
     assert_int_equal(err.code, ERR_CORRUPT);
     assert_non_null(strstr(err.text, path));

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "cmd/ask.h"
 #include "tests/api/raw_client.h"
+#include "tests/store/support/folder.h"
 
 void running_write(struct running *r, const char *text)
 {
@@ -66,8 +67,8 @@ void running_restart(struct running *r)
 
 void running_open(struct running *r, const char *text)
 {
-    *r = (struct running){.folder = "/tmp/larder_test_running_XXXXXX"};
-    assert_non_null(mkdtemp(r->folder));
+    *r = (struct running){0};
+    folder_new("running", r->folder, sizeof r->folder);
     snprintf(r->file, sizeof r->file, "%s/larder.yml", r->folder);
     r->host = producer_new(NULL);
     r->cluster = rd_kafka_mock_cluster_new(r->host, 1);
@@ -81,13 +82,11 @@ void running_open(struct running *r, const char *text)
 
 void running_close(struct running *r)
 {
-    char command[128];
     stop(r);
     rd_kafka_destroy(r->producer);
     rd_kafka_mock_cluster_destroy(r->cluster);
     rd_kafka_destroy(r->host);
-    snprintf(command, sizeof command, "rm -r %s", r->folder);
-    assert_int_equal(system(command), 0);
+    folder_remove(r->folder);
 }
 
 static void send_one(

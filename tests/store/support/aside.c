@@ -14,7 +14,7 @@
 #include "store/read.h"
 #include "store/store_priv.h"
 #include "store/verify_store.h"
-#include "tests/store/store_folder.h"
+#include "tests/store/support/folder.h"
 
 static char unreadable[PATH_BYTES];
 
@@ -47,8 +47,7 @@ int aside_setup(void **state)
 {
     struct aside *f = calloc(1, sizeof *f);
     unreadable[0] = 0;
-    snprintf(f->dir, sizeof f->dir, "/tmp/larder-aside-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    folder_new("aside", f->dir, sizeof f->dir);
     aside_reopen(f);
     *state = f;
     return 0;

@@ -1,23 +1,39 @@
 #include "tests/store/support/folder.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/ensure.h"
 #include "base/mem.h"
 
+static const char *scratch(void)
+{
+    const char *folder = getenv("LARDER_SCRATCH");
+    if (folder)
+        return folder;
+    if (access("/dev/shm", W_OK) == 0)
+        return "/dev/shm";
+    folder = getenv("TMPDIR");
+    return folder ? folder : "/tmp";
+}
+
+void folder_new(const char *what, char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s/larder-%s-XXXXXX", scratch(), what);
+    ensure(n > 0 && (size_t)n < size);
+    ensure(mkdtemp(out) != NULL);
+}
+
 void folder_make(const char *what, char out[FOLDER_MAX])
 {
-    const char *tmp = getenv("TMPDIR");
-    if (access("/dev/shm", W_OK) == 0)
-        tmp = "/dev/shm";
-    snprintf(out, FOLDER_MAX, "%s/larder-%s-XXXXXX", tmp ? tmp : "/tmp", what);
-    ensure(mkdtemp(out) != NULL);
+    folder_new(what, out, FOLDER_MAX);
 }
 
 static void join(char out[FOLDER_MAX], const char *a, const char *b)
@@ -52,19 +68,23 @@ static char **list(const char *path, size_t *n)
     return names;
 }
 
+/* One that goes away meanwhile is not copied. Past the calls that test programs put in front of the
+ * C library's. */
 static void copy_file(const char *from, const char *to)
 {
     static char bytes[1 << 16];
     int in = open(from, O_RDONLY | O_CLOEXEC);
+    if (in < 0 && errno == ENOENT)
+        return;
     int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     ensure(in >= 0 && out >= 0);
     struct stat st;
-    ensure(fstat(in, &st) == 0 && ftruncate(out, st.st_size) == 0);
+    ensure(fstat(in, &st) == 0 && syscall(SYS_ftruncate, out, st.st_size) == 0);
     for (off_t at = 0; (at = lseek(in, at, SEEK_DATA)) >= 0;) {
-        ssize_t n = pread(in, bytes, sizeof bytes, at);
+        ssize_t n = syscall(SYS_pread64, in, bytes, sizeof bytes, at);
         if (n <= 0)
             break;
-        ensure(pwrite(out, bytes, (size_t)n, at) == n);
+        ensure(syscall(SYS_pwrite64, out, bytes, (size_t)n, at) == n);
         at += n;
     }
     close(in);
@@ -75,14 +95,14 @@ void folder_copy(const char *from, const char *to)
 {
     size_t n;
     char **names = list(from, &n);
-    mkdir(to, 0755);
+    folder_remove(to);
+    ensure(mkdir(to, 0755) == 0);
     for (size_t i = 0; i < n; i++) {
         char a[FOLDER_MAX], b[FOLDER_MAX];
         struct stat st;
         join(a, from, names[i]);
         join(b, to, names[i]);
-        ensure(lstat(a, &st) == 0);
-        if (S_ISDIR(st.st_mode))
+        if (lstat(a, &st) == 0 && S_ISDIR(st.st_mode))
             folder_copy(a, b); /* as deep as the store's folders: three */
         else
             copy_file(a, b);
@@ -135,14 +155,9 @@ struct search {
 static void search_file(void *ctx, const char *path)
 {
     struct search *s = ctx;
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ensure(fd >= 0 && fstat(fd, &st) == 0);
-    char *content = xmalloc((size_t)st.st_size + 1);
-    ensure(pread(fd, content, (size_t)st.st_size, 0) == st.st_size);
-    s->found += memmem(content, (size_t)st.st_size, s->bytes, s->len) != NULL;
-    free(content);
-    close(fd);
+    struct content c = content_of(path);
+    s->found += memmem(c.ptr, c.len, s->bytes, s->len) != NULL;
+    free(c.ptr);
 }
 
 size_t folder_find(const char *path, const void *bytes, size_t len)
@@ -150,4 +165,49 @@ size_t folder_find(const char *path, const void *bytes, size_t len)
     struct search s = {bytes, len, 0};
     folder_each(path, search_file, &s);
     return s.found;
+}
+
+bool folder_last(const char *folder, const char *prefix, char out[FOLDER_MAX])
+{
+    size_t n, len = strlen(prefix);
+    char **names = list(folder, &n);
+    bool found = false;
+    for (size_t i = 0; i < n; i++) {
+        if (strncmp(names[i], prefix, len) == 0) {
+            join(out, folder, names[i]);
+            found = true;
+        }
+        free(names[i]);
+    }
+    free(names);
+    return found;
+}
+
+struct content content_of(const char *path)
+{
+    struct content c;
+    struct stat st;
+    FILE *in = fopen(path, "rb");
+    ensure(in && fstat(fileno(in), &st) == 0);
+    c.len = (size_t)st.st_size;
+    c.ptr = xmalloc(c.len + 1);
+    ensure(fread(c.ptr, 1, c.len, in) == c.len);
+    fclose(in);
+    return c;
+}
+
+void content_put(const char *path, const char *ptr, size_t len)
+{
+    FILE *out = fopen(path, "wb");
+    ensure(out && fwrite(ptr, 1, len, out) == len);
+    ensure(fclose(out) == 0);
+}
+
+void content_flip(const char *path, uint64_t at, uint8_t mask)
+{
+    FILE *file = fopen(path, "r+b");
+    ensure(file && fseek(file, (long)at, SEEK_SET) == 0);
+    int byte = fgetc(file);
+    ensure(byte != EOF && fseek(file, (long)at, SEEK_SET) == 0);
+    ensure(fputc(byte ^ mask, file) != EOF && fclose(file) == 0);
 }
