@@ -311,8 +311,10 @@ static bool is_near(const struct replays *r)
 /* True: it is over, since that will not change, or has been so too often. */
 static bool failed_for_good(struct replays *r, const struct err *err)
 {
-    bool passes = err->code == ERR_TIMEOUT || err->code == ERR_CANCELED ||
-                  err->code == ERR_UNAVAILABLE || err->code == ERR_NO_SPACE;
+    bool passes =
+        err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE || err->code == ERR_NO_SPACE;
+    if (err->code == ERR_CANCELED) /* it is to be stopped, and goes on later, or is given up */
+        return false;
     if (!passes || ++r->pauses >= PAUSES_MAX)
         return true;
     r->again_ms = clock_mono_ns() / 1000000 + (AGAIN_MS << (r->pauses - 1));

@@ -32,6 +32,7 @@ RELEASE = "bookworm"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 DEMO_LIMIT_S = 300
 HISTORY_S = 3 * 3600
+HOME = "/root"  # in the room
 QUERY = 'sum by (market) (increase(orders_total{stage="delivered"}[1h]))'
 
 # Settings by which the host reaches its registries.
@@ -91,7 +92,7 @@ class Room:
 
     def environment(self):
         env = {k: v for k, v in os.environ.items() if ENVIRONMENT.match(k)}
-        env.update(HOME="/root", LANG="C.UTF-8", PATH="/usr/sbin:/usr/bin:/sbin:/bin")
+        env.update(HOME=HOME, LANG="C.UTF-8", PATH="/usr/sbin:/usr/bin:/sbin:/bin")
         return env
 
     def argv(self, command):
@@ -131,7 +132,7 @@ def furnish(room):
         room.copy(path)
     for path in (os.path.expanduser("~/.m2/settings.xml"), "/etc/maven/settings.xml"):
         if os.path.exists(path):  # under /etc it would be in the way of Debian's own
-            room.copy(path, "/root/.m2/settings.xml")
+            room.copy(path, os.path.join(HOME, ".m2", "settings.xml"))
             break
     room.mount("/proc", "-t", "proc", "proc")
     room.mount("/dev/shm", "-t", "tmpfs", "tmpfs")

@@ -24,7 +24,7 @@
 #define BATCH_CELLS       500000
 #define BATCH_LABEL_BYTES (8u << 20)
 #define BATCH_LIFE_BYTES  (24u << 20)
-#define BATCH_EXEMPLARS   50000
+#define BATCH_EXEMPLARS   20000
 /* Records whose memory is asked for ahead of the one that is judged. */
 #define AHEAD 8
 

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "ingest/source/client_end.h"
+
+#define END_MS 2000
 
 /* That a setting is for the other kind of client is no news: both read one list. */
 static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)
@@ -61,6 +64,11 @@ bool kafka_reader_new(
         return false;
     rd_kafka_poll_set_consumer(*out);
     return true;
+}
+
+void kafka_client_end(rd_kafka_t *client)
+{
+    client_end(client, END_MS);
 }
 
 bool kafka_topic_partitions(

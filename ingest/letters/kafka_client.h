@@ -25,6 +25,9 @@ bool kafka_client_new(rd_kafka_type_t type, const struct ingest_options *options
 bool kafka_reader_new(
     const struct ingest_options *options, bool committed, rd_kafka_t **out, struct err *err);
 
+/* Takes the client over, and ends it in bounded time (client_end.h). */
+void kafka_client_end(rd_kafka_t *client);
+
 /* The number of the topic's partitions. ERR_NOT_FOUND: there is no such topic; ERR_UNAVAILABLE: no
  * broker says. */
 bool kafka_topic_partitions(

@@ -89,7 +89,7 @@ void letter_producer_free(struct letter_producer **producer)
         return;
     if (p->rk) {
         rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_destroy(p->rk);
+        kafka_client_end(p->rk);
     }
     free(p->sent);
     free(p);

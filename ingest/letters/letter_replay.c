@@ -285,7 +285,7 @@ static bool finish(struct replaying *r, struct err *err)
 static void close_all(struct replaying *r)
 {
     if (r->reader)
-        rd_kafka_destroy_flags(r->reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        kafka_client_end(r->reader);
     if (r->producer)
         rd_kafka_destroy(r->producer);
     contract_trial_free(&r->trial);

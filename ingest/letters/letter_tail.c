@@ -44,7 +44,7 @@ static bool find_ends(const struct letter_tail *tail, int64_t **ends, int *n, st
     *ends = ok ? xcalloc((size_t)*n, sizeof **ends) : NULL;
     for (int i = 0; ok && i < *n; i++)
         ok = find_end(tail, all, i, &(*ends)[i], err);
-    rd_kafka_destroy(all);
+    kafka_client_end(all);
     return ok;
 }
 
@@ -139,7 +139,7 @@ static bool read_spans(
     if (!kafka_reader_new(tail->options, true, &reader, err))
         return false;
     bool ok = assign(tail, reader, spans, n, err) && read_all(tail, reader, spans, n, left, err);
-    rd_kafka_destroy_flags(reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    kafka_client_end(reader);
     return ok;
 }
 

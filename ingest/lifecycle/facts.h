@@ -38,7 +38,7 @@ struct fact_layout {
 
 size_t fact_record_bytes(const struct fact_layout *layout);
 
-/* The number of the span that a time lies in, or the greatest that is not later. */
+/* The number of the span that a time lies in. */
 int64_t fact_span(int64_t time_ms, int64_t span_ms);
 
 /* The facts of one key, in no order. The array, and what was captured, are in an arena. */

@@ -135,19 +135,19 @@ static void test_too_many(void **state)
 {
     struct fixture *f = *state;
     struct txn *txn = txn_begin(f->store);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 17000; i++) {
         char market[16];
         snprintf(market, sizeof market, "m%d", i);
         txn_add(txn, series(txn, &orders, "market", market), T0, 1);
     }
     assert_true(txn_commit(&txn, NULL, &err));
-    form(f, "query", "orders_total{market!~\"zrh|ber\"}", "start", "1700000100", NULL);
-    ask(f, PATH, 200, NOTHING); /* 20,000 times 45 */
+    form(f, "query", "orders_total{market!~\"zrh|ber\"}", "start", "1700002741", NULL);
+    ask(f, PATH, 200, NOTHING); /* one minute */
     form(f, "query", "orders_total{market!~\"zrh|ber\"}", NULL);
     refused(f, 422, "execution",
-        "exemplars of 20000 series take 1200000 looks, one for each of their minutes, and one "
+        "exemplars of 17000 series take 1020000 looks, one for each of their minutes, and one "
         "request may take 1000000: ");
-    form(f, "query", "orders_total{market=~\"m1.*|zrh\"}", NULL);
+    form(f, "query", "orders_total{market=~\"m1..|zrh\"}", NULL);
     ask(f, PATH, 200, DATA(OF("orders_total", "zrh") ZRH_1 "," ZRH_2 "]}"));
 }
 

@@ -64,6 +64,22 @@ class Tap:
         sys.exit(1 if self.failed else 0)
 
 
+def run(cases, *args, clean=None):
+    """Calls case(*args) of each (name, case), then clean(*args); the command line may name some of them.
+    Ends the program."""
+    tap = Tap()
+    for name, case in cases:
+        if sys.argv[1:] and case.__name__ not in sys.argv[1:]:
+            continue
+        with tap.case(name):
+            try:
+                case(*args)
+            finally:
+                if clean:
+                    clean(*args)
+    tap.end()
+
+
 def wait_for(what, condition, seconds=20, every=0.02):
     """The first true value of condition(); an error that names `what` when time runs out."""
     end = time.monotonic() + seconds

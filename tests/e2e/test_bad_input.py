@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 
-from lib import DATA, Broker, Larder, Producer, Tap, free_port, helper, larder, wait_for
+from lib import DATA, Broker, Larder, Producer, free_port, helper, larder, run, wait_for
 
 CONFIG = os.path.join(DATA, "deliveries.yml")
 MISTAKES = os.path.join(DATA, "ten_mistakes.yml")
@@ -376,13 +376,5 @@ CASES = [
 ]
 
 
-def main():
-    tap = Tap()
-    for name, case in CASES:
-        with tap.case(name):
-            case()
-    tap.end()
-
-
 if __name__ == "__main__":
-    main()
+    run(CASES)

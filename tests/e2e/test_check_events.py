@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import uuid
 
-from lib import DATA, LARDER, Tap, larder
+from lib import DATA, LARDER, larder, run
 from registry_stub import Registry
 
 CONFIG = os.path.join(DATA, "letters.yml")
@@ -191,13 +191,5 @@ CASES = [
 ]
 
 
-def main():
-    tap = Tap()
-    for name, case in CASES:
-        with tap.case(name):
-            case()
-    tap.end()
-
-
 if __name__ == "__main__":
-    main()
+    run(CASES)

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from lib import DATA, ROOT, Larder, Producer, Tap, consume, larder, wait_for
+from lib import DATA, ROOT, Larder, Producer, consume, larder, run, wait_for
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
 from cluster import Cluster  # noqa: E402
@@ -216,6 +216,24 @@ def held_up(kafka):
         wait_sent(server, 100)
         compare(kafka, broken)
         wait_for("no trouble", lambda: trouble(server) == ["larder_ingest_trouble 0"], 60)
+
+
+def deleted(kafka):
+    """The letters' topic goes while it is known: letters wait, the server ends in time, and when there is
+    another topic of this name they go there."""
+    topics(kafka)
+    with serving(kafka).start() as server:
+        produce_broken(kafka, 0, 50)
+        wait_sent(server, 50)
+        kafka.delete("letters")
+        broken = produce_broken(kafka, 50, 50)
+        wait_for("it said", lambda: any("dead letters wait" in t for t in trouble(server)), 60)
+        assert server.stop() == 0
+        server.start()
+        kafka.create("letters", partitions=2)
+        wait_sent(server, 100)
+        compare(kafka, broken)
+        assert server.stop() == 0
 
 
 def put_back_killed(kafka):
@@ -429,6 +447,7 @@ CASES = [
     ("a data folder that is put back sends nothing again", put_back),
     ("and when it is killed again and again", put_back_killed),
     ("a transaction of somebody else holds letters up", held_up),
+    ("a topic that is deleted while letters are sent to it", deleted),
     ("an instance that has a successor is shut out", fenced),
     ("and stays so when it reloads", fenced_reload),
     ("shards send each under a name of its own", shards),
@@ -441,18 +460,9 @@ CASES = [
 
 
 def main():
-    tap = Tap()
-    wanted = sys.argv[1:]
     folder, settings = os.path.join(tempfile.mkdtemp(), "kafka"), {"log.segment.bytes": 128 << 20}
     with Cluster(folder, settings=settings) as kafka:
-        for name, case in CASES:
-            if not wanted or case.__name__ in wanted:
-                with tap.case(name):
-                    try:
-                        case(kafka)
-                    finally:
-                        remove(kafka)
-    tap.end()
+        run(CASES, kafka, clean=remove)
 
 
 if __name__ == "__main__":

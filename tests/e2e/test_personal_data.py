@@ -11,7 +11,7 @@ import random
 import string
 import tempfile
 
-from lib import DATA, ROOT, Broker, Larder, Producer, Tap, wait_for
+from lib import DATA, ROOT, Broker, Larder, Producer, run, wait_for
 
 FIRST_MS = 1700000000000
 HOUR_MS = 3600 * 1000
@@ -149,13 +149,5 @@ CASES = [
 ]
 
 
-def main():
-    tap = Tap()
-    for name, case in CASES:
-        with tap.case(name):
-            case()
-    tap.end()
-
-
 if __name__ == "__main__":
-    main()
+    run(CASES)

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 
-from lib import DATA, Broker, Larder, Producer, Tap, consume, larder, wait_for
+from lib import DATA, Broker, Larder, Producer, consume, larder, run, wait_for
 from registry_stub import Registry
 
 CONFIG = os.path.join(DATA, "letters.yml")
@@ -231,13 +231,5 @@ CASES = [
 ]
 
 
-def main():
-    tap = Tap()
-    for name, case in CASES:
-        with tap.case(name):
-            case()
-    tap.end()
-
-
 if __name__ == "__main__":
-    main()
+    run(CASES)

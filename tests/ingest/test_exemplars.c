@@ -5,12 +5,14 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "ingest/exemplars/exemplar_reader.h"
 #include "store/state/state.h"
 #include "tests/ingest/orders_stream.h"
@@ -25,8 +27,8 @@ enum { ORDERS_TOTAL, ETA_ERROR, AMOUNT_LAST };
 
 /* An event that counts in one rollup. */
 struct case_event {
-    int rollup;
     int64_t time_ms, value;
+    int rollup;
     char market[16];
     uint8_t trace, span; /* last bytes of the ids; sampled */
 };
@@ -189,12 +191,12 @@ static void test_best_is_kept(void **state)
 {
     struct fixture *f = *state;
     static const struct case_event events[] = {
-        {ETA_ERROR, 5 * HOUR + 2000, 70, "zrh", 9, 1},
-        {ETA_ERROR, 5 * HOUR + 9000, 90, "zrh", 8, 2}, /* greater */
-        {ETA_ERROR, 5 * HOUR + 8000, 90, "zrh", 7, 3}, /* as great, earlier */
-        {ETA_ERROR, 5 * HOUR + 8000, 90, "zrh", 6, 5}, /* and another trace */
-        {ETA_ERROR, 5 * HOUR + 8000, 90, "zrh", 6, 4}, /* this one */
-        {ETA_ERROR, 5 * HOUR + 8000, -90, "zrh", 1, 1},
+        {5 * HOUR + 2000, 70, ETA_ERROR, "zrh", 9, 1},
+        {5 * HOUR + 9000, 90, ETA_ERROR, "zrh", 8, 2}, /* greater */
+        {5 * HOUR + 8000, 90, ETA_ERROR, "zrh", 7, 3}, /* as great, earlier */
+        {5 * HOUR + 8000, 90, ETA_ERROR, "zrh", 6, 5}, /* and another trace */
+        {5 * HOUR + 8000, 90, ETA_ERROR, "zrh", 6, 4}, /* this one */
+        {5 * HOUR + 8000, -90, ETA_ERROR, "zrh", 1, 1},
     };
     struct exemplar e;
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
@@ -215,7 +217,7 @@ static void test_best_is_kept(void **state)
 static void test_gauges_have_none(void **state)
 {
     struct fixture *f = *state;
-    add(f, &(struct case_event){AMOUNT_LAST, 5 * HOUR, 1, "zrh", 1, 1});
+    add(f, &(struct case_event){5 * HOUR, 1, AMOUNT_LAST, "zrh", 1, 1});
     assert_int_equal(exemplars_pending(f->exemplars), 0);
     struct event unsampled = {.trace = {.present = true, .flags = 0xfe}};
     assert_false(exemplars_want(&unsampled));
@@ -226,12 +228,12 @@ static void test_lives_and_dies_with_its_batch(void **state)
 {
     struct fixture *f = *state;
     struct exemplar e;
-    add(f, &(struct case_event){ORDERS_TOTAL, 5 * HOUR, 1, "zrh", 1, 1});
+    add(f, &(struct case_event){5 * HOUR, 1, ORDERS_TOTAL, "zrh", 1, 1});
     write_batch(f, false);
     assert_false(find(f, ORDERS_TOTAL, "zrh", 0, 9 * HOUR, &e));
     commit(f);
     assert_true(find(f, ORDERS_TOTAL, "zrh", 0, 9 * HOUR, &e));
-    add(f, &(struct case_event){ORDERS_TOTAL, 5 * HOUR, 7, "zrh", 2, 2});
+    add(f, &(struct case_event){5 * HOUR, 7, ORDERS_TOTAL, "zrh", 2, 2});
     write_batch(f, false); /* and the process ends */
     close_store(f);
     open_store(f);
@@ -311,7 +313,7 @@ static void test_old_ones_go(void **state)
     struct fixture *f = *state;
     struct exemplar e;
     for (int64_t hour = 5; hour < 9; hour++)
-        add(f, &(struct case_event){ORDERS_TOTAL, hour * HOUR, 1, "zrh", 1, 1});
+        add(f, &(struct case_event){hour * HOUR, 1, ORDERS_TOTAL, "zrh", 1, 1});
     commit(f);
     assert_int_equal(generations(f), 4);
     f->watermark_ms = 31 * HOUR - 1; /* hour 6 has ended a day before this, less a millisecond */
@@ -322,15 +324,65 @@ static void test_old_ones_go(void **state)
     f->watermark_ms = 31 * HOUR;
     write_batch(f, false); /* it has not come so far */
     assert_int_equal(generations(f), 3);
-    add(f, &(struct case_event){ORDERS_TOTAL, 7 * HOUR - 1, 9, "zrh", 2, 2}); /* late */
+    add(f, &(struct case_event){7 * HOUR - 1, 9, ORDERS_TOTAL, "zrh", 2, 2}); /* late */
     commit(f);
     assert_int_equal(generations(f), 2);
     close_store(f);
     f->orders.stream.exemplars_ms = 0;
     open_store(f);
-    add(f, &(struct case_event){ORDERS_TOTAL, 31 * HOUR, 1, "zrh", 1, 1});
+    add(f, &(struct case_event){31 * HOUR, 1, ORDERS_TOTAL, "zrh", 1, 1});
     commit(f);
     assert_int_equal(generations(f), 0);
+}
+
+/* ---- beside the writer ---- */
+
+struct beside {
+    struct fixture *f;
+    atomic_bool stop;
+    _Atomic int64_t greatest;
+};
+
+/* The value of one minute only grows, and no exemplar is half of one and half of another. */
+static void *read_on(void *arg)
+{
+    struct beside *b = arg;
+    int64_t before = 0;
+    while (!atomic_load(&b->stop)) {
+        struct exemplar e;
+        if (!find(b->f, ORDERS_TOTAL, "zrh", 5 * HOUR, 6 * HOUR - 1, &e))
+            continue;
+        if (e.value < before || e.trace_id[15] != e.value % 200 || e.span_id[7] != e.value % 200)
+            atomic_store(&b->greatest, INT64_MIN);
+        before = e.value;
+        if (atomic_load(&b->greatest) >= 0)
+            atomic_store(&b->greatest, e.value);
+    }
+    return NULL;
+}
+
+static void test_read_beside_the_writer(void **state)
+{
+    struct fixture *f = *state;
+    struct beside b = {.f = f};
+    pthread_t thread;
+    thread_start(&thread, "reader", read_on, &b);
+    for (int64_t i = 1; i <= 1500 || atomic_load(&b.greatest) == 0; i++) {
+        struct case_event c = {5 * HOUR, i, ORDERS_TOTAL, "zrh", 0, 0};
+        c.trace = c.span = (uint8_t)(i % 200);
+        add(f, &c);
+        for (int k = 0; k < 10; k++) {
+            struct case_event other;
+            make_event(f, &other);
+            other.time_ms += 2 * HOUR;
+            add(f, &other);
+        }
+        commit(f);
+        must(i % 50 || store_maintain(f->store, NONE, &err));
+    }
+    atomic_store(&b.stop, true);
+    thread_join(thread);
+    assert_true(atomic_load(&b.greatest) > 0);
 }
 
 /* ---- how many there may be ---- */
@@ -342,7 +394,7 @@ static size_t keep_many(int first, int step, char **found)
     FILE *out = open_memstream(found, &len);
     begin(&f);
     for (int i = 0, series = first; i < 5000; i++, series = (series + step) % 5000) {
-        struct case_event c = {ORDERS_TOTAL, 5 * HOUR, 1, "", 1, 1};
+        struct case_event c = {5 * HOUR, 1, ORDERS_TOTAL, "", 1, 1};
         snprintf(c.market, sizeof c.market, "m%d", series);
         add(&f, &c);
         if (i % 700 == 0)
@@ -383,6 +435,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lives_and_dies_with_its_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_order_does_not_matter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_old_ones_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read_beside_the_writer, setup, teardown),
         cmocka_unit_test(test_places_of_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
