@@ -140,7 +140,7 @@ def truth(facts_by_key):
             for a, b in zip(steps, steps[1:]):
                 want["step n", first.market, a.stage, b.stage] += 1
                 want["step sum", first.market, a.stage, b.stage] += b.time - a.time
-    return +want + collections.Counter({k: v for k, v in want.items() if v < 0})
+    return {k: v for k, v in want.items() if v}  # a life that ended before it began is -1 in between
 
 
 def open_orders(server):
