@@ -229,11 +229,11 @@ static void commit(struct bench *b)
 {
     int64_t t0 = clock_thread_cpu_ns();
     write_clocks(b, NULL);
-    check(intake_settle(b->intake, b->watermarks, &err), &err);
+    check(intake_settle(b->intake, b->watermarks, b->watermarks, &err), &err);
     int64_t t1 = clock_thread_cpu_ns();
     b->now.cells += intake_cells(b->intake);
     struct txn *txn = txn_begin(b->store);
-    check(intake_write(b->intake, txn, b->watermarks, &err), &err);
+    check(intake_write(b->intake, txn, &err), &err);
     int64_t t2 = clock_thread_cpu_ns();
     write_sources(b, txn);
     write_clocks(b, txn);

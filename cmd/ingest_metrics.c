@@ -68,6 +68,12 @@ static bool watermark(const struct stream_stats *s, double *v)
     return s->watermark_ms != INT64_MIN;
 }
 
+static bool horizon(const struct stream_stats *s, double *v)
+{
+    *v = (double)s->horizon_ms / 1000;
+    return s->horizon_ms != INT64_MIN;
+}
+
 static bool lag(const struct stream_stats *s, double *v)
 {
     *v = (double)s->lag_messages;
@@ -181,6 +187,8 @@ static void write_streams(const struct table *t)
         "Event time up to which the stream has been read.", frontier);
     per_stream(t, "larder_watermark_timestamp_seconds", "gauge",
         "Event time up to which the stream is complete.", watermark);
+    per_stream(t, "larder_horizon_timestamp_seconds", "gauge",
+        "Event time by which ids and lives are forgotten.", horizon);
     per_stream(t, "larder_ingest_lag_messages", "gauge", "Messages that are not read yet.", lag);
     per_stream(t, "larder_ingest_partitions", "gauge", "Partitions that are read.", partitions);
     per_stream(t, "larder_ingest_partitions_halted", "gauge",

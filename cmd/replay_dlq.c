@@ -1,7 +1,7 @@
 /*
  * `larder replay dlq`: dead letters of a stream go to its retry topic, from where the server reads
  * them as any other record (ingest/letters/letter_replay.h). The server is asked how far the
- * stream's watermark is, since that says which ids it still keeps.
+ * stream's horizon is, since that says which ids it still keeps.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -129,7 +129,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *a)
     return optind == argc || wrong_usage("one argument too many", argv[optind]);
 }
 
-/* ---- the server's watermark ---- */
+/* ---- the server's horizon ---- */
 
 /* The value of the line "NAME{stream="STREAM"} VALUE". False: there is no such line. */
 static bool find_metric(const char *text, const char *name, struct slice stream, double *out)
@@ -157,8 +157,8 @@ static bool ask_metrics(const char *server, struct buf *body, struct err *err)
 }
 
 /* A server that has just been started tells of no stream yet. */
-static bool ask_watermark(
-    const char *server, struct slice stream, int64_t *watermark_ms, struct err *err)
+static bool ask_horizon(
+    const char *server, struct slice stream, int64_t *horizon_ms, struct err *err)
 {
     struct buf body;
     double value;
@@ -174,9 +174,9 @@ static bool ask_watermark(
     if (ok && !known)
         ok = err_set(err, ERR_NOT_FOUND, "the server at %s reads no stream '%.*s'", server,
             SLICE_FMT(stream));
-    *watermark_ms = INT64_MIN;
-    if (ok && find_metric(buf_cstr(&body), "larder_watermark_timestamp_seconds", stream, &value))
-        *watermark_ms = llround(value * 1000);
+    *horizon_ms = INT64_MIN;
+    if (ok && find_metric(buf_cstr(&body), "larder_horizon_timestamp_seconds", stream, &value))
+        *horizon_ms = llround(value * 1000);
     buf_fini(&body);
     return ok;
 }
@@ -296,7 +296,7 @@ static bool replay(const struct arguments *a, const struct config *config, size_
     const struct stream *s = &config->streams.streams[stream];
     char server[SERVER_BYTES];
     if (!has_letters(s, err) ||
-        !ask_watermark(server_of(a, config, server), s->name, &r.watermark_ms, err))
+        !ask_horizon(server_of(a, config, server), s->name, &r.horizon_ms, err))
         return false;
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);

@@ -56,11 +56,11 @@ static int64_t generation_at(int64_t time_ms, int64_t span_ms)
 }
 
 /* The first one that is not gone: gone is what ends, if it is as long as can be, more than `late`
- * before the watermark. */
-static int64_t oldest_of(int64_t late_ms, int64_t longest_ms, int64_t watermark_ms)
+ * before the horizon. */
+static int64_t oldest_of(int64_t late_ms, int64_t longest_ms, int64_t horizon_ms)
 {
     int64_t passed;
-    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, late_ms, &passed) ||
+    if (horizon_ms == INT64_MIN || __builtin_sub_overflow(horizon_ms, late_ms, &passed) ||
         __builtin_sub_overflow(passed, longest_ms, &passed))
         return INT64_MIN;
     return -floor_div(-passed, HOUR_MS);
@@ -71,10 +71,10 @@ int64_t dedupe_span_ms(int64_t late_ms)
     return HOUR_MS * (1 + late_ms / (HELD_HOURS * (int64_t)HOUR_MS + 1));
 }
 
-bool dedupe_is_gone(int64_t late_ms, int64_t watermark_ms, int64_t time_ms)
+bool dedupe_is_gone(int64_t late_ms, int64_t horizon_ms, int64_t time_ms)
 {
     int64_t span_ms = dedupe_span_ms(late_ms);
-    return generation_at(time_ms, span_ms) < oldest_of(late_ms, span_ms, watermark_ms);
+    return generation_at(time_ms, span_ms) < oldest_of(late_ms, span_ms, horizon_ms);
 }
 
 /* What went stays gone when `late` becomes longer, and what is longer than it would be now is not
@@ -95,7 +95,7 @@ static void recall(struct dedupe *d)
 }
 
 struct dedupe *dedupe_new(
-    struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms, size_t *left)
+    struct store *store, struct slice stream, int64_t late_ms, int64_t horizon_ms, size_t *left)
 {
     struct dedupe *d = xcalloc(1, sizeof *d);
     d->store = store;
@@ -104,7 +104,7 @@ struct dedupe *dedupe_new(
     d->oldest = INT64_MIN;
     snprintf(d->table, sizeof d->table, "dedupe/%.*s", SLICE_FMT(stream));
     recall(d);
-    int64_t oldest = oldest_of(late_ms, d->longest_ms, watermark_ms);
+    int64_t oldest = oldest_of(late_ms, d->longest_ms, horizon_ms);
     d->oldest = d->next_oldest = oldest > d->oldest ? oldest : d->oldest;
     d->learning = INT64_MAX;
     map_init(&d->by_hash);
@@ -283,12 +283,12 @@ static void record_gone(const struct dedupe *d, struct txn *txn)
         slice_of((const char *)state, sizeof state));
 }
 
-bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, struct err *err)
+bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t horizon_ms, struct err *err)
 {
     struct dedupe *d = dedupe;
     uint8_t record[RECORD_BYTES];
     uint32_t table;
-    int64_t oldest = oldest_of(d->late_ms, d->longest_ms, watermark_ms);
+    int64_t oldest = oldest_of(d->late_ms, d->longest_ms, horizon_ms);
     d->next_oldest = oldest > d->oldest ? oldest : d->oldest;
     if (d->n_added == 0 && d->next_oldest == d->oldest)
         return true;

@@ -6,10 +6,10 @@
  *     one event hour, or more where events may be very late
  *
  * An id is looked for in all generations that are held, or rather in those that may have it
- * (held_filter.h). A generation goes when the watermark has
+ * (held_filter.h). A generation goes when the horizon has
  * passed its end by more than `late`; an event that would lie in one that is gone is late, whatever
  * its record says, so that it is never counted a second time. Which generations are gone follows
- * from the committed watermark alone, and from the longest `late` that there ever was; it is the
+ * from the committed horizon alone, and from the longest `late` that there ever was; it is the
  * position of the source "dedupe/STREAM".
  *
  *     dedupe_open  the table as it is committed, for the batch
@@ -36,13 +36,13 @@ struct dedupe;
 /* How long a generation is: up to so much later than `late` an id may still be known. */
 int64_t dedupe_span_ms(int64_t late_ms);
 
-/* Whether the generation of an event of this time is gone when the watermark stands there. */
-bool dedupe_is_gone(int64_t late_ms, int64_t watermark_ms, int64_t time_ms);
+/* Whether the generation of an event of this time is gone when the horizon stands there. */
+bool dedupe_is_gone(int64_t late_ms, int64_t horizon_ms, int64_t time_ms);
 
-/* watermark_ms: the committed one; INT64_MIN: none. left: bytes that it may take to
+/* horizon_ms: the committed one; INT64_MIN: none. left: bytes that it may take to
  * know where an id may be; shared, and outlives it. */
 struct dedupe *dedupe_new(
-    struct store *store, struct slice stream, int64_t late_ms, int64_t watermark_ms, size_t *left);
+    struct store *store, struct slice stream, int64_t late_ms, int64_t horizon_ms, size_t *left);
 void dedupe_free(struct dedupe **dedupe);
 
 struct dedupe_id {
@@ -80,8 +80,8 @@ enum dedupe_answer dedupe_judge(
 /* The event was accepted. */
 void dedupe_add(struct dedupe *dedupe, const struct dedupe_id *id);
 
-/* What the batch has added, and what goes with the watermark that is committed with it. */
-bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t watermark_ms, struct err *err);
+/* What the batch has added, and what goes with the horizon that is committed with it. */
+bool dedupe_write(struct dedupe *dedupe, struct txn *txn, int64_t horizon_ms, struct err *err);
 /* The transaction is committed. */
 void dedupe_clear(struct dedupe *dedupe);
 

@@ -14,6 +14,7 @@
 #include "base/thread.h"
 #include "ingest/follow.h"
 #include "ingest/generations.h"
+#include "ingest/horizon.h"
 #include "ingest/intake.h"
 #include "ingest/kafka_source.h"
 #include "ingest/letters/letter_sender.h"
@@ -59,7 +60,7 @@ struct ingest {
     char fenced[LETTER_INSTANCE_MAX]; /* who must not send any more; "": nobody */
     struct ingest_options options;    /* that it runs by */
     struct kafka_record records[POLL_RECORDS];
-    int64_t *watermarks;              /* by stream */
+    int64_t *watermarks, *horizons;   /* by stream */
     struct stream_stats *streams_now; /* by stream */
     struct ingest_stats now;
     struct ingest_stats before;    /* of `now`, what intakes have done that are gone */
@@ -101,7 +102,7 @@ struct works {
     const struct streams *streams; /* theirs */
     struct kafka_source *source;
     struct intake *intake;
-    int64_t *watermarks;
+    int64_t *watermarks, *horizons;
     struct stream_stats *streams_now;
 };
 
@@ -186,6 +187,28 @@ static void keep_clocks(const struct ingest *in, struct stream_stats *out)
     out->watermark_ms = watermark > out->watermark_ms ? watermark : out->watermark_ms;
 }
 
+static void refresh_horizons(struct ingest *in, const int64_t *complete, int64_t *newest)
+{
+    size_t n = in->streams->n_streams;
+    int64_t *now = xcalloc(n, sizeof *now), frontier, kept;
+    horizons(in->streams, complete, newest, now);
+    for (size_t s = 0; s < n; s++) {
+        if (!store_clock(in->store, in->streams->streams[s].horizon_clock, &frontier, &kept))
+            kept = INT64_MIN;
+        in->streams_now[s].horizon_ms = kept > now[s] ? kept : now[s];
+    }
+    free(now);
+}
+
+/* INT64_MIN: nothing was read of them. */
+static int64_t newest_of(const struct partition *const *partitions, size_t n)
+{
+    int64_t newest = INT64_MIN;
+    for (size_t i = 0; i < n; i++)
+        newest = partitions[i]->newest_ms > newest ? partitions[i]->newest_ms : newest;
+    return newest;
+}
+
 static void refresh_streams(struct ingest *in)
 {
     in->behind = 0;
@@ -194,13 +217,17 @@ static void refresh_streams(struct ingest *in)
     struct partition *const *all;
     const struct partition **mine =
         xcalloc(kafka_source_partitions(in->source, &all), sizeof(void *));
+    int64_t *complete = xcalloc(in->streams->n_streams, sizeof *complete);
+    int64_t *newest = xcalloc(in->streams->n_streams, sizeof *newest);
     int64_t least = INT64_MAX;
     for (size_t s = 0; s < in->streams->n_streams; s++) {
         const struct stream *stream = &in->streams->streams[s];
         struct stream_stats *out = &in->streams_now[s];
         int64_t frontier, passed;
-        *out = (struct stream_stats){
-            .name = stream->name, .frontier_ms = INT64_MIN, .watermark_ms = INT64_MIN};
+        *out = (struct stream_stats){.name = stream->name,
+            .frontier_ms = INT64_MIN,
+            .watermark_ms = INT64_MIN,
+            .horizon_ms = INT64_MIN};
         size_t n = stream_partitions(in, s, false, mine);
         sum_partitions(mine, n, out);
         intake_lateness(in->intake, s, &out->lateness);
@@ -208,6 +235,8 @@ static void refresh_streams(struct ingest *in)
         if (kafka_source_knows(in->source, s))
             partitions_clocks(mine, n, stream->watermark_bound_ms, stream->idle_after_ms,
                 &out->frontier_ms, &out->watermark_ms);
+        newest[s] = newest_of(mine, n);
+        complete[s] = out->watermark_ms;
         keep_clocks(in, out);
         if (in->follows)
             follow(in, stream, s, out);
@@ -217,6 +246,9 @@ static void refresh_streams(struct ingest *in)
         if (n && passed < least)
             least = passed;
     }
+    refresh_horizons(in, complete, newest);
+    free(newest);
+    free(complete);
     free(mine);
     atomic_store(&in->passed_ms, least == INT64_MAX ? INT64_MIN : least);
 }
@@ -360,6 +392,8 @@ static void write_clocks(struct ingest *in, struct txn *txn)
         const struct stream_stats *x = &in->streams_now[s];
         if (x->frontier_ms != INT64_MIN || x->watermark_ms != INT64_MIN)
             txn_clock(txn, x->name, x->frontier_ms, x->watermark_ms);
+        if (x->horizon_ms != INT64_MIN)
+            txn_clock(txn, in->streams->streams[s].horizon_clock, INT64_MIN, x->horizon_ms);
     }
     for (size_t i = 0; i < in->streams->n_lifecycles; i++)
         write_lifecycle_clock(in, txn, i);
@@ -379,12 +413,12 @@ static void mark_committed(struct ingest *in)
 static bool try_commit(struct ingest *in, struct err *err)
 {
     int64_t t0 = clock_thread_cpu_ns();
-    bool settled = intake_settle(in->intake, in->watermarks, err);
+    bool settled = intake_settle(in->intake, in->watermarks, in->horizons, err);
     in->settled_ns += clock_thread_cpu_ns() - t0;
     if (!settled)
         return false;
     struct txn *txn = txn_begin(in->store);
-    bool ok = intake_write(in->intake, txn, in->watermarks, err);
+    bool ok = intake_write(in->intake, txn, err);
     if (ok) {
         write_sources(in, txn);
         write_clocks(in, txn);
@@ -444,8 +478,10 @@ static void note_level(struct ingest *in, int64_t looked_ms)
 
 static void take_watermarks(struct ingest *in)
 {
-    for (size_t s = 0; s < in->streams->n_streams; s++)
+    for (size_t s = 0; s < in->streams->n_streams; s++) {
         in->watermarks[s] = in->streams_now[s].watermark_ms;
+        in->horizons[s] = in->streams_now[s].horizon_ms;
+    }
 }
 
 /* Tries until it works. False: it never will in this run, or the ingestion is to stop. Between two
@@ -590,6 +626,7 @@ static bool works_make(struct store *store, const struct ingest_options *options
     out->intake = intake_new(store, streams, out->source,
         options->workers ? options->workers : WORKERS, memory_of(options), before);
     out->watermarks = xcalloc(streams->n_streams, sizeof *out->watermarks);
+    out->horizons = xcalloc(streams->n_streams, sizeof *out->horizons);
     out->streams_now = xcalloc(streams->n_streams, sizeof *out->streams_now);
     return true;
 }
@@ -600,14 +637,15 @@ static void works_free(struct works *works)
     kafka_source_free(&works->source);
     generations_free(&works->generations);
     free(works->watermarks);
+    free(works->horizons);
     free(works->streams_now);
     *works = (struct works){0};
 }
 
 static struct works works_of(const struct ingest *in)
 {
-    return (struct works){
-        in->generations, in->streams, in->source, in->intake, in->watermarks, in->streams_now};
+    return (struct works){in->generations, in->streams, in->source, in->intake, in->watermarks,
+        in->horizons, in->streams_now};
 }
 
 /* The ingestion runs on what *works was, and gives up what it ran on. */
@@ -619,6 +657,7 @@ static void works_swap(struct ingest *in, struct works *works, const struct inge
     in->source = works->source;
     in->intake = works->intake;
     in->watermarks = works->watermarks;
+    in->horizons = works->horizons;
     in->streams_now = works->streams_now;
     in->options = *options;
     in->commit_ms = options->commit_ms ? options->commit_ms : COMMIT_MS;

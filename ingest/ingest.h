@@ -104,6 +104,7 @@ struct stream_stats {
     uint64_t letters, letters_sent;            /* since the data folder began */
     uint64_t letters_bytes, letters_bytes_max; /* of those that are not sent yet */
     int64_t frontier_ms, watermark_ms;         /* INT64_MIN: not known yet */
+    int64_t horizon_ms;   /* by which ids and lives are forgotten (horizon.h); likewise */
     int64_t lag_messages; /* to the end of all partitions as last heard; -1: not known */
     uint64_t lost; /* offsets that were gone, or left out by an operator, before they were read */
     uint32_t partitions, halted, paused;

@@ -45,10 +45,10 @@ struct intake {
     size_t filters_left;       /* bytes that they may still take */
     struct lifecycle_runner **lifecycles;
     struct exemplars *exemplars;
-    struct letters *letters;   /* NULL: no stream sends any */
-    struct lateness *lateness; /* by stream */
-    int64_t *watermarks;       /* likewise, as settled last */
-    bool *has_lives;           /* likewise: some stage of a lifecycle is of its events */
+    struct letters *letters;        /* NULL: no stream sends any */
+    struct lateness *lateness;      /* by stream */
+    int64_t *watermarks, *horizons; /* likewise, as settled last */
+    bool *has_lives;                /* likewise: some stage of a lifecycle is of its events */
     struct crew *crew;
     struct preparer *preparer;
     struct parked *parked;
@@ -89,18 +89,34 @@ static bool has_stage(const struct streams *streams, size_t stream)
     return false;
 }
 
+static int64_t watermark_of(struct store *store, struct slice clock)
+{
+    int64_t frontier, watermark;
+    return store_clock(store, clock, &frontier, &watermark) ? watermark : INT64_MIN;
+}
+
 static void begin_stream(struct intake *in, struct store *store, size_t i)
 {
     const struct stream *stream = &in->streams->streams[i];
-    int64_t frontier, watermark;
-    if (!store_clock(store, stream->name, &frontier, &watermark))
-        watermark = INT64_MIN;
-    in->watermarks[i] = watermark;
+    in->watermarks[i] = watermark_of(store, stream->name);
+    in->horizons[i] = watermark_of(store, stream->horizon_clock);
     in->has_lives[i] = has_stage(in->streams, i);
     if (stream->contract.event_id < 0 && !stream->retry.len)
         return;
-    in->dedupes[i] =
-        dedupe_new(store, stream->name, stream->contract.late_ms, watermark, &in->filters_left);
+    in->dedupes[i] = dedupe_new(
+        store, stream->name, stream->contract.late_ms, in->horizons[i], &in->filters_left);
+}
+
+/* Of the lifecycle's streams. */
+static int64_t slowest_of(const struct intake *in, size_t lifecycle, const int64_t *by_stream)
+{
+    const struct lifecycle *l = &in->streams->lifecycles[lifecycle];
+    int64_t least = INT64_MAX;
+    for (int s = 0; s < l->rules.n_stages; s++) {
+        int64_t w = by_stream[l->stages[s].stream];
+        least = w < least ? w : least;
+    }
+    return least;
 }
 
 /* Of streams that keep their names. */
@@ -136,8 +152,8 @@ void intake_give_back(struct intake *intake, struct intake *before)
 static void begin_lifecycle(struct intake *in, struct store *store, size_t i, size_t memory_bytes)
 {
     size_t expire = memory_bytes / EXPIRE_MEMORY;
-    in->lifecycles[i] =
-        lifecycle_runner_new(store, in->streams, i, in->runner, memory_bytes / 8 * 3);
+    in->lifecycles[i] = lifecycle_runner_new(
+        store, in->streams, i, slowest_of(in, i, in->horizons), in->runner, memory_bytes / 8 * 3);
     lifecycle_runner_bound(in->lifecycles[i],
         expire < BATCH_EVENTS_MIN ? BATCH_EVENTS_MIN
         : expire < EXPIRE_MAX     ? expire
@@ -159,6 +175,7 @@ struct intake *intake_new(struct store *store, const struct streams *streams,
     in->registry = registry_of(streams, before);
     in->lateness = xcalloc(streams->n_streams, sizeof *in->lateness);
     in->watermarks = xcalloc(streams->n_streams, sizeof *in->watermarks);
+    in->horizons = xcalloc(streams->n_streams, sizeof *in->horizons);
     in->has_lives = xcalloc(streams->n_streams, sizeof *in->has_lives);
     for (size_t i = 0; i < streams->n_streams; i++)
         begin_stream(in, store, i);
@@ -199,6 +216,7 @@ void intake_free(struct intake **intake)
     free(in->lifecycles);
     free(in->lateness);
     free(in->watermarks);
+    free(in->horizons);
     free(in->has_lives);
     free(in->parked);
     free(in->counted);
@@ -288,7 +306,7 @@ static enum outcome judge_age(
     const struct intake *in, size_t stream, int64_t time_ms, struct refusal_case *out)
 {
     int64_t late_ms = in->streams->streams[stream].contract.late_ms;
-    bool gone = in->has_lives[stream] && dedupe_is_gone(late_ms, in->watermarks[stream], time_ms);
+    bool gone = in->has_lives[stream] && dedupe_is_gone(late_ms, in->horizons[stream], time_ms);
     return gone ? refuse_gone(out) : TAKEN;
 }
 
@@ -530,25 +548,15 @@ bool intake_records(struct intake *intake, const struct kafka_record *records, s
 
 /* ---- the batch ---- */
 
-/* The slowest of the lifecycle's streams. */
-static int64_t lifecycle_watermark(
-    const struct intake *in, size_t lifecycle, const int64_t *watermarks)
+bool intake_settle(
+    struct intake *intake, const int64_t *watermarks, const int64_t *horizons, struct err *err)
 {
-    const struct lifecycle *l = &in->streams->lifecycles[lifecycle];
-    int64_t least = INT64_MAX;
-    for (int s = 0; s < l->rules.n_stages; s++) {
-        int64_t w = watermarks[l->stages[s].stream];
-        least = w < least ? w : least;
-    }
-    return least;
-}
-
-bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err)
-{
-    memcpy(intake->watermarks, watermarks, intake->streams->n_streams * sizeof *watermarks);
+    size_t bytes = intake->streams->n_streams * sizeof *watermarks;
+    memcpy(intake->watermarks, watermarks, bytes);
+    memcpy(intake->horizons, horizons, bytes);
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_settle(intake->lifecycles[i], intake->crew,
-                lifecycle_watermark(intake, i, watermarks), err))
+                slowest_of(intake, i, watermarks), slowest_of(intake, i, horizons), err))
             return false;
     return true;
 }
@@ -566,20 +574,20 @@ int64_t intake_expired_ms(const struct intake *intake, size_t lifecycle)
     return lifecycle_expired_ms(intake->lifecycles[lifecycle]);
 }
 
-bool intake_write(
-    struct intake *intake, struct txn *txn, const int64_t *watermarks, struct err *err)
+bool intake_write(struct intake *intake, struct txn *txn, struct err *err)
 {
+    const int64_t *horizons = intake->horizons;
     if (!rollup_runner_write(intake->runner, txn, err))
         return false;
     for (size_t s = 0; s < intake->streams->n_streams; s++)
-        if (intake->dedupes[s] && !dedupe_write(intake->dedupes[s], txn, watermarks[s], err))
+        if (intake->dedupes[s] && !dedupe_write(intake->dedupes[s], txn, horizons[s], err))
             return false;
     for (size_t i = 0; i < intake->streams->n_lifecycles; i++)
         if (!lifecycle_write(intake->lifecycles[i], txn, err))
             return false;
     if (crew_members(intake->crew) > 1)
         txn_leave_cells(txn);
-    return exemplars_write(intake->exemplars, txn, watermarks, err) &&
+    return exemplars_write(intake->exemplars, txn, horizons, err) &&
            letters_write(intake->letters, txn, err);
 }
 

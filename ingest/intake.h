@@ -51,9 +51,10 @@ bool intake_records(struct intake *intake, const struct kafka_record *records, s
 void intake_resume(struct intake *intake);
 
 /* Ends the batch: what lives have become goes into its cells, and what the watermarks have passed
- * expires. watermarks: by stream, those that the batch commits; INT64_MIN: none. False as
+ * expires. watermarks, horizons: by stream, those that the batch commits; INT64_MIN: none. False as
  * intake_records: it is to be tried again. */
-bool intake_settle(struct intake *intake, const int64_t *watermarks, struct err *err);
+bool intake_settle(
+    struct intake *intake, const int64_t *watermarks, const int64_t *horizons, struct err *err);
 /* More is to expire than one batch does: the next one is due. */
 bool intake_is_behind(const struct intake *intake);
 
@@ -61,10 +62,9 @@ bool intake_is_behind(const struct intake *intake);
  * none has. */
 int64_t intake_expired_ms(const struct intake *intake, size_t lifecycle);
 
-/* Puts the batch's cells, ids and lives into the transaction. watermarks: as it was
- * settled with. ERR_INVALID: the store knows a metric otherwise. */
-bool intake_write(
-    struct intake *intake, struct txn *txn, const int64_t *watermarks, struct err *err);
+/* Puts the batch's cells, ids and lives into the transaction; what the horizons that it was settled
+ * with have passed is forgotten. ERR_INVALID: the store knows a metric otherwise. */
+bool intake_write(struct intake *intake, struct txn *txn, struct err *err);
 /* The transaction was aborted: the batch is to be written again. */
 void intake_unwrite(struct intake *intake);
 /* The batch is committed. */

@@ -321,6 +321,8 @@ static bool read_stream(struct settings *settings, const struct yaml_node *name,
         settings_error(settings, name,
             "'%.*s' is no stream name: letters, digits and '_', not a digit first",
             SLICE_FMT(name->text));
+    stream->horizon_clock =
+        slice_from(arena_printf(settings->arena, "%.*s/horizon", SLICE_FMT(name->text)));
     if (name->text.len > STREAM_NAME_MAX)
         settings_error(settings, name, "a stream's name has at most %d bytes", STREAM_NAME_MAX);
     if (!settings_mapping(

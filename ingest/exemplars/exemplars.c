@@ -130,13 +130,13 @@ size_t exemplars_pending(const struct exemplars *exemplars)
 
 /* ---- writing ---- */
 
-/* The first generation that is held: gone are those that ended so long before the watermark. */
-static int64_t oldest_of(const struct stream_state *s, int64_t watermark_ms)
+/* The first generation that is held: gone are those that ended so long before the horizon. */
+static int64_t oldest_of(const struct stream_state *s, int64_t horizon_ms)
 {
     int64_t passed;
     if (s->keep_ms == 0)
         return INT64_MAX;
-    if (watermark_ms == INT64_MIN || __builtin_sub_overflow(watermark_ms, s->keep_ms, &passed))
+    if (horizon_ms == INT64_MIN || __builtin_sub_overflow(horizon_ms, s->keep_ms, &passed))
         return s->oldest;
     int64_t oldest = exemplar_hour(exemplar_minute(passed));
     return oldest > s->oldest ? oldest : s->oldest;
@@ -187,12 +187,12 @@ static bool write_found(
 }
 
 bool exemplars_write(
-    struct exemplars *exemplars, struct txn *txn, const int64_t *watermarks, struct err *err)
+    struct exemplars *exemplars, struct txn *txn, const int64_t *horizons, struct err *err)
 {
     for (size_t i = 0; i < exemplars->n_streams; i++) {
         struct stream_state *s = &exemplars->streams[i];
         s->written = false;
-        s->next_oldest = oldest_of(s, watermarks[i]);
+        s->next_oldest = oldest_of(s, horizons[i]);
         if (s->next_oldest != s->oldest)
             drop_gone(exemplars, s, txn);
     }

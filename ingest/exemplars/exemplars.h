@@ -6,7 +6,7 @@
  *     exemplars_add ... | exemplars_write, again when that transaction was aborted |
  * exemplars_clear
  *
- * A generation goes when the watermark of its stream has passed its end by the stream's
+ * A generation goes when the horizon of its stream has passed its end by the stream's
  * `exemplars`; what would lie in one that is gone is not kept. One thread uses it, and nothing else
  * changes the tables.
  */
@@ -37,11 +37,11 @@ static inline bool exemplars_want(const struct event *event)
 void exemplars_add(struct exemplars *exemplars, const struct rollup *rollup,
     const struct event *event, int64_t value);
 
-/* What the batch has found, where it wins over what is there; and what goes with the watermarks (by
+/* What the batch has found, where it wins over what is there; and what goes with the horizons (by
  * stream; INT64_MIN: none) that are committed with it. A page of the table that cannot be read is
  * as one without exemplars. ERR_LIMIT: too many state tables. */
 bool exemplars_write(
-    struct exemplars *exemplars, struct txn *txn, const int64_t *watermarks, struct err *err);
+    struct exemplars *exemplars, struct txn *txn, const int64_t *horizons, struct err *err);
 /* The transaction is committed. */
 void exemplars_clear(struct exemplars *exemplars);
 

@@ -68,8 +68,7 @@ static bool is_sound(struct replaying *r, const struct kafka_record *record, int
     }
     if (!contract_trial_record(r->trial, record, timestamp_ms, &refused, err))
         return false;
-    *sound =
-        !refused.reason && !dedupe_is_gone(c->late_ms, r->replay->watermark_ms, refused.time_ms);
+    *sound = !refused.reason && !dedupe_is_gone(c->late_ms, r->replay->horizon_ms, refused.time_ms);
     if (refused.reason)
         r->counts->refused[refused.reason]++;
     else if (!*sound)

@@ -33,8 +33,8 @@ struct letter_replay {
     size_t stream;
     enum refusal reason; /* REFUSED_NOT: any */
     int64_t from_ms,
-        to_ms;            /* the record's timestamp lies in [from, to); INT64_MIN, INT64_MAX: any */
-    int64_t watermark_ms; /* the stream's; INT64_MIN: not known, then all ids are kept */
+        to_ms;          /* the record's timestamp lies in [from, to); INT64_MIN, INT64_MAX: any */
+    int64_t horizon_ms; /* the stream's; INT64_MIN: not known, then all ids are kept */
     bool dry;
     const atomic_bool *stop;
     void (*progress)(void *ctx, const struct replay_counts *counts); /* now and then */

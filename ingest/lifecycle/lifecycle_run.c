@@ -69,7 +69,8 @@ struct lifecycle_runner {
     uint64_t forgotten; /* by the rollups, as of `known` */
     struct map known_map;
     struct expiry expiry, next_expiry;
-    int64_t watermark_ms; /* as settled last */
+    int64_t watermark_ms;                /* as settled last */
+    int64_t horizon_ms, next_horizon_ms; /* committed, and of the batch */
     bool behind;
     struct lifecycle_counts stats, next_stats; /* but for what is in counts */
     struct life_counts counts, next_counts;
@@ -92,8 +93,11 @@ static int64_t held_ms(const struct lifecycle_runner *r)
 static int64_t since_ms(const struct lifecycle_runner *r)
 {
     int64_t since, back_ms = r->lifecycle->late_ms + r->behind_ms;
-    if (r->next_expiry.minute == INT64_MIN ||
-        __builtin_sub_overflow(r->next_expiry.minute * EXPIRY_MINUTE_MS, back_ms, &since))
+    if (r->next_expiry.minute == INT64_MIN || r->next_horizon_ms == INT64_MIN)
+        return INT64_MIN;
+    int64_t horizon = expiry_minute(r->next_horizon_ms);
+    int64_t minute = horizon < r->next_expiry.minute ? horizon : r->next_expiry.minute;
+    if (__builtin_sub_overflow(minute * EXPIRY_MINUTE_MS, back_ms, &since))
         return INT64_MIN;
     return fact_span(since, r->spans.facts_ms) * r->spans.facts_ms;
 }
@@ -213,7 +217,7 @@ static void list_rollups(struct lifecycle_runner *r)
 }
 
 struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
-    size_t number, struct rollup_runner *rollups, size_t memory_bytes)
+    size_t number, int64_t horizon_ms, struct rollup_runner *rollups, size_t memory_bytes)
 {
     struct lifecycle_runner *r = xcalloc(1, sizeof *r);
     const struct lifecycle *l = &streams->lifecycles[number];
@@ -239,6 +243,7 @@ struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct 
     r->entities = entities_new(store, r->name, &l->layout, &l->rules, &r->spans, memory_bytes);
     r->changes = life_changes_new(&r->outputs_of, r->entities);
     r->watermark_ms = INT64_MIN;
+    r->horizon_ms = r->next_horizon_ms = horizon_ms;
     map_init(&r->known_map);
     recall(r);
     let_go(r);
@@ -622,8 +627,8 @@ static bool expire(struct lifecycle_runner *r, int64_t passed_minute, struct err
 
 /* ---- the batch ---- */
 
-bool lifecycle_settle(
-    struct lifecycle_runner *runner, struct crew *crew, int64_t watermark_ms, struct err *err)
+bool lifecycle_settle(struct lifecycle_runner *runner, struct crew *crew, int64_t watermark_ms,
+    int64_t horizon_ms, struct err *err)
 {
     struct lifecycle_runner *r = runner;
     if (r->settled)
@@ -631,6 +636,8 @@ bool lifecycle_settle(
     forget_outputs(r);
     if (watermark_ms > r->watermark_ms)
         r->watermark_ms = watermark_ms;
+    if (horizon_ms > r->next_horizon_ms)
+        r->next_horizon_ms = horizon_ms;
     int64_t passed = r->watermark_ms == INT64_MIN ? INT64_MIN : expiry_minute(r->watermark_ms);
     if (passed > r->next_expiry.minute && !expire(r, passed, err))
         return false;
@@ -682,7 +689,7 @@ static void write_source(struct lifecycle_runner *r, struct txn *txn)
 static bool has_moved(const struct lifecycle_runner *r)
 {
     return entities_count(r->entities) > 0 || r->next_expiry.minute != r->expiry.minute ||
-           r->next_expiry.key != r->expiry.key;
+           r->next_expiry.key != r->expiry.key || r->next_horizon_ms != r->horizon_ms;
 }
 
 bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct err *err)
@@ -709,6 +716,7 @@ void lifecycle_clear(struct lifecycle_runner *runner)
 {
     struct lifecycle_runner *r = runner;
     r->expiry = r->next_expiry;
+    r->horizon_ms = r->next_horizon_ms;
     r->stats = r->next_stats;
     r->counts = r->next_counts;
     r->n_timers = r->n_expiring = 0;

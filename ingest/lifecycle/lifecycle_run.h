@@ -16,8 +16,9 @@
  * lifecycle_clear
  *
  * An entity's state is kept until its newest time + expire + late, and what dedupe may be behind
- * with forgetting ids, have been passed by the watermark. One thread uses a runner, and nothing
- * else changes its tables; what is only asked of it (const) any thread may ask meanwhile.
+ * with forgetting ids, have been passed by the horizon (horizon.h), and by expiry. One thread uses
+ * a runner, and nothing else changes its tables; what is only asked of it (const) any thread may
+ * ask meanwhile.
  */
 #ifndef INGEST_LIFECYCLE_LIFECYCLE_RUN_H
 #define INGEST_LIFECYCLE_LIFECYCLE_RUN_H
@@ -43,10 +44,11 @@ bool lifecycle_fits(
 /* How far expiry has come in a store; {INT64_MIN, 0}: not at all. */
 struct expiry lifecycle_expiry(struct store *store, struct slice lifecycle);
 
-/* number: the lifecycle's in streams, which fits. memory_bytes: for entities that were touched
- * lately. All outlive it. */
+/* number: the lifecycle's in streams, which fits. horizon_ms: the committed one of the slowest of
+ * its streams; INT64_MIN: none. memory_bytes: for entities that were touched lately. All outlive
+ * it. */
 struct lifecycle_runner *lifecycle_runner_new(struct store *store, const struct streams *streams,
-    size_t number, struct rollup_runner *rollups, size_t memory_bytes);
+    size_t number, int64_t horizon_ms, struct rollup_runner *rollups, size_t memory_bytes);
 void lifecycle_runner_free(struct lifecycle_runner **runner);
 /* Entities that one batch looks at to expire them, 2 at least: the last one is looked at again. It
  * is 50,000 when nobody says otherwise. label_bytes: of label values at hand, and of which series
@@ -80,8 +82,8 @@ size_t lifecycle_batch_bytes(const struct lifecycle_runner *runner);
 /* Expires what the watermark has passed, a part of it when that is much, and puts what the batch
  * has changed into the rollups; the crew joins the facts. Once per batch, before it is written.
  * False: the store cannot be read now; it is to be tried again. */
-bool lifecycle_settle(
-    struct lifecycle_runner *runner, struct crew *crew, int64_t watermark_ms, struct err *err);
+bool lifecycle_settle(struct lifecycle_runner *runner, struct crew *crew, int64_t watermark_ms,
+    int64_t horizon_ms, struct err *err);
 /* Puts the batch's facts into the transaction. */
 bool lifecycle_write(struct lifecycle_runner *runner, struct txn *txn, struct err *err);
 void lifecycle_clear(struct lifecycle_runner *runner);

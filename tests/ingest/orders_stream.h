@@ -52,6 +52,7 @@ static inline void orders_init(struct orders *o, const char *topic)
     o->stream.name = SLICE("orders");
     o->stream.topics = &o->topic;
     o->stream.n_topics = 1;
+    o->stream.horizon_clock = SLICE("orders/horizon");
     o->stream.watermark_bound_ms = 300000;
     o->stream.idle_after_ms = 30000;
     o->rollups[0] = (struct rollup){.def = {.name = SLICE("orders_total"),

@@ -219,14 +219,14 @@ static void write_sources(struct run *r, struct txn *txn)
 static void commit(struct run *r)
 {
     note_watermarks(r);
-    must(intake_settle(r->intake, r->watermarks, &err));
+    must(intake_settle(r->intake, r->watermarks, r->watermarks, &err));
     struct txn *txn = txn_begin(r->store);
-    must(intake_write(r->intake, txn, r->watermarks, &err));
+    must(intake_write(r->intake, txn, &err));
     if (below(r, 4) == 0) { /* the disk was full, say */
         txn_abort(&txn);
         intake_unwrite(r->intake);
         txn = txn_begin(r->store);
-        must(intake_write(r->intake, txn, r->watermarks, &err));
+        must(intake_write(r->intake, txn, &err));
     }
     write_sources(r, txn);
     must(txn_commit(&txn, NULL, &err));

@@ -143,9 +143,9 @@ static void test_order_of_partitions(void **state)
 
 static void commit_at(struct run *r, int64_t watermark)
 {
-    must(intake_settle(r->intake, &watermark, &err));
+    must(intake_settle(r->intake, &watermark, &watermark, &err));
     struct txn *txn = txn_begin(r->store);
-    must(intake_write(r->intake, txn, &watermark, &err));
+    must(intake_write(r->intake, txn, &err));
     must(txn_commit(&txn, NULL, &err));
     intake_clear(r->intake);
 }

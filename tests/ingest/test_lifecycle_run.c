@@ -400,7 +400,7 @@ struct run {
     struct lifecycle_runner *runner;
     struct crew *crew;
     size_t expire_max, memory_bytes, label_bytes;
-    int64_t watermark;
+    int64_t horizon; /* committed */
     bool limited;    /* how many series there may be changes with every opening */
     bool refuses;    /* label sets too: with values that are too long */
     bool crowded;    /* a few entities have ever so many events at once */
@@ -446,7 +446,8 @@ static void open_store(struct run *r)
     if (!store_open(&r->options, &r->store, &err))
         fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
     r->rollups = rollup_runner_new(&r->config.streams);
-    r->runner = lifecycle_runner_new(r->store, &r->config.streams, 0, r->rollups, r->memory_bytes);
+    r->runner = lifecycle_runner_new(
+        r->store, &r->config.streams, 0, r->horizon, r->rollups, r->memory_bytes);
     lifecycle_runner_bound(r->runner, r->expire_max, r->label_bytes);
     rollup_runner_bound(r->rollups, r->label_bytes);
 }
@@ -480,7 +481,7 @@ static void begin(struct run *r, uint64_t seed, int more)
     r->label_bytes = chance(r, 50) ? (size_t)(1 + below(r, 20000)) : 1 << 20; /* likewise */
     r->expire_max = chance(r, 50) ? (size_t)(2 + below(r, 5)) : 50000;
     r->crew = crew_new(1 + seed % 3);
-    r->watermark = INT64_MIN;
+    r->horizon = INT64_MIN;
     for (int i = 0; i < 3; i++) {
         memset(r->longs[i], 'x', sizeof r->longs[i] - 1);
         r->longs[i][500] = (char)('a' + i);
@@ -575,10 +576,10 @@ static bool try_commit(struct run *r, bool abort)
     return true;
 }
 
-static void settle(struct run *r, int64_t watermark)
+static void settle(struct run *r, int64_t watermark, int64_t horizon)
 {
     struct err err;
-    if (!lifecycle_settle(r->runner, r->crew, watermark, &err))
+    if (!lifecycle_settle(r->runner, r->crew, watermark, horizon, &err))
         fail_msg("seed %" PRIu64 ": %s", r->seed, err.text);
 }
 
@@ -608,12 +609,13 @@ static void enqueue(struct run *r, const struct thing *t)
 static bool is_late(const struct run *r, int64_t time_ms)
 {
     if (r->crowded)
-        return dedupe_is_gone(LATE, r->watermark, time_ms);
-    return r->watermark != INT64_MIN && time_ms < r->watermark - LATE;
+        return dedupe_is_gone(LATE, r->horizon, time_ms);
+    return r->horizon != INT64_MIN && time_ms < r->horizon - LATE;
 }
 
-/* A batch of what comes, in any order. crash: it is never committed, and comes again. */
-static void run_batch(struct run *r, int64_t watermark, bool crash)
+/* A batch of what comes, in any order. horizon: what comes says that it is complete up to there.
+ * crash: the batch is never committed, and comes again. */
+static void run_batch_to(struct run *r, int64_t watermark, int64_t horizon, bool crash)
 {
     size_t n = r->n_queue ? (size_t)below(r, 1 + (int64_t)(chance(r, 50) ? 5 : r->n_queue)) : 0;
     for (size_t i = 0; i < n && r->n_queue; i++) {
@@ -626,7 +628,7 @@ static void run_batch(struct run *r, int64_t watermark, bool crash)
         GROW(r->batch, r->batch_cap, r->n_batch + 1);
         r->batch[r->n_batch++] = t;
     }
-    settle(r, watermark);
+    settle(r, watermark, horizon);
     while (chance(r, 20))
         try_commit(r, true);
     if (crash) {
@@ -639,7 +641,12 @@ static void run_batch(struct run *r, int64_t watermark, bool crash)
     }
     try_commit(r, false);
     remember(r);
-    r->watermark = watermark;
+    r->horizon = horizon;
+}
+
+static void run_batch(struct run *r, int64_t watermark, bool crash)
+{
+    run_batch_to(r, watermark, watermark, crash);
 }
 
 /* ---- what the store holds ---- */
@@ -813,7 +820,7 @@ static struct thing make_thing(struct run *r, int64_t now)
     return t;
 }
 
-enum run_kind { PLAIN, LIMITED, REFUSES, CROWDED };
+enum run_kind { PLAIN, LIMITED, REFUSES, CROWDED, IDLES };
 
 /* Returns how many events did not count in the end. */
 static size_t random_run(uint64_t seed, enum run_kind kind)
@@ -828,7 +835,7 @@ static size_t random_run(uint64_t seed, enum run_kind kind)
         r.refuses = kind == REFUSES;
         open_store(&r);
     }
-    int64_t now = BEGIN + (limited ? 20 * HOUR : 0), watermark = INT64_MIN;
+    int64_t now = BEGIN + (limited ? 20 * HOUR : 0), horizon = INT64_MIN, watermark = horizon;
     int batches = (int)(5 + below(&r, r.crowded ? 10 : 60));
     for (int b = 0; b < batches; b++) {
         now += chance(&r, 10) ? below(&r, 3 * HOUR) : below(&r, r.crowded ? HOUR : 10 * MINUTE);
@@ -841,10 +848,13 @@ static size_t random_run(uint64_t seed, enum run_kind kind)
         int64_t to = now - below(&r, HOUR);
         if (r.crowded) /* lives are forgotten up to a full hour */
             to = now - now % HOUR - HOUR * below(&r, 2) + LATE;
-        if (chance(&r, 60) && to > watermark)
-            watermark = to;
+        if (chance(&r, 60) && to > horizon)
+            horizon = to;
+        watermark = horizon > watermark ? horizon : watermark;
+        if (kind == IDLES && chance(&r, 10) && watermark != INT64_MIN)
+            watermark += below(&r, 30 * HOUR);
         bool crash = chance(&r, 10);
-        run_batch(&r, watermark, crash);
+        run_batch_to(&r, watermark, horizon, crash);
         if (chance(&r, 30)) {
             struct err err;
             if (!store_maintain(r.store, INT64_MIN, &err))
@@ -858,12 +868,13 @@ static size_t random_run(uint64_t seed, enum run_kind kind)
         }
     }
     while (r.n_queue)
-        run_batch(&r, watermark, false);
-    for (int64_t to = watermark; to < now + 2 * HOUR; to = watermark) {
-        watermark = chance(&r, 50) ? now + 2 * HOUR : to == INT64_MIN ? now : to + HOUR;
-        run_batch(&r, watermark, false);
-        while (lifecycle_is_behind(r.runner))
-            run_batch(&r, watermark, false);
+        run_batch_to(&r, watermark, horizon, false);
+    for (int64_t to = horizon; to < now + 2 * HOUR; to = horizon) {
+        horizon = chance(&r, 50) ? now + 2 * HOUR : to == INT64_MIN ? now : to + HOUR;
+        watermark = horizon > watermark ? horizon : watermark;
+        do
+            run_batch_to(&r, watermark, horizon, false);
+        while (lifecycle_is_behind(r.runner));
         check(&r);
     }
     end(&r);
@@ -885,6 +896,14 @@ static void test_random(void **state)
 {
     (void)state;
     random_runs(PLAIN);
+}
+
+/* A stream that was idle is complete up to now; what is sent then belongs to lives that have
+ * expired, and is still known. */
+static void test_random_with_idle_streams(void **state)
+{
+    (void)state;
+    random_runs(IDLES);
 }
 
 /* Label sets fold and have series of their own again, over days and restarts: what is taken back
@@ -916,7 +935,7 @@ static void batch_of(struct run *r, const struct thing *things, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         feed(r, &things[i]);
-    settle(r, INT64_MIN);
+    settle(r, INT64_MIN, INT64_MIN);
     assert_true(try_commit(r, false));
 }
 
@@ -1057,7 +1076,7 @@ static void test_full_entity(void **state)
     check(&r);
     struct thing more = event_of(0, PLACED, BEGIN - 2 * HOUR, "a");
     feed(&r, &more);
-    settle(&r, INT64_MIN);
+    settle(&r, INT64_MIN, INT64_MIN);
     assert_true(try_commit(&r, false));
     struct lifecycle_counts stats;
     lifecycle_counted(r.runner, &stats);
@@ -1083,7 +1102,7 @@ static void test_many_lives(void **state)
         for (int k = 0; k < 5 + (i % 3 == 0); k++)
             enqueue(&r, &things[k]);
         while (r.n_queue)
-            run_batch(&r, r.watermark, false);
+            run_batch(&r, r.horizon, false);
         run_batch(&r, at, false);
         while (lifecycle_is_behind(r.runner))
             run_batch(&r, at, false);
@@ -1210,6 +1229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_with_idle_streams),
         cmocka_unit_test(test_random_with_limits),
         cmocka_unit_test(test_random_with_refusals),
         cmocka_unit_test(test_random_with_too_many),
