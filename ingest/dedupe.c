@@ -183,7 +183,7 @@ void dedupe_prefetch_stored(const struct dedupe *dedupe, struct hash128 id)
 bool dedupe_look(
     const struct dedupe *dedupe, struct hash128 id, struct dedupe_known *out, struct err *err)
 {
-    uint8_t record[RECORD_BYTES];
+    uint8_t record[RECORD_BYTES] = {0};
     uint32_t columns = held_filter_may_have(dedupe->filter, id);
     *out = (struct dedupe_known){0};
     for (size_t i = 0; i < dedupe->n_columns && !out->found; i++)
