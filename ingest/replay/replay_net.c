@@ -41,6 +41,19 @@ static bool full(struct err *err)
 
 /* ---- reading ---- */
 
+/* Where retention has taken raw cells and keeps coarser ones, what is missing cannot be told. */
+static bool is_raw(struct plan *plan, size_t i, const struct metric_def *def, int64_t after_ms,
+    int64_t until_ms, struct err *err)
+{
+    unsigned whole;
+    return plan_whole(plan, i, after_ms, until_ms, &whole, err) &&
+           ((whole & WHOLE_RAW) ||
+               err_set(err, ERR_UNSUPPORTED,
+                   "retention has taken cells of '%.*s' and keeps coarser ones, which cannot be "
+                   "made anew: leave those windows alone, with --from",
+                   SLICE_FMT(def->name)));
+}
+
 static bool read_sides(struct store *store, const struct metric_def *def, int64_t after_ms,
     int64_t until_ms, struct arena *arena, struct sides *out, struct err *err)
 {
@@ -50,8 +63,10 @@ static bool read_sides(struct store *store, const struct metric_def *def, int64_
     snapshot_limit(snapshot, NET_BYTES);
     bool ok = plan_new(snapshot, NULL, &matcher, 1, NULL, &plan, err);
     size_t n = ok ? plan_n(plan) : 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; ok && i < n; i++) {
+        ok = is_raw(plan, i, def, after_ms, until_ms, err);
         plan_range(plan, i, after_ms, until_ms);
+    }
     ok = ok && snapshot_fetch(snapshot, NULL, NULL, err);
     out->items = arena_array(arena, n + 1, sizeof *out->items);
     if (ok && !out->items) {

@@ -21,7 +21,8 @@ struct replay_net;
 
 /* What is to be written of the windows with ends in (after_ms, until_ms], as both stores are now;
  * nobody else writes cells of the metric until it is committed. ERR_LIMIT: it is more than a few
- * hundred MiB. */
+ * hundred MiB. ERR_UNSUPPORTED: of some of the windows the store has coarser cells alone, which
+ * would stay beside what is written. */
 bool replay_net_new(struct store *store, struct store *like, const struct metric_def *def,
     int64_t after_ms, int64_t until_ms, struct replay_net **out, struct err *err);
 void replay_net_free(struct replay_net **net);

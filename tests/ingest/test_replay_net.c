@@ -17,9 +17,11 @@
 #include "ingest/replay/replay_net.h"
 #include "store/columns.h"
 #include "store/read.h"
+#include "tests/store/support/folder.h"
 
 #define T0      INT64_C(1700000000000)
 #define EVERY   5000
+#define DAY_MS  INT64_C(86400000)
 #define SERIES  12
 #define WINDOWS 300
 #define KEYS    3 /* buckets */
@@ -220,11 +222,46 @@ static void test_against_nothing(void **state)
     store_close(&like);
 }
 
+/* Raw cells that retention has taken live on in coarser ones: those of the topics would be added. */
+static void test_coarser_cells(void **state)
+{
+    char path[FOLDER_MAX];
+    struct store_options options = {.path = path,
+        .retention = {.raw_ms = DAY_MS, .minute_ms = 30 * DAY_MS, .hour_ms = 30 * DAY_MS}};
+    struct store *store, *like = open_store();
+    struct replay_net *net;
+    struct label l[2];
+    char m[16];
+    struct err err;
+    (void)state;
+    folder_new("replay-net", path, sizeof path);
+    assert_true(store_open(&options, &store, &err));
+    for (int64_t day = 0; day < 5; day++) {
+        uint32_t metric, series;
+        struct txn *txn = txn_begin(store);
+        assert_true(txn_metric(txn, &defs[0], &metric, &err));
+        assert_true(txn_series(txn, metric, labels_of(&defs[0], 1, l, m), &series, &err));
+        txn_add(txn, series, T0 + day * DAY_MS, 1);
+        assert_true(txn_commit(&txn, NULL, &err));
+    }
+    assert_true(store_maintain(store, T0 + 5 * DAY_MS, &err));
+    assert_false(replay_net_new(store, like, &defs[0], INT64_MIN, INT64_MAX, &net, &err));
+    assert_int_equal(err.code, ERR_UNSUPPORTED);
+    assert_true(
+        replay_net_new(store, like, &defs[0], T0 + 4 * DAY_MS - 1, INT64_MAX, &net, &err));
+    assert_int_equal(replay_net_cells(net), 1);
+    replay_net_free(&net);
+    store_close(&store);
+    store_close(&like);
+    folder_remove(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_kinds),
         cmocka_unit_test(test_against_nothing),
+        cmocka_unit_test(test_coarser_cells),
     };
     srand(7);
     log_set_level(LOG_WARN);
