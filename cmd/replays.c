@@ -1,5 +1,6 @@
 #include "cmd/replays.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,13 +66,16 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-static void remove_folder(const struct replays *r)
+static bool remove_folder(const struct replays *r, struct err *err)
 {
     char path[1024];
     struct stat st;
     folder_of(r, path);
-    if (stat(path, &st) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0)
-        log_error("replay: cannot remove %s", path);
+    bool there = stat(path, &st) == 0;
+    if ((!there && errno != ENOENT) ||
+        (there && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0))
+        return err_sys(err, "cannot remove %s", path);
+    return true;
 }
 
 /* ---- what the store keeps ---- */
@@ -384,7 +388,8 @@ static void settle(struct replays *r, const struct err *err)
     snprintf(order->text, sizeof order->text, "%s", err->text);
     if (order->state != REPLAY_DONE && !keep_order(r, &failed))
         log_error("replay of %s: %s", order->rollup, failed.text);
-    remove_folder(r);
+    if (!remove_folder(r, &failed))
+        log_error("replay of %s: %s", order->rollup, failed.text);
 }
 
 static void tell(const struct replay_order *order)
@@ -484,7 +489,8 @@ void replays_resume(struct replays *replays)
         log_info("replay of %s goes on", r->order.rollup);
         start_thread(r);
     } else {
-        remove_folder(r);
+        if (!remove_folder(r, &err))
+            log_error("replay: %s", err.text);
         show_order(r);
     }
     mutex_unlock(&r->lock);
@@ -507,9 +513,8 @@ static bool begin(struct replays *r, struct slice rollup, int64_t from_ms, struc
     struct replay_exchange exchange = exchange_of(r);
     bool fits = load(r, err) && replay_exchange_may(&exchange, from_ms, err);
     unload(r);
-    if (fits)
-        remove_folder(r);
-    if (!fits || !keep_order(r, err)) {
+    /* One that stayed would hold the positions of before. */
+    if (!fits || !remove_folder(r, err) || !keep_order(r, err)) {
         r->order = before;
         return false;
     }

@@ -229,7 +229,7 @@ static void take_text(struct entry *e)
     if (slice_eq(last->text, e->now->text))
         return;
     last->text = e->now->text;
-    e->changed = rollup_history_fits(&newer, 0);
+    e->changed = rollup_history_fits(&newer, END_BYTES);
     if (e->changed)
         e->history = newer;
 }

@@ -97,7 +97,7 @@ struct rollup_history *rollup_history_find(struct rollup_histories *histories, s
 
 /* ---- writing ---- */
 
-void rollup_history_extend(struct rollup_history *history, int64_t after_ms, bool keep)
+void rollup_history_extend(struct rollup_history *history, int64_t after_ms)
 {
     struct rollup_history *h = history;
     struct generation last = h->items[h->n - 1];
@@ -107,7 +107,7 @@ void rollup_history_extend(struct rollup_history *history, int64_t after_ms, boo
     for (size_t i = 0; i + 1 < h->n; i++) {
         struct generation g = h->items[i];
         bool over = g.after_ms >= after_ms;
-        if (over && (!keep || g.none))
+        if (over && g.none)
             continue;
         if (over)
             g.after_ms = after_ms++;

@@ -55,10 +55,11 @@ bool rollup_histories_read(struct store *store, struct rollup_histories *out, st
 struct rollup_history *rollup_history_find(struct rollup_histories *histories, struct slice name);
 void rollup_histories_fini(struct rollup_histories *histories);
 
-/* The newest definition holds for windows after after_ms too: those before it end there, or have no
- * window left. keep: those stay in the list, each with a span of 1 ms right behind after_ms, in
- * which no window ends; a lifecycle keeps its facts in a layout that knows their fields. */
-void rollup_history_extend(struct rollup_history *history, int64_t after_ms, bool keep);
+/* The newest definition holds for windows after after_ms too: those before it end there. Those that
+ * have no window left stay in the list, each with a span of 1 ms right behind after_ms, in which no
+ * window ends: one of a lifecycle, as any of them may have been, keeps its facts in a layout that
+ * knows their fields. */
+void rollup_history_extend(struct rollup_history *history, int64_t after_ms);
 /* After which windows the newest definition holds, of windows of that length. INT64_MIN: all. */
 int64_t rollup_history_begin(const struct rollup_history *history, int64_t every_ms);
 

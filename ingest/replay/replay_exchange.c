@@ -108,7 +108,7 @@ static bool commit_net(const struct replay_exchange *x, const struct replay_net 
     done.whole_after_ms = after_ms;
     done.cells = replay_net_cells(net);
     struct txn *txn = txn_begin(x->first);
-    rollup_history_extend(history, after_ms, x->rollup->stream < 0);
+    rollup_history_extend(history, after_ms);
     rollup_history_write(history, txn);
     replay_order_write(&done, txn);
     if (!replay_net_write(net, txn, &refused, err) || !txn_commit(&txn, NULL, err)) {

@@ -433,33 +433,30 @@ static struct rollup_history history_of(const int64_t *after, size_t n)
     return h;
 }
 
-/* The newest takes windows over; of those before none is left but what a lifecycle's layout needs,
+/* The newest takes windows over; of those before those that have none left stay in the list
  * without a window. */
 static void test_extends(void **state)
 {
     (void)state;
     static const int64_t after[] = {INT64_MIN, 5 * MINUTE, 7 * MINUTE, 9 * MINUTE};
     struct rollup_history h = history_of(after, 4);
-    rollup_history_extend(&h, 10 * MINUTE, false);
+    rollup_history_extend(&h, 10 * MINUTE);
     assert_int_equal(h.n, 4);
     assert_int_equal(rollup_history_begin(&h, MINUTE), 9 * MINUTE);
-    rollup_history_extend(&h, 6 * MINUTE, false);
-    assert_int_equal(h.n, 3);
-    assert_int_equal(h.items[1].number, 2);
-    assert_int_equal(h.items[2].number, 4);
+    rollup_history_extend(&h, 6 * MINUTE);
+    assert_int_equal(h.n, 4);
+    assert_int_equal(h.items[1].after_ms, 5 * MINUTE);
     assert_int_equal(h.items[2].after_ms, 6 * MINUTE);
-    rollup_history_extend(&h, INT64_MIN, false);
-    assert_int_equal(h.n, 1);
-    assert_int_equal(h.items[0].number, 4);
-    assert_true(rollup_history_begin(&h, MINUTE) == INT64_MIN);
+    assert_int_equal(h.items[3].number, 4);
+    assert_int_equal(rollup_history_begin(&h, MINUTE), 6 * MINUTE);
     h = history_of(after, 4);
     h.items[1].none = true;
-    rollup_history_extend(&h, 5 * MINUTE, true);
+    rollup_history_extend(&h, 5 * MINUTE);
     assert_int_equal(h.n, 3);
     assert_int_equal(h.items[1].number, 3);
     assert_int_equal(h.items[1].after_ms, 5 * MINUTE);
     assert_int_equal(rollup_history_begin(&h, MINUTE), 5 * MINUTE);
-    rollup_history_extend(&h, INT64_MIN, true);
+    rollup_history_extend(&h, INT64_MIN);
     assert_int_equal(h.n, 3);
     for (size_t i = 1; i < h.n; i++)
         assert_true(h.items[i].after_ms > h.items[i - 1].after_ms);
@@ -484,7 +481,7 @@ static void test_again(void **state)
     struct rollup_history *h = rollup_history_find(&all, SLICE("x"));
     assert_non_null(h);
     assert_null(rollup_history_find(&all, SLICE("y")));
-    rollup_history_extend(h, INT64_MIN, false);
+    rollup_history_extend(h, INT64_MIN);
     struct txn *txn = txn_begin(f->store);
     assert_true(rollup_history_write(h, txn));
     assert_true(txn_commit(&txn, NULL, &err));
