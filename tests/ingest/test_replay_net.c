@@ -222,7 +222,8 @@ static void test_against_nothing(void **state)
     store_close(&like);
 }
 
-/* Raw cells that retention has taken live on in coarser ones: those of the topics would be added. */
+/* Raw cells that retention has taken live on in coarser ones: those of the topics would be added.
+ */
 static void test_coarser_cells(void **state)
 {
     char path[FOLDER_MAX];
@@ -247,8 +248,7 @@ static void test_coarser_cells(void **state)
     assert_true(store_maintain(store, T0 + 5 * DAY_MS, &err));
     assert_false(replay_net_new(store, like, &defs[0], INT64_MIN, INT64_MAX, &net, &err));
     assert_int_equal(err.code, ERR_UNSUPPORTED);
-    assert_true(
-        replay_net_new(store, like, &defs[0], T0 + 4 * DAY_MS - 1, INT64_MAX, &net, &err));
+    assert_true(replay_net_new(store, like, &defs[0], T0 + 4 * DAY_MS - 1, INT64_MAX, &net, &err));
     assert_int_equal(replay_net_cells(net), 1);
     replay_net_free(&net);
     store_close(&store);
