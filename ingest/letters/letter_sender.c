@@ -163,20 +163,21 @@ static bool try_note(
     return false;
 }
 
-/* Until it works, or all is to stop: what was sent is found again by the next start. */
+/* Until it works, or, after one try, all is to stop: what was sent is found again by the next start,
+ * unless that has another name or topic. */
 static bool note(struct letter_sender *s, struct sending *from, const struct parcel *parcel)
 {
     struct err err;
     if (parcel->sent)
         move_routes(s, from->target);
-    while (!atomic_load(&s->stop)) {
-        if (try_note(s, from, parcel, &err))
-            return true;
+    while (!try_note(s, from, parcel, &err)) {
+        if (atomic_load(&s->stop))
+            return false;
         err_wrap(&err, "dead letters wait: the outbox cannot be written");
         say(s, err.text);
         clock_sleep_ms(COMMIT_RETRY_MS);
     }
-    return false;
+    return true;
 }
 
 /* Where all that was found has left the outbox. What cannot be written now goes with the next. */

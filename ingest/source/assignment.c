@@ -150,7 +150,7 @@ void partition_halt(
 void partition_move(struct kafka_source *s, struct partition *p, int64_t next)
 {
     partition_begin_anew(s, p);
-    p->suspended = p->verifying = false;
+    p->suspended = p->verifying = p->parked = false;
     p->next = p->passed = next;
     p->marks.print = p->print_before = FINGERPRINT_NONE;
     p->halted = p->examined = p->resting = p->unstarted = p->caught_up = false;

@@ -5,7 +5,7 @@ import os
 import struct
 import tempfile
 
-from lib import DATA, Broker, Larder, Producer, Tap, wait_for
+from lib import DATA, Broker, Larder, Producer, Tap, larder, wait_for
 from registry_stub import Registry
 
 CONFIG = os.path.join(DATA, "avro.yml")
@@ -162,6 +162,20 @@ def main():
                 server.start()
                 server.wait_events(before + 3)
 
+            with tap.case("an operator leaves out the record that waits, and the partition goes on"):
+                before = server.events_taken()
+                registry.failing = {201}
+                producer.send([message(1, 54, v1(201, 54, 2)), message(1, 55, v1(1, 55, 2))])
+                producer.flush()
+                wait_for("the partition waits", lambda: "waits for schema 201" in server.log())
+                code, _, err = larder("source", "skip", "orders/1", "--to", "latest", "--json", "--server",
+                                        "http://127.0.0.1:%d" % server.port)
+                assert code == 0, err
+                producer.send([message(1, 56, v1(1, 56, 2))])
+                producer.flush()
+                wait_for("the next event", lambda: server.events_taken() > before, 20)
+                registry.failing = set()
+
             with tap.case("a schema that refers to others"):
                 before = server.events_taken()
                 registry.subjects[("type", 3)] = {
@@ -205,7 +219,7 @@ def main():
             with tap.case("everything that was accepted is counted"):
                 counted = sum(totals(server).values())
                 accepted = server.metric_sum("larder_events_accepted_total")
-                assert counted == accepted == 15 + 1 + 4 * 9 + 3 + 1 + 2, (counted, accepted)
+                assert counted == accepted == 15 + 1 + 4 * 9 + 3 + 1 + 1 + 2, (counted, accepted)
             assert server.stop() == 0
     with Registry() as registry:
         check_short_waits(tap, registry)
