@@ -163,8 +163,8 @@ static bool try_note(
     return false;
 }
 
-/* Until it works, or, after one try, all is to stop: what was sent is found again by the next start,
- * unless that has another name or topic. */
+/* Until it works, or, after one try, all is to stop: what was sent is found again by the next
+ * start, unless that has another name or topic. */
 static bool note(struct letter_sender *s, struct sending *from, const struct parcel *parcel)
 {
     struct err err;
