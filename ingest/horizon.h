@@ -13,10 +13,10 @@
 #include "ingest/lifecycle/lifecycle.h"
 #include "ingest/rollup.h"
 
-/* complete_ms: by stream, what its partitions say now; newest_ms: by stream, the greatest event
- * time that was read, raised to that of the streams that share a lifecycle with it: one that is
- * silent does not keep their lives for ever. INT64_MIN: not known. */
-void horizons(
-    const struct streams *streams, const int64_t *complete_ms, int64_t *newest_ms, int64_t *out);
+/* By stream: complete_ms, what its partitions say now; newest_ms, the greatest event time that was
+ * read. INT64_MIN: not known. Streams that share a lifecycle say the same but for what is not
+ * complete: one that is silent does not keep their lives for ever. */
+void horizons(const struct streams *streams, const int64_t *complete_ms, const int64_t *newest_ms,
+    int64_t *out);
 
 #endif

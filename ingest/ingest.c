@@ -187,7 +187,7 @@ static void keep_clocks(const struct ingest *in, struct stream_stats *out)
     out->watermark_ms = watermark > out->watermark_ms ? watermark : out->watermark_ms;
 }
 
-static void refresh_horizons(struct ingest *in, const int64_t *complete, int64_t *newest)
+static void refresh_horizons(struct ingest *in, const int64_t *complete, const int64_t *newest)
 {
     size_t n = in->streams->n_streams;
     int64_t *now = xcalloc(n, sizeof *now), frontier, kept;

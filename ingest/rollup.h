@@ -97,7 +97,7 @@ struct stream {
     struct contract contract;
     struct slice horizon_clock; /* "orders/horizon" (horizon.h) */
     int64_t watermark_bound_ms; /* the watermark stands this far behind the slowest partition */
-    int64_t exemplars_ms;       /* how long exemplars are kept behind the watermark; 0: none are */
+    int64_t exemplars_ms;       /* how long exemplars are kept behind the horizon; 0: none are */
     int64_t idle_after_ms; /* a partition at its end and quiet this long does not hold the clocks */
 };
 
